@@ -1,0 +1,237 @@
+//! The data directory as a whole: listed, copied, exchanged, kept.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+
+use crate::adapters::home::Home;
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::saved::remove;
+use crate::adapters::system;
+use crate::domain::manifest::RelPath;
+use crate::domain::procedures::DataFile;
+use crate::ui::Progress;
+
+/// How much is read and written at a time.
+pub const CHUNK: usize = 1 << 20;
+
+/// The files below a folder, and what is neither a file nor a folder.
+pub struct Listing {
+    /// Paths from the folder, sizes in bytes, sorted by path.
+    pub files: Vec<DataFile>,
+    /// Described for a message.
+    pub odd: Vec<String>,
+    /// Files that this account cannot read.
+    pub unreadable: Vec<String>,
+}
+
+/// Lists a data directory.
+pub fn list(data: &Path) -> Result<Listing> {
+    let mut out = Listing { files: Vec::new(), odd: Vec::new(), unreadable: Vec::new() };
+    walk(data, "", &mut out)?;
+    out.files.sort();
+    Ok(out)
+}
+
+fn walk(dir: &Path, prefix: &str, out: &mut Listing) -> Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let shown = format!("{prefix}{}", name.to_string_lossy());
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            walk(&entry.path(), &format!("{shown}/"), out)?;
+        } else if kind.is_symlink() {
+            out.odd.push(format!("the symbolic link {shown}"));
+        } else if shown.ends_with(".isl") {
+            out.odd.push(format!("the link {shown} to a tablespace elsewhere"));
+        } else if kind.is_file() {
+            if !system::is_readable(&entry.path()) {
+                out.unreadable.push(entry.path().display().to_string());
+            }
+            match RelPath::new(shown.as_str()) {
+                Ok(path) if name.to_str().is_some() => out.files.push((path, entry.metadata()?.len())),
+                _ => out.odd.push(format!("the file {shown:?}, whose name a pack cannot carry")),
+            }
+        }
+        // Sockets, pipes and devices hold no data.
+    }
+    Ok(())
+}
+
+/// Where new data are made ready, beside the data directory and on the same filesystem.
+#[must_use]
+pub fn staging(home: &Home) -> PathBuf {
+    sibling(home, "data.pmp-ha-new")
+}
+
+fn old(home: &Home) -> PathBuf {
+    sibling(home, "data.pmp-ha-old")
+}
+
+fn sibling(home: &Home, name: &str) -> PathBuf {
+    real(home).with_file_name(name)
+}
+
+/// The data directory itself, where `mysql/data` is a link to it.
+fn real(home: &Home) -> PathBuf {
+    fs::canonicalize(home.data()).unwrap_or_else(|_| home.data())
+}
+
+/// Tells whether the data directory is the root of a filesystem of its own.
+pub fn is_mount_point(home: &Home) -> bool {
+    let real = real(home);
+    let device = |path: &Path| system::identity(path).map(|(device, _)| device).ok();
+    device(&real) != real.parent().and_then(device)
+}
+
+/// Copies files below `from` to `to`, with progress, and makes them durable.
+pub fn copy(from: &Path, to: &Path, files: &[DataFile], progress: &Progress, interrupt: &Interrupt) -> Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    for (path, _) in files {
+        let target = to.join(path.as_str());
+        if let Some(folder) = target.parent() {
+            system::private_dir(folder)?;
+        }
+        let mut source = fs::File::open(from.join(path.as_str()))?;
+        let mut file = system::private_file(&target)?;
+        loop {
+            interrupt.check()?;
+            let n = source.read(&mut buffer)?;
+            if n == 0 {
+                break;
+            }
+            file.write_all(&buffer[..n])?;
+            progress.add(n as u64);
+        }
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Makes empty folders, owner and modes of `to` like those of the data directory `like`, so
+/// that the server can work with what is in it.
+pub fn adopt(to: &Path, like: &Path) -> Result<()> {
+    let owner = system::owner(like)?;
+    let folder = to.join("tmp");
+    // The product's scripts write their output there, where it exists.
+    if like.join("tmp").is_dir() && !folder.exists() {
+        system::private_dir(&folder)?;
+    }
+    give_tree(to, owner)?;
+    system::sync_dir(to)
+}
+
+fn give_tree(path: &Path, owner: system::Owner) -> Result<()> {
+    system::give_to(path, owner)?;
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give_tree(&entry?.path(), owner)?;
+        }
+        system::sync_dir(path)?;
+    }
+    Ok(())
+}
+
+/// Notes which folder is the old data directory, before anything is exchanged.
+pub fn remember_old(home: &Home) -> Result<()> {
+    let (_, inode) = system::identity(&home.data())?;
+    let note = note(home);
+    if note.exists() {
+        return Ok(());
+    }
+    system::private_dir(&home.work())?;
+    system::write_atomic(&note, inode.to_string().as_bytes(), 0o600, None)
+}
+
+fn note(home: &Home) -> PathBuf {
+    home.work().join("old-data-inode")
+}
+
+fn remembered(home: &Home) -> Result<Option<u64>> {
+    match fs::read_to_string(note(home)) {
+        Ok(text) => Ok(Some(text.trim().parse().context("the note on the old data cannot be read")?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn has_inode(path: &Path, inode: u64) -> bool {
+    system::identity(path).is_ok_and(|(_, found)| found == inode)
+}
+
+/// Puts the staged data in the place of the data directory; the old ones stay beside it.
+/// Doing it again changes nothing.
+pub fn swap(home: &Home) -> Result<()> {
+    remember_old(home)?;
+    let inode = remembered(home)?.context("the note on the old data is gone")?;
+    let (data, new, old) = (real(home), staging(home), old(home));
+    if has_inode(&data, inode) {
+        if !system::exchange(&data, &new)? {
+            // Two steps where one is not to be had; the note tells a later run which is which.
+            fs::rename(&data, &old)?;
+            fs::rename(&new, &data)?;
+        }
+    }
+    if has_inode(&new, inode) {
+        fs::rename(&new, &old)?;
+    }
+    sync_parent(&data)
+}
+
+/// Puts the old data directory back where it was, wherever a cut-off exchange left it, and
+/// removes the new one.
+pub fn swap_back(home: &Home) -> Result<()> {
+    let Some(inode) = remembered(home)? else { return Ok(()) };
+    let (data, new, old) = (real(home), staging(home), old(home));
+    if !has_inode(&data, inode) {
+        let Some(place) = [&old, &new].into_iter().find(|path| has_inode(path, inode)) else {
+            bail!("the old data directory is neither at {} nor at {}", old.display(), new.display());
+        };
+        if data.exists() {
+            if !system::exchange(&data, place)? {
+                let aside = sibling(home, "data.pmp-ha-failed");
+                fs::rename(&data, &aside)?;
+                fs::rename(place, &data)?;
+                remove(&aside)?;
+            }
+        } else {
+            fs::rename(place, &data)?;
+        }
+    }
+    sync_parent(&data)?;
+    for path in [new, old] {
+        remove(&path)?;
+    }
+    Ok(())
+}
+
+/// Removes the old data, which are no longer needed.
+pub fn drop_old(home: &Home) -> Result<()> {
+    remove(&old(home))
+}
+
+/// Keeps the old data under another name beside the data directory.
+pub fn keep_old(home: &Home, name: &str) -> Result<()> {
+    let from = old(home);
+    if from.exists() {
+        fs::rename(&from, sibling(home, name))?;
+    }
+    sync_parent(&real(home))
+}
+
+/// Removes what was made ready and will not be used.
+pub fn drop_staged(home: &Home) -> Result<()> {
+    if let Some(inode) = remembered(home)? {
+        if has_inode(&staging(home), inode) {
+            bail!("{} holds the old data", staging(home).display());
+        }
+    }
+    remove(&staging(home))
+}
+
+fn sync_parent(path: &Path) -> Result<()> {
+    system::sync_dir(path.parent().unwrap_or(Path::new("/")))
+}

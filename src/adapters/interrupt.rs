@@ -1,0 +1,50 @@
+//! Ctrl-C and polite signals: noted here, and looked at between steps and inside long loops.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::failure::Failure;
+
+/// Says whether the operator wants to stop.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Starts to listen for SIGINT, SIGTERM and SIGHUP. Needs a tokio runtime.
+    pub fn listen() -> Result<Self> {
+        let this = Self::default();
+        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+            let mut stream = signal(kind)?;
+            let flag = Arc::clone(&this.0);
+            tokio::spawn(async move {
+                while stream.recv().await.is_some() {
+                    flag.store(true, Ordering::SeqCst);
+                }
+            });
+        }
+        Ok(this)
+    }
+
+    /// Fails when the operator wants to stop.
+    pub fn check(&self) -> Result<()> {
+        if self.0.load(Ordering::SeqCst) {
+            bail!(Failure::interrupted());
+        }
+        Ok(())
+    }
+
+    /// Sleeps, and fails as soon as the operator wants to stop.
+    pub async fn sleep(&self, time: Duration) -> Result<()> {
+        let slice = Duration::from_millis(20);
+        let until = tokio::time::Instant::now() + time;
+        while tokio::time::Instant::now() < until {
+            self.check()?;
+            tokio::time::sleep(slice.min(until - tokio::time::Instant::now())).await;
+        }
+        self.check()
+    }
+}

@@ -1,0 +1,66 @@
+//! The journal on disk: JSON lines, each synced before the effect that it speaks of.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use fs_err as fs;
+
+use crate::adapters::system;
+use crate::domain::journal::Record;
+
+/// The journal of a home.
+#[derive(Debug)]
+pub struct JournalFile {
+    path: PathBuf,
+}
+
+impl JournalFile {
+    /// The journal at `path`, which need not be there yet.
+    #[must_use]
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Reads every record. A last line that was cut off while it was written does not count:
+    /// its effect had not begun.
+    pub fn read(&self) -> Result<Vec<Record>> {
+        let text = match fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let whole = text.rfind('\n').map_or(0, |at| at + 1);
+        text[..whole]
+            .lines()
+            .enumerate()
+            .map(|(number, line)| {
+                serde_json::from_str(line).with_context(|| format!("line {} of {} cannot be read", number + 1, self.path.display()))
+            })
+            .collect()
+    }
+
+    /// Adds a record and waits until it is on the disk.
+    pub fn append(&self, record: &Record) -> Result<()> {
+        let is_new = !self.path.exists();
+        let mut line = serde_json::to_string(record)?;
+        line.push('\n');
+        self.drop_cut_line()?;
+        let mut file = system::append_private(&self.path)?;
+        file.write_all(line.as_bytes())?;
+        file.sync_all()?;
+        if is_new {
+            system::sync_dir(self.path.parent().unwrap_or(Path::new("/")))?;
+        }
+        Ok(())
+    }
+
+    fn drop_cut_line(&self) -> Result<()> {
+        let Ok(text) = fs::read(&self.path) else { return Ok(()) };
+        let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        if whole < text.len() {
+            fs::OpenOptions::new().write(true).open(&self.path)?.set_len(whole as u64)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,289 @@
+//! The bundled server as a process: is it running, start, stop, boot without a network.
+
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use fs_err as fs;
+
+use crate::adapters::home::{Credential, Home};
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::mysql::{Address, Session, greeting_of_socket};
+use crate::adapters::saved::remove;
+use crate::adapters::{random, system};
+use crate::domain::flavor::{Account, Flavor, ServerVersion};
+use crate::domain::start_script;
+use crate::failure::{Failure, Kind};
+
+/// How often a server that is starting or stopping is looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How long after its script a server may take to lock its data before it counts as gone.
+const LOCK_GRACE: Duration = Duration::from_secs(15);
+
+/// How long the product's stop script may take to have an effect.
+const STOP_SCRIPT_GRACE: Duration = Duration::from_secs(10);
+
+/// The account of an offline boot. It is dropped before the boot ends.
+const BOOT_USER: &str = "pmp_ha_boot";
+
+/// The script that an offline boot runs: the product's own, with another option file.
+const BOOT_SCRIPT: &str = "pmp-ha-boot.sh";
+
+/// The bundled server of a home.
+pub struct Database<'a> {
+    home: &'a Home,
+    interrupt: &'a Interrupt,
+}
+
+impl<'a> Database<'a> {
+    /// The server of `home`.
+    #[must_use]
+    pub fn of(home: &'a Home, interrupt: &'a Interrupt) -> Self {
+        Self { home, interrupt }
+    }
+
+    /// The process that holds the data, if one does.
+    pub fn pid(&self) -> Result<Option<u32>> {
+        system::lock_holder(&self.home.data().join("ibdata1"))
+    }
+
+    /// Runs `mysqld --version`.
+    pub async fn version(&self) -> Result<ServerVersion> {
+        let program = self.home.path(system::SERVER);
+        let mut command = tokio::process::Command::new(&program);
+        command.args(["--no-defaults", "--version"]).stdin(std::process::Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(Duration::from_secs(20), command.output())
+            .await
+            .map_err(|_| anyhow!("{} --version did not end within 20 s", program.display()))?
+            .with_context(|| format!("cannot run {}", program.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        ServerVersion::parse(text.trim()).ok_or_else(|| anyhow!("{} --version says {:?}", program.display(), text.trim()))
+    }
+
+    /// Starts the server with the product's own script and waits until it answers.
+    pub async fn start(&self, deadline: Duration) -> Result<u32> {
+        let script = self.home.start_script();
+        self.launch(&script, deadline, || async { greeting_of_socket(&self.home.socket(), Duration::from_secs(2)).await.is_ok() }).await
+    }
+
+    async fn launch<F>(&self, script: &Path, deadline: Duration, mut answers: impl FnMut() -> F) -> Result<u32>
+    where
+        F: Future<Output = bool>,
+    {
+        let log = ErrorLog::mark(self.home);
+        let port = self.home.database_params().map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?.port;
+        if !self.home.tmp().is_dir() {
+            system::private_dir(&self.home.tmp())?;
+            system::give_to(&self.home.tmp(), system::owner(&self.home.data())?)?;
+        }
+        let output = self.home.path("logs/pmp-ha-startdb.log");
+        if let Some(folder) = output.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let args = [port.to_string(), self.home.tmp().to_string_lossy().into_owned()];
+        let mut child = system::spawn_script(script, &args, &output)?;
+        let begun = Instant::now();
+        let mut script_ended = None;
+        let mut was_locked = false;
+        let gone = loop {
+            self.interrupt.check()?;
+            let holder = self.pid()?;
+            was_locked |= holder.is_some();
+            if let Some(pid) = holder {
+                if answers().await {
+                    return Ok(pid);
+                }
+            }
+            if script_ended.is_none() {
+                script_ended = ended(&mut child)?.map(|ok| (ok, Instant::now()));
+            }
+            if let (Some((ok, since)), None) = (script_ended, holder) {
+                if !ok || was_locked || log.says_aborting() || since.elapsed() > LOCK_GRACE {
+                    break "the server ended while it was starting".to_owned();
+                }
+            }
+            if begun.elapsed() > deadline {
+                break format!("it does not answer after {} s", deadline.as_secs());
+            }
+            self.interrupt.sleep(TICK).await?;
+        };
+        let mut failure = Failure::new(Kind::Failed, "the database did not start").because(gone);
+        failure.because.extend(log.complaints().into_iter().map(|line| format!("its log says: {line}")));
+        bail!(failure.hint(format!("Look into {} and {}.", log.path().display(), output.display())))
+    }
+
+    /// Stops the server with the product's own script, or with SIGTERM where that has no effect,
+    /// and waits until it is gone. Returns whether there was anything to stop.
+    pub async fn stop(&self, deadline: Duration) -> Result<bool> {
+        let Some(pid) = self.pid()? else { return Ok(false) };
+        let params = self.home.database_params().map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?;
+        let script = self.home.path("bin").join(system::STOP_SCRIPT);
+        if script.is_file() {
+            // Never with the password: it would stand in the process list.
+            let args = [params.port.to_string(), params.username, self.home.tmp().to_string_lossy().into_owned()];
+            let mut child = system::spawn_script(&script, &args, &self.home.path("logs/pmp-ha-stopdb.log"))?;
+            let begun = Instant::now();
+            while begun.elapsed() < STOP_SCRIPT_GRACE && self.pid()?.is_some() {
+                if ended(&mut child)?.is_some_and(|ok| !ok) {
+                    break;
+                }
+                self.interrupt.sleep(TICK).await?;
+            }
+        }
+        self.end(pid, deadline).await?;
+        Ok(true)
+    }
+
+    /// Asks the process to end cleanly and waits until it has let go of the data.
+    async fn end(&self, pid: u32, deadline: Duration) -> Result<()> {
+        let begun = Instant::now();
+        let holds = || -> Result<bool> { Ok(self.pid()?.is_some() || system::is_alive(pid)) };
+        if holds()? && self.pid()?.is_some() {
+            system::terminate(pid)?;
+        }
+        while holds()? {
+            if begun.elapsed() > deadline {
+                bail!(
+                    Failure::new(Kind::Failed, "the database did not stop")
+                        .because(format!("process {pid} still holds its data after {} s", deadline.as_secs()))
+                        .hint("Give it time: it writes its pages to the disk. Do not kill it.")
+                );
+            }
+            tokio::time::sleep(TICK).await;
+        }
+        Ok(())
+    }
+
+    /// Stops a server that an offline boot of a cut-off run left behind, and removes its files.
+    pub async fn clear_offline_boot(&self, deadline: Duration) -> Result<()> {
+        if let Some(pid) = self.pid()? {
+            self.end(pid, deadline).await?;
+        }
+        for path in self.boot_files() {
+            remove(&path)?;
+        }
+        Ok(())
+    }
+
+    fn boot_files(&self) -> [PathBuf; 3] {
+        [self.home.path("bin").join(BOOT_SCRIPT), self.home.work().join("boot.cnf"), self.home.work().join("boot.sql")]
+    }
+
+    /// Boots the server through a copy of the product's start script, without a network and
+    /// without replication, logged in as an account that exists for this boot only.
+    ///
+    /// `options` is the text of an option file; what makes the boot offline is added to it.
+    pub async fn boot_offline(&self, flavor: &Flavor, options: &str, deadline: Duration) -> Result<Session> {
+        let [script, option_file, init_file] = self.boot_files();
+        let owner = system::owner(&self.home.data())?;
+        let boot = Credential { user: BOOT_USER.into(), password: random::password() };
+        let account = Account {
+            user: &boot.user,
+            host: "localhost",
+            password: &boot.password,
+            x509: false,
+            grants: &["ALL PRIVILEGES ON *.*"],
+            all_rights: true,
+        };
+        let mut init = String::from("SET SESSION sql_log_bin = 0;\n");
+        for sql in flavor.create_account(&account) {
+            init.push_str(sql.text());
+            init.push_str(";\n");
+        }
+        system::private_dir(&self.home.work())?;
+        system::give_to(&self.home.work(), owner)?;
+        let text = format!(
+            "{options}\n# this boot only\nskip-networking\n{}\nevent-scheduler = OFF\ninit-file = \"{}\"\n",
+            flavor.option("skip-replica-start"),
+            init_file.display()
+        );
+        system::write_atomic(&init_file, init.as_bytes(), 0o600, Some(owner))?;
+        system::write_atomic(&option_file, text.as_bytes(), 0o600, Some(owner))?;
+        let product_script = fs::read_to_string(self.home.start_script())?;
+        let wired = start_script::wire(&product_script, &option_file.to_string_lossy())
+            .map_err(|why| anyhow!("the start script cannot be used: {}", why.0))?;
+        system::write_script(&script, &wired, None)?;
+
+        let address = Address::Socket(self.home.socket());
+        let logs_in = || async { Session::open(&address, &boot, Duration::from_secs(5)).await.is_ok() };
+        let pid = self.launch(&script, deadline, logs_in).await?;
+        remove(&init_file)?;
+        let opened = Session::open(&address, &boot, Duration::from_secs(10)).await;
+        let mut session = opened.map_err(|blind| anyhow!("the booted database (process {pid}) turned away: {}", blind.evidence))?;
+        session.run("SET SESSION sql_log_bin = 0").await?;
+        session.run("SET SESSION sql_mode = ''").await?;
+        Ok(session)
+    }
+
+    /// Ends an offline boot: drops its account and stops the server cleanly.
+    pub async fn end_offline_boot(&self, mut session: Session, deadline: Duration) -> Result<()> {
+        session.run("SET SESSION sql_log_bin = 0").await?;
+        session.run(format!("DROP USER '{BOOT_USER}'@'localhost'")).await?;
+        session.close().await;
+        self.clear_offline_boot(deadline).await
+    }
+}
+
+/// Whether the script has ended, and if so, whether it ended well.
+fn ended(child: &mut Child) -> Result<Option<bool>> {
+    Ok(child.try_wait()?.map(|status| status.success()))
+}
+
+/// What the server's error log says from a moment on.
+struct ErrorLog {
+    path: PathBuf,
+    from: u64,
+    data: PathBuf,
+    output: PathBuf,
+}
+
+impl ErrorLog {
+    fn mark(home: &Home) -> Self {
+        let data = home.data();
+        let path = newest_log(&data).unwrap_or_else(|| data.join("*.err"));
+        let from = fs::metadata(&path).map_or(0, |meta| meta.len());
+        Self { path, from, data, output: home.path("logs/pmp-ha-startdb.log") }
+    }
+
+    fn path(&self) -> PathBuf {
+        newest_log(&self.data).unwrap_or_else(|| self.path.clone())
+    }
+
+    fn since(&self) -> String {
+        let path = self.path();
+        let from = if path == self.path { self.from } else { 0 };
+        let bytes = fs::read(path).unwrap_or_default();
+        let new = bytes.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default();
+        let mut text = String::from_utf8_lossy(new).into_owned();
+        text.push_str(&fs::read_to_string(&self.output).unwrap_or_default());
+        text
+    }
+
+    fn says_aborting(&self) -> bool {
+        self.since().contains("Aborting")
+    }
+
+    /// The last lines that are errors, or the last lines of all.
+    fn complaints(&self) -> Vec<String> {
+        const SHOWN: usize = 4;
+        let text = self.since();
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let errors: Vec<&str> = lines.iter().copied().filter(|line| line.contains("ERROR") || line.contains("rror:")).collect();
+        let chosen = if errors.is_empty() { &lines } else { &errors };
+        chosen[chosen.len().saturating_sub(SHOWN)..].iter().map(ToString::to_string).collect()
+    }
+}
+
+fn newest_log(data: &Path) -> Option<PathBuf> {
+    let in_folder = |folder: PathBuf, suffix: &'static str| {
+        fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(move |entry| entry.file_name().to_string_lossy().ends_with(suffix))
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+    };
+    in_folder(data.to_path_buf(), ".err").chain(in_folder(data.join("tmp"), ".out")).max().map(|(_, path)| path)
+}

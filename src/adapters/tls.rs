@@ -1,0 +1,100 @@
+//! The pair's own CA and the certificates of its nodes.
+//!
+//! Keys are RSA in PKCS#1: `MySQL` 5.6 switches TLS off, and starts, when it finds PKCS#8.
+//! The host stands in the common name, the only place where 5.6 looks, and as an alternative
+//! name, the only place where everybody else looks.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use fs_err as fs;
+use pkcs8::PrivateKeyInfoRef;
+use pkcs8::der::Decode;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
+    SanType,
+};
+
+/// How long certificates are valid. The pair has no other authority that could renew them in
+/// time, so that an end in the life of an installation would be a failure at three in the morning.
+const VALIDITY: Duration = Duration::from_secs(20 * 365 * 86_400);
+
+/// A certificate may be used by a machine whose clock is behind.
+const CLOCK_SKEW: Duration = Duration::from_secs(2 * 86_400);
+
+/// The longest common name that a certificate can carry.
+const LONGEST_COMMON_NAME: usize = 64;
+
+/// A certificate with its private key, both PEM.
+pub struct Issued {
+    /// The certificate.
+    pub cert: String,
+    /// The private key, PKCS#1.
+    pub key: String,
+}
+
+/// Makes the CA of a pair.
+pub fn make_ca(pair_id: &str) -> Result<Issued> {
+    let mut params = params(&format!("pmp-ha pair {pair_id}"))?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let key = KeyPair::generate_for(&PKCS_RSA_SHA256)?;
+    let cert = params.self_signed(&key)?;
+    Ok(Issued { cert: cert.pem(), key: pkcs1(&key)? })
+}
+
+/// Issues a node's certificate.
+pub fn issue(ca_cert: &str, ca_key: &str, host: &str) -> Result<Issued> {
+    let ca_key = KeyPair::from_pem(ca_key).context("the private key of the pair's CA cannot be read")?;
+    let issuer = Issuer::from_ca_cert_pem(ca_cert, ca_key).context("the certificate of the pair's CA cannot be read")?;
+    let name = if host.len() <= LONGEST_COMMON_NAME { host } else { "pmp-ha node" };
+    let mut params = params(name)?;
+    params.subject_alt_names = vec![match host.parse::<IpAddr>() {
+        Ok(address) => SanType::IpAddress(address),
+        Err(_) => SanType::DnsName(host.try_into().with_context(|| format!("{host} cannot stand in a certificate"))?),
+    }];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    let key = KeyPair::generate_for(&PKCS_RSA_SHA256)?;
+    let cert = params.signed_by(&key, &issuer)?;
+    Ok(Issued { cert: cert.pem(), key: pkcs1(&key)? })
+}
+
+/// Reads a PEM file.
+pub fn read(path: &Path) -> Result<String> {
+    Ok(fs::read_to_string(path)?)
+}
+
+fn params(common_name: &str) -> Result<CertificateParams> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    let now = std::time::SystemTime::now();
+    params.not_before = (now - CLOCK_SKEW).into();
+    params.not_after = (now + VALIDITY).into();
+    Ok(params)
+}
+
+fn pkcs1(key: &KeyPair) -> Result<String> {
+    let der = key.serialize_der();
+    let info = PrivateKeyInfoRef::from_der(&der).map_err(|error| anyhow!("a new private key cannot be read: {error}"))?;
+    let encoded = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    Ok(pem::encode_config(&pem::Pem::new("RSA PRIVATE KEY", info.private_key.as_bytes()), encoded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_in_the_form_that_old_servers_read() {
+        let ca = make_ca("x").expect("a CA");
+        let node = issue(&ca.cert, &ca.key, "pmp.example.com").expect("a certificate");
+        for issued in [&ca, &node] {
+            assert!(issued.key.starts_with("-----BEGIN RSA PRIVATE KEY-----\n"));
+            assert!(issued.cert.starts_with("-----BEGIN CERTIFICATE-----"));
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The steps that move data: into a pack, out of a pack, from another home.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use super::{Runner, now};
+use crate::adapters::home::Home;
+use crate::adapters::packfile::{self, Pack, Written};
+use crate::adapters::saved::remove;
+use crate::adapters::{datadir, system, tls};
+use crate::domain::coordinates::Coordinates;
+use crate::domain::datafiles::{FileClass, classify};
+use crate::domain::manifest::{DATA, Entry, Manifest, NODE_FILES, RelPath};
+use crate::domain::pair::Role;
+use crate::domain::procedures::recover::is_copied;
+use crate::domain::settings::BINLOG;
+
+/// What the offline boot of the primary leaves for the pack.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SourceState {
+    /// The pack that is being made.
+    pub pack_id: String,
+    /// From where the secondary goes on.
+    pub coordinates: Coordinates,
+}
+
+impl SourceState {
+    fn path(home: &Home) -> PathBuf {
+        home.work().join("source-state.json")
+    }
+
+    pub(super) fn store(&self, home: &Home) -> Result<()> {
+        system::write_atomic(&Self::path(home), &serde_json::to_vec(self)?, 0o600, None)
+    }
+
+    fn load(home: &Home) -> Result<Self> {
+        Ok(serde_json::from_slice(&fs::read(Self::path(home))?)?)
+    }
+}
+
+/// Compresses the data directory and the secondary's node files into the pack.
+pub(super) async fn write_pack(runner: &Runner<'_>, pack: &Path) -> Result<Written> {
+    let home = runner.home;
+    let membership = home.require_membership()?;
+    let state = SourceState::load(home)?;
+    let params = home.database_params().map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?;
+    let manifest = Manifest {
+        format: Manifest::FORMAT,
+        pack_id: state.pack_id,
+        made_at: now(),
+        made_by: format!("pmp-ha {}", env!("CARGO_PKG_VERSION")),
+        server: runner.database().version().await?,
+        fingerprint: home.fingerprint()?.context("the installation is not whole")?,
+        application_account: params.username,
+        key_fingerprint: membership.key_fingerprint.clone(),
+        pair: membership.pair.clone(),
+        coordinates: state.coordinates,
+        files: Vec::new(),
+    };
+    let peer_files = peer_files(home, &membership.pair.node(Role::Secondary).host)?;
+    let data = home.data();
+    let listed = datadir::list(&data)?.files;
+    let chosen: Vec<(RelPath, u64)> = listed.into_iter().filter(|(path, _)| classify(path.as_str()) == FileClass::Data).collect();
+    let bytes = chosen.iter().map(|(_, size)| size).sum();
+    let files: Vec<RelPath> = chosen.into_iter().map(|(path, _)| path).collect();
+    let sources = packfile::sources(&data, &files, peer_files);
+
+    keep_previous(home, pack)?;
+    let part = part_of(pack);
+    let progress = runner.ui.progress("packing", bytes);
+    let interrupt = runner.interrupt.clone();
+    let target = part.clone();
+    let describe = move |files: Vec<Entry>| Manifest { files, ..manifest };
+    let written =
+        tokio::task::spawn_blocking(move || packfile::write(&target, &sources, describe, &progress, &interrupt)).await??;
+    system::give_to(&part, system::owner(home.root())?)?;
+    fs::rename(&part, pack)?;
+    system::sync_dir(&home.replication())?;
+    Ok(written)
+}
+
+fn part_of(pack: &Path) -> PathBuf {
+    pack.with_extension("zip.part")
+}
+
+/// What the secondary needs to log in and to replicate over TLS, made for this pack only.
+fn peer_files(home: &Home, host: &str) -> Result<BTreeMap<RelPath, PathBuf>> {
+    let (dir, node) = (home.work().join("peer"), home.node_files());
+    system::private_dir(&dir)?;
+    let issued = tls::issue(&tls::read(&node.join("ca.pem"))?, &tls::read(&node.join("ca-key.pem"))?, host)?;
+    system::write_atomic(&dir.join("node.pem"), issued.cert.as_bytes(), 0o600, None)?;
+    system::write_atomic(&dir.join("node-key.pem"), issued.key.as_bytes(), 0o600, None)?;
+    let mut out = BTreeMap::new();
+    for (name, folder) in [("ca.pem", &node), ("credentials.toml", &node), ("node.pem", &dir), ("node-key.pem", &dir)] {
+        let place = RelPath::new(format!("{NODE_FILES}/{name}")).map_err(|why| anyhow!(why))?;
+        out.insert(place, folder.join(name));
+    }
+    Ok(out)
+}
+
+fn previous(home: &Home) -> PathBuf {
+    home.work().join("previous-pack.zip")
+}
+
+/// Keeps the pack that is there already until the new one is in place.
+fn keep_previous(home: &Home, pack: &Path) -> Result<()> {
+    if pack.is_file() && !previous(home).exists() {
+        fs::hard_link(pack, previous(home))?;
+    }
+    Ok(())
+}
+
+/// Removes an unfinished or an unwanted pack and puts the previous one back.
+pub(super) fn take_pack_back(home: &Home, pack: &Path) -> Result<()> {
+    remove(&part_of(pack))?;
+    if previous(home).exists() {
+        fs::rename(previous(home), pack)?;
+    } else if SourceState::load(home).is_ok_and(|state| is_of(pack, &state.pack_id)) {
+        remove(pack)?;
+    }
+    system::sync_dir(&home.replication())
+}
+
+fn is_of(pack: &Path, pack_id: &str) -> bool {
+    Pack::open(pack).is_ok_and(|pack| pack.manifest().pack_id == pack_id)
+}
+
+/// Notes whether there were binlogs before the first boot with our settings.
+pub(super) fn note_binlogs(home: &Home) -> Result<()> {
+    let note = home.work().join("had-no-binlogs");
+    if !home.data().join(format!("{BINLOG}.index")).exists() && !note.exists() {
+        system::write_atomic(&note, b"", 0o600, None)?;
+    }
+    Ok(())
+}
+
+/// Removes the binlogs that were begun by a run that is undone.
+pub(super) fn drop_new_binlogs(home: &Home) -> Result<()> {
+    if home.work().join("had-no-binlogs").exists() {
+        drop_binlogs(home)?;
+    }
+    Ok(())
+}
+
+/// Removes every binlog and relay log of the tool's own name.
+pub(super) fn drop_binlogs(home: &Home) -> Result<()> {
+    for (path, _) in datadir::list(&home.data())?.files {
+        let ours = [BINLOG, crate::domain::settings::RELAY_LOG].iter().any(|base| path.as_str().starts_with(base));
+        if ours && classify(path.as_str()) != FileClass::Data {
+            remove(&home.data().join(path.as_str()))?;
+        }
+    }
+    system::sync_dir(&home.data())
+}
+
+/// Where the node files of a pack are extracted to.
+pub(super) fn extracted_node_files(home: &Home) -> PathBuf {
+    home.work().join("node")
+}
+
+/// Extracts a pack beside the data directory, every byte checked on the way and read back.
+pub(super) async fn extract_pack(runner: &Runner<'_>, pack: &Path) -> Result<()> {
+    let home = runner.home.clone();
+    datadir::remember_old(&home)?;
+    datadir::drop_staged(&home)?;
+    let mut opened = Pack::open(pack)?;
+    let progress = runner.ui.progress("extracting", opened.manifest().total_size());
+    let interrupt = runner.interrupt.clone();
+    tokio::task::spawn_blocking(move || -> Result<()> {
+        let (staging, node) = (datadir::staging(&home), extracted_node_files(&home));
+        let place = |path: &RelPath| {
+            path.below(DATA).map(|rest| staging.join(rest)).or_else(|| path.below(NODE_FILES).map(|rest| node.join(rest)))
+        };
+        opened.extract(place, &progress, &interrupt)?;
+        datadir::adopt(&staging, &home.data())
+    })
+    .await?
+}
+
+/// Copies another home's data directory beside this one's.
+pub(super) async fn copy_data(runner: &Runner<'_>, from: &Path) -> Result<()> {
+    let home = runner.home.clone();
+    datadir::remember_old(&home)?;
+    datadir::drop_staged(&home)?;
+    let from = from.to_path_buf();
+    let files: Vec<(RelPath, u64)> = datadir::list(&from)?.files.into_iter().filter(|(path, _)| is_copied(path.as_str())).collect();
+    let progress = runner.ui.progress("copying", files.iter().map(|(_, size)| size).sum());
+    let interrupt = runner.interrupt.clone();
+    tokio::task::spawn_blocking(move || -> Result<()> {
+        let staging = datadir::staging(&home);
+        datadir::copy(&from, &staging, &files, &progress, &interrupt)?;
+        datadir::adopt(&staging, &home.data())
+    })
+    .await?
+}

@@ -1,0 +1,225 @@
+//! From a plan to effects: each step is recorded, done, recorded again; what fails is undone.
+
+mod boot;
+mod data;
+mod node_files;
+
+use anyhow::{Context, Result};
+
+use crate::adapters::datadir;
+use crate::adapters::home::Home;
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::journal_file::JournalFile;
+use crate::adapters::mysqld::Database;
+use crate::adapters::packfile::Written;
+use crate::adapters::saved::{Saved, remove};
+use crate::adapters::system;
+use crate::config::Config;
+use crate::domain::flavor::Flavor;
+use crate::domain::journal::{Due, Outcome, Record, open_run};
+use crate::domain::manifest::NODE_FILES;
+use crate::domain::plan::{BootTask, Plan, Step};
+use crate::failure::{Failure, Kind};
+use crate::ui::Ui;
+
+const ROLE_FILE: &str = "conf/serverstate.conf";
+const KEY_FILE: &str = "conf/manage_key.conf";
+
+/// What steps need and a plan must not hold.
+#[derive(Default)]
+pub struct Secrets {
+    /// The application's database password, where the product keeps it encrypted.
+    pub db_password: Option<String>,
+}
+
+/// Runs plans on one home. It holds the home's lock for as long as it lives.
+pub struct Runner<'a> {
+    home: &'a Home,
+    ui: &'a Ui,
+    config: &'a Config,
+    interrupt: &'a Interrupt,
+    secrets: Secrets,
+    written: Option<Written>,
+    _lock: system::DirLock,
+}
+
+impl<'a> Runner<'a> {
+    /// Takes the home's lock.
+    pub fn lock(home: &'a Home, ui: &'a Ui, config: &'a Config, interrupt: &'a Interrupt) -> Result<Self> {
+        let lock = system::lock_dir(home.root())?;
+        Ok(Self { home, ui, config, interrupt, secrets: Secrets::default(), written: None, _lock: lock })
+    }
+
+    /// Hands over what steps need and a plan must not hold.
+    pub fn with_secrets(&mut self, secrets: Secrets) {
+        self.secrets = secrets;
+    }
+
+    /// The pack that the last plan wrote.
+    pub fn written(&mut self) -> Option<Written> {
+        self.written.take()
+    }
+
+    fn journal(&self) -> JournalFile {
+        JournalFile::at(self.home.journal())
+    }
+
+    fn saved(&self) -> Saved {
+        Saved::of(self.home.root(), &self.home.work())
+    }
+
+    fn database(&self) -> Database<'a> {
+        Database::of(self.home, self.interrupt)
+    }
+
+    async fn flavor(&self) -> Result<&'static Flavor> {
+        let version = self.database().version().await?;
+        Flavor::of(&version).with_context(|| format!("{version} is not known"))
+    }
+
+    /// Finishes or rolls back what an earlier run left behind when it was cut off.
+    pub async fn settle(&mut self) -> Result<()> {
+        let records = self.journal().read()?;
+        let Some(run) = open_run(&records) else { return Ok(()) };
+        let command = run.plan.command.clone();
+        match run.due() {
+            Due::Back(begun) => {
+                self.ui.say(format!("An earlier `pmp-ha {command}` was cut off; what it had changed is put back first."));
+                self.back(&run.plan, begun).await
+            }
+            Due::Forward(next) => {
+                self.ui.say(format!("An earlier `pmp-ha {command}` was cut off behind its point of no return; it is finished first."));
+                self.forward(&run.plan, next).await
+            }
+        }
+    }
+
+    /// Runs a plan from its first step.
+    pub async fn drive(&mut self, plan: &Plan) -> Result<()> {
+        if !self.home.replication().is_dir() {
+            system::private_dir(&self.home.replication())?;
+            system::give_to(&self.home.replication(), system::owner(self.home.root())?)?;
+        }
+        self.journal().append(&Record::Open { at: now(), by: system::user_name(), plan: plan.clone() })?;
+        self.forward(plan, 0).await
+    }
+
+    async fn forward(&mut self, plan: &Plan, from: usize) -> Result<()> {
+        for (index, step) in plan.steps.iter().enumerate().skip(from) {
+            self.ui.say(format!("{}/{}  {step}", index + 1, plan.steps.len()));
+            let Err(error) = self.step(index, step, index < plan.point_of_no_return).await else { continue };
+            if index >= plan.point_of_no_return {
+                return Err(incomplete(&plan.command, error));
+            }
+            self.ui.say("It did not work; what was changed is put back.");
+            return match self.back(plan, index + 1).await {
+                Ok(()) => Err(error),
+                Err(undo) => {
+                    Err(incomplete(&plan.command, undo.context(format!("it failed ({error:#}), and could not be put back"))))
+                }
+            };
+        }
+        remove(&self.home.work())?;
+        self.journal().append(&Record::Close { at: now(), outcome: Outcome::Done })
+    }
+
+    async fn step(&mut self, index: usize, step: &Step, can_stop: bool) -> Result<()> {
+        if can_stop {
+            self.interrupt.check()?;
+        }
+        self.journal().append(&Record::Begin { step: index })?;
+        self.apply(step).await?;
+        self.journal().append(&Record::Done { step: index })
+    }
+
+    /// Undoes the steps below `begun`, the last one first. Ctrl-C does not stop it.
+    async fn back(&mut self, plan: &Plan, begun: usize) -> Result<()> {
+        for (index, step) in plan.steps.iter().enumerate().take(begun).rev() {
+            self.undo(step).await.with_context(|| format!("cannot undo step {} ({step})", index + 1))?;
+            self.journal().append(&Record::Undone { step: index })?;
+        }
+        remove(&self.home.work())?;
+        self.journal().append(&Record::Close { at: now(), outcome: Outcome::RolledBack })
+    }
+
+    async fn apply(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::MakeNodeFiles { membership, renew } => {
+                self.saved().save(NODE_FILES)?;
+                node_files::make(self, membership, *renew).await
+            }
+            Step::TakeNodeFiles { membership } => {
+                self.saved().save(NODE_FILES)?;
+                node_files::take(self, membership).await
+            }
+            Step::WireStartScript => {
+                for path in node_files::SCRIPTS {
+                    self.saved().save(path)?;
+                }
+                node_files::wire(self)
+            }
+            Step::OfflineBoot(task) => boot::run(self, task).await,
+            Step::WritePack { pack, .. } => {
+                self.written = Some(data::write_pack(self, pack.as_ref()).await?);
+                Ok(())
+            }
+            Step::ExtractPack { pack, .. } => data::extract_pack(self, pack.as_ref()).await,
+            Step::CopyData { from, .. } => data::copy_data(self, from.as_ref()).await,
+            Step::SwapData => datadir::swap(self.home),
+            Step::WriteRole { role } => {
+                self.saved().save(ROLE_FILE)?;
+                self.home.write_role(*role)
+            }
+            Step::WriteKeyPath { key } => {
+                self.saved().save(KEY_FILE)?;
+                self.home.write_conf(KEY_FILE, key)
+            }
+            Step::ProveStart => boot::prove_start(self).await,
+            Step::DropOldData => datadir::drop_old(self.home),
+            Step::KeepOldData { name } => datadir::keep_old(self.home, name),
+        }
+    }
+
+    async fn undo(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::MakeNodeFiles { .. } | Step::TakeNodeFiles { .. } => self.saved().restore(NODE_FILES),
+            Step::WireStartScript => {
+                for path in node_files::SCRIPTS {
+                    self.saved().restore(path)?;
+                }
+                Ok(())
+            }
+            Step::OfflineBoot(task) => {
+                self.database().clear_offline_boot(self.config.stop_deadline()).await?;
+                match task {
+                    BootTask::PrepareSource { .. } => data::drop_new_binlogs(self.home),
+                    // The whole data directory is taken back by an earlier step.
+                    BootTask::PrepareReplica { .. } | BootTask::StandAlone { .. } => Ok(()),
+                }
+            }
+            Step::WritePack { pack, .. } => data::take_pack_back(self.home, pack.as_ref()),
+            Step::ExtractPack { .. } | Step::CopyData { .. } => datadir::drop_staged(self.home),
+            Step::SwapData => datadir::swap_back(self.home),
+            Step::WriteRole { .. } => self.saved().restore(ROLE_FILE),
+            Step::WriteKeyPath { .. } => self.saved().restore(KEY_FILE),
+            Step::ProveStart => {
+                let uninterrupted = Interrupt::default();
+                Database::of(self.home, &uninterrupted).stop(self.config.stop_deadline()).await.map(|_| ())
+            }
+            // Behind the point of no return: never undone.
+            Step::DropOldData | Step::KeepOldData { .. } => Ok(()),
+        }
+    }
+}
+
+fn incomplete(command: &str, error: anyhow::Error) -> anyhow::Error {
+    let mut failure = Failure::from_error(error);
+    failure.kind = Kind::Incomplete;
+    failure.hint(format!("Mend the cause and run `pmp-ha {command}` again: it goes on where it stopped, or puts everything back.")).into()
+}
+
+/// The time as the journal writes it.
+#[must_use]
+pub fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

@@ -1,0 +1,99 @@
+//! The tool's own files of a node, `conf/pmp-ha`, and the start script that uses them.
+
+use anyhow::{Context, Result, anyhow};
+use fs_err as fs;
+
+use super::Runner;
+use crate::adapters::home::{Credential, Credentials, Home};
+use crate::adapters::{random, system, template, tls};
+use crate::config::Config;
+use crate::domain::flavor::Flavor;
+use crate::domain::pair::Membership;
+use crate::domain::settings::{render, settings};
+use crate::domain::start_script;
+
+/// The start script, and the copy of it as it was before it was ever wired.
+pub(super) const SCRIPTS: [&str; 2] = ["bin/startDB.sh", "bin/startDB.sh.before-pmp-ha"];
+
+/// The account by which the other node reads the binlog.
+pub const REPLICATION_USER: &str = "pmp_ha_repl";
+
+/// The account that looks at the state of replication.
+pub const MONITOR_USER: &str = "pmp_ha_monitor";
+
+/// Writes the primary's files: a CA, its certificate, credentials, the option file.
+pub(super) async fn make(runner: &Runner<'_>, membership: &Membership, renew: bool) -> Result<()> {
+    let home = runner.home;
+    let dir = home.node_files();
+    system::private_dir(&dir)?;
+    let (ca_cert, ca_key) = (dir.join("ca.pem"), dir.join("ca-key.pem"));
+    if !(renew && ca_cert.is_file() && ca_key.is_file()) {
+        let ca = tls::make_ca(&membership.pair.id)?;
+        system::write_atomic(&ca_cert, ca.cert.as_bytes(), 0o600, None)?;
+        system::write_atomic(&ca_key, ca.key.as_bytes(), 0o600, None)?;
+    }
+    let node = tls::issue(&tls::read(&ca_cert)?, &tls::read(&ca_key)?, &membership.this().host)?;
+    system::write_atomic(&dir.join("node.pem"), node.cert.as_bytes(), 0o600, None)?;
+    system::write_atomic(&dir.join("node-key.pem"), node.key.as_bytes(), 0o600, None)?;
+    let credentials = dir.join("credentials.toml");
+    if !(renew && credentials.is_file()) {
+        let account = |user: &str| Credential { user: user.into(), password: random::password() };
+        let made = Credentials { replication: account(REPLICATION_USER), monitor: account(MONITOR_USER) };
+        system::write_atomic(&credentials, toml::to_string(&made)?.as_bytes(), 0o600, None)?;
+    }
+    finish(home, membership, runner.flavor().await?, runner.config)
+}
+
+/// Puts the files of an extracted pack in their place.
+pub(super) async fn take(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
+    let home = runner.home;
+    let (from, dir) = (super::data::extracted_node_files(home), home.node_files());
+    system::private_dir(&dir)?;
+    for entry in fs::read_dir(&from)? {
+        let entry = entry?;
+        system::write_atomic(&dir.join(entry.file_name()), &fs::read(entry.path())?, 0o600, None)?;
+    }
+    finish(home, membership, runner.flavor().await?, runner.config)
+}
+
+fn finish(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<()> {
+    let dir = home.node_files();
+    system::write_atomic(&dir.join("pair.toml"), toml::to_string(membership)?.as_bytes(), 0o600, None)?;
+    let options = settings(flavor, membership, &home.tls_paths(), &config.timing(), config.replication.keep_binlogs_days);
+    let text = template::fill(
+        include_str!("../../templates/mysqld.cnf"),
+        &[
+            ("script", system::START_SCRIPT),
+            ("role", &membership.role.to_string()),
+            ("node", &membership.this().to_string()),
+            ("pair", &membership.pair.id),
+            ("settings", &render(&options)),
+        ],
+    )?;
+    system::write_atomic(&home.option_file(), text.as_bytes(), 0o600, None)?;
+
+    // The server reads these after it has given up root's rights; the CA's key is not for it.
+    let owner = system::owner(&home.data())?;
+    system::give_to(&dir, owner)?;
+    for entry in fs::read_dir(&dir)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name != "ca-key.pem") {
+            system::give_to(&path, owner)?;
+        }
+    }
+    system::sync_dir(&dir)
+}
+
+/// Makes the start script hand the option file to mysqld.
+pub(super) fn wire(runner: &Runner<'_>) -> Result<()> {
+    let home = runner.home;
+    let script = home.start_script();
+    let text = fs::read_to_string(&script)?;
+    let (mode, owner) = (system::mode(&script)?, system::owner(&script)?);
+    if !start_script::is_wired(&text) {
+        system::write_atomic(&home.path(SCRIPTS[1]), text.as_bytes(), mode, Some(owner))?;
+    }
+    let wired = start_script::wire(&text, &home.option_file().to_string_lossy())
+        .map_err(|why| anyhow!("the start script cannot be wired: {}", why.0))?;
+    system::write_atomic(&script, wired.as_bytes(), mode, Some(owner)).context("cannot wire the start script")
+}

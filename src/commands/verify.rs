@@ -1,0 +1,21 @@
+//! `pmp-ha verify`
+
+use anyhow::{Result, bail};
+
+use super::Context;
+use crate::adapters::snapshot;
+use crate::domain::health::{Status, judge};
+use crate::failure::{Failure, Kind};
+
+pub async fn run(context: &Context<'_>) -> Result<()> {
+    let home = context.home()?;
+    let config = context.config(&home)?;
+    let membership = home.require_membership()?;
+    let seen = snapshot::take(&home, membership, &config, &context.interrupt).await?;
+    let health = judge(&seen, &config.limits());
+    context.ui.data(&health)?;
+    if (health.high_availability, health.replication) != (Status::Alive, Status::Alive) {
+        bail!(Failure::new(Kind::NotAlive, "the pair is not Alive"));
+    }
+    Ok(())
+}

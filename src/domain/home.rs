@@ -1,0 +1,172 @@
+//! What the files of a PMP home say, as parsed values.
+
+use super::pair::Role;
+use super::properties::Properties;
+
+/// The word that `conf/serverstate.conf` of a primary holds.
+pub const PRIMARY_WORD: &str = "master";
+
+/// Reads the role from `conf/serverstate.conf`. The word of a secondary is not public, so
+/// everything but the primary's word counts as secondary.
+#[must_use]
+pub fn role_of(word: &str) -> Role {
+    if word.trim() == PRIMARY_WORD { Role::Primary } else { Role::Secondary }
+}
+
+/// The application's way to its database, from `conf/database_params.conf`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseParams {
+    /// The account.
+    pub username: String,
+    /// The password as it stands in the file.
+    pub password: String,
+    /// Whether that password is encrypted, so that only the product can use it.
+    pub encrypted: bool,
+    /// The port of the bundled server.
+    pub port: u16,
+    /// The schema as it is written in the URL.
+    pub schema: String,
+}
+
+impl std::fmt::Debug for DatabaseParams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DatabaseParams").field("username", &self.username).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+impl DatabaseParams {
+    /// Parses the file.
+    ///
+    /// # Errors
+    /// Says which entry is missing or not understood; never shows a value that may be secret.
+    pub fn parse(file: &Properties) -> Result<Self, String> {
+        let want = |key: &str| file.get(key).ok_or_else(|| format!("it has no entry '{key}'"));
+        let (port, schema) = parse_url(&want("url")?)?;
+        Ok(Self {
+            username: want("username")?,
+            password: file.get("password").unwrap_or_default(),
+            encrypted: file.get("db.password.encrypted").is_some_and(|v| v.trim().eq_ignore_ascii_case("true")),
+            port,
+            schema,
+        })
+    }
+}
+
+/// Takes port and schema from `jdbc:mysql://localhost:2345/PassTrix?…`.
+fn parse_url(url: &str) -> Result<(u16, String), String> {
+    let odd = || "its 'url' is not of the form jdbc:mysql://host:port/schema".to_owned();
+    let rest = url.trim().strip_prefix("jdbc:mysql://").ok_or_else(odd)?;
+    let (address, rest) = rest.split_once('/').ok_or_else(odd)?;
+    let port = match address.rsplit_once(':') {
+        Some((_, port)) => port.parse().map_err(|_| odd())?,
+        None => 3306,
+    };
+    let schema = rest.split(['?', ';']).next().unwrap_or_default();
+    if schema.is_empty() { Err(odd()) } else { Ok((port, schema.to_owned())) }
+}
+
+/// Finds the web port in `conf/server.xml`: the first connector that is not AJP.
+#[must_use]
+pub fn web_port(server_xml: &str) -> Option<u16> {
+    let mut rest = server_xml;
+    while let Some(at) = rest.find("<Connector") {
+        rest = &rest[at + "<Connector".len()..];
+        let tag = &rest[..rest.find('>').unwrap_or(rest.len())];
+        if !tag.contains("AJP") {
+            if let Some(port) = attribute(tag, "port").and_then(|value| value.parse().ok()) {
+                return Some(port);
+            }
+        }
+    }
+    None
+}
+
+fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+    let mut rest = tag;
+    while let Some(at) = rest.find(name) {
+        let before = rest[..at].chars().next_back();
+        let after = rest[at + name.len()..].trim_start();
+        rest = &rest[at + name.len()..];
+        if before.is_some_and(char::is_whitespace) {
+            if let Some(value) = after.strip_prefix('=') {
+                let value = value.trim_start();
+                let quote = value.chars().next().filter(|c| "\"'".contains(*c))?;
+                return value[1..].split(quote).next();
+            }
+        }
+    }
+    None
+}
+
+/// What a file that is offered as `pmp_key.key` turns out to be.
+#[derive(Clone, PartialEq, Eq)]
+pub enum KeyFile {
+    /// A PMP key; the value never leaves this type but through a hash.
+    Key(Vec<String>),
+    /// Not one, and why.
+    NotAKey(&'static str),
+}
+
+impl std::fmt::Debug for KeyFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Key(entries) => write!(f, "Key({} entries)", entries.len()),
+            Self::NotAKey(why) => write!(f, "NotAKey({why})"),
+        }
+    }
+}
+
+impl KeyFile {
+    /// Parses the text of the file. A rotated key leaves the older one as a further entry.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        if text.trim().is_empty() {
+            return Self::NotAKey("it is empty");
+        }
+        let file = Properties::new(text);
+        match file.get("ENCRYPTIONKEY") {
+            None => Self::NotAKey("it has no entry ENCRYPTIONKEY"),
+            Some(value) if value.trim().is_empty() => Self::NotAKey("its entry ENCRYPTIONKEY is empty"),
+            Some(current) => {
+                let mut entries = vec![current.clone()];
+                entries.extend(file.entries().map(|(_, value)| value).filter(|value| *value != current));
+                Self::Key(entries)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_and_schema_come_from_the_url() {
+        let file = Properties::new("username=root\npassword=x\nurl=jdbc:mysql://localhost:2345/PassTrix?useUnicode=true\n");
+        let params = DatabaseParams::parse(&file).expect("parsable");
+        assert_eq!((params.port, params.schema.as_str(), params.encrypted), (2345, "PassTrix", false));
+        assert!(DatabaseParams::parse(&Properties::new("username=root\nurl=jdbc:x\n")).is_err());
+        assert!(DatabaseParams::parse(&Properties::new("url=jdbc:mysql://h:1/x\n")).is_err());
+    }
+
+    #[test]
+    fn the_web_port_is_the_connectors_and_not_the_shutdown_port() {
+        let xml = r#"<Server port="8005"><Service><Connector port="8009" protocol="AJP/1.3"/><Connector SSLEnabled="true" port="7272"/></Service></Server>"#;
+        assert_eq!(web_port(xml), Some(7272));
+        assert_eq!(web_port("<Server/>"), None);
+    }
+
+    #[test]
+    fn only_one_word_makes_a_primary() {
+        assert_eq!(role_of("master\n"), Role::Primary);
+        assert_eq!(role_of("slave"), Role::Secondary);
+        assert_eq!(role_of("Master2"), Role::Secondary);
+    }
+
+    #[test]
+    fn a_key_file_has_a_key_in_it() {
+        assert!(matches!(KeyFile::parse("#x\nENCRYPTIONKEY=ab\\=\nOLD=cd\n"), KeyFile::Key(entries) if entries == ["ab=", "cd"]));
+        assert_eq!(KeyFile::parse(" \n"), KeyFile::NotAKey("it is empty"));
+        assert_eq!(KeyFile::parse("hello"), KeyFile::NotAKey("it has no entry ENCRYPTIONKEY"));
+    }
+}

@@ -1,0 +1,226 @@
+//! What a pack contains: who made it, for whom, of what server, and every file with its hash.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::coordinates::Coordinates;
+use super::flavor::ServerVersion;
+use super::pair::Pair;
+
+/// A path inside a home: relative, `/` between its parts, no part that could lead elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RelPath(String);
+
+impl RelPath {
+    /// Checks `path` and takes it.
+    ///
+    /// # Errors
+    /// Says which part of the path is not allowed.
+    pub fn new(path: impl Into<String>) -> Result<Self, String> {
+        let path = path.into();
+        let bad = |why: &str| Err(format!("the path {path:?} {why}"));
+        if path.is_empty() || path.len() > 4096 {
+            return bad("is empty or too long");
+        }
+        if path.starts_with('/') {
+            return bad("is absolute");
+        }
+        for part in path.split('/') {
+            if part.is_empty() || part == "." || part == ".." {
+                return bad("has an empty part, '.' or '..'");
+            }
+            if part.chars().any(|c| c.is_control() || "\\:*?\"<>|".contains(c)) {
+                return bad("holds a character that not every system allows");
+            }
+            if part.ends_with(['.', ' ']) {
+                return bad("has a part that ends with a dot or a space");
+            }
+        }
+        Ok(Self(path))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The path below `folder`, if it lies there.
+    #[must_use]
+    pub fn below(&self, folder: &str) -> Option<&str> {
+        self.0.strip_prefix(folder)?.strip_prefix('/')
+    }
+}
+
+impl TryFrom<String> for RelPath {
+    type Error = String;
+
+    fn try_from(path: String) -> Result<Self, String> {
+        Self::new(path)
+    }
+}
+
+impl From<RelPath> for String {
+    fn from(path: RelPath) -> Self {
+        path.0
+    }
+}
+
+impl fmt::Display for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A SHA-256, 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Sha256Hex(String);
+
+impl Sha256Hex {
+    /// Takes the 32 bytes of a digest.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        use std::fmt::Write;
+        Self(bytes.iter().fold(String::with_capacity(64), |mut out, byte| {
+            // ignored: writing into a String cannot fail
+            let _ = write!(out, "{byte:02x}");
+            out
+        }))
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Sha256Hex {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            Ok(Self(text))
+        } else {
+            Err("a SHA-256 is 64 hexadecimal digits".into())
+        }
+    }
+}
+
+impl From<Sha256Hex> for String {
+    fn from(hash: Sha256Hex) -> Self {
+        hash.0
+    }
+}
+
+/// One file of the pack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Where it belongs, from the home.
+    pub path: RelPath,
+    /// Bytes, uncompressed.
+    pub size: u64,
+    /// Of the uncompressed bytes.
+    pub sha256: Sha256Hex,
+}
+
+/// What makes two installations the same product: no build number is public.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fingerprint {
+    /// Of `lib/AdventNetPassTrix.jar`.
+    pub product: Sha256Hex,
+    /// Of `mysql/bin/mysqld`.
+    pub server: Sha256Hex,
+}
+
+/// The first thing read from a pack, and the last written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The format of the pack, [`Manifest::FORMAT`].
+    pub format: u32,
+    /// Random, one a pack.
+    pub pack_id: String,
+    /// When it was made, RFC 3339, UTC.
+    pub made_at: String,
+    /// The version of the tool that made it.
+    pub made_by: String,
+    /// The server whose data these are.
+    pub server: ServerVersion,
+    /// The installation they come from.
+    pub fingerprint: Fingerprint,
+    /// The name of the application's database account.
+    pub application_account: String,
+    /// A salted hash of the primary's encryption key, if it could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_fingerprint: Option<String>,
+    /// Both nodes.
+    pub pair: Pair,
+    /// From where the secondary goes on.
+    pub coordinates: Coordinates,
+    /// Every other file of the pack.
+    pub files: Vec<Entry>,
+}
+
+/// Where the data files lie in a home and in a pack.
+pub const DATA: &str = "mysql/data";
+
+/// Where the tool's own files of a node lie in a home and in a pack.
+pub const NODE_FILES: &str = "conf/pmp-ha";
+
+impl Manifest {
+    /// The format that this version reads and writes.
+    pub const FORMAT: u32 = 1;
+
+    /// Where the manifest itself lies in a pack.
+    pub const PATH: &str = "replication/manifest.json";
+
+    /// The sum of all file sizes, bytes.
+    #[must_use]
+    pub fn total_size(&self) -> u64 {
+        self.files.iter().map(|entry| entry.size).fold(0, u64::saturating_add)
+    }
+
+    /// Checks what a reader relies on: the format, and that every file has its own place in
+    /// one of the two folders that a pack may write to.
+    ///
+    /// # Errors
+    /// Names the entry that is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        if self.format != Self::FORMAT {
+            return Err(format!("it has format {}, and this version reads format {}", self.format, Self::FORMAT));
+        }
+        let mut seen = BTreeSet::new();
+        for entry in &self.files {
+            if entry.path.below(DATA).is_none() && entry.path.below(NODE_FILES).is_none() {
+                return Err(format!("its entry {} lies outside {DATA} and {NODE_FILES}", entry.path));
+            }
+            if !seen.insert(entry.path.as_str().to_lowercase()) {
+                return Err(format!("its entry {} stands there twice", entry.path));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_could_lead_out_of_the_home_is_no_path() {
+        for good in ["mysql/data/ibdata1", "mysql/data/#innodb_redo/#ib_redo1", "a b/c@d.ibd"] {
+            assert!(RelPath::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "/etc/passwd", "a/../b", "..", "./a", "a//b", "a\\b", "c:/x", "a/\n", "a/b.", "a /b"] {
+            assert!(RelPath::new(bad).is_err(), "{bad}");
+        }
+        assert!(serde_json::from_str::<RelPath>("\"../x\"").is_err());
+    }
+}

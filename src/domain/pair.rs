@@ -1,0 +1,187 @@
+//! The two nodes of a pair, how they are named and how they reach each other.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What an installation does in the pair. Roles change; a node is named by its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Read and write.
+    Primary,
+    /// Replicates from the primary and serves reads.
+    Secondary,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Primary => "primary",
+            Self::Secondary => "secondary",
+        })
+    }
+}
+
+/// `HOST` or `HOST:DBPORT` as given on the command line. IPv6 addresses stand in brackets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// A name or an address, without brackets.
+    pub host: String,
+    /// The port of the database, if given.
+    pub port: Option<u16>,
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+            let (host, rest) = rest.split_once(']').ok_or("a bracket is not closed")?;
+            match rest.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None if rest.is_empty() => (host, None),
+                None => return Err(format!("'{rest}' stands behind the bracket")),
+            }
+        } else {
+            match text.split_once(':') {
+                Some((_, port)) if port.contains(':') => {
+                    return Err("an IPv6 address stands in brackets: [::1]:2345".into());
+                }
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            }
+        };
+        if host.is_empty() {
+            return Err("the host is empty".into());
+        }
+        if let Some(odd) = host.chars().find(|c| !(c.is_ascii_alphanumeric() || ".-_:%".contains(*c))) {
+            return Err(format!("'{odd}' cannot stand in a host name"));
+        }
+        if host.starts_with('-') {
+            return Err("a host name does not begin with '-'".into());
+        }
+        let port = match port {
+            None => None,
+            Some(port) => match port.parse() {
+                Ok(number) if number > 0 => Some(number),
+                _ => return Err(format!("'{port}' is not a port number")),
+            },
+        };
+        Ok(Self { host: host.to_owned(), port })
+    }
+}
+
+/// One node. Its number is for life: it is the `server_id` and the `auto_increment_offset`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// 1 or 2.
+    pub number: u32,
+    /// The name that the other node connects to and that its certificate carries.
+    pub host: String,
+    /// The port of its database.
+    pub db_port: u16,
+    /// The port of its web server when the pair was set up, if it was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web_port: Option<u16>,
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.db_port)
+        } else {
+            write!(f, "{}:{}", self.host, self.db_port)
+        }
+    }
+}
+
+/// What both nodes know about the pair they form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pair {
+    /// Random, made when the pair is first packed.
+    pub id: String,
+    /// The schema of the product as it is called on disk, lower case.
+    pub schema: String,
+    /// The number of the node that is the primary.
+    pub primary: u32,
+    /// Both nodes, number 1 first.
+    pub nodes: [Node; 2],
+}
+
+impl Pair {
+    /// The node that plays `role`.
+    #[must_use]
+    pub fn node(&self, role: Role) -> &Node {
+        let wanted = |node: &&Node| (node.number == self.primary) == (role == Role::Primary);
+        self.nodes.iter().find(wanted).unwrap_or(&self.nodes[0])
+    }
+
+    /// The other node's role.
+    #[must_use]
+    pub fn peer_of(role: Role) -> Role {
+        match role {
+            Role::Primary => Role::Secondary,
+            Role::Secondary => Role::Primary,
+        }
+    }
+}
+
+/// `conf/pmp-ha/pair.toml`: the pair, and which of its nodes this home is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Membership {
+    /// The format of this file, [`Membership::FORMAT`].
+    pub format: u32,
+    /// The role of this home.
+    pub role: Role,
+    /// A salted hash of the encryption key of the primary, if it could be read at setup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_fingerprint: Option<String>,
+    /// The pair.
+    pub pair: Pair,
+}
+
+impl Membership {
+    /// The format that this version writes.
+    pub const FORMAT: u32 = 1;
+
+    /// This home's node.
+    #[must_use]
+    pub fn this(&self) -> &Node {
+        self.pair.node(self.role)
+    }
+
+    /// The other node.
+    #[must_use]
+    pub fn peer(&self) -> &Node {
+        self.pair.node(Pair::peer_of(self.role))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_host_with_or_without_a_port() {
+        let ok = |text: &str| text.parse::<Endpoint>().map(|e| (e.host, e.port));
+        assert_eq!(ok("pmp.example.com"), Ok(("pmp.example.com".into(), None)));
+        assert_eq!(ok("10.0.0.1:2345"), Ok(("10.0.0.1".into(), Some(2345))));
+        assert_eq!(ok("[::1]:2345"), Ok(("::1".into(), Some(2345))));
+        assert_eq!(ok("[::1]"), Ok(("::1".into(), None)));
+        for bad in ["", ":1", "a:0", "a:70000", "a:b", "::1", "a b", "a'b", "-x", "[::1", "[::1]x"] {
+            assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_peer_is_the_other_node_whoever_is_primary() {
+        let node = |number| Node { number, host: format!("n{number}"), db_port: 2345, web_port: None };
+        let pair = Pair { id: "x".into(), schema: "passtrix".into(), primary: 2, nodes: [node(1), node(2)] };
+        let membership = Membership { format: 1, role: Role::Secondary, key_fingerprint: None, pair };
+        assert_eq!(membership.this().number, 1);
+        assert_eq!(membership.peer().number, 2);
+    }
+}

@@ -1,0 +1,110 @@
+//! Preconditions that more than one procedure has.
+
+use super::Scene;
+use crate::domain::flavor::{Flavor, Proof};
+use crate::domain::plan::Bytes;
+use crate::domain::refusal::Refusal;
+
+/// Room for what the server itself writes while it boots.
+const SPACE_MARGIN: u64 = 32 << 20;
+
+/// Collects what is wrong with the home itself, whatever is to be done with it.
+pub(super) fn home(what: &str, scene: &Scene) -> Vec<Refusal> {
+    let mut out = Vec::new();
+    if !scene.missing.is_empty() {
+        out.push(Refusal::new(
+            what,
+            format!("the home is not whole: {} is missing", scene.missing.join(", ")),
+            "Name the folder of a complete installation with --home.",
+        ));
+    }
+    for evidence in &scene.running {
+        out.push(Refusal::new(what, evidence, "Stop Password Manager Pro and its database (`pmp-ha stop`), then try again."));
+    }
+    if let Err(why) = &scene.params {
+        out.push(Refusal::new(
+            what,
+            format!("conf/database_params.conf cannot be used: {why}"),
+            "Put the file back as the installation wrote it.",
+        ));
+    }
+    for why in &scene.not_writable {
+        out.push(Refusal::new(what, why, "Run the command as the account that owns the installation."));
+    }
+    if scene.missing.is_empty() {
+        server(what, scene, &mut out);
+    }
+    out
+}
+
+fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
+    let flavor = match &scene.server {
+        Err(why) => {
+            out.push(Refusal::new(
+                what,
+                format!("the version of the bundled server cannot be read: {why}"),
+                "See whether mysql/bin/mysqld of this home runs: `mysqld --version`.",
+            ));
+            None
+        }
+        Ok(version) => {
+            let row = Flavor::of(version);
+            if row.is_none() {
+                out.push(Refusal::new(
+                    what,
+                    format!("the bundled server is {version}, which is not among those known: {}", Flavor::known()),
+                    "Older servers keep the state of a replica in files that a crash leaves behind: no promise could be kept on them.",
+                ));
+            }
+            row
+        }
+    };
+    match (flavor, scene.layout) {
+        (Some(row), Some(layout)) if row.layout != layout => out.push(Refusal::new(
+            what,
+            format!("the data directory was not written by {}: it has the shape {layout:?}", row.name),
+            "See whether mysql/data belongs to this installation.",
+        )),
+        (_, None) => out.push(Refusal::new(
+            what,
+            "the data directory is of an unknown version: it has no system tables that are known",
+            "See whether mysql/data belongs to this installation.",
+        )),
+        _ => {}
+    }
+    if let Err(why) = &scene.script {
+        out.push(Refusal::new(
+            what,
+            format!("the start script cannot be used: {why}"),
+            "The script must hold one line that starts mysqld with --no-defaults.",
+        ));
+    }
+    if scene.data_is_mount_point {
+        out.push(Refusal::new(
+            what,
+            "mysql/data is the mount point of a filesystem, and cannot be exchanged as a whole",
+            "Mount the filesystem at mysql instead, or at a folder that mysql/data links to the inside of.",
+        ));
+    }
+}
+
+/// Checks that `needed` bytes fit into `free`.
+pub(super) fn space(what: &str, place: &str, needed: u64, free: u64) -> Option<Refusal> {
+    let needed = needed.saturating_add(SPACE_MARGIN);
+    (free < needed).then(|| {
+        Refusal::new(
+            what,
+            format!("there is no space: {place} has {} free, and {} may be needed", Bytes(free), Bytes(needed)),
+            format!("Make room for {} more, then try again.", Bytes(needed - free)),
+        )
+    })
+}
+
+/// Says when a server's row was never proved on a real server.
+pub(super) fn unproved(scene: &Scene) -> Option<String> {
+    let version = scene.server.as_ref().ok()?;
+    let row = Flavor::of(version)?;
+    (row.proof == Proof::Manual).then(|| {
+        format!("what is known of {version} comes from its manual and was not proved on a real server: try it on a copy first")
+    })
+}

@@ -1,0 +1,130 @@
+//! `install-pack`: whether a verified pack fits this home, and how it gets in.
+
+use super::{Scene, checks};
+use crate::domain::manifest::Manifest;
+use crate::domain::pair::{Membership, Role};
+use crate::domain::plan::{BootTask, Plan, Step};
+use crate::domain::refusal::Refusal;
+
+/// What `install-pack` looks at.
+#[derive(Debug, Clone)]
+pub struct InstallScene {
+    /// The secondary's home.
+    pub home: Scene,
+    /// The manifest of a pack whose every hash was checked.
+    pub manifest: Manifest,
+    /// Full path of the pack.
+    pub pack: String,
+    /// Whether the operator gave the database password in a file.
+    pub password_given: bool,
+}
+
+const WHAT: &str = "cannot install the pack";
+
+/// Decides.
+///
+/// # Errors
+/// Every precondition that does not hold.
+pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
+    let home = &scene.home;
+    let manifest = &scene.manifest;
+    let mut refusals = checks::home(WHAT, home);
+    if home.missing.is_empty() && home.role != Role::Secondary {
+        refusals.push(Refusal::new(
+            WHAT,
+            format!("this home is a primary: conf/serverstate.conf says '{}'", home.role_word.trim()),
+            "Install the pack on the secondary; here it would overwrite the data that it was made from.",
+        ));
+    }
+    if let Some(version) = home.server.as_ref().ok().filter(|version| **version != manifest.server) {
+        refusals.push(Refusal::new(
+            WHAT,
+            format!("the pack holds data of {}, and the server here is {version}", manifest.server),
+            "Both installations must be of the same version of the product.",
+        ));
+    } else {
+        refusals.extend(same_product(home, manifest));
+    }
+    if let Ok(params) = &home.params {
+        let node = manifest.pair.node(Role::Secondary);
+        if params.port != node.db_port {
+            refusals.push(Refusal::new(
+                WHAT,
+                format!("the pack was made for a secondary on port {}, and the database of this home is on {}", node.db_port, params.port),
+                format!("Make the pack again with {}:{} as the second name.", node.host, params.port),
+            ));
+        }
+        if params.username != manifest.application_account {
+            refusals.push(Refusal::new(
+                WHAT,
+                format!(
+                    "the database account of the primary is '{}', and conf/database_params.conf here names '{}'",
+                    manifest.application_account, params.username
+                ),
+                "Both installations must use the same account name; put it into conf/database_params.conf.",
+            ));
+        }
+        if params.encrypted && !scene.password_given {
+            refusals.push(Refusal::new(
+                WHAT,
+                "the database password in conf/database_params.conf is encrypted, and the accounts have to agree with it",
+                "Write the password itself into a file of mode 0600 and name it with --db-password-file.",
+            ));
+        }
+    }
+    refusals.extend(checks::space(WHAT, "the filesystem of mysql/data", manifest.total_size(), home.free_for_data));
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    let membership = Membership {
+        format: Membership::FORMAT,
+        role: Role::Secondary,
+        key_fingerprint: manifest.key_fingerprint.clone(),
+        pair: with_web_port(manifest, home.web_port),
+    };
+    let steps = vec![
+        Step::ExtractPack { pack: scene.pack.clone(), files: manifest.files.len(), bytes: manifest.total_size() },
+        Step::SwapData,
+        Step::TakeNodeFiles { membership },
+        Step::WireStartScript,
+        Step::OfflineBoot(BootTask::PrepareReplica {
+            account: manifest.application_account.clone(),
+            from: manifest.coordinates.clone(),
+        }),
+        Step::DropOldData,
+    ];
+    let warnings = checks::unproved(home).into_iter().collect();
+    Ok(Plan {
+        command: "install-pack".into(),
+        home: home.identity.clone(),
+        warnings,
+        point_of_no_return: steps.len() - 1,
+        steps,
+    })
+}
+
+fn same_product(home: &Scene, manifest: &Manifest) -> Option<Refusal> {
+    let here = home.fingerprint.as_ref()?;
+    let differs = if here.product != manifest.fingerprint.product {
+        "lib/AdventNetPassTrix.jar"
+    } else if here.server != manifest.fingerprint.server {
+        "mysql/bin/mysqld"
+    } else {
+        return None;
+    };
+    Some(Refusal::new(
+        WHAT,
+        format!("the pack comes from another build of the product: its {differs} is not the one here"),
+        "Both installations must be of the same build: upgrade the older one first.",
+    ))
+}
+
+fn with_web_port(manifest: &Manifest, web_port: Option<u16>) -> crate::domain::pair::Pair {
+    let mut pair = manifest.pair.clone();
+    for node in &mut pair.nodes {
+        if node.number != pair.primary {
+            node.web_port = web_port;
+        }
+    }
+    pair
+}

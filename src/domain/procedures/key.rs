@@ -1,0 +1,74 @@
+//! `key`: whether a file can be the encryption key of this home.
+
+use crate::domain::home::KeyFile;
+use crate::domain::refusal::Refusal;
+
+/// What `key` looks at.
+#[derive(Debug, Clone)]
+pub struct KeyScene {
+    /// Full path of the file.
+    pub path: String,
+    /// What it turned out to be, or why it could not be read.
+    pub file: Result<KeyFile, String>,
+    /// Whether the file lies inside the home.
+    pub inside_home: bool,
+    /// Salted hashes of the entries of the file.
+    pub fingerprints: Vec<String>,
+    /// The hash that the pair expects, if it is known.
+    pub expected: Option<String>,
+}
+
+/// Decides.
+///
+/// # Returns
+/// What the operator should know although it is allowed.
+///
+/// # Errors
+/// Why the file is not the key.
+pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
+    let what = "cannot use this encryption key";
+    let path = &scene.path;
+    match &scene.file {
+        Err(why) => {
+            return Err(Refusal::new(
+                what,
+                why,
+                "Give the full path of pmp_key.key of the primary, readable for the account that runs the product.",
+            ));
+        }
+        Ok(KeyFile::NotAKey(why)) => {
+            return Err(Refusal::new(
+                what,
+                format!("{path} is not a PMP key: {why}"),
+                "Give the full path of pmp_key.key of the primary.",
+            ));
+        }
+        Ok(KeyFile::Key(_)) => {}
+    }
+    if path.trim() != path || path.chars().any(char::is_control) {
+        return Err(Refusal::new(
+            what,
+            "its path begins or ends with a space or holds a control character, which conf/manage_key.conf cannot carry",
+            "Rename the file or its folder.",
+        ));
+    }
+    if let Some(expected) = &scene.expected {
+        if !scene.fingerprints.contains(expected) {
+            return Err(Refusal::new(
+                what,
+                format!("{path} is a PMP key, but not the one that the data of this pair are encrypted with"),
+                "Each installation makes a key of its own; take the one of the primary.",
+            ));
+        }
+    }
+    let mut warnings = Vec::new();
+    if scene.inside_home {
+        warnings.push(format!(
+            "{path} lies inside the installation: whoever copies the home has the data and their key. Better keep it elsewhere"
+        ));
+    }
+    if scene.expected.is_none() {
+        warnings.push("whether it is the key of these data could not be checked: the primary's key was not readable when the pack was made".into());
+    }
+    Ok(warnings)
+}

@@ -1,0 +1,69 @@
+//! The procedures: from what was observed to a plan, or to the reasons why there is none.
+
+mod checks;
+pub mod install;
+pub mod key;
+pub mod pack;
+pub mod recover;
+
+use super::datafiles::Layout;
+use super::flavor::ServerVersion;
+use super::home::DatabaseParams;
+use super::manifest::{Fingerprint, RelPath};
+use super::pair::{Membership, Role};
+use super::plan::HomeIdentity;
+
+/// A file of a data directory and its size in bytes; the path is from the data directory.
+pub type DataFile = (RelPath, u64);
+
+/// What was seen of one home.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    /// Which home it is.
+    pub identity: HomeIdentity,
+    /// Files that belong to a whole home and are not there.
+    pub missing: Vec<String>,
+    /// The word in `conf/serverstate.conf`.
+    pub role_word: String,
+    /// The role that the word means.
+    pub role: Role,
+    /// `conf/database_params.conf`, or why it cannot be used.
+    pub params: Result<DatabaseParams, String>,
+    /// The port in `conf/server.xml`.
+    pub web_port: Option<u16>,
+    /// Evidence that the product or its database runs, a sentence each.
+    pub running: Vec<String>,
+    /// What `mysqld --version` says.
+    pub server: Result<ServerVersion, String>,
+    /// The shape of the data directory.
+    pub layout: Option<Layout>,
+    /// Whether the start script can be wired.
+    pub script: Result<(), String>,
+    /// Every file of the data directory.
+    pub data: Vec<DataFile>,
+    /// What in the data directory is neither a file nor a folder.
+    pub odd_data: Vec<String>,
+    /// The schema's folder in the data directory, as it is written on disk.
+    pub schema_on_disk: Option<String>,
+    /// Whether the data directory is a mount point.
+    pub data_is_mount_point: bool,
+    /// Bytes free beside the data directory.
+    pub free_for_data: u64,
+    /// Bytes free in the folder `replication`.
+    pub free_for_pack: u64,
+    /// Folders that this account cannot write to, a sentence each.
+    pub not_writable: Vec<String>,
+    /// What makes it the same product as another home.
+    pub fingerprint: Option<Fingerprint>,
+    /// The pair that it already belongs to.
+    pub membership: Option<Membership>,
+}
+
+impl Scene {
+    /// The files that belong to a copy of the given kind, and their bytes.
+    pub fn data_to_copy(&self, wanted: impl Fn(&str) -> bool) -> (Vec<DataFile>, u64) {
+        let files: Vec<DataFile> = self.data.iter().filter(|(path, _)| wanted(path.as_str())).cloned().collect();
+        let bytes = files.iter().map(|(_, size)| size).sum();
+        (files, bytes)
+    }
+}

@@ -1,0 +1,172 @@
+//! `pack`: whether a pack can be made from this home, and how.
+
+use std::net::IpAddr;
+
+use super::{Scene, checks};
+use crate::domain::datafiles::{FileClass, classify};
+use crate::domain::flavor::Flavor;
+use crate::domain::pair::{Endpoint, Membership, Node, Pair, Role};
+use crate::domain::plan::{BootTask, Plan, Step};
+use crate::domain::refusal::Refusal;
+
+/// A name from the command line and what it resolves to.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// As given.
+    pub endpoint: Endpoint,
+    /// Its addresses, or what the resolver said.
+    pub addresses: Result<Vec<IpAddr>, String>,
+    /// Whether one of the addresses belongs to this machine.
+    pub local: bool,
+}
+
+/// What `pack` looks at.
+#[derive(Debug, Clone)]
+pub struct PackScene {
+    /// The primary's home.
+    pub home: Scene,
+    /// The first name.
+    pub primary: Named,
+    /// The second name.
+    pub secondary: Named,
+    /// A salted hash of the encryption key, if the key can be read.
+    pub key_fingerprint: Option<String>,
+    /// Random, for a pair that is new.
+    pub new_pair_id: String,
+    /// Random, for this pack.
+    pub pack_id: String,
+    /// Full path of the pack to write.
+    pub pack: String,
+}
+
+const WHAT: &str = "cannot make a pack";
+
+/// Decides.
+///
+/// # Errors
+/// Every precondition that does not hold.
+pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
+    let home = &scene.home;
+    let mut refusals = checks::home(WHAT, home);
+    if home.missing.is_empty() && home.role != Role::Primary {
+        refusals.push(Refusal::new(
+            WHAT,
+            format!("this home is not a primary: conf/serverstate.conf says '{}'", home.role_word.trim()),
+            "Run `pmp-ha pack` on the primary.",
+        ));
+    }
+    for odd in &home.odd_data {
+        refusals.push(Refusal::new(
+            WHAT,
+            format!("the data directory holds {odd}, which a copy would not carry"),
+            "Move the data it leads to into mysql/data.",
+        ));
+    }
+    if home.missing.is_empty() && home.params.is_ok() && home.schema_on_disk.is_none() {
+        refusals.push(Refusal::new(
+            WHAT,
+            "the data directory holds no folder for the schema that conf/database_params.conf names",
+            "Start the product once, so that it makes its tables.",
+        ));
+    }
+    let (files, bytes) = home.data_to_copy(|path| classify(path) == FileClass::Data);
+    refusals.extend(checks::space(WHAT, "the folder replication", bytes, home.free_for_pack));
+    refusals.extend(names(scene));
+
+    let (Ok(params), Some(schema), true) = (&home.params, &home.schema_on_disk, refusals.is_empty()) else {
+        return Err(refusals);
+    };
+    let mut warnings: Vec<String> = checks::unproved(home).into_iter().collect();
+    let db_port = scene.primary.endpoint.port.unwrap_or(params.port);
+    if db_port != params.port {
+        warnings.push(format!(
+            "the secondary will connect to port {db_port}, and the database of this home listens on {}: something between must forward it",
+            params.port
+        ));
+    }
+    if !scene.primary.local {
+        let host = &scene.primary.endpoint.host;
+        warnings.push(format!("{host} is not an address of this machine: are the two names in the right order?"));
+    }
+    if scene.key_fingerprint.is_none() {
+        warnings.push("the encryption key of this home cannot be read now, so that the secondary cannot check that it is given the same one".into());
+    }
+
+    let nodes = [
+        Node { number: 1, host: scene.primary.endpoint.host.clone(), db_port, web_port: home.web_port },
+        Node {
+            number: 2,
+            host: scene.secondary.endpoint.host.clone(),
+            db_port: scene.secondary.endpoint.port.unwrap_or(params.port),
+            web_port: None,
+        },
+    ];
+    let same_pair = |old: &&Membership| {
+        old.role == Role::Primary && old.pair.nodes[0].host == nodes[0].host && old.pair.nodes[1].host == nodes[1].host
+    };
+    let old = home.membership.as_ref().filter(same_pair);
+    let pair = Pair {
+        id: old.map_or_else(|| scene.new_pair_id.clone(), |old| old.pair.id.clone()),
+        schema: schema.clone(),
+        primary: 1,
+        nodes,
+    };
+    let membership = Membership {
+        format: Membership::FORMAT,
+        role: Role::Primary,
+        key_fingerprint: scene.key_fingerprint.clone(),
+        pair,
+    };
+    let steps = vec![
+        Step::MakeNodeFiles { membership, renew: old.is_some() },
+        Step::WireStartScript,
+        Step::OfflineBoot(BootTask::PrepareSource { pack_id: scene.pack_id.clone() }),
+        Step::WritePack { pack: scene.pack.clone(), files: files.len(), bytes },
+    ];
+    let point_of_no_return = steps.len();
+    Ok(Plan { command: "pack".into(), home: home.identity.clone(), warnings, steps, point_of_no_return })
+}
+
+fn names(scene: &PackScene) -> Vec<Refusal> {
+    let mut out = Vec::new();
+    let longest = scene.home.server.as_ref().ok().and_then(Flavor::of).map_or(255, |row| row.longest_source_host);
+    for named in [&scene.primary, &scene.secondary] {
+        let host = &named.endpoint.host;
+        if let Err(why) = &named.addresses {
+            out.push(Refusal::new(
+                WHAT,
+                format!("the name {host} does not resolve: {why}"),
+                "Give the fully qualified names by which the two machines reach each other.",
+            ));
+        }
+        if host.len() > longest {
+            out.push(Refusal::new(
+                WHAT,
+                format!("the name {host} has {} characters, and this server stores at most {longest}", host.len()),
+                "Give a shorter name, or an address.",
+            ));
+        }
+    }
+    let (first, second) = (&scene.primary.endpoint, &scene.secondary.endpoint);
+    let port_of = |endpoint: &Endpoint| endpoint.port.or(scene.home.params.as_ref().ok().map(|params| params.port));
+    if port_of(first) == port_of(second) {
+        let shared = match (&scene.primary.addresses, &scene.secondary.addresses) {
+            (Ok(a), Ok(b)) => a.iter().find(|address| b.contains(address)),
+            _ => None,
+        };
+        if first.host.eq_ignore_ascii_case(&second.host) {
+            out.push(Refusal::new(
+                WHAT,
+                format!("primary and secondary have the same name, {}", first.host),
+                "Give the names of two machines.",
+            ));
+        } else if let Some(address) = shared {
+            out.push(Refusal::new(
+                WHAT,
+                format!("{} and {} are the same machine, {address}", first.host, second.host),
+                "Give the names of two machines, or two ports of one: HOST:DBPORT.",
+            ));
+        }
+    }
+    out
+}

@@ -1,0 +1,96 @@
+//! SQL text with values in it: the one quoting function, and text that must not be printed.
+
+use std::fmt;
+
+/// A statement. `Debug` shows only its first words, because it may hold a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sql(String);
+
+impl Sql {
+    /// Wraps the text of one statement.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for the server only.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The first words, safe for messages: enough to know the statement, no value in it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.0
+            .split_whitespace()
+            .take_while(|word| !word.contains(['\'', '=', '(', '`']))
+            .take(4)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+}
+
+impl fmt::Debug for Sql {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sql({} …)", self.name())
+    }
+}
+
+impl From<&str> for Sql {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Sql {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// Quotes a value as a string literal, right under every `sql_mode` but `NO_BACKSLASH_ESCAPES`,
+/// which the sessions of this tool never set.
+#[must_use]
+pub fn quote(value: &str) -> String {
+    let mut out = String::with_capacity(value.len() + 2);
+    out.push('\'');
+    for c in value.chars() {
+        match c {
+            '\'' => out.push_str("''"),
+            '\\' => out.push_str("\\\\"),
+            '\0' => out.push_str("\\0"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\u{1a}' => out.push_str("\\Z"),
+            c => out.push(c),
+        }
+    }
+    out.push('\'');
+    out
+}
+
+/// Quotes a name (schema, table, column) with backticks.
+#[must_use]
+pub fn quote_name(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_leaves_no_way_out_of_the_literal() {
+        assert_eq!(quote(r"a'b\c"), r"'a''b\\c'");
+        assert_eq!(quote("x\n\0"), r"'x\n\0'");
+        assert_eq!(quote_name("a`b"), "`a``b`");
+    }
+
+    #[test]
+    fn the_debug_form_of_a_statement_shows_no_value() {
+        let sql = Sql::new("CHANGE MASTER TO MASTER_PASSWORD='secret'");
+        assert_eq!(format!("{sql:?}"), "Sql(CHANGE MASTER TO …)");
+        let sql = Sql::new("SET PASSWORD FOR 'root'@'localhost' = PASSWORD('secret')");
+        assert!(!format!("{sql:?}").contains("secret"));
+    }
+}

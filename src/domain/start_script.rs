@@ -1,0 +1,118 @@
+//! The product's start script: it runs `mysqld --no-defaults`, so that no option file is read.
+//! Wiring it makes our option file reach mysqld; every other byte of the script stays.
+
+/// What cannot be wired, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotWirable(pub String);
+
+const NO_DEFAULTS: &str = "--no-defaults";
+const DEFAULTS_FILE: &str = "--defaults-file=";
+
+/// Options that would keep the peer out; the vendor's server listens on its own machine only.
+const CLOSED: [&str; 2] = ["--bind-address=", "--skip-networking"];
+
+/// Returns the script with `option_file` in place of `--no-defaults`, and without the options
+/// that bind the server to its own machine. A script that is wired already is wired anew.
+///
+/// # Errors
+/// When there is not exactly one line that starts the server, so that nothing is guessed.
+pub fn wire(script: &str, option_file: &str) -> Result<String, NotWirable> {
+    let marked = |line: &&str| {
+        let code = line.trim_start();
+        let comment = code.starts_with('#') || code.to_ascii_lowercase().starts_with("rem ") || code.starts_with("::");
+        !comment && (code.contains(NO_DEFAULTS) || code.contains(DEFAULTS_FILE))
+    };
+    match script.lines().filter(marked).count() {
+        1 => {}
+        0 => return Err(NotWirable(format!("no line of it starts mysqld with {NO_DEFAULTS}"))),
+        n => return Err(NotWirable(format!("{n} lines of it start mysqld with {NO_DEFAULTS}"))),
+    }
+    if let Some(bad) = option_file.chars().find(|c| "\"$`\\\n".contains(*c)) {
+        return Err(NotWirable(format!("the path of the home holds the character {bad:?}")));
+    }
+    let mut out = String::with_capacity(script.len() + option_file.len());
+    for line in script.split_inclusive('\n') {
+        if marked(&line) {
+            let wired = replace_option(line, &format!("{DEFAULTS_FILE}\"{option_file}\""));
+            out.push_str(&CLOSED.iter().fold(wired, |line, option| drop_option(&line, option)));
+        } else {
+            out.push_str(line);
+        }
+    }
+    Ok(out)
+}
+
+/// Tells whether the script hands `option_file` to mysqld.
+#[must_use]
+pub fn is_wired_to(script: &str, option_file: &str) -> bool {
+    script.contains(&format!("{DEFAULTS_FILE}\"{option_file}\""))
+}
+
+/// Tells whether the script is wired to an option file of this tool, whichever.
+#[must_use]
+pub fn is_wired(script: &str) -> bool {
+    script.contains(DEFAULTS_FILE) && !script.contains(NO_DEFAULTS)
+}
+
+fn replace_option(line: &str, with: &str) -> String {
+    if line.contains(NO_DEFAULTS) {
+        return line.replacen(NO_DEFAULTS, with, 1);
+    }
+    match line.find(DEFAULTS_FILE) {
+        Some(at) => format!("{}{with}{}", &line[..at], &line[at + word_length(&line[at..])..]),
+        None => line.to_owned(),
+    }
+}
+
+fn drop_option(line: &str, option: &str) -> String {
+    let Some(at) = line.find(option) else { return line.to_owned() };
+    let before = line[..at].trim_end_matches(' ');
+    format!("{before}{}", &line[at + word_length(&line[at..])..])
+}
+
+/// The length of a shell word that may hold quoted spaces.
+fn word_length(text: &str) -> usize {
+    let mut quote = None;
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, c) if c.is_whitespace() => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCRIPT: &str = "#!/bin/sh\n# mysqld --no-defaults in a comment\n\
+        \"$DB/bin/mysqld\" --no-defaults --basedir=\"$DB\" --bind-address=127.0.0.1 --port=$1 &\nexit 0\n";
+
+    #[test]
+    fn only_the_option_changes_and_the_server_opens_up() {
+        let wired = wire(SCRIPT, "/opt/My PMP/conf/x.cnf").expect("wirable");
+        assert_eq!(
+            wired,
+            "#!/bin/sh\n# mysqld --no-defaults in a comment\n\
+             \"$DB/bin/mysqld\" --defaults-file=\"/opt/My PMP/conf/x.cnf\" --basedir=\"$DB\" --port=$1 &\nexit 0\n"
+        );
+        assert!(is_wired_to(&wired, "/opt/My PMP/conf/x.cnf"));
+        assert!(is_wired(&wired) && !is_wired(SCRIPT));
+    }
+
+    #[test]
+    fn wiring_again_changes_the_file_and_nothing_else() {
+        let wired = wire(SCRIPT, "/a b/1.cnf").expect("wirable");
+        assert_eq!(wire(&wired, "/c/2.cnf"), wire(SCRIPT, "/c/2.cnf"));
+    }
+
+    #[test]
+    fn nothing_is_guessed() {
+        assert!(wire("mysqld --port=1\n", "/x").is_err());
+        assert!(wire("mysqld --no-defaults\nmysqld --no-defaults\n", "/x").is_err());
+        assert!(wire(SCRIPT, "/a$b").is_err());
+    }
+}

@@ -1,0 +1,130 @@
+//! How a command can end badly, and the exit code for each way: the only place that chooses one.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::domain::refusal::Refusal;
+
+/// The ways to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It did not work, and nothing changed.
+    Failed,
+    /// The command line is wrong.
+    Usage,
+    /// Something changed, and the journal is open.
+    Incomplete,
+    /// A precondition does not hold.
+    Refused,
+    /// `verify` did not see both statuses Alive.
+    NotAlive,
+    /// Ctrl-C or a signal, and everything is as it was.
+    Interrupted,
+}
+
+impl Kind {
+    fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Incomplete => 3,
+            Self::Refused => 4,
+            Self::NotAlive => 5,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// What failed, the evidence, and what to do next.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Chooses the exit code.
+    pub kind: Kind,
+    /// What failed, lower case and without a full stop.
+    pub what: String,
+    /// What was seen, the nearest cause first.
+    pub because: Vec<String>,
+    /// What to do next, a sentence.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// Builds a failure; add evidence and a hint with the methods below.
+    pub fn new(kind: Kind, what: impl Into<String>) -> Self {
+        Self { kind, what: what.into(), because: Vec::new(), hint: None }
+    }
+
+    /// Adds a line of evidence.
+    #[must_use]
+    pub fn because(mut self, evidence: impl Into<String>) -> Self {
+        self.because.push(evidence.into());
+        self
+    }
+
+    /// Sets the hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The end of a command that the operator cut off.
+    #[must_use]
+    pub fn interrupted() -> Self {
+        Self::new(Kind::Interrupted, "interrupted")
+    }
+
+    /// Puts several refusals into one failure. The exit code is that of a refusal.
+    #[must_use]
+    pub fn refused(refusals: Vec<Refusal>) -> Self {
+        let mut refusals = refusals.into_iter();
+        let Some(first) = refusals.next() else {
+            return Self::new(Kind::Refused, "a precondition does not hold");
+        };
+        let mut failure = Self::new(Kind::Refused, first.what).because(first.because).hint(first.hint);
+        for more in refusals {
+            failure.because.push(format!("{} (hint: {})", more.because, more.hint));
+        }
+        failure
+    }
+
+    /// Takes any error; what is a failure already stays as it is.
+    #[must_use]
+    pub fn from_error(error: anyhow::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(failure) => failure,
+            Err(error) => {
+                let mut chain = error.chain().map(ToString::to_string);
+                let what = chain.next().unwrap_or_default();
+                Self { kind: Kind::Failed, what, because: chain.collect(), hint: None }
+            }
+        }
+    }
+
+    /// The exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.kind.code())
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::refused(vec![refusal])
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.what)?;
+        for because in &self.because {
+            write!(f, "\n  because {because}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,193 @@
+//! Two PMP homes with real servers on this machine. The lab makes homes and nothing else:
+//! everything after it is done by the ordinary commands.
+
+mod fill;
+mod home;
+
+use std::fmt;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use fs_err as fs;
+use rand::RngExt;
+use serde::Serialize;
+
+use crate::adapters::home::{Credential, Home};
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::mysql::{Address, Session};
+use crate::adapters::mysqld::Database;
+use crate::adapters::system;
+use crate::failure::{Failure, Kind};
+use crate::ui::Ui;
+use home::{Blueprint, make};
+
+/// Marks a folder as a lab, so that `lab down` removes nothing else.
+const MARKER: &str = "pmp-ha-lab";
+
+/// How long a server of a lab may take to stop.
+const STOP_DEADLINE: Duration = Duration::from_secs(120);
+
+/// A home that was made.
+#[derive(Debug, Serialize)]
+pub struct Made {
+    /// The folder.
+    pub home: String,
+    /// How the other node reaches its database: HOST:DBPORT.
+    pub endpoint: String,
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {}", self.endpoint, self.home)
+    }
+}
+
+/// What `lab up` made.
+#[derive(Debug, Serialize)]
+pub struct Lab {
+    /// The primary.
+    pub primary: Made,
+    /// The secondary.
+    pub secondary: Made,
+}
+
+impl fmt::Display for Lab {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "primary    {}", self.primary)?;
+        writeln!(f, "secondary  {}", self.secondary)?;
+        writeln!(f, "next: pmp-ha pack {} {} --home {}", self.primary.endpoint, self.secondary.endpoint, self.primary.home)
+    }
+}
+
+/// Rows of a query, as tab-separated text.
+#[derive(Debug, Serialize)]
+pub struct Rows {
+    /// The values, NULL as none.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+impl fmt::Display for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for row in &self.rows {
+            let line: Vec<&str> = row.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect();
+            writeln!(f, "{}", line.join("\t"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes `dir/primary`, filled, and `dir/secondary`, fresh. Both are stopped.
+pub async fn up(dir: &Path, server: &str, megabytes: u64, ui: &Ui, interrupt: &Interrupt) -> Result<Lab> {
+    let server = find_server(server)?;
+    claim(dir)?;
+    system::write_atomic(&dir.join(MARKER), b"a lab of pmp-ha; `pmp-ha lab down` removes it\n", 0o600, None)?;
+    let made = async {
+        let blueprint = |name: &str, word: &'static str, address, megabytes| Blueprint {
+            root: dir.join(name),
+            server: server.clone(),
+            role_word: word,
+            address,
+            megabytes,
+        };
+        let primary = make(&blueprint("primary", "master", Ipv4Addr::new(127, 0, 0, 1), megabytes), ui, interrupt).await?;
+        let secondary = make(&blueprint("secondary", "slave", Ipv4Addr::new(127, 0, 0, 2), 0), ui, interrupt).await?;
+        Ok(Lab { primary, secondary })
+    };
+    let made: Result<Lab> = made.await;
+    if made.is_err() {
+        fs::remove_dir_all(dir)?;
+    }
+    made
+}
+
+/// Makes one more fresh installation, stopped.
+pub async fn one_more(dir: &Path, server: &str, ui: &Ui, interrupt: &Interrupt) -> Result<Made> {
+    let server = find_server(server)?;
+    claim(dir)?;
+    let blueprint =
+        Blueprint { root: dir.to_path_buf(), server, role_word: "master", address: Ipv4Addr::LOCALHOST, megabytes: 0 };
+    let made = make(&blueprint, ui, interrupt).await;
+    if made.is_err() {
+        fs::remove_dir_all(dir)?;
+    }
+    made
+}
+
+/// Runs a statement with the account of the product.
+pub async fn sql(root: &Path, statement: &str) -> Result<Rows> {
+    let home = Home::open(root)?;
+    let params = home.database_params().map_err(|why| anyhow!(why))?;
+    let account = Credential { user: params.username, password: params.password };
+    let opened = Session::open(&Address::Socket(home.socket()), &account, Duration::from_secs(10)).await;
+    let mut session = opened.map_err(|blind| {
+        Failure::new(Kind::Failed, format!("the database of {} does not let the product in", root.display())).because(blind.evidence)
+    })?;
+    session.run(format!("USE {}", crate::domain::sql::quote_name(&params.schema))).await?;
+    let rows = session.query(statement).await?;
+    session.close().await;
+    Ok(Rows { rows: rows.iter().map(|row| row.values().map(|value| value.map(ToOwned::to_owned)).collect()).collect() })
+}
+
+/// Stops every database of a lab and removes its folder.
+pub async fn down(dir: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<()> {
+    if !dir.join(MARKER).is_file() {
+        bail!(
+            Failure::new(Kind::Refused, "cannot remove the lab")
+                .because(format!("{} was not made by `pmp-ha lab up`", dir.display()))
+                .hint("Name the folder that `pmp-ha lab up` made.")
+        );
+    }
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if Home::is_at(&path) {
+            let home = Home::open(&path)?;
+            if Database::of(&home, interrupt).stop(STOP_DEADLINE).await? {
+                ui.say(format!("stopped the database of {}", path.display()));
+            }
+        }
+    }
+    fs::remove_dir_all(dir)?;
+    ui.say(format!("removed {}", dir.display()));
+    Ok(())
+}
+
+/// The folder of a server: a path, or the name of one that `scripts/fetch-servers` brought.
+fn find_server(named: &str) -> Result<PathBuf> {
+    let folder = |var: &str| std::env::var_os(var).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let fetched = folder("PMP_HA_SERVERS")
+        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("pmp-ha/servers")))
+        .or_else(|| folder("HOME").map(|home| home.join(".cache/pmp-ha/servers")));
+    let places = [Some(PathBuf::from(named)), fetched.map(|folder| folder.join(named))];
+    let whole = |place: &PathBuf| place.join("bin/mysqld").is_file() && place.join("bin/initdb").is_file();
+    match places.into_iter().flatten().find(whole) {
+        Some(place) => Ok(std::path::absolute(place)?),
+        None => bail!(
+            Failure::new(Kind::Refused, format!("there is no server {named}"))
+                .because("neither a folder of that name nor a fetched server has bin/mysqld and bin/initdb")
+                .hint(format!("Fetch it: scripts/fetch-servers {named}"))
+        ),
+    }
+}
+
+fn claim(dir: &Path) -> Result<()> {
+    if dir.exists() {
+        bail!(
+            Failure::new(Kind::Refused, "cannot make the lab")
+                .because(format!("{} is there already", dir.display()))
+                .hint("Name a new folder, or remove the old lab with `pmp-ha lab down`.")
+        );
+    }
+    fs::create_dir_all(dir)?;
+    Ok(())
+}
+
+/// Finds a port on which nothing listens, outside the range that connections are given.
+fn free_port() -> Result<u16> {
+    let mut rng = rand::rng();
+    (0..200)
+        .map(|_| rng.random_range(20_000..30_000))
+        .find(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok())
+        .context("no free port was found")
+}
