@@ -10,8 +10,8 @@ use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, SslOpts, Value};
 use tokio::io::AsyncReadExt;
 
 use crate::adapters::home::Credential;
-use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::settings::TlsPaths;
+use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::sql::Sql;
 
 /// How long a single statement may take unless said otherwise.
@@ -41,7 +41,10 @@ impl Row {
     /// The value of a column whose name is compared without regard to case; NULL and absent are `None`.
     #[must_use]
     pub fn get(&self, column: &str) -> Option<String> {
-        self.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(column)).and_then(|(_, value)| value.clone())
+        self.0
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(column))
+            .and_then(|(_, value)| value.clone())
     }
 
     /// The values, in the order of the columns.
@@ -58,14 +61,20 @@ pub struct Session {
 
 impl Session {
     /// Logs in.
-    pub async fn open(address: &Address, account: &Credential, deadline: Duration) -> Result<Self, Blind> {
+    pub async fn open(
+        address: &Address,
+        account: &Credential,
+        deadline: Duration,
+    ) -> Result<Self, Blind> {
         let base = OptsBuilder::default()
             .user(Some(&account.user))
             .pass(Some(&account.password))
             .prefer_socket(false)
             .tcp_nodelay(true);
         let opts: Opts = match address {
-            Address::Socket(path) => base.socket(Some(path.to_string_lossy().into_owned())).into(),
+            Address::Socket(path) => base
+                .socket(Some(path.to_string_lossy().into_owned()))
+                .into(),
             Address::Tls { host, port, tls } => {
                 let path = |text: &str| PathBuf::from(text);
                 let identity = ClientIdentity::new(path(&tls.cert).into(), path(&tls.key).into());
@@ -73,13 +82,22 @@ impl Session {
                     .with_root_certs(vec![path(&tls.ca).into()])
                     .with_disable_built_in_roots(true)
                     .with_client_identity(Some(identity));
-                base.ip_or_hostname(host.clone()).tcp_port(*port).ssl_opts(Some(ssl)).into()
+                base.ip_or_hostname(host.clone())
+                    .tcp_port(*port)
+                    .ssl_opts(Some(ssl))
+                    .into()
             }
         };
         match tokio::time::timeout(deadline, Conn::new(opts)).await {
-            Err(_) => Err(Blind { why: BlindReason::Silent, evidence: format!("no answer within {:.1} s", deadline.as_secs_f64()) }),
+            Err(_) => Err(Blind {
+                why: BlindReason::Silent,
+                evidence: format!("no answer within {:.1} s", deadline.as_secs_f64()),
+            }),
             Ok(Err(error)) => Err(blind(&error)),
-            Ok(Ok(conn)) => Ok(Self { conn, deadline: STATEMENT_DEADLINE }),
+            Ok(Ok(conn)) => Ok(Self {
+                conn,
+                deadline: STATEMENT_DEADLINE,
+            }),
         }
     }
 
@@ -93,10 +111,19 @@ impl Session {
     /// Runs a statement and returns its rows.
     pub async fn query(&mut self, sql: impl Into<Sql>) -> Result<Vec<Row>> {
         let sql = sql.into();
-        let rows = tokio::time::timeout(self.deadline, self.conn.query::<mysql_async::Row, _>(sql.text()))
-            .await
-            .map_err(|_| anyhow!("`{}` did not end within {} s", sql.name(), self.deadline.as_secs()))?
-            .map_err(|error| anyhow!("`{}` failed: {}", sql.name(), without_secrets(&error)))?;
+        let rows = tokio::time::timeout(
+            self.deadline,
+            self.conn.query::<mysql_async::Row, _>(sql.text()),
+        )
+        .await
+        .map_err(|_| {
+            anyhow!(
+                "`{}` did not end within {} s",
+                sql.name(),
+                self.deadline.as_secs()
+            )
+        })?
+        .map_err(|error| anyhow!("`{}` failed: {}", sql.name(), without_secrets(&error)))?;
         Ok(rows.into_iter().map(to_row).collect())
     }
 
@@ -128,14 +155,20 @@ impl Session {
 fn without_secrets(error: &mysql_async::Error) -> String {
     const SYNTAX_ERROR: u16 = 1064;
     match error {
-        mysql_async::Error::Server(server) if server.code == SYNTAX_ERROR => "error 1064: syntax error".into(),
+        mysql_async::Error::Server(server) if server.code == SYNTAX_ERROR => {
+            "error 1064: syntax error".into()
+        }
         mysql_async::Error::Server(server) => format!("error {}: {}", server.code, server.message),
         other => other.to_string(),
     }
 }
 
 fn to_row(mut row: mysql_async::Row) -> Row {
-    let names: Vec<String> = row.columns_ref().iter().map(|column| column.name_str().into_owned()).collect();
+    let names: Vec<String> = row
+        .columns_ref()
+        .iter()
+        .map(|column| column.name_str().into_owned())
+        .collect();
     let mut out = Vec::with_capacity(names.len());
     for (index, name) in names.into_iter().enumerate() {
         let value = match row.take::<Value, _>(index) {
@@ -152,11 +185,18 @@ fn blind(error: &mysql_async::Error) -> Blind {
     use mysql_async::Error;
     let why = match error {
         // ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS
-        Error::Server(server) if [1040, 1203].contains(&server.code) => BlindReason::TooManyConnections,
+        Error::Server(server) if [1040, 1203].contains(&server.code) => {
+            BlindReason::TooManyConnections
+        }
         Error::Io(mysql_async::IoError::Io(_)) => BlindReason::Unreachable,
-        Error::Server(_) | Error::Io(_) | Error::Driver(_) | Error::Url(_) | Error::Other(_) => BlindReason::TurnedAway,
+        Error::Server(_) | Error::Io(_) | Error::Driver(_) | Error::Url(_) | Error::Other(_) => {
+            BlindReason::TurnedAway
+        }
     };
-    Blind { why, evidence: without_secrets(error) }
+    Blind {
+        why,
+        evidence: without_secrets(error),
+    }
 }
 
 /// Waits for the first packet that a server sends, which stands in clear before any TLS: it
@@ -164,38 +204,58 @@ fn blind(error: &mysql_async::Error) -> Blind {
 pub async fn greeting(host: &str, port: u16, deadline: Duration) -> Result<(), Blind> {
     let connect = async {
         let stream = tokio::net::TcpStream::connect((host, port)).await;
-        let mut stream = stream.map_err(|error| Blind { why: BlindReason::Unreachable, evidence: error.to_string() })?;
+        let mut stream = stream.map_err(|error| Blind {
+            why: BlindReason::Unreachable,
+            evidence: error.to_string(),
+        })?;
         read_greeting(&mut stream).await
     };
-    tokio::time::timeout(deadline, connect).await.unwrap_or_else(|_| Err(silent(deadline)))
+    tokio::time::timeout(deadline, connect)
+        .await
+        .unwrap_or_else(|_| Err(silent(deadline)))
 }
 
 /// Waits for the greeting of the server behind a socket of this machine.
 pub async fn greeting_of_socket(path: &Path, deadline: Duration) -> Result<(), Blind> {
     let connect = async {
         let stream = tokio::net::UnixStream::connect(path).await;
-        let mut stream = stream.map_err(|error| Blind { why: BlindReason::Unreachable, evidence: error.to_string() })?;
+        let mut stream = stream.map_err(|error| Blind {
+            why: BlindReason::Unreachable,
+            evidence: error.to_string(),
+        })?;
         read_greeting(&mut stream).await
     };
-    tokio::time::timeout(deadline, connect).await.unwrap_or_else(|_| Err(silent(deadline)))
+    tokio::time::timeout(deadline, connect)
+        .await
+        .unwrap_or_else(|_| Err(silent(deadline)))
 }
 
 fn silent(deadline: Duration) -> Blind {
-    Blind { why: BlindReason::Silent, evidence: format!("no greeting within {:.1} s", deadline.as_secs_f64()) }
+    Blind {
+        why: BlindReason::Silent,
+        evidence: format!("no greeting within {:.1} s", deadline.as_secs_f64()),
+    }
 }
 
 async fn read_greeting(stream: &mut (impl AsyncReadExt + Unpin)) -> Result<(), Blind> {
     const ERROR_PACKET: u8 = 0xff;
     const TOO_MANY_CONNECTIONS: u16 = 1040;
     let mut head = [0; 7];
-    stream
-        .read_exact(&mut head)
-        .await
-        .map_err(|error| Blind { why: BlindReason::Unreachable, evidence: format!("it closed the connection: {error}") })?;
+    stream.read_exact(&mut head).await.map_err(|error| Blind {
+        why: BlindReason::Unreachable,
+        evidence: format!("it closed the connection: {error}"),
+    })?;
     if head[4] == ERROR_PACKET {
         let number = u16::from_le_bytes([head[5], head[6]]);
-        let why = if number == TOO_MANY_CONNECTIONS { BlindReason::TooManyConnections } else { BlindReason::TurnedAway };
-        return Err(Blind { why, evidence: format!("it greets with error {number}") });
+        let why = if number == TOO_MANY_CONNECTIONS {
+            BlindReason::TooManyConnections
+        } else {
+            BlindReason::TurnedAway
+        };
+        return Err(Blind {
+            why,
+            evidence: format!("it greets with error {number}"),
+        });
     }
     Ok(())
 }

@@ -21,12 +21,18 @@ impl Saved {
     /// The store of the home, below its work folder.
     #[must_use]
     pub fn of(home: &Path, work: &Path) -> Self {
-        Self { home: home.to_path_buf(), store: work.join("saved") }
+        Self {
+            home: home.to_path_buf(),
+            store: work.join("saved"),
+        }
     }
 
     fn slot(&self, path: &str) -> (PathBuf, PathBuf) {
         let name = path.replace('/', "--");
-        (self.store.join(format!("{name}.copy")), self.store.join(format!("{name}.saved")))
+        (
+            self.store.join(format!("{name}.copy")),
+            self.store.join(format!("{name}.saved")),
+        )
     }
 
     /// Saves `path` (relative to the home), once: what is saved already stays.
@@ -53,7 +59,10 @@ impl Saved {
         let original = self.home.join(path);
         match fs::read(&done).ok().as_deref() {
             Some(b"present") => {
-                let next = original.with_file_name(format!(".{}.pmp-ha-back", original.file_name().unwrap_or_default().to_string_lossy()));
+                let next = original.with_file_name(format!(
+                    ".{}.pmp-ha-back",
+                    original.file_name().unwrap_or_default().to_string_lossy()
+                ));
                 remove(&next)?;
                 copy_tree(&copy, &next)?;
                 if !original.exists() || !next.is_dir() {
@@ -113,13 +122,18 @@ mod tests {
         fs::write(home.join("conf/x/a"), "changed").expect("written");
         fs::write(home.join("conf/x/b"), "more").expect("written");
         fs::write(home.join("conf/new"), "new").expect("written");
-        saved.save("conf/x").expect("the second time changes nothing");
+        saved
+            .save("conf/x")
+            .expect("the second time changes nothing");
         for _ in 0..2 {
             for path in ["conf/x", "conf/new", "conf/never-saved"] {
                 saved.restore(path).expect("restored");
             }
         }
-        assert_eq!(fs::read_to_string(home.join("conf/x/a")).expect("there"), "old");
+        assert_eq!(
+            fs::read_to_string(home.join("conf/x/a")).expect("there"),
+            "old"
+        );
         assert!(!home.join("conf/x/b").exists() && !home.join("conf/new").exists());
         assert_eq!(fs::read_dir(home.join("conf")).expect("there").count(), 1);
     }

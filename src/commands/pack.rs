@@ -27,7 +27,10 @@ impl fmt::Display for Packed {
         writeln!(f, "{}", self.file)?;
         writeln!(f, "  size    {} ({} bytes)", Bytes(self.size), self.size)?;
         writeln!(f, "  sha256  {}", self.sha256.as_str())?;
-        writeln!(f, "It holds the vault's data and the pair's secrets: carry it safely, and remove it when it is installed.")?;
+        writeln!(
+            f,
+            "It holds the vault's data and the pair's secrets: carry it safely, and remove it when it is installed."
+        )?;
         writeln!(f, "next: {}", self.next)
     }
 }

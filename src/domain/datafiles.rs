@@ -40,13 +40,27 @@ pub fn classify(path: &str) -> FileClass {
     }
     let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| name.ends_with(suffix));
     match name {
-        "auto.cnf" | "mysqld-auto.cnf" | "mysqld-auto.cnf.backup" | "ibtmp1" | "ib_buffer_pool" | "my.cnf" => {
+        "auto.cnf"
+        | "mysqld-auto.cnf"
+        | "mysqld-auto.cnf.backup"
+        | "ibtmp1"
+        | "ib_buffer_pool"
+        | "my.cnf" => {
             return FileClass::Own;
         }
         "master.info" | "relay-log.info" | "multi-master.info" => return FileClass::Relay,
         _ => {}
     }
-    if ends(&[".pid", ".sock", ".sock.lock", ".err", ".pem", ".lower-test", ".log", ".out"]) {
+    if ends(&[
+        ".pid",
+        ".sock",
+        ".sock.lock",
+        ".err",
+        ".pem",
+        ".lower-test",
+        ".log",
+        ".out",
+    ]) {
         return FileClass::Own;
     }
     if (name.starts_with("master-") || name.starts_with("relay-log-")) && name.ends_with(".info") {
@@ -55,9 +69,14 @@ pub fn classify(path: &str) -> FileClass {
     let numbered = name
         .rsplit_once('.')
         .is_some_and(|(_, digits)| digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_digit()));
-    let index = ends(&[".index", ".index_crash_safe", ".state", ".~rec~"]) || name.contains("-bin.~rec~");
+    let index =
+        ends(&[".index", ".index_crash_safe", ".state", ".~rec~"]) || name.contains("-bin.~rec~");
     if numbered || index {
-        return if name.contains("relay") { FileClass::Relay } else { FileClass::Binlog };
+        return if name.contains("relay") {
+            FileClass::Relay
+        } else {
+            FileClass::Binlog
+        };
     }
     FileClass::Data
 }
@@ -69,7 +88,12 @@ impl Layout {
         match self {
             Self::MySql5 => &["ibdata1", "ib_logfile0", "mysql/user.frm"],
             Self::MySql8 => &["ibdata1", "mysql.ibd"],
-            Self::MariaDb => &["ibdata1", "ib_logfile0", "aria_log_control", "mysql/global_priv.frm"],
+            Self::MariaDb => &[
+                "ibdata1",
+                "ib_logfile0",
+                "aria_log_control",
+                "mysql/global_priv.frm",
+            ],
         }
     }
 
@@ -94,8 +118,19 @@ mod tests {
     #[test]
     fn data_goes_into_a_copy() {
         for path in [
-            "ibdata1", "ib_logfile0", "undo_001", "undo001", "mysql.ibd", "#innodb_redo/#ib_redo12", "passtrix/a.ibd",
-            "passtrix/a.frm", "mysql/user.MYD", "aria_log_control", "aria_log.00000001", "#ib_16384_0.dblwr", "passtrix/db.opt",
+            "ibdata1",
+            "ib_logfile0",
+            "undo_001",
+            "undo001",
+            "mysql.ibd",
+            "#innodb_redo/#ib_redo12",
+            "passtrix/a.ibd",
+            "passtrix/a.frm",
+            "mysql/user.MYD",
+            "aria_log_control",
+            "aria_log.00000001",
+            "#ib_16384_0.dblwr",
+            "passtrix/db.opt",
         ] {
             assert_eq!(classify(path), FileClass::Data, "{path}");
         }
@@ -104,8 +139,17 @@ mod tests {
     #[test]
     fn identity_and_passing_state_stay_behind() {
         for path in [
-            "auto.cnf", "mysqld-auto.cnf", "host.err", "host.pid", "mysql.sock", "mysql.sock.lock", "ibtmp1", "server-key.pem",
-            "#innodb_temp/temp_1.ibt", "tmp/mysql.out", "ib_buffer_pool",
+            "auto.cnf",
+            "mysqld-auto.cnf",
+            "host.err",
+            "host.pid",
+            "mysql.sock",
+            "mysql.sock.lock",
+            "ibtmp1",
+            "server-key.pem",
+            "#innodb_temp/temp_1.ibt",
+            "tmp/mysql.out",
+            "ib_buffer_pool",
         ] {
             assert_eq!(classify(path), FileClass::Own, "{path}");
         }
@@ -113,10 +157,23 @@ mod tests {
 
     #[test]
     fn logs_of_replication_are_told_apart() {
-        for path in ["pmp-ha-binlog.000001", "pmp-ha-binlog.index", "binlog.000123", "host-bin.1000000", "pmp-ha-binlog.state"] {
+        for path in [
+            "pmp-ha-binlog.000001",
+            "pmp-ha-binlog.index",
+            "binlog.000123",
+            "host-bin.1000000",
+            "pmp-ha-binlog.state",
+        ] {
             assert_eq!(classify(path), FileClass::Binlog, "{path}");
         }
-        for path in ["pmp-ha-relay.000002", "pmp-ha-relay.index", "host-relay-bin.000001", "master.info", "relay-log.info", "master-from_a.info"] {
+        for path in [
+            "pmp-ha-relay.000002",
+            "pmp-ha-relay.index",
+            "host-relay-bin.000001",
+            "master.info",
+            "relay-log.info",
+            "master-from_a.info",
+        ] {
             assert_eq!(classify(path), FileClass::Relay, "{path}");
         }
     }
@@ -126,7 +183,10 @@ mod tests {
         let with = |files: &'static [&'static str]| Layout::detect(|name| files.contains(&name));
         assert_eq!(with(&["ibdata1", "mysql/user.frm"]), Some(Layout::MySql5));
         assert_eq!(with(&["ibdata1", "mysql.ibd"]), Some(Layout::MySql8));
-        assert_eq!(with(&["aria_log_control", "mysql/global_priv.frm"]), Some(Layout::MariaDb));
+        assert_eq!(
+            with(&["aria_log_control", "mysql/global_priv.frm"]),
+            Some(Layout::MariaDb)
+        );
         assert_eq!(with(&["ibdata1"]), None);
         assert_eq!(with(&["aria_log_control", "mysql/user.frm"]), None);
     }

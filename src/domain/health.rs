@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::pair::{Pair, Role};
 use super::settings::replicated;
-use super::snapshot::{BlindReason, ChannelTls, Observed, Receiver, ReplicaView, ServerView, Snapshot};
+use super::snapshot::{
+    BlindReason, ChannelTls, Observed, Receiver, ReplicaView, ServerView, Snapshot,
+};
 
 /// One of the words behind the two statuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -99,17 +101,24 @@ struct Judge<'a> {
 /// Judges what was seen.
 #[must_use]
 pub fn judge(snapshot: &Snapshot, limits: &Limits) -> Health {
-    let mut judge = Judge { snapshot, findings: Vec::new() };
+    let mut judge = Judge {
+        snapshot,
+        findings: Vec::new(),
+    };
     judge.ports();
     judge.local_settings();
     judge.connection();
     judge.replication(limits);
     let status = |about| {
-        let worst = judge.findings.iter().filter(|f| f.about == about).map(|f| match f.severity {
-            Severity::Failed => Status::Failed,
-            Severity::Unknown => Status::Unknown,
-            Severity::Note => Status::Alive,
-        });
+        let worst = judge
+            .findings
+            .iter()
+            .filter(|f| f.about == about)
+            .map(|f| match f.severity {
+                Severity::Failed => Status::Failed,
+                Severity::Unknown => Status::Unknown,
+                Severity::Note => Status::Alive,
+            });
         worst.max().unwrap_or(Status::Alive)
     };
     Health {
@@ -121,8 +130,23 @@ pub fn judge(snapshot: &Snapshot, limits: &Limits) -> Health {
 }
 
 impl Judge<'_> {
-    fn find(&mut self, code: &'static str, about: About, severity: Severity, what: &str, evidence: String, hint: &str) {
-        self.findings.push(Finding { code, about, severity, what: what.into(), evidence, hint: hint.into() });
+    fn find(
+        &mut self,
+        code: &'static str,
+        about: About,
+        severity: Severity,
+        what: &str,
+        evidence: String,
+        hint: &str,
+    ) {
+        self.findings.push(Finding {
+            code,
+            about,
+            severity,
+            what: what.into(),
+            evidence,
+            hint: hint.into(),
+        });
     }
 
     fn ports(&mut self) {
@@ -135,7 +159,10 @@ impl Judge<'_> {
                 About::HighAvailability,
                 Severity::Failed,
                 "the database port is not the one that the pair was set up with",
-                format!("it was {}, and conf/database_params.conf now says {}", this.db_port, now.db),
+                format!(
+                    "it was {}, and conf/database_params.conf now says {}",
+                    this.db_port, now.db
+                ),
                 hint,
             );
         }
@@ -155,7 +182,10 @@ impl Judge<'_> {
 
     fn local_settings(&mut self) {
         for deviation in &self.snapshot.deviations.clone() {
-            let found = deviation.found.as_deref().unwrap_or("unknown to the server");
+            let found = deviation
+                .found
+                .as_deref()
+                .unwrap_or("unknown to the server");
             self.find(
                 "setting-not-in-effect",
                 About::Replication,
@@ -180,9 +210,12 @@ impl Judge<'_> {
     fn connection(&mut self) {
         if let Observed::NotSeen(blind) = &self.snapshot.local {
             let (code, severity, what, hint) = match blind.why {
-                BlindReason::NotRunning => {
-                    ("local-down", Severity::Failed, "the database here is not running", "Start it: `pmp-ha start`.")
-                }
+                BlindReason::NotRunning => (
+                    "local-down",
+                    Severity::Failed,
+                    "the database here is not running",
+                    "Start it: `pmp-ha start`.",
+                ),
                 BlindReason::TooManyConnections => (
                     "local-full",
                     Severity::Unknown,
@@ -203,7 +236,14 @@ impl Judge<'_> {
                 ),
             };
             let evidence = blind.evidence.clone();
-            self.find(code, About::HighAvailability, severity, what, evidence, hint);
+            self.find(
+                code,
+                About::HighAvailability,
+                severity,
+                what,
+                evidence,
+                hint,
+            );
         }
         self.peer_answers();
         match self.snapshot.membership.role {
@@ -216,7 +256,12 @@ impl Judge<'_> {
                 if let Some(server) = self.snapshot.peer.seen().cloned() {
                     self.receiver(&server, false);
                 }
-                if self.snapshot.local.seen().is_some_and(|server| server.replicas_connected.is_empty()) {
+                if self
+                    .snapshot
+                    .local
+                    .seen()
+                    .is_some_and(|server| server.replicas_connected.is_empty())
+                {
                     let peer = self.snapshot.membership.peer().clone();
                     self.find(
                         "secondary-not-connected",
@@ -232,7 +277,9 @@ impl Judge<'_> {
     }
 
     fn peer_answers(&mut self) {
-        let Observed::NotSeen(blind) = &self.snapshot.peer else { return };
+        let Observed::NotSeen(blind) = &self.snapshot.peer else {
+            return;
+        };
         let peer = self.snapshot.membership.peer().to_string();
         let role = Pair::peer_of(self.snapshot.membership.role);
         let evidence = blind.evidence.clone();
@@ -268,7 +315,14 @@ impl Judge<'_> {
                 "See whether its machine and its database run and the network between lets the port through. The pair heals by itself.",
             ),
         };
-        self.find(code, About::HighAvailability, severity, &what, evidence, hint);
+        self.find(
+            code,
+            About::HighAvailability,
+            severity,
+            &what,
+            evidence,
+            hint,
+        );
     }
 
     /// The link as the secondary's own server sees it.
@@ -292,17 +346,26 @@ impl Judge<'_> {
                 About::HighAvailability,
                 Severity::Failed,
                 &format!("the database {place} replicates from somebody else"),
-                format!("its source is {}:{}, and the primary is {source}", replica.source_host, replica.source_port),
+                format!(
+                    "its source is {}:{}, and the primary is {source}",
+                    replica.source_host, replica.source_port
+                ),
                 "Somebody changed it by hand. Set the pair up anew.",
             );
         }
-        if replica.source_server_id.is_some_and(|id| id != 0 && id != source.number) {
+        if replica
+            .source_server_id
+            .is_some_and(|id| id != 0 && id != source.number)
+        {
             self.find(
                 "wrong-source-identity",
                 About::HighAvailability,
                 Severity::Failed,
                 &format!("the source of the database {place} is another server"),
-                format!("it has the server id {:?}, and the primary has {}", replica.source_server_id, source.number),
+                format!(
+                    "it has the server id {:?}, and the primary has {}",
+                    replica.source_server_id, source.number
+                ),
                 "See what answers at the address of the primary.",
             );
         }
@@ -321,8 +384,13 @@ impl Judge<'_> {
 
     fn link(&mut self, replica: &ReplicaView, source: &str) {
         let (number, message) = &replica.receiver_error;
-        let explained = explain(*number).unwrap_or("It connects again by itself as soon as the primary is reachable.");
-        let said = if *number == 0 { "no error yet".to_owned() } else { format!("error {number}: {message}") };
+        let explained = explain(*number)
+            .unwrap_or("It connects again by itself as soon as the primary is reachable.");
+        let said = if *number == 0 {
+            "no error yet".to_owned()
+        } else {
+            format!("error {number}: {message}")
+        };
         match replica.receiver {
             Receiver::Connected => {
                 if let Some(pulse) = replica.pulse.as_ref().filter(|pulse| !pulse.moved) {
@@ -399,7 +467,11 @@ impl Judge<'_> {
                 About::Replication,
                 Severity::Failed,
                 "the secondary does not replicate the tables it should",
-                format!("its filter is [{}], wanted is [{}]", found.join(", "), sorted.join(", ")),
+                format!(
+                    "its filter is [{}], wanted is [{}]",
+                    found.join(", "),
+                    sorted.join(", ")
+                ),
                 "Restart the database of the secondary with `pmp-ha stop` and `pmp-ha start`.",
             );
         }
@@ -408,7 +480,11 @@ impl Judge<'_> {
     fn applier(&mut self, replica: &ReplicaView) {
         let (number, message) = &replica.applier_error;
         if *number != 0 || !replica.applier_runs {
-            let said = if *number == 0 { "no error is recorded".into() } else { format!("error {number}: {message}") };
+            let said = if *number == 0 {
+                "no error is recorded".into()
+            } else {
+                format!("error {number}: {message}")
+            };
             self.find(
                 "applier-stopped",
                 About::Replication,
@@ -431,7 +507,8 @@ impl Judge<'_> {
     }
 
     fn lag(&mut self, replica: &ReplicaView, limits: &Limits) {
-        let link_lives = replica.receiver == Receiver::Connected && replica.pulse.as_ref().is_none_or(|p| p.moved);
+        let link_lives = replica.receiver == Receiver::Connected
+            && replica.pulse.as_ref().is_none_or(|p| p.moved);
         match replica.lag.filter(|_| link_lives) {
             Some(lag) if lag > limits.lag => self.find(
                 "lagging",
@@ -463,11 +540,24 @@ fn summary(snapshot: &Snapshot) -> String {
     };
     match server.and_then(|server| server.replica.as_ref()) {
         Some(replica) => {
-            let lag = replica.lag.map_or("lag unknown".to_owned(), |lag| format!("lag {lag} s"));
-            let tls = if replica.channel_tls == ChannelTls::Verified { "TLS verified" } else { "TLS not verified" };
-            format!("{secondary} replicates from {}:{}, {lag}, {tls}", replica.source_host, replica.source_port)
+            let lag = replica
+                .lag
+                .map_or("lag unknown".to_owned(), |lag| format!("lag {lag} s"));
+            let tls = if replica.channel_tls == ChannelTls::Verified {
+                "TLS verified"
+            } else {
+                "TLS not verified"
+            };
+            format!(
+                "{secondary} replicates from {}:{}, {lag}, {tls}",
+                replica.source_host, replica.source_port
+            )
         }
-        None => format!("seen from the {} {}", snapshot.membership.role, snapshot.membership.this()),
+        None => format!(
+            "seen from the {} {}",
+            snapshot.membership.role,
+            snapshot.membership.this()
+        ),
     }
 }
 
@@ -480,10 +570,16 @@ fn explain(number: u32) -> Option<&'static str> {
         1236 | 13114 => {
             "A new pack is due: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary."
         }
-        1045 => "The primary turned the replication account away: were both nodes set up by the same pack?",
-        1593 | 13117 => "Both servers have the same identity. Remove auto.cnf from the data of the secondary and restart it.",
+        1045 => {
+            "The primary turned the replication account away: were both nodes set up by the same pack?"
+        }
+        1593 | 13117 => {
+            "Both servers have the same identity. Remove auto.cnf from the data of the secondary and restart it."
+        }
         2003 | 2002 | 2013 | 2005 => "The primary cannot be reached. It connects again by itself.",
-        2026 => "The TLS handshake failed: the certificates must come from the same pack and carry the hosts' names.",
+        2026 => {
+            "The TLS handshake failed: the certificates must come from the same pack and carry the hosts' names."
+        }
         2061 => "The server wants TLS for this account: set the pair up anew.",
         1227 | 1290 => "A right is missing or the server is read-only: was it changed by hand?",
         1040 => "The primary has no connection left; it is alive.",
@@ -532,7 +628,10 @@ mod tests {
             applier_error: (0, String::new()),
             lag: Some(0),
             wild_do_tables: vec!["pmp\\_ha.%".into(), "passtrix.%".into()],
-            pulse: Some(Pulse { moved: true, watched: Duration::from_millis(400) }),
+            pulse: Some(Pulse {
+                moved: true,
+                watched: Duration::from_millis(400),
+            }),
         }
     }
 
@@ -547,15 +646,33 @@ mod tests {
     }
 
     fn seen_from(role: Role) -> Snapshot {
-        let node = |number| Node { number, host: format!("n{number}"), db_port: 2345, web_port: Some(7272) };
-        let pair = Pair { id: "x".into(), schema: "passtrix".into(), primary: 1, nodes: [node(1), node(2)] };
+        let node = |number| Node {
+            number,
+            host: format!("n{number}"),
+            db_port: 2345,
+            web_port: Some(7272),
+        };
+        let pair = Pair {
+            id: "x".into(),
+            schema: "passtrix".into(),
+            primary: 1,
+            nodes: [node(1), node(2)],
+        };
         let (local, peer) = match role {
             Role::Secondary => (server(Some(replica())), server(None)),
             Role::Primary => (server(None), server(Some(replica()))),
         };
         Snapshot {
-            membership: Membership { format: 1, role, key_fingerprint: None, pair },
-            ports: CurrentPorts { db: 2345, web: Some(7272) },
+            membership: Membership {
+                format: 1,
+                role,
+                key_fingerprint: None,
+                pair,
+            },
+            ports: CurrentPorts {
+                db: 2345,
+                web: Some(7272),
+            },
             local: Observed::Seen(local),
             peer: Observed::Seen(peer),
             deviations: vec![],
@@ -571,20 +688,36 @@ mod tests {
     }
 
     fn blind(why: BlindReason) -> Observed<ServerView> {
-        Observed::NotSeen(Blind { why, evidence: "seen".into() })
+        Observed::NotSeen(Blind {
+            why,
+            evidence: "seen".into(),
+        })
     }
 
     fn verdict(snapshot: &Snapshot) -> (Status, Status, Vec<&'static str>) {
         let health = judge(snapshot, &Limits { lag: 30 });
-        (health.high_availability, health.replication, health.findings.iter().map(|f| f.code).collect())
+        (
+            health.high_availability,
+            health.replication,
+            health.findings.iter().map(|f| f.code).collect(),
+        )
     }
 
     #[test]
     fn a_healthy_pair_is_alive_from_both_sides_and_says_so_in_the_manuals_words() {
-        assert_eq!(verdict(&seen_from(Role::Secondary)), (Status::Alive, Status::Alive, vec![]));
-        assert_eq!(verdict(&seen_from(Role::Primary)), (Status::Alive, Status::Alive, vec![]));
+        assert_eq!(
+            verdict(&seen_from(Role::Secondary)),
+            (Status::Alive, Status::Alive, vec![])
+        );
+        assert_eq!(
+            verdict(&seen_from(Role::Primary)),
+            (Status::Alive, Status::Alive, vec![])
+        );
         let text = judge(&seen_from(Role::Secondary), &Limits { lag: 30 }).to_string();
-        assert!(text.starts_with("High Availability Status: Alive\nReplication Status: Alive\n"), "{text}");
+        assert!(
+            text.starts_with("High Availability Status: Alive\nReplication Status: Alive\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -593,13 +726,32 @@ mod tests {
             view.receiver = Receiver::Connecting;
             view.receiver_error = (2003, "cannot connect".into());
         });
-        assert_eq!(verdict(&snapshot), (Status::Failed, Status::Unknown, vec!["receiver-connecting", "lag-unknown"]));
+        assert_eq!(
+            verdict(&snapshot),
+            (
+                Status::Failed,
+                Status::Unknown,
+                vec!["receiver-connecting", "lag-unknown"]
+            )
+        );
     }
 
     #[test]
     fn a_link_that_stands_and_is_silent_is_failed() {
-        let snapshot = with_replica(|view| view.pulse = Some(Pulse { moved: false, watched: Duration::from_secs(3) }));
-        assert_eq!(verdict(&snapshot), (Status::Failed, Status::Unknown, vec!["link-silent", "lag-unknown"]));
+        let snapshot = with_replica(|view| {
+            view.pulse = Some(Pulse {
+                moved: false,
+                watched: Duration::from_secs(3),
+            })
+        });
+        assert_eq!(
+            verdict(&snapshot),
+            (
+                Status::Failed,
+                Status::Unknown,
+                vec!["link-silent", "lag-unknown"]
+            )
+        );
     }
 
     #[test]
@@ -609,16 +761,33 @@ mod tests {
             view.applier_error = (1062, "duplicate".into());
             view.lag = None;
         });
-        assert_eq!(verdict(&snapshot), (Status::Alive, Status::Failed, vec!["applier-stopped"]));
+        assert_eq!(
+            verdict(&snapshot),
+            (Status::Alive, Status::Failed, vec!["applier-stopped"])
+        );
     }
 
     #[test]
     fn what_cannot_be_seen_is_never_alive() {
         let mut snapshot = seen_from(Role::Primary);
         snapshot.peer = blind(BlindReason::TlsTooOld);
-        assert_eq!(verdict(&snapshot), (Status::Alive, Status::Unknown, vec!["peer-speaks-old-tls", "replica-not-seen"]));
+        assert_eq!(
+            verdict(&snapshot),
+            (
+                Status::Alive,
+                Status::Unknown,
+                vec!["peer-speaks-old-tls", "replica-not-seen"]
+            )
+        );
         snapshot.peer = blind(BlindReason::Unreachable);
-        assert_eq!(verdict(&snapshot), (Status::Failed, Status::Unknown, vec!["peer-unreachable", "replica-not-seen"]));
+        assert_eq!(
+            verdict(&snapshot),
+            (
+                Status::Failed,
+                Status::Unknown,
+                vec!["peer-unreachable", "replica-not-seen"]
+            )
+        );
         snapshot.local = blind(BlindReason::NotRunning);
         assert_eq!(verdict(&snapshot).0, Status::Failed);
     }
@@ -626,13 +795,28 @@ mod tests {
     #[test]
     fn each_wrong_thing_has_its_own_code() {
         let code = |snapshot: &Snapshot| verdict(snapshot).2.join(",");
-        assert_eq!(code(&with_replica(|v| v.source_host = "x".into())), "wrong-source");
-        assert_eq!(code(&with_replica(|v| v.source_server_id = Some(9))), "wrong-source-identity");
-        assert_eq!(code(&with_replica(|v| v.channel_tls = ChannelTls::Unverified)), "channel-not-verified");
+        assert_eq!(
+            code(&with_replica(|v| v.source_host = "x".into())),
+            "wrong-source"
+        );
+        assert_eq!(
+            code(&with_replica(|v| v.source_server_id = Some(9))),
+            "wrong-source-identity"
+        );
+        assert_eq!(
+            code(&with_replica(|v| v.channel_tls = ChannelTls::Unverified)),
+            "channel-not-verified"
+        );
         assert_eq!(code(&with_replica(|v| v.lag = Some(31))), "lagging");
-        assert_eq!(code(&with_replica(|v| v.wild_do_tables.clear())), "wrong-filter");
+        assert_eq!(
+            code(&with_replica(|v| v.wild_do_tables.clear())),
+            "wrong-filter"
+        );
         let mut moved = seen_from(Role::Primary);
-        moved.ports = CurrentPorts { db: 1, web: Some(2) };
+        moved.ports = CurrentPorts {
+            db: 1,
+            web: Some(2),
+        };
         assert_eq!(code(&moved), "port-changed,web-port-changed");
     }
 }

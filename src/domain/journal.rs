@@ -75,7 +75,11 @@ impl Progress {
     /// Whether the run goes on or is rolled back: forward only behind the point of no return.
     #[must_use]
     pub fn due(&self) -> Due {
-        if self.next >= self.plan.point_of_no_return { Due::Forward(self.next) } else { Due::Back(self.begun) }
+        if self.next >= self.plan.point_of_no_return {
+            Due::Forward(self.next)
+        } else {
+            Due::Back(self.begun)
+        }
     }
 }
 
@@ -85,7 +89,13 @@ pub fn open_run(records: &[Record]) -> Option<Progress> {
     let mut open: Option<Progress> = None;
     for record in records {
         match (record, open.as_mut()) {
-            (Record::Open { plan, .. }, _) => open = Some(Progress { plan: plan.clone(), next: 0, begun: 0 }),
+            (Record::Open { plan, .. }, _) => {
+                open = Some(Progress {
+                    plan: plan.clone(),
+                    next: 0,
+                    begun: 0,
+                })
+            }
             (Record::Begin { step }, Some(run)) => run.begun = run.begun.max(step + 1),
             (Record::Done { step }, Some(run)) => run.next = step + 1,
             (Record::Undone { step }, Some(run)) => {
@@ -107,7 +117,11 @@ mod tests {
     fn plan() -> Plan {
         Plan {
             command: "x".into(),
-            home: HomeIdentity { path: "/".into(), device: 0, inode: 0 },
+            home: HomeIdentity {
+                path: "/".into(),
+                device: 0,
+                inode: 0,
+            },
             warnings: vec![],
             steps: vec![Step::WireStartScript, Step::SwapData, Step::DropOldData],
             point_of_no_return: 2,
@@ -115,7 +129,11 @@ mod tests {
     }
 
     fn due(rest: &[Record]) -> Option<Due> {
-        let mut records = vec![Record::Open { at: "t".into(), by: "u".into(), plan: plan() }];
+        let mut records = vec![Record::Open {
+            at: "t".into(),
+            by: "u".into(),
+            plan: plan(),
+        }];
         records.extend_from_slice(rest);
         open_run(&records).map(|run| run.due())
     }
@@ -127,10 +145,22 @@ mod tests {
         assert_eq!(due(&[]), Some(Due::Back(0)));
         assert_eq!(due(&[begin(0)]), Some(Due::Back(1)));
         assert_eq!(due(&[begin(0), done(0), begin(1)]), Some(Due::Back(2)));
-        assert_eq!(due(&[begin(0), done(0), begin(1), done(1)]), Some(Due::Forward(2)));
-        assert_eq!(due(&[begin(0), done(0), begin(1), done(1), begin(2)]), Some(Due::Forward(2)));
-        assert_eq!(due(&[begin(0), done(0), begin(1), Record::Undone { step: 1 }]), Some(Due::Back(1)));
-        let close = Record::Close { at: "t".into(), outcome: Outcome::RolledBack };
+        assert_eq!(
+            due(&[begin(0), done(0), begin(1), done(1)]),
+            Some(Due::Forward(2))
+        );
+        assert_eq!(
+            due(&[begin(0), done(0), begin(1), done(1), begin(2)]),
+            Some(Due::Forward(2))
+        );
+        assert_eq!(
+            due(&[begin(0), done(0), begin(1), Record::Undone { step: 1 }]),
+            Some(Due::Back(1))
+        );
+        let close = Record::Close {
+            at: "t".into(),
+            outcome: Outcome::RolledBack,
+        };
         assert_eq!(due(&[begin(0), close]), None);
     }
 }

@@ -9,7 +9,12 @@ pub struct Properties {
 impl std::fmt::Debug for Properties {
     // These files hold passwords and keys.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Properties").field("keys", &self.entries().map(|(key, _)| key).collect::<Vec<_>>()).finish()
+        f.debug_struct("Properties")
+            .field(
+                "keys",
+                &self.entries().map(|(key, _)| key).collect::<Vec<_>>(),
+            )
+            .finish()
     }
 }
 
@@ -33,9 +38,11 @@ impl Properties {
     /// The value of `key`; the last one wins, as in Java.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<String> {
-        self.entries().filter(|(name, _)| name == key).last().map(|(_, value)| value)
+        self.entries()
+            .filter(|(name, _)| name == key)
+            .last()
+            .map(|(_, value)| value)
     }
-
 }
 
 fn split(line: &str) -> Option<(String, String)> {

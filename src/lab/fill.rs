@@ -23,7 +23,12 @@ pub(super) async fn schema(session: &mut Session) -> Result<()> {
 }
 
 /// Fills the tables with about `bytes` bytes. The same size gives the same rows.
-pub(super) async fn vault(session: &mut Session, bytes: u64, progress: &Progress, interrupt: &Interrupt) -> Result<()> {
+pub(super) async fn vault(
+    session: &mut Session,
+    bytes: u64,
+    progress: &Progress,
+    interrupt: &Interrupt,
+) -> Result<()> {
     const ROWS_A_BATCH: u64 = 200;
     // A row of each table, with its index entries and the room that pages leave.
     const BYTES_A_ROW: u64 = 1200;
@@ -31,12 +36,22 @@ pub(super) async fn vault(session: &mut Session, bytes: u64, progress: &Progress
     session.run("USE passtrix").await?;
     for batch in 0..(bytes / BYTES_A_ROW / ROWS_A_BATCH).max(1) {
         interrupt.check()?;
-        let (mut resources, mut accounts, mut audits) = (String::new(), String::new(), String::new());
+        let (mut resources, mut accounts, mut audits) =
+            (String::new(), String::new(), String::new());
         for row in 0..ROWS_A_BATCH {
             let id = batch * ROWS_A_BATCH + row + 1;
             let comma = if row == 0 { "" } else { "," };
-            write!(resources, "{comma}({id},'server-{id}.example.com','Linux','rack {}')", id % 97)?;
-            write!(accounts, "{comma}({id},{id},'root','{}','{}')", hex(&mut rng, 256), hex(&mut rng, 64))?;
+            write!(
+                resources,
+                "{comma}({id},'server-{id}.example.com','Linux','rack {}')",
+                id % 97
+            )?;
+            write!(
+                accounts,
+                "{comma}({id},{id},'root','{}','{}')",
+                hex(&mut rng, 256),
+                hex(&mut rng, 64)
+            )?;
             write!(
                 audits,
                 "{comma}({id},'server-{id}.example.com','root','admin','admin','Administrator','admin',NOW(),'10.0.{}.{}','Password retrieved','maintenance','Linux',{id},{id})",
@@ -45,8 +60,12 @@ pub(super) async fn vault(session: &mut Session, bytes: u64, progress: &Progress
             )?;
         }
         session.run("BEGIN").await?;
-        session.run(format!("INSERT INTO ptrx_resource VALUES {resources}")).await?;
-        session.run(format!("INSERT INTO ptrx_account VALUES {accounts}")).await?;
+        session
+            .run(format!("INSERT INTO ptrx_resource VALUES {resources}"))
+            .await?;
+        session
+            .run(format!("INSERT INTO ptrx_account VALUES {accounts}"))
+            .await?;
         session
             .run(format!(
                 "INSERT INTO ptrx_useraudit (AUDITID, RESOURCENAME, NAME, OPERATEDBY, LOGINNAME, USERNAME, USER, LASTACCESSEDTIME, IPADDRESS, OPERATIONTYPE, REASON, OSTYPE, RESOURCEID, ACCOUNTID) VALUES {audits}"
@@ -59,5 +78,7 @@ pub(super) async fn vault(session: &mut Session, bytes: u64, progress: &Progress
 }
 
 fn hex(rng: &mut StdRng, length: usize) -> String {
-    (0..length).map(|_| char::from(HEX[rng.random_range(0..HEX.len())])).collect()
+    (0..length)
+        .map(|_| char::from(HEX[rng.random_range(0..HEX.len())]))
+        .collect()
 }

@@ -14,12 +14,19 @@ pub(super) fn home(what: &str, scene: &Scene) -> Vec<Refusal> {
     if !scene.missing.is_empty() {
         out.push(Refusal::new(
             what,
-            format!("the home is not whole: {} is missing", scene.missing.join(", ")),
+            format!(
+                "the home is not whole: {} is missing",
+                scene.missing.join(", ")
+            ),
             "Name the folder of a complete installation with --home.",
         ));
     }
     for evidence in &scene.running {
-        out.push(Refusal::new(what, evidence, "Stop Password Manager Pro and its database (`pmp-ha stop`), then try again."));
+        out.push(Refusal::new(
+            what,
+            evidence,
+            "Stop Password Manager Pro and its database (`pmp-ha stop`), then try again.",
+        ));
     }
     if let Err(why) = &scene.params {
         out.push(Refusal::new(
@@ -29,7 +36,11 @@ pub(super) fn home(what: &str, scene: &Scene) -> Vec<Refusal> {
         ));
     }
     for why in &scene.not_writable {
-        out.push(Refusal::new(what, why, "Run the command as the account that owns the installation."));
+        out.push(Refusal::new(
+            what,
+            why,
+            "Run the command as the account that owns the installation.",
+        ));
     }
     if scene.missing.is_empty() {
         server(what, scene, &mut out);
@@ -62,7 +73,10 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
     match (flavor, scene.layout) {
         (Some(row), Some(layout)) if row.layout != layout => out.push(Refusal::new(
             what,
-            format!("the data directory was not written by {}: it has the shape {layout:?}", row.name),
+            format!(
+                "the data directory was not written by {}: it has the shape {layout:?}",
+                row.name
+            ),
             "See whether mysql/data belongs to this installation.",
         )),
         (_, None) => out.push(Refusal::new(
@@ -94,8 +108,15 @@ pub(super) fn space(what: &str, place: &str, needed: u64, free: u64) -> Option<R
     (free < needed).then(|| {
         Refusal::new(
             what,
-            format!("there is no space: {place} has {} free, and {} may be needed", Bytes(free), Bytes(needed)),
-            format!("Make room for {} more, then try again.", Bytes(needed - free)),
+            format!(
+                "there is no space: {place} has {} free, and {} may be needed",
+                Bytes(free),
+                Bytes(needed)
+            ),
+            format!(
+                "Make room for {} more, then try again.",
+                Bytes(needed - free)
+            ),
         )
     })
 }

@@ -36,10 +36,18 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
             "Install the pack on the secondary; here it would overwrite the data that it was made from.",
         ));
     }
-    if let Some(version) = home.server.as_ref().ok().filter(|version| **version != manifest.server) {
+    if let Some(version) = home
+        .server
+        .as_ref()
+        .ok()
+        .filter(|version| **version != manifest.server)
+    {
         refusals.push(Refusal::new(
             WHAT,
-            format!("the pack holds data of {}, and the server here is {version}", manifest.server),
+            format!(
+                "the pack holds data of {}, and the server here is {version}",
+                manifest.server
+            ),
             "Both installations must be of the same version of the product.",
         ));
     } else {
@@ -72,7 +80,12 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
             ));
         }
     }
-    refusals.extend(checks::space(WHAT, "the filesystem of mysql/data", manifest.total_size(), home.free_for_data));
+    refusals.extend(checks::space(
+        WHAT,
+        "the filesystem of mysql/data",
+        manifest.total_size(),
+        home.free_for_data,
+    ));
     if !refusals.is_empty() {
         return Err(refusals);
     }
@@ -83,7 +96,11 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
         pair: with_web_port(manifest, home.web_port),
     };
     let steps = vec![
-        Step::ExtractPack { pack: scene.pack.clone(), files: manifest.files.len(), bytes: manifest.total_size() },
+        Step::ExtractPack {
+            pack: scene.pack.clone(),
+            files: manifest.files.len(),
+            bytes: manifest.total_size(),
+        },
         Step::SwapData,
         Step::TakeNodeFiles { membership },
         Step::WireStartScript,
@@ -114,7 +131,9 @@ fn same_product(home: &Scene, manifest: &Manifest) -> Option<Refusal> {
     };
     Some(Refusal::new(
         WHAT,
-        format!("the pack comes from another build of the product: its {differs} is not the one here"),
+        format!(
+            "the pack comes from another build of the product: its {differs} is not the one here"
+        ),
         "Both installations must be of the same build: upgrade the older one first.",
     ))
 }

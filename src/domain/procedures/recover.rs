@@ -74,7 +74,10 @@ pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
     if target.membership.is_some() {
         refusals.push(Refusal::new(
             WHAT,
-            format!("{} already belongs to a pair: it has conf/pmp-ha/pair.toml", target.identity.path),
+            format!(
+                "{} already belongs to a pair: it has conf/pmp-ha/pair.toml",
+                target.identity.path
+            ),
             "Name a fresh installation with --into.",
         ));
     }
@@ -82,7 +85,9 @@ pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
         if a != b {
             refusals.push(Refusal::new(
                 WHAT,
-                format!("the data have the shape {a:?}, and the new installation's server writes {b:?}"),
+                format!(
+                    "the data have the shape {a:?}, and the new installation's server writes {b:?}"
+                ),
                 "The fresh installation must be of the same version as the secondary.",
             ));
         }
@@ -103,8 +108,15 @@ pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
             "Write the password itself into a file of mode 0600 and name it with --db-password-file.",
         ));
     }
-    refusals.extend(checks::space(WHAT, "the filesystem of the new home", source.to_copy.1, target.free_for_data));
-    let (Ok(params), true) = (&target.params, refusals.is_empty()) else { return Err(refusals) };
+    refusals.extend(checks::space(
+        WHAT,
+        "the filesystem of the new home",
+        source.to_copy.1,
+        target.free_for_data,
+    ));
+    let (Ok(params), true) = (&target.params, refusals.is_empty()) else {
+        return Err(refusals);
+    };
 
     let mut warnings: Vec<String> = checks::unproved(target).into_iter().collect();
     if source.fingerprint.is_none() {
@@ -112,13 +124,25 @@ pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
     }
     let (files, bytes) = source.to_copy;
     let steps = vec![
-        Step::CopyData { from: source.data_path.clone(), files, bytes },
+        Step::CopyData {
+            from: source.data_path.clone(),
+            files,
+            bytes,
+        },
         Step::SwapData,
-        Step::OfflineBoot(BootTask::StandAlone { account: params.username.clone() }),
-        Step::WriteRole { role: Role::Primary },
-        Step::WriteKeyPath { key: scene.key.clone() },
+        Step::OfflineBoot(BootTask::StandAlone {
+            account: params.username.clone(),
+        }),
+        Step::WriteRole {
+            role: Role::Primary,
+        },
+        Step::WriteKeyPath {
+            key: scene.key.clone(),
+        },
         Step::ProveStart,
-        Step::KeepOldData { name: scene.old_data_name.clone() },
+        Step::KeepOldData {
+            name: scene.old_data_name.clone(),
+        },
     ];
     Ok(Plan {
         command: "recover".into(),
@@ -141,14 +165,24 @@ fn from(source: &Source) -> Vec<Refusal> {
     if source.membership.is_none() {
         out.push(Refusal::new(
             WHAT,
-            format!("{} is not a node of a pair: it has no conf/pmp-ha/pair.toml", source.home),
+            format!(
+                "{} is not a node of a pair: it has no conf/pmp-ha/pair.toml",
+                source.home
+            ),
             "Name the secondary's home, or a copy of the whole of it, with --home.",
         ));
     }
-    if source.membership.as_ref().is_some_and(|membership| membership.role == Role::Primary) {
+    if source
+        .membership
+        .as_ref()
+        .is_some_and(|membership| membership.role == Role::Primary)
+    {
         out.push(Refusal::new(
             WHAT,
-            format!("{} is the primary of its pair, not the secondary", source.home),
+            format!(
+                "{} is the primary of its pair, not the secondary",
+                source.home
+            ),
             "Name the secondary's home with --home.",
         ));
     }
@@ -158,16 +192,28 @@ fn from(source: &Source) -> Vec<Refusal> {
             if source.missing.is_empty() {
                 "the data are of an unknown version".to_owned()
             } else {
-                format!("the data are not whole: {} is missing in {}", source.missing.join(", "), source.data_path)
+                format!(
+                    "the data are not whole: {} is missing in {}",
+                    source.missing.join(", "),
+                    source.data_path
+                )
             },
             "The whole folder mysql/data is needed, not ibdata1 and passtrix alone.",
         ));
     }
     for odd in &source.odd_data {
-        out.push(Refusal::new(WHAT, format!("the data directory holds {odd}"), "Move the data it leads to into mysql/data."));
+        out.push(Refusal::new(
+            WHAT,
+            format!("the data directory holds {odd}"),
+            "Move the data it leads to into mysql/data.",
+        ));
     }
     for path in &source.unreadable {
-        out.push(Refusal::new(WHAT, format!("{path} cannot be read"), "Run the command as the account that owns the data."));
+        out.push(Refusal::new(
+            WHAT,
+            format!("{path} cannot be read"),
+            "Run the command as the account that owns the data.",
+        ));
     }
     out
 }
