@@ -35,10 +35,7 @@ pub struct DatabaseConfig {
 
 impl Default for DatabaseConfig {
     fn default() -> Self {
-        Self {
-            start_deadline: 120,
-            stop_deadline: 300,
-        }
+        Self { start_deadline: 120, stop_deadline: 300 }
     }
 }
 
@@ -58,12 +55,7 @@ pub struct ReplicationConfig {
 
 impl Default for ReplicationConfig {
     fn default() -> Self {
-        Self {
-            net_timeout: 5,
-            connect_retry: 2,
-            heartbeat: 1,
-            keep_binlogs_days: 0,
-        }
+        Self { net_timeout: 5, connect_retry: 2, heartbeat: 1, keep_binlogs_days: 0 }
     }
 }
 
@@ -86,12 +78,9 @@ impl Config {
     pub fn read(named: Option<&Path>, home: &Path) -> Result<Self> {
         let path: PathBuf = named.map_or_else(|| home.join("conf/pmp-ha.toml"), Path::to_path_buf);
         let wrong = |why: String| {
-            Failure::new(
-                Kind::Usage,
-                format!("the configuration {} cannot be used", path.display()),
-            )
-            .because(why)
-            .hint("templates/pmp-ha.toml of the project lists every key with its meaning.")
+            Failure::new(Kind::Usage, format!("the configuration {} cannot be used", path.display()))
+                .because(why)
+                .hint("templates/pmp-ha.toml of the project lists every key with its meaning.")
         };
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -100,8 +89,8 @@ impl Config {
             }
             Err(error) => bail!(wrong(error.to_string())),
         };
-        let config: Self = toml::from_str(&text)
-            .map_err(|error| wrong(error.to_string().trim().replace('\n', " ")))?;
+        let config: Self =
+            toml::from_str(&text).map_err(|error| wrong(error.to_string().trim().replace('\n', " ")))?;
         let r = &config.replication;
         if r.net_timeout == 0
             || r.connect_retry == 0
@@ -111,9 +100,7 @@ impl Config {
             bail!(wrong("a time of 0 seconds makes no sense".into()));
         }
         if r.heartbeat >= r.net_timeout {
-            bail!(wrong(
-                "replication.heartbeat must be smaller than replication.net_timeout".into()
-            ));
+            bail!(wrong("replication.heartbeat must be smaller than replication.net_timeout".into()));
         }
         Ok(config)
     }
@@ -122,19 +109,13 @@ impl Config {
     #[must_use]
     pub fn timing(&self) -> Timing {
         let r = &self.replication;
-        Timing {
-            net_timeout: r.net_timeout,
-            connect_retry: r.connect_retry,
-            heartbeat: r.heartbeat,
-        }
+        Timing { net_timeout: r.net_timeout, connect_retry: r.connect_retry, heartbeat: r.heartbeat }
     }
 
     /// Where good ends.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        Limits {
-            lag: self.health.max_lag,
-        }
+        Limits { lag: self.health.max_lag }
     }
 
     /// How long a start may take.
@@ -157,10 +138,7 @@ mod tests {
     #[test]
     fn the_template_is_valid_and_says_the_defaults() {
         let template = include_str!("../templates/pmp-ha.toml");
-        assert_eq!(
-            toml::from_str::<Config>(template).expect("valid"),
-            Config::default()
-        );
+        assert_eq!(toml::from_str::<Config>(template).expect("valid"), Config::default());
     }
 
     #[test]

@@ -51,12 +51,7 @@ pub struct Failure {
 impl Failure {
     /// Builds a failure; add evidence and a hint with the methods below.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self {
-            kind,
-            what: what.into(),
-            because: Vec::new(),
-            hint: None,
-        }
+        Self { kind, what: what.into(), because: Vec::new(), hint: None }
     }
 
     /// Adds a line of evidence.
@@ -86,13 +81,9 @@ impl Failure {
         let Some(first) = refusals.next() else {
             return Self::new(Kind::Refused, "a precondition does not hold");
         };
-        let mut failure = Self::new(Kind::Refused, first.what)
-            .because(first.because)
-            .hint(first.hint);
+        let mut failure = Self::new(Kind::Refused, first.what).because(first.because).hint(first.hint);
         for more in refusals {
-            failure
-                .because
-                .push(format!("{} (hint: {})", more.because, more.hint));
+            failure.because.push(format!("{} (hint: {})", more.because, more.hint));
         }
         failure
     }
@@ -105,12 +96,7 @@ impl Failure {
             Err(error) => {
                 let mut chain = error.chain().map(ToString::to_string);
                 let what = chain.next().unwrap_or_default();
-                Self {
-                    kind: Kind::Failed,
-                    what,
-                    because: chain.collect(),
-                    hint: None,
-                }
+                Self { kind: Kind::Failed, what, because: chain.collect(), hint: None }
             }
         }
     }

@@ -25,22 +25,13 @@ impl Ui {
     #[must_use]
     pub fn new(json: bool, quiet: bool, verbose: bool, yes: bool) -> Self {
         let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        Self {
-            json,
-            quiet,
-            verbose,
-            yes,
-            terminal,
-        }
+        Self { json, quiet, verbose, yes, terminal }
     }
 
     /// Writes the result of a command: for people, or as JSON. A closed pipe is not an error.
     pub fn data(&self, value: &(impl Display + Serialize)) -> Result<()> {
-        let text = if self.json {
-            format!("{}\n", serde_json::to_string_pretty(value)?)
-        } else {
-            value.to_string()
-        };
+        let text =
+            if self.json { format!("{}\n", serde_json::to_string_pretty(value)?) } else { value.to_string() };
         let newline = if text.ends_with('\n') { "" } else { "\n" };
         match write!(std::io::stdout().lock(), "{text}{newline}") {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -91,11 +82,7 @@ impl Ui {
         if !self.can_ask() {
             return Ok(());
         }
-        match dialoguer::Confirm::new()
-            .with_prompt(question)
-            .default(false)
-            .interact_opt()
-        {
+        match dialoguer::Confirm::new().with_prompt(question).default(false).interact_opt() {
             Ok(Some(true)) => Ok(()),
             Ok(Some(false) | None) => {
                 bail!(Failure::interrupted().because("it was not confirmed; nothing was changed"))
@@ -112,16 +99,14 @@ impl Ui {
         if !self.can_ask() {
             bail!(otherwise);
         }
-        match dialoguer::Input::<String>::new()
-            .with_prompt(question)
-            .interact_text()
-        {
+        match dialoguer::Input::<String>::new().with_prompt(question).interact_text() {
             Ok(text) => Ok(text),
             Err(dialoguer::Error::IO(error)) if error.kind() == std::io::ErrorKind::Interrupted => {
                 bail!(Failure::interrupted())
             }
-            Err(error) => Err(anyhow::Error::from(error)
-                .context(Failure::new(Kind::Failed, "no answer could be read"))),
+            Err(error) => {
+                Err(anyhow::Error::from(error).context(Failure::new(Kind::Failed, "no answer could be read")))
+            }
         }
     }
 
@@ -129,9 +114,8 @@ impl Ui {
     #[must_use]
     pub fn progress(&self, label: &str, bytes: u64) -> Progress {
         let bar = ProgressBar::with_draw_target(Some(bytes), self.target());
-        let style = ProgressStyle::with_template(
-            "{msg:14} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta}",
-        );
+        let style =
+            ProgressStyle::with_template("{msg:14} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta}");
         if let Ok(style) = style {
             bar.set_style(style.progress_chars("=> "));
         }
@@ -149,11 +133,7 @@ impl Ui {
     }
 
     fn target(&self) -> ProgressDrawTarget {
-        if self.quiet || self.json {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr()
-        }
+        if self.quiet || self.json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() }
     }
 }
 

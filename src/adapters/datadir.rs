@@ -29,11 +29,7 @@ pub struct Listing {
 
 /// Lists a data directory.
 pub fn list(data: &Path) -> Result<Listing> {
-    let mut out = Listing {
-        files: Vec::new(),
-        odd: Vec::new(),
-        unreadable: Vec::new(),
-    };
+    let mut out = Listing { files: Vec::new(), odd: Vec::new(), unreadable: Vec::new() };
     walk(data, "", &mut out)?;
     out.files.sort();
     Ok(out)
@@ -50,19 +46,14 @@ fn walk(dir: &Path, prefix: &str, out: &mut Listing) -> Result<()> {
         } else if kind.is_symlink() {
             out.odd.push(format!("the symbolic link {shown}"));
         } else if shown.ends_with(".isl") {
-            out.odd
-                .push(format!("the link {shown} to a tablespace elsewhere"));
+            out.odd.push(format!("the link {shown} to a tablespace elsewhere"));
         } else if kind.is_file() {
             if !system::is_readable(&entry.path()) {
                 out.unreadable.push(entry.path().display().to_string());
             }
             match RelPath::new(shown.as_str()) {
-                Ok(path) if name.to_str().is_some() => {
-                    out.files.push((path, entry.metadata()?.len()))
-                }
-                _ => out.odd.push(format!(
-                    "the file {shown:?}, whose name a pack cannot carry"
-                )),
+                Ok(path) if name.to_str().is_some() => out.files.push((path, entry.metadata()?.len())),
+                _ => out.odd.push(format!("the file {shown:?}, whose name a pack cannot carry")),
             }
         }
         // Sockets, pipes and devices hold no data.
@@ -167,11 +158,7 @@ fn note(home: &Home) -> PathBuf {
 
 fn remembered(home: &Home) -> Result<Option<u64>> {
     match fs::read_to_string(note(home)) {
-        Ok(text) => Ok(Some(
-            text.trim()
-                .parse()
-                .context("the note on the old data cannot be read")?,
-        )),
+        Ok(text) => Ok(Some(text.trim().parse().context("the note on the old data cannot be read")?)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -209,11 +196,7 @@ pub fn swap_back(home: &Home) -> Result<()> {
     let (data, new, old) = (real(home), staging(home), old(home));
     if !has_inode(&data, inode) {
         let Some(place) = [&old, &new].into_iter().find(|path| has_inode(path, inode)) else {
-            bail!(
-                "the old data directory is neither at {} nor at {}",
-                old.display(),
-                new.display()
-            );
+            bail!("the old data directory is neither at {} nor at {}", old.display(), new.display());
         };
         if data.exists() {
             if !system::exchange(&data, place)? {

@@ -57,12 +57,9 @@ impl Home {
     /// The home at `root`, an absolute path.
     pub fn open(root: &Path) -> Result<Self> {
         let refuse = |why: String| {
-            Failure::new(
-                Kind::Refused,
-                format!("{} is not a PMP home", root.display()),
-            )
-            .because(why)
-            .hint("Name the installation folder of Password Manager Pro with --home or PMP_HOME.")
+            Failure::new(Kind::Refused, format!("{} is not a PMP home", root.display()))
+                .because(why)
+                .hint("Name the installation folder of Password Manager Pro with --home or PMP_HOME.")
         };
         let root = fs::canonicalize(root).map_err(|error| refuse(error.to_string()))?;
         if root.to_str().is_none() {
@@ -160,11 +157,7 @@ impl Home {
     /// Where the TLS files of this node lie.
     pub fn tls_paths(&self) -> TlsPaths {
         let path = |name: &str| self.node_files().join(name).to_string_lossy().into_owned();
-        TlsPaths {
-            ca: path("ca.pem"),
-            cert: path("node.pem"),
-            key: path("node-key.pem"),
-        }
+        TlsPaths { ca: path("ca.pem"), cert: path("node.pem"), key: path("node-key.pem") }
     }
 
     /// The files of a whole installation that are not there.
@@ -219,17 +212,14 @@ impl Home {
 
     fn database_params_path(&self) -> PathBuf {
         const MOVED: &str = "-Ddatabaseparams.file=";
-        let moved = ["conf/wrapper_lin.conf", "conf/wrapper.conf"]
-            .iter()
-            .find_map(|conf| {
-                let text = fs::read_to_string(self.path(conf)).ok()?;
-                let line = text
-                    .lines()
-                    .find(|line| !line.trim_start().starts_with('#') && line.contains(MOVED))?;
-                let value = line.split_once(MOVED)?.1.trim().trim_matches('"');
-                // The product's folder bin is where relative paths begin.
-                Some(self.path("bin").join(value))
-            });
+        let moved = ["conf/wrapper_lin.conf", "conf/wrapper.conf"].iter().find_map(|conf| {
+            let text = fs::read_to_string(self.path(conf)).ok()?;
+            let line =
+                text.lines().find(|line| !line.trim_start().starts_with('#') && line.contains(MOVED))?;
+            let value = line.split_once(MOVED)?.1.trim().trim_matches('"');
+            // The product's folder bin is where relative paths begin.
+            Some(self.path("bin").join(value))
+        });
         moved.unwrap_or_else(|| self.path("conf/database_params.conf"))
     }
 
@@ -243,9 +233,7 @@ impl Home {
     #[must_use]
     pub fn key_path(&self) -> Option<PathBuf> {
         let text = fs::read_to_string(self.path("conf/manage_key.conf")).ok()?;
-        Some(text.trim())
-            .filter(|path| !path.is_empty())
-            .map(PathBuf::from)
+        Some(text.trim()).filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
     /// What the home knows about its pair; `None` when it belongs to none.
@@ -255,8 +243,8 @@ impl Home {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
             Ok(text) => {
-                let membership: Membership = toml::from_str(&text)
-                    .with_context(|| format!("{} cannot be read", path.display()))?;
+                let membership: Membership =
+                    toml::from_str(&text).with_context(|| format!("{} cannot be read", path.display()))?;
                 if membership.format != Membership::FORMAT {
                     bail!(
                         "{} has format {}, and this version reads {}",
@@ -275,7 +263,9 @@ impl Home {
         self.membership()?.ok_or_else(|| {
             Failure::new(Kind::Refused, "this home does not belong to a pair yet")
                 .because(format!("{} has no conf/pmp-ha/pair.toml", self.root.display()))
-                .hint("Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.")
+                .hint(
+                    "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+                )
                 .into()
         })
     }
@@ -290,10 +280,7 @@ impl Home {
 
     /// What makes it the same product as another home; `None` where the files are not there.
     pub fn fingerprint(&self) -> Result<Option<Fingerprint>> {
-        let (jar, server) = (
-            self.path("lib/AdventNetPassTrix.jar"),
-            self.path(system::SERVER),
-        );
+        let (jar, server) = (self.path("lib/AdventNetPassTrix.jar"), self.path(system::SERVER));
         if !jar.is_file() || !server.is_file() {
             return Ok(None);
         }
@@ -325,7 +312,5 @@ pub fn read_key(path: &Path) -> Result<KeyFile, String> {
 pub fn key_fingerprint(value: &str) -> String {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(format!("pmp-ha encryption key\0{value}").as_bytes());
-    crate::domain::manifest::Sha256Hex::from_bytes(&digest)
-        .as_str()
-        .to_owned()
+    crate::domain::manifest::Sha256Hex::from_bytes(&digest).as_str().to_owned()
 }

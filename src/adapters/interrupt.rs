@@ -17,11 +17,7 @@ impl Interrupt {
     /// Starts to listen for SIGINT, SIGTERM and SIGHUP. Needs a tokio runtime.
     pub fn listen() -> Result<Self> {
         let this = Self::default();
-        for kind in [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-        ] {
+        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
             let mut stream = signal(kind)?;
             let flag = Arc::clone(&this.0);
             tokio::spawn(async move {

@@ -35,13 +35,8 @@ impl JournalFile {
             .lines()
             .enumerate()
             .map(|(number, line)| {
-                serde_json::from_str(line).with_context(|| {
-                    format!(
-                        "line {} of {} cannot be read",
-                        number + 1,
-                        self.path.display()
-                    )
-                })
+                serde_json::from_str(line)
+                    .with_context(|| format!("line {} of {} cannot be read", number + 1, self.path.display()))
             })
             .collect()
     }
@@ -65,15 +60,9 @@ impl JournalFile {
         let Ok(text) = fs::read(&self.path) else {
             return Ok(());
         };
-        let whole = text
-            .iter()
-            .rposition(|b| *b == b'\n')
-            .map_or(0, |at| at + 1);
+        let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         if whole < text.len() {
-            fs::OpenOptions::new()
-                .write(true)
-                .open(&self.path)?
-                .set_len(whole as u64)?;
+            fs::OpenOptions::new().write(true).open(&self.path)?.set_len(whole as u64)?;
         }
         Ok(())
     }

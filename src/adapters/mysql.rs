@@ -41,10 +41,7 @@ impl Row {
     /// The value of a column whose name is compared without regard to case; NULL and absent are `None`.
     #[must_use]
     pub fn get(&self, column: &str) -> Option<String> {
-        self.0
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(column))
-            .and_then(|(_, value)| value.clone())
+        self.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(column)).and_then(|(_, value)| value.clone())
     }
 
     /// The values, in the order of the columns.
@@ -61,20 +58,14 @@ pub struct Session {
 
 impl Session {
     /// Logs in.
-    pub async fn open(
-        address: &Address,
-        account: &Credential,
-        deadline: Duration,
-    ) -> Result<Self, Blind> {
+    pub async fn open(address: &Address, account: &Credential, deadline: Duration) -> Result<Self, Blind> {
         let base = OptsBuilder::default()
             .user(Some(&account.user))
             .pass(Some(&account.password))
             .prefer_socket(false)
             .tcp_nodelay(true);
         let opts: Opts = match address {
-            Address::Socket(path) => base
-                .socket(Some(path.to_string_lossy().into_owned()))
-                .into(),
+            Address::Socket(path) => base.socket(Some(path.to_string_lossy().into_owned())).into(),
             Address::Tls { host, port, tls } => {
                 let path = |text: &str| PathBuf::from(text);
                 let identity = ClientIdentity::new(path(&tls.cert).into(), path(&tls.key).into());
@@ -82,10 +73,7 @@ impl Session {
                     .with_root_certs(vec![path(&tls.ca).into()])
                     .with_disable_built_in_roots(true)
                     .with_client_identity(Some(identity));
-                base.ip_or_hostname(host.clone())
-                    .tcp_port(*port)
-                    .ssl_opts(Some(ssl))
-                    .into()
+                base.ip_or_hostname(host.clone()).tcp_port(*port).ssl_opts(Some(ssl)).into()
             }
         };
         match tokio::time::timeout(deadline, Conn::new(opts)).await {
@@ -94,10 +82,7 @@ impl Session {
                 evidence: format!("no answer within {:.1} s", deadline.as_secs_f64()),
             }),
             Ok(Err(error)) => Err(blind(&error)),
-            Ok(Ok(conn)) => Ok(Self {
-                conn,
-                deadline: STATEMENT_DEADLINE,
-            }),
+            Ok(Ok(conn)) => Ok(Self { conn, deadline: STATEMENT_DEADLINE }),
         }
     }
 
@@ -111,19 +96,10 @@ impl Session {
     /// Runs a statement and returns its rows.
     pub async fn query(&mut self, sql: impl Into<Sql>) -> Result<Vec<Row>> {
         let sql = sql.into();
-        let rows = tokio::time::timeout(
-            self.deadline,
-            self.conn.query::<mysql_async::Row, _>(sql.text()),
-        )
-        .await
-        .map_err(|_| {
-            anyhow!(
-                "`{}` did not end within {} s",
-                sql.name(),
-                self.deadline.as_secs()
-            )
-        })?
-        .map_err(|error| anyhow!("`{}` failed: {}", sql.name(), without_secrets(&error)))?;
+        let rows = tokio::time::timeout(self.deadline, self.conn.query::<mysql_async::Row, _>(sql.text()))
+            .await
+            .map_err(|_| anyhow!("`{}` did not end within {} s", sql.name(), self.deadline.as_secs()))?
+            .map_err(|error| anyhow!("`{}` failed: {}", sql.name(), without_secrets(&error)))?;
         Ok(rows.into_iter().map(to_row).collect())
     }
 
@@ -164,11 +140,7 @@ fn without_secrets(error: &mysql_async::Error) -> String {
 }
 
 fn to_row(mut row: mysql_async::Row) -> Row {
-    let names: Vec<String> = row
-        .columns_ref()
-        .iter()
-        .map(|column| column.name_str().into_owned())
-        .collect();
+    let names: Vec<String> = row.columns_ref().iter().map(|column| column.name_str().into_owned()).collect();
     let mut out = Vec::with_capacity(names.len());
     for (index, name) in names.into_iter().enumerate() {
         let value = match row.take::<Value, _>(index) {
@@ -185,18 +157,13 @@ fn blind(error: &mysql_async::Error) -> Blind {
     use mysql_async::Error;
     let why = match error {
         // ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS
-        Error::Server(server) if [1040, 1203].contains(&server.code) => {
-            BlindReason::TooManyConnections
-        }
+        Error::Server(server) if [1040, 1203].contains(&server.code) => BlindReason::TooManyConnections,
         Error::Io(mysql_async::IoError::Io(_)) => BlindReason::Unreachable,
         Error::Server(_) | Error::Io(_) | Error::Driver(_) | Error::Url(_) | Error::Other(_) => {
             BlindReason::TurnedAway
         }
     };
-    Blind {
-        why,
-        evidence: without_secrets(error),
-    }
+    Blind { why, evidence: without_secrets(error) }
 }
 
 /// Waits for the first packet that a server sends, which stands in clear before any TLS: it
@@ -204,30 +171,22 @@ fn blind(error: &mysql_async::Error) -> Blind {
 pub async fn greeting(host: &str, port: u16, deadline: Duration) -> Result<(), Blind> {
     let connect = async {
         let stream = tokio::net::TcpStream::connect((host, port)).await;
-        let mut stream = stream.map_err(|error| Blind {
-            why: BlindReason::Unreachable,
-            evidence: error.to_string(),
-        })?;
+        let mut stream =
+            stream.map_err(|error| Blind { why: BlindReason::Unreachable, evidence: error.to_string() })?;
         read_greeting(&mut stream).await
     };
-    tokio::time::timeout(deadline, connect)
-        .await
-        .unwrap_or_else(|_| Err(silent(deadline)))
+    tokio::time::timeout(deadline, connect).await.unwrap_or_else(|_| Err(silent(deadline)))
 }
 
 /// Waits for the greeting of the server behind a socket of this machine.
 pub async fn greeting_of_socket(path: &Path, deadline: Duration) -> Result<(), Blind> {
     let connect = async {
         let stream = tokio::net::UnixStream::connect(path).await;
-        let mut stream = stream.map_err(|error| Blind {
-            why: BlindReason::Unreachable,
-            evidence: error.to_string(),
-        })?;
+        let mut stream =
+            stream.map_err(|error| Blind { why: BlindReason::Unreachable, evidence: error.to_string() })?;
         read_greeting(&mut stream).await
     };
-    tokio::time::timeout(deadline, connect)
-        .await
-        .unwrap_or_else(|_| Err(silent(deadline)))
+    tokio::time::timeout(deadline, connect).await.unwrap_or_else(|_| Err(silent(deadline)))
 }
 
 fn silent(deadline: Duration) -> Blind {
@@ -252,10 +211,7 @@ async fn read_greeting(stream: &mut (impl AsyncReadExt + Unpin)) -> Result<(), B
         } else {
             BlindReason::TurnedAway
         };
-        return Err(Blind {
-            why,
-            evidence: format!("it greets with error {number}"),
-        });
+        return Err(Blind { why, evidence: format!("it greets with error {number}") });
     }
     Ok(())
 }

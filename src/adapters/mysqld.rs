@@ -53,10 +53,7 @@ impl<'a> Database<'a> {
     pub async fn version(&self) -> Result<ServerVersion> {
         let program = self.home.path(system::SERVER);
         let mut command = tokio::process::Command::new(&program);
-        command
-            .args(["--no-defaults", "--version"])
-            .stdin(std::process::Stdio::null())
-            .kill_on_drop(true);
+        command.args(["--no-defaults", "--version"]).stdin(std::process::Stdio::null()).kill_on_drop(true);
         let output = tokio::time::timeout(Duration::from_secs(20), command.output())
             .await
             .map_err(|_| anyhow!("{} --version did not end within 20 s", program.display()))?
@@ -70,9 +67,7 @@ impl<'a> Database<'a> {
     pub async fn start(&self, deadline: Duration) -> Result<u32> {
         let script = self.home.start_script();
         self.launch(&script, deadline, || async {
-            greeting_of_socket(&self.home.socket(), Duration::from_secs(2))
-                .await
-                .is_ok()
+            greeting_of_socket(&self.home.socket(), Duration::from_secs(2)).await.is_ok()
         })
         .await
     }
@@ -100,10 +95,7 @@ impl<'a> Database<'a> {
         if let Some(folder) = output.parent() {
             fs::create_dir_all(folder)?;
         }
-        let args = [
-            port.to_string(),
-            self.home.tmp().to_string_lossy().into_owned(),
-        ];
+        let args = [port.to_string(), self.home.tmp().to_string_lossy().into_owned()];
         let mut child = system::spawn_script(script, &args, &output)?;
         let begun = Instant::now();
         let mut script_ended = None;
@@ -122,8 +114,7 @@ impl<'a> Database<'a> {
             }
             if let (Some((ok, since)), None) = (script_ended, holder) {
                 // MySQL 8 and later let go of the lock for a moment while they start.
-                let died =
-                    last_holder.map_or(since.elapsed() > LOCK_GRACE, |pid| !system::is_alive(pid));
+                let died = last_holder.map_or(since.elapsed() > LOCK_GRACE, |pid| !system::is_alive(pid));
                 if !ok || died || log.says_aborting() {
                     break "the server ended while it was starting".to_owned();
                 }
@@ -134,16 +125,8 @@ impl<'a> Database<'a> {
             self.interrupt.sleep(TICK).await?;
         };
         let mut failure = Failure::new(Kind::Failed, "the database did not start").because(gone);
-        failure.because.extend(
-            log.complaints()
-                .into_iter()
-                .map(|line| format!("its log says: {line}")),
-        );
-        bail!(failure.hint(format!(
-            "Look into {} and {}.",
-            log.path().display(),
-            output.display()
-        )))
+        failure.because.extend(log.complaints().into_iter().map(|line| format!("its log says: {line}")));
+        bail!(failure.hint(format!("Look into {} and {}.", log.path().display(), output.display())))
     }
 
     /// Stops the server with the product's own script, or with SIGTERM where that has no effect,
@@ -159,13 +142,9 @@ impl<'a> Database<'a> {
         let script = self.home.path("bin").join(system::STOP_SCRIPT);
         if script.is_file() {
             // Never with the password: it would stand in the process list.
-            let args = [
-                params.port.to_string(),
-                params.username,
-                self.home.tmp().to_string_lossy().into_owned(),
-            ];
-            let mut child =
-                system::spawn_script(&script, &args, &self.home.path("logs/pmp-ha-stopdb.log"))?;
+            let args =
+                [params.port.to_string(), params.username, self.home.tmp().to_string_lossy().into_owned()];
+            let mut child = system::spawn_script(&script, &args, &self.home.path("logs/pmp-ha-stopdb.log"))?;
             let begun = Instant::now();
             while begun.elapsed() < STOP_SCRIPT_GRACE && self.pid()?.is_some() {
                 if ended(&mut child)?.is_some_and(|ok| !ok) {
@@ -189,10 +168,7 @@ impl<'a> Database<'a> {
             if begun.elapsed() > deadline {
                 bail!(
                     Failure::new(Kind::Failed, "the database did not stop")
-                        .because(format!(
-                            "process {pid} still holds its data after {} s",
-                            deadline.as_secs()
-                        ))
+                        .because(format!("process {pid} still holds its data after {} s", deadline.as_secs()))
                         .hint("Give it time: it writes its pages to the disk. Do not kill it.")
                 );
             }
@@ -205,8 +181,7 @@ impl<'a> Database<'a> {
     pub async fn clear_offline_boot(&self, deadline: Duration) -> Result<()> {
         let [script, option_file, init_file] = self.boot_files();
         // A server that is still starting may not hold the lock yet; its command line tells it.
-        let starting =
-            system::processes_with(&format!("--defaults-file={}", option_file.display()));
+        let starting = system::processes_with(&format!("--defaults-file={}", option_file.display()));
         for pid in starting.into_iter().chain(self.pid()?) {
             system::terminate(pid)?;
             self.end(pid, deadline).await?;
@@ -229,18 +204,10 @@ impl<'a> Database<'a> {
     /// without replication, logged in as an account that exists for this boot only.
     ///
     /// `options` is the text of an option file; what makes the boot offline is added to it.
-    pub async fn boot_offline(
-        &self,
-        flavor: &Flavor,
-        options: &str,
-        deadline: Duration,
-    ) -> Result<Session> {
+    pub async fn boot_offline(&self, flavor: &Flavor, options: &str, deadline: Duration) -> Result<Session> {
         let [script, option_file, init_file] = self.boot_files();
         let owner = system::owner(&self.home.data())?;
-        let boot = Credential {
-            user: BOOT_USER.into(),
-            password: random::password(),
-        };
+        let boot = Credential { user: BOOT_USER.into(), password: random::password() };
         let account = Account {
             user: &boot.user,
             host: "localhost",
@@ -269,19 +236,12 @@ impl<'a> Database<'a> {
         system::write_script(&script, &wired, None)?;
 
         let address = Address::Socket(self.home.socket());
-        let logs_in = || async {
-            Session::open(&address, &boot, Duration::from_secs(5))
-                .await
-                .is_ok()
-        };
+        let logs_in = || async { Session::open(&address, &boot, Duration::from_secs(5)).await.is_ok() };
         let pid = self.launch(&script, deadline, logs_in).await?;
         remove(&init_file)?;
         let opened = Session::open(&address, &boot, Duration::from_secs(10)).await;
         let mut session = opened.map_err(|blind| {
-            anyhow!(
-                "the booted database (process {pid}) turned away: {}",
-                blind.evidence
-            )
+            anyhow!("the booted database (process {pid}) turned away: {}", blind.evidence)
         })?;
         session.run("SET SESSION sql_log_bin = 0").await?;
         session.run("SET SESSION sql_mode = ''").await?;
@@ -291,9 +251,7 @@ impl<'a> Database<'a> {
     /// Ends an offline boot: drops its account and stops the server cleanly.
     pub async fn end_offline_boot(&self, mut session: Session, deadline: Duration) -> Result<()> {
         session.run("SET SESSION sql_log_bin = 0").await?;
-        session
-            .run(format!("DROP USER '{BOOT_USER}'@'localhost'"))
-            .await?;
+        session.run(format!("DROP USER '{BOOT_USER}'@'localhost'")).await?;
         session.close().await;
         self.clear_offline_boot(deadline).await
     }
@@ -317,12 +275,7 @@ impl ErrorLog {
         let data = home.data();
         let path = newest_log(&data).unwrap_or_else(|| data.join("*.err"));
         let from = fs::metadata(&path).map_or(0, |meta| meta.len());
-        Self {
-            path,
-            from,
-            data,
-            output: home.path("logs/pmp-ha-startdb.log"),
-        }
+        Self { path, from, data, output: home.path("logs/pmp-ha-startdb.log") }
     }
 
     fn path(&self) -> PathBuf {
@@ -333,9 +286,7 @@ impl ErrorLog {
         let path = self.path();
         let from = if path == self.path { self.from } else { 0 };
         let bytes = fs::read(path).unwrap_or_default();
-        let new = bytes
-            .get(usize::try_from(from).unwrap_or(0)..)
-            .unwrap_or_default();
+        let new = bytes.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default();
         let mut text = String::from_utf8_lossy(new).into_owned();
         text.push_str(&fs::read_to_string(&self.output).unwrap_or_default());
         text
@@ -349,21 +300,11 @@ impl ErrorLog {
     fn complaints(&self) -> Vec<String> {
         const SHOWN: usize = 4;
         let text = self.since();
-        let lines: Vec<&str> = text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect();
-        let errors: Vec<&str> = lines
-            .iter()
-            .copied()
-            .filter(|line| line.contains("ERROR") || line.contains("rror:"))
-            .collect();
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let errors: Vec<&str> =
+            lines.iter().copied().filter(|line| line.contains("ERROR") || line.contains("rror:")).collect();
         let chosen = if errors.is_empty() { &lines } else { &errors };
-        chosen[chosen.len().saturating_sub(SHOWN)..]
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        chosen[chosen.len().saturating_sub(SHOWN)..].iter().map(ToString::to_string).collect()
     }
 }
 

@@ -25,11 +25,7 @@ const PORT_DEADLINE: Duration = Duration::from_millis(500);
 pub async fn scene(home: &Home, interrupt: &Interrupt) -> Result<Scene> {
     let mut missing = home.missing();
     let data = home.data();
-    let listing = if data.is_dir() {
-        Some(datadir::list(&data)?)
-    } else {
-        None
-    };
+    let listing = if data.is_dir() { Some(datadir::list(&data)?) } else { None };
     let layout = Layout::detect(|name| data.join(name).exists());
     if missing.is_empty() {
         let essential = layout.map_or(&[][..], Layout::essential);
@@ -42,19 +38,16 @@ pub async fn scene(home: &Home, interrupt: &Interrupt) -> Result<Scene> {
     }
     let params = home.database_params();
     let role_word = home.role_word();
-    let schema_on_disk = params
-        .as_ref()
-        .ok()
-        .and_then(|params| folder_named(&data, &params.schema));
+    let schema_on_disk = params.as_ref().ok().and_then(|params| folder_named(&data, &params.schema));
     let server = match Database::of(home, interrupt).version().await {
         Ok(version) => Ok(version),
         Err(error) => Err(format!("{error:#}")),
     };
     let script = match fs::read_to_string(home.start_script()) {
         Err(error) => Err(error.to_string()),
-        Ok(text) => start_script::wire(&text, &home.option_file().to_string_lossy())
-            .map(|_| ())
-            .map_err(|why| why.0),
+        Ok(text) => {
+            start_script::wire(&text, &home.option_file().to_string_lossy()).map(|_| ()).map_err(|why| why.0)
+        }
     };
     let (device, _) = system::identity(&data).or_else(|_| system::identity(home.root()))?;
     let (_, inode) = system::identity(&home.path("conf"))?;
@@ -64,24 +57,12 @@ pub async fn scene(home: &Home, interrupt: &Interrupt) -> Result<Scene> {
         .filter(|folder| folder.is_dir() && !system::is_writable_dir(folder))
         .map(|folder| format!("{} cannot be written to", folder.display()))
         .collect();
-    let (files, odd, unreadable) =
-        listing.map_or_else(Default::default, |l| (l.files, l.odd, l.unreadable));
-    not_writable.extend(
-        unreadable
-            .into_iter()
-            .map(|path| format!("{path} cannot be read")),
-    );
-    let pack_folder = if home.replication().is_dir() {
-        home.replication()
-    } else {
-        home.root().to_path_buf()
-    };
+    let (files, odd, unreadable) = listing.map_or_else(Default::default, |l| (l.files, l.odd, l.unreadable));
+    not_writable.extend(unreadable.into_iter().map(|path| format!("{path} cannot be read")));
+    let pack_folder =
+        if home.replication().is_dir() { home.replication() } else { home.root().to_path_buf() };
     Ok(Scene {
-        identity: HomeIdentity {
-            path: home.root().to_string_lossy().into_owned(),
-            device,
-            inode,
-        },
+        identity: HomeIdentity { path: home.root().to_string_lossy().into_owned(), device, inode },
         missing,
         role: role_of(&role_word),
         role_word,
@@ -111,18 +92,10 @@ pub fn recovery_source(home: &Home, interrupt: &Interrupt) -> Result<Source> {
     let listing = if data.is_dir() {
         datadir::list(&data)?
     } else {
-        datadir::Listing {
-            files: Vec::new(),
-            odd: Vec::new(),
-            unreadable: Vec::new(),
-        }
+        datadir::Listing { files: Vec::new(), odd: Vec::new(), unreadable: Vec::new() }
     };
-    let copied: Vec<u64> = listing
-        .files
-        .iter()
-        .filter(|(path, _)| is_copied(path.as_str()))
-        .map(|(_, size)| *size)
-        .collect();
+    let copied: Vec<u64> =
+        listing.files.iter().filter(|(path, _)| is_copied(path.as_str())).map(|(_, size)| *size).collect();
     Ok(Source {
         home: home.root().to_string_lossy().into_owned(),
         data_path: data.to_string_lossy().into_owned(),
@@ -130,11 +103,7 @@ pub fn recovery_source(home: &Home, interrupt: &Interrupt) -> Result<Source> {
         layout,
         to_copy: (copied.len(), copied.iter().sum()),
         odd_data: listing.odd,
-        missing: essential
-            .iter()
-            .filter(|name| !data.join(name).exists())
-            .map(ToString::to_string)
-            .collect(),
+        missing: essential.iter().filter(|name| !data.join(name).exists()).map(ToString::to_string).collect(),
         fingerprint: home.fingerprint()?,
         membership: home.membership()?,
         unreadable: listing.unreadable,
@@ -147,15 +116,10 @@ pub fn running(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
     let ibdata = home.data().join("ibdata1");
     let holder = Database::of(home, interrupt).pid()?;
     if let Some(pid) = holder {
-        out.push(format!(
-            "the database runs: process {pid} holds the lock on {}",
-            ibdata.display()
-        ));
+        out.push(format!("the database runs: process {pid} holds the lock on {}", ibdata.display()));
     } else if let Some((pid, file)) = pid_file(&home.data()) {
         if system::is_alive(pid) && belongs_to(pid, home.root()) {
-            out.push(format!(
-                "the database runs: {file} names process {pid}, which is alive"
-            ));
+            out.push(format!("the database runs: {file} names process {pid}, which is alive"));
         }
     }
     for (pid, program) in system::product_processes(home.root()) {
@@ -166,24 +130,15 @@ pub fn running(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
     }
     if out.is_empty() {
         let answers = |port: u16| {
-            TcpStream::connect_timeout(
-                &SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-                PORT_DEADLINE,
-            )
-            .is_ok()
+            TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), PORT_DEADLINE).is_ok()
         };
         if let Ok(params) = home.database_params() {
             if answers(params.port) {
-                out.push(format!(
-                    "something answers on the database port {} of this machine",
-                    params.port
-                ));
+                out.push(format!("something answers on the database port {} of this machine", params.port));
             }
         }
         if let Some(port) = home.web_port().filter(|port| answers(*port)) {
-            out.push(format!(
-                "something answers on the web port {port} of this machine"
-            ));
+            out.push(format!("something answers on the web port {port} of this machine"));
         }
     }
     Ok(out)
@@ -218,9 +173,8 @@ fn folder_named(data: &Path, schema: &str) -> Option<String> {
 
 /// Looks at a file that is offered as the encryption key of `home`.
 pub fn key(home: &Home, path: &Path, expected: Option<String>) -> KeyScene {
-    let full = fs::canonicalize(path)
-        .or_else(|_| std::path::absolute(path))
-        .unwrap_or_else(|_| path.to_path_buf());
+    let full =
+        fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_path_buf());
     let file = read_key(&full);
     let fingerprints = match &file {
         Ok(KeyFile::Key(entries)) => entries.iter().map(|entry| key_fingerprint(entry)).collect(),

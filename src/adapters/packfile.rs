@@ -36,14 +36,7 @@ pub struct Written {
 /// Hashes a file.
 pub fn hash_file(path: &Path) -> Result<Sha256Hex> {
     let mut file = fs::File::open(path)?;
-    Ok(pump(
-        &mut file,
-        &mut std::io::sink(),
-        u64::MAX,
-        &Progress::none(),
-        &Interrupt::default(),
-    )?
-    .1)
+    Ok(pump(&mut file, &mut std::io::sink(), u64::MAX, &Progress::none(), &Interrupt::default())?.1)
 }
 
 /// Writes a pack of `sources` (where each belongs, where it is now) to `target`, a file that is
@@ -66,26 +59,16 @@ pub fn write(
     for (path, source) in sources {
         let mut file = fs::File::open(source)?;
         let size = file.metadata()?.len();
-        zip.start_file(path.as_str(), options)
-            .with_context(|| format!("cannot add {path} to the pack"))?;
+        zip.start_file(path.as_str(), options).with_context(|| format!("cannot add {path} to the pack"))?;
         let (read, sha256) = pump(&mut file, &mut zip, u64::MAX, progress, interrupt)
             .with_context(|| format!("cannot pack {path}"))?;
         if read != size {
-            bail!(
-                "{} changed while it was packed: it had {size} bytes, then {read}",
-                source.display()
-            );
+            bail!("{} changed while it was packed: it had {size} bytes, then {read}", source.display());
         }
-        entries.push(Entry {
-            path: path.clone(),
-            size,
-            sha256,
-        });
+        entries.push(Entry { path: path.clone(), size, sha256 });
     }
     let manifest = describe(entries);
-    manifest
-        .check()
-        .map_err(|why| anyhow!("the pack would be wrong: {why}"))?;
+    manifest.check().map_err(|why| anyhow!("the pack would be wrong: {why}"))?;
     zip.start_file(Manifest::PATH, options)?;
     zip.write_all(&serde_json::to_vec_pretty(&manifest)?)?;
     let file = zip.finish().context("cannot finish the pack")?;
@@ -97,10 +80,7 @@ pub fn write(
     if written.manifest() != &manifest {
         bail!("the pack that was written reads back differently");
     }
-    Ok(Written {
-        size,
-        sha256: hash_file(target)?,
-    })
+    Ok(Written { size, sha256: hash_file(target)? })
 }
 
 /// A pack whose table of contents agrees with its manifest.
@@ -139,38 +119,22 @@ impl Pack {
         file.rewind()?;
         let mut zip = ZipArchive::new(file)
             .map_err(|error| damaged(path, format!("it is not a whole ZIP file: {error}")))?;
-        let manifest =
-            read_manifest(&mut zip).map_err(|error| damaged(path, format!("{error:#}")))?;
-        manifest
-            .check()
-            .map_err(|why| damaged(path, format!("its manifest is wrong: {why}")))?;
+        let manifest = read_manifest(&mut zip).map_err(|error| damaged(path, format!("{error:#}")))?;
+        manifest.check().map_err(|why| damaged(path, format!("its manifest is wrong: {why}")))?;
 
-        let wanted: BTreeSet<&str> = manifest
-            .files
-            .iter()
-            .map(|e| e.path.as_str())
-            .chain([Manifest::PATH])
-            .collect();
-        let found: Result<BTreeSet<String>, _> = zip
-            .file_names()
-            .map(|name| name.map(std::borrow::Cow::into_owned))
-            .collect();
-        let found = found
-            .map_err(|error| damaged(path, format!("one of its names cannot be read: {error}")))?;
+        let wanted: BTreeSet<&str> =
+            manifest.files.iter().map(|e| e.path.as_str()).chain([Manifest::PATH]).collect();
+        let found: Result<BTreeSet<String>, _> =
+            zip.file_names().map(|name| name.map(std::borrow::Cow::into_owned)).collect();
+        let found =
+            found.map_err(|error| damaged(path, format!("one of its names cannot be read: {error}")))?;
         if let Some(missing) = wanted.iter().find(|name| !found.contains(**name)) {
             return Err(damaged(path, format!("its entry {missing} is missing")));
         }
         if let Some(spare) = found.iter().find(|name| !wanted.contains(name.as_str())) {
-            return Err(damaged(
-                path,
-                format!("its entry {spare:?} is not in its manifest"),
-            ));
+            return Err(damaged(path, format!("its entry {spare:?} is not in its manifest")));
         }
-        Ok(Self {
-            zip,
-            manifest,
-            path: path.to_path_buf(),
-        })
+        Ok(Self { zip, manifest, path: path.to_path_buf() })
     }
 
     /// What the pack says that it contains.
@@ -205,10 +169,7 @@ impl Pack {
             self.inflate(&entry, &mut file, progress, interrupt)?;
             file.sync_all()?;
             if hash_file(&target)? != entry.sha256 {
-                bail!(
-                    "{} reads back differently from what was written: look at the disk",
-                    target.display()
-                );
+                bail!("{} reads back differently from what was written: look at the disk", target.display());
             }
         }
         Ok(())
@@ -222,12 +183,8 @@ impl Pack {
         interrupt: &Interrupt,
     ) -> Result<()> {
         let path = self.path.clone();
-        let wrong =
-            |why: String| damaged(&path, format!("its entry {} is damaged: {why}", entry.path));
-        let mut file = self
-            .zip
-            .by_name(entry.path.as_str())
-            .map_err(|error| wrong(error.to_string()))?;
+        let wrong = |why: String| damaged(&path, format!("its entry {} is damaged: {why}", entry.path));
+        let mut file = self.zip.by_name(entry.path.as_str()).map_err(|error| wrong(error.to_string()))?;
         if file.is_dir() || file.is_symlink() {
             return Err(wrong("it is not a file".into()));
         }
@@ -280,19 +237,13 @@ fn read_manifest(zip: &mut ZipArchive<fs::File>) -> Result<Manifest> {
         .by_name(Manifest::PATH)
         .map_err(|_| anyhow!("it holds no manifest: it was not made by pmp-ha"))?;
     let mut text = Vec::new();
-    file.take(LARGEST_MANIFEST)
-        .read_to_end(&mut text)
-        .context("its manifest is damaged")?;
+    file.take(LARGEST_MANIFEST).read_to_end(&mut text).context("its manifest is damaged")?;
     serde_json::from_slice(&text).context("its manifest cannot be read")
 }
 
 /// The files that go into a pack: where each belongs, and where it is.
 #[must_use]
-pub fn sources(
-    data: &Path,
-    files: &[RelPath],
-    more: BTreeMap<RelPath, PathBuf>,
-) -> Vec<(RelPath, PathBuf)> {
+pub fn sources(data: &Path, files: &[RelPath], more: BTreeMap<RelPath, PathBuf>) -> Vec<(RelPath, PathBuf)> {
     let of_data = files.iter().filter_map(|path| {
         let place = RelPath::new(format!("{}/{path}", crate::domain::manifest::DATA)).ok()?;
         Some((place, data.join(path.as_str())))

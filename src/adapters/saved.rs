@@ -21,18 +21,12 @@ impl Saved {
     /// The store of the home, below its work folder.
     #[must_use]
     pub fn of(home: &Path, work: &Path) -> Self {
-        Self {
-            home: home.to_path_buf(),
-            store: work.join("saved"),
-        }
+        Self { home: home.to_path_buf(), store: work.join("saved") }
     }
 
     fn slot(&self, path: &str) -> (PathBuf, PathBuf) {
         let name = path.replace('/', "--");
-        (
-            self.store.join(format!("{name}.copy")),
-            self.store.join(format!("{name}.saved")),
-        )
+        (self.store.join(format!("{name}.copy")), self.store.join(format!("{name}.saved")))
     }
 
     /// Saves `path` (relative to the home), once: what is saved already stays.
@@ -122,18 +116,13 @@ mod tests {
         fs::write(home.join("conf/x/a"), "changed").expect("written");
         fs::write(home.join("conf/x/b"), "more").expect("written");
         fs::write(home.join("conf/new"), "new").expect("written");
-        saved
-            .save("conf/x")
-            .expect("the second time changes nothing");
+        saved.save("conf/x").expect("the second time changes nothing");
         for _ in 0..2 {
             for path in ["conf/x", "conf/new", "conf/never-saved"] {
                 saved.restore(path).expect("restored");
             }
         }
-        assert_eq!(
-            fs::read_to_string(home.join("conf/x/a")).expect("there"),
-            "old"
-        );
+        assert_eq!(fs::read_to_string(home.join("conf/x/a")).expect("there"), "old");
         assert!(!home.join("conf/x/b").exists() && !home.join("conf/new").exists());
         assert_eq!(fs::read_dir(home.join("conf")).expect("there").count(), 1);
     }

@@ -14,8 +14,8 @@ use crate::domain::flavor::{Flavor, ServerVersion};
 use crate::domain::pair::Membership;
 use crate::domain::settings::settings;
 use crate::domain::snapshot::{
-    Blind, BlindReason, ChannelTls, CurrentPorts, Deviation, Observed, Pulse, Receiver,
-    ReplicaView, ServerView, Snapshot,
+    Blind, BlindReason, ChannelTls, CurrentPorts, Deviation, Observed, Pulse, Receiver, ReplicaView,
+    ServerView, Snapshot,
 };
 
 /// How long a node may take to let us in, and each statement to be answered.
@@ -36,9 +36,7 @@ pub async fn take(
 ) -> Result<Snapshot> {
     let params = home.database_params();
     let ports = CurrentPorts {
-        db: params
-            .as_ref()
-            .map_or_else(|_| membership.this().db_port, |params| params.port),
+        db: params.as_ref().map_or_else(|_| membership.this().db_port, |params| params.port),
         web: home.web_port(),
     };
     let (local, peer) = tokio::join!(look_here(home, interrupt), look_there(home, &membership));
@@ -48,33 +46,18 @@ pub async fn take(
             .unwrap_or_default(),
         None => Vec::new(),
     };
-    Ok(Snapshot {
-        membership,
-        ports,
-        local,
-        peer,
-        deviations,
-    })
+    Ok(Snapshot { membership, ports, local, peer, deviations })
 }
 
 async fn look_here(home: &Home, interrupt: &Interrupt) -> Observed<ServerView> {
     match Database::of(home, interrupt).pid() {
         Ok(Some(_)) => {}
         Ok(None) => {
-            let evidence = format!(
-                "no process holds the lock on {}",
-                home.data().join("ibdata1").display()
-            );
-            return Observed::NotSeen(Blind {
-                why: BlindReason::NotRunning,
-                evidence,
-            });
+            let evidence = format!("no process holds the lock on {}", home.data().join("ibdata1").display());
+            return Observed::NotSeen(Blind { why: BlindReason::NotRunning, evidence });
         }
         Err(error) => {
-            return Observed::NotSeen(Blind {
-                why: BlindReason::TurnedAway,
-                evidence: format!("{error:#}"),
-            });
+            return Observed::NotSeen(Blind { why: BlindReason::TurnedAway, evidence: format!("{error:#}") });
         }
     }
     look(home, &Address::Socket(home.socket())).await
@@ -86,44 +69,23 @@ async fn look_there(home: &Home, membership: &Membership) -> Observed<ServerView
         return Observed::NotSeen(blind);
     }
     // Both nodes run the same version, so that what is known of ours holds there.
-    let modern = home_flavor(home)
-        .await
-        .is_some_and(|flavor| flavor.modern_tls);
+    let modern = home_flavor(home).await.is_some_and(|flavor| flavor.modern_tls);
     if !modern {
         let evidence = "it greets; its TLS is too old for a login from here".into();
-        return Observed::NotSeen(Blind {
-            why: BlindReason::TlsTooOld,
-            evidence,
-        });
+        return Observed::NotSeen(Blind { why: BlindReason::TlsTooOld, evidence });
     }
-    look(
-        home,
-        &Address::Tls {
-            host: peer.host.clone(),
-            port: peer.db_port,
-            tls: home.tls_paths(),
-        },
-    )
-    .await
+    look(home, &Address::Tls { host: peer.host.clone(), port: peer.db_port, tls: home.tls_paths() }).await
 }
 
 async fn home_flavor(home: &Home) -> Option<&'static Flavor> {
-    Flavor::of(
-        &Database::of(home, &Interrupt::default())
-            .version()
-            .await
-            .ok()?,
-    )
+    Flavor::of(&Database::of(home, &Interrupt::default()).version().await.ok()?)
 }
 
 async fn look(home: &Home, address: &Address) -> Observed<ServerView> {
     let account = match home.credentials() {
         Ok(credentials) => credentials.monitor,
         Err(error) => {
-            return Observed::NotSeen(Blind {
-                why: BlindReason::TurnedAway,
-                evidence: format!("{error:#}"),
-            });
+            return Observed::NotSeen(Blind { why: BlindReason::TurnedAway, evidence: format!("{error:#}") });
         }
     };
     let session = match Session::open(address, &account, DEADLINE).await {
@@ -132,50 +94,31 @@ async fn look(home: &Home, address: &Address) -> Observed<ServerView> {
     };
     match ask(session).await {
         Ok(view) => Observed::Seen(view),
-        Err(error) => Observed::NotSeen(Blind {
-            why: BlindReason::Silent,
-            evidence: format!("{error:#}"),
-        }),
+        Err(error) => Observed::NotSeen(Blind { why: BlindReason::Silent, evidence: format!("{error:#}") }),
     }
 }
 
 async fn ask(mut session: Session) -> Result<ServerView> {
-    let row = session
-        .one("SELECT VERSION() AS version")
-        .await?
-        .context("no version")?;
-    let version = row
-        .get("version")
-        .and_then(|text| ServerVersion::parse(&text))
-        .context("an unknown version")?;
+    let row = session.one("SELECT VERSION() AS version").await?.context("no version")?;
+    let version =
+        row.get("version").and_then(|text| ServerVersion::parse(&text)).context("an unknown version")?;
     let flavor = Flavor::of(&version).with_context(|| format!("{version} is not known"))?;
     let variables = session.variables().await?;
-    let tls = session
-        .one(flavor.tls_enabled_query())
-        .await?
-        .and_then(|row| row.get("enabled"))
-        .as_deref()
+    let tls = session.one(flavor.tls_enabled_query()).await?.and_then(|row| row.get("enabled")).as_deref()
         == Some("YES");
     let replica = match session.one(flavor.show_replica_status()).await? {
         None => None,
         Some(row) => Some(replica(&mut session, flavor, row).await?),
     };
-    let rows = session.query("SELECT HOST AS host FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'").await?;
+    let rows = session
+        .query("SELECT HOST AS host FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'")
+        .await?;
     let host = |row: &Row| {
-        row.get("host").map(|host| {
-            host.rsplit_once(':')
-                .map_or(host.clone(), |(host, _)| host.to_owned())
-        })
+        row.get("host").map(|host| host.rsplit_once(':').map_or(host.clone(), |(host, _)| host.to_owned()))
     };
     let replicas_connected = rows.iter().filter_map(host).collect();
     session.close().await;
-    Ok(ServerView {
-        version,
-        variables,
-        tls,
-        replica,
-        replicas_connected,
-    })
+    Ok(ServerView { version, variables, tls, replica, replicas_connected })
 }
 
 async fn replica(session: &mut Session, flavor: &Flavor, row: Row) -> Result<ReplicaView> {
@@ -201,14 +144,12 @@ pub fn parse_replica(flavor: &Flavor, row: &Row) -> ReplicaView {
         "No" => Receiver::Stopped,
         _ => Receiver::Connecting,
     };
-    let channel_tls = match (
-        get("Source_SSL_Allowed").as_str(),
-        get("Source_SSL_Verify_Server_Cert").as_str(),
-    ) {
-        ("Yes", "Yes") if !get("Source_SSL_CA_File").is_empty() => ChannelTls::Verified,
-        ("Yes", _) => ChannelTls::Unverified,
-        _ => ChannelTls::Off,
-    };
+    let channel_tls =
+        match (get("Source_SSL_Allowed").as_str(), get("Source_SSL_Verify_Server_Cert").as_str()) {
+            ("Yes", "Yes") if !get("Source_SSL_CA_File").is_empty() => ChannelTls::Verified,
+            ("Yes", _) => ChannelTls::Unverified,
+            _ => ChannelTls::Off,
+        };
     let patterns = get("Replicate_Wild_Do_Table");
     ReplicaView {
         receiver,
@@ -219,41 +160,22 @@ pub fn parse_replica(flavor: &Flavor, row: &Row) -> ReplicaView {
         channel_tls,
         receiver_error: error("Last_IO_Errno", "Last_IO_Error"),
         applier_error: error("Last_SQL_Errno", "Last_SQL_Error"),
-        lag: row
-            .get(&flavor.column("Seconds_Behind_Source"))
-            .and_then(|lag| lag.parse().ok()),
-        wild_do_tables: patterns
-            .split(',')
-            .filter(|p| !p.is_empty())
-            .map(ToOwned::to_owned)
-            .collect(),
+        lag: row.get(&flavor.column("Seconds_Behind_Source")).and_then(|lag| lag.parse().ok()),
+        wild_do_tables: patterns.split(',').filter(|p| !p.is_empty()).map(ToOwned::to_owned).collect(),
         pulse: None,
     }
 }
 
 /// Watches the link until something comes in, or until it should have.
-async fn watch(
-    session: &mut Session,
-    flavor: &Flavor,
-    first: &Row,
-) -> Result<(Pulse, Option<Row>)> {
+async fn watch(session: &mut Session, flavor: &Flavor, first: &Row) -> Result<(Pulse, Option<Row>)> {
     let begun = Instant::now();
     let position = |row: &Row| {
-        (
-            row.get(&flavor.column("Source_Log_File")),
-            row.get(&flavor.column("Read_Source_Log_Pos")),
-        )
+        (row.get(&flavor.column("Source_Log_File")), row.get(&flavor.column("Read_Source_Log_Pos")))
     };
-    let before = session
-        .one(flavor.heartbeats_query())
-        .await?
-        .and_then(|row| row.get("heartbeats"));
+    let before = session.one(flavor.heartbeats_query()).await?.and_then(|row| row.get("heartbeats"));
     loop {
         tokio::time::sleep(PULSE_TICK).await;
-        let heartbeats = session
-            .one(flavor.heartbeats_query())
-            .await?
-            .and_then(|row| row.get("heartbeats"));
+        let heartbeats = session.one(flavor.heartbeats_query()).await?.and_then(|row| row.get("heartbeats"));
         let row = session.one(flavor.show_replica_status()).await?;
         let now = row.as_ref().map(position);
         let moved = heartbeats != before || now.is_some_and(|now| now != position(first));
@@ -273,25 +195,13 @@ pub fn deviations(
     flavor: &Flavor,
     variables: &BTreeMap<String, String>,
 ) -> Vec<Deviation> {
-    settings(
-        flavor,
-        membership,
-        &home.tls_paths(),
-        &config.timing(),
-        config.replication.keep_binlogs_days,
-    )
-    .into_iter()
-    .filter_map(|setting| setting.in_effect)
-    .filter_map(|(variable, wanted)| {
-        let found = variables.get(&variable).cloned();
-        let same = found
-            .as_deref()
-            .is_some_and(|found| found.eq_ignore_ascii_case(&wanted));
-        (!same).then_some(Deviation {
-            variable,
-            wanted,
-            found,
+    settings(flavor, membership, &home.tls_paths(), &config.timing(), config.replication.keep_binlogs_days)
+        .into_iter()
+        .filter_map(|setting| setting.in_effect)
+        .filter_map(|(variable, wanted)| {
+            let found = variables.get(&variable).cloned();
+            let same = found.as_deref().is_some_and(|found| found.eq_ignore_ascii_case(&wanted));
+            (!same).then_some(Deviation { variable, wanted, found })
         })
-    })
-    .collect()
+        .collect()
 }

@@ -46,24 +46,17 @@ pub fn lock_holder(path: &Path) -> Result<Option<u32>> {
     nix::fcntl::fcntl(file.file().as_fd(), FcntlArg::F_GETLK(&mut lock))
         .with_context(|| format!("cannot ask who holds the lock on {}", path.display()))?;
     let free = i32::from(lock.l_type) == nix::libc::F_UNLCK;
-    Ok(if free {
-        None
-    } else {
-        Some(u32::try_from(lock.l_pid).unwrap_or(0))
-    })
+    Ok(if free { None } else { Some(u32::try_from(lock.l_pid).unwrap_or(0)) })
 }
 
 /// Tells whether a process of this id exists.
 #[must_use]
 pub fn is_alive(pid: u32) -> bool {
     // A zombie has ended, although its parent has not taken note of it yet.
-    let zombie = fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        stat.rsplit_once(')')
-            .is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'))
-    });
+    let zombie = fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z')));
     !zombie
-        && i32::try_from(pid)
-            .is_ok_and(|pid| !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH)))
+        && i32::try_from(pid).is_ok_and(|pid| !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH)))
 }
 
 /// Asks a process to end in good order.
@@ -80,9 +73,7 @@ fn command_lines() -> Vec<(u32, Vec<String>)> {
         return Vec::new();
     };
     let words = |line: &[u8]| {
-        line.split(|b| *b == 0)
-            .map(|word| String::from_utf8_lossy(word).into_owned())
-            .collect()
+        line.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
     };
     entries
         .flatten()
@@ -97,11 +88,7 @@ fn command_lines() -> Vec<(u32, Vec<String>)> {
 #[must_use]
 pub fn processes_with(argument: &str) -> Vec<u32> {
     let given = |(_, words): &(u32, Vec<String>)| words.iter().any(|word| word == argument);
-    command_lines()
-        .into_iter()
-        .filter(given)
-        .map(|(pid, _)| pid)
-        .collect()
+    command_lines().into_iter().filter(given).map(|(pid, _)| pid).collect()
 }
 
 /// Finds processes of the product itself (Java, or its wrapper) that run out of `home`.
@@ -110,14 +97,11 @@ pub fn product_processes(home: &Path) -> Vec<(u32, String)> {
     let home = home.to_string_lossy().into_owned();
     let mut out = Vec::new();
     for (pid, words) in command_lines() {
-        let program = words
-            .first()
-            .map(|word| word.rsplit('/').next().unwrap_or(word).to_owned())
-            .unwrap_or_default();
+        let program =
+            words.first().map(|word| word.rsplit('/').next().unwrap_or(word).to_owned()).unwrap_or_default();
         let product = program == "java" || program == "wrapper";
         let inside = |word: &String| {
-            word.split([':', '='])
-                .any(|part| part == home || part.starts_with(&format!("{home}/")))
+            word.split([':', '=']).any(|part| part == home || part.starts_with(&format!("{home}/")))
         };
         if product && words.iter().any(inside) {
             out.push((pid, program));
@@ -147,12 +131,7 @@ pub fn spawn_script(script: &Path, args: &[String], log: &Path) -> Result<Child>
 /// Makes a file that only its owner can read from its first byte on; an old one is emptied.
 pub fn private_file(path: &Path) -> Result<fs::File> {
     let mut options = std::fs::OpenOptions::new();
-    options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(nix::libc::O_NOFOLLOW);
+    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
     let file = fs::OpenOptions::from_options(options).open(path)?;
     // An old file may have had another mode.
     file.set_permissions(Permissions::from_mode(0o600))?;
@@ -162,11 +141,7 @@ pub fn private_file(path: &Path) -> Result<fs::File> {
 /// Opens a file for adding to its end; a new one only its owner can read.
 pub fn append_private(path: &Path) -> Result<fs::File> {
     let mut options = std::fs::OpenOptions::new();
-    options
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(nix::libc::O_NOFOLLOW);
+    options.append(true).create(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
     Ok(fs::OpenOptions::from_options(options).open(path)?)
 }
 
@@ -194,10 +169,7 @@ pub struct Owner {
 /// Returns the owner of a file or folder.
 pub fn owner(path: &Path) -> Result<Owner> {
     let meta = fs::metadata(path)?;
-    Ok(Owner {
-        uid: meta.uid(),
-        gid: meta.gid(),
-    })
+    Ok(Owner { uid: meta.uid(), gid: meta.gid() })
 }
 
 /// Gives a path to `owner`, where this account may do so and it is not the owner's already.
@@ -250,8 +222,9 @@ pub fn exchange(a: &Path, b: &Path) -> Result<bool> {
     match nix::fcntl::renameat2(AT_FDCWD, a, AT_FDCWD, b, RenameFlags::RENAME_EXCHANGE) {
         Ok(()) => Ok(true),
         Err(Errno::EINVAL | Errno::ENOSYS) => Ok(false),
-        Err(error) => Err(error)
-            .with_context(|| format!("cannot exchange {} and {}", a.display(), b.display())),
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot exchange {} and {}", a.display(), b.display()))
+        }
     }
 }
 
@@ -271,11 +244,7 @@ pub fn free_space(path: &Path) -> Result<u64> {
 /// Tells whether this account can make files in the folder.
 #[must_use]
 pub fn is_writable_dir(path: &Path) -> bool {
-    nix::unistd::access(
-        path,
-        nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK,
-    )
-    .is_ok()
+    nix::unistd::access(path, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK).is_ok()
 }
 
 /// Tells whether this account can read the file.
@@ -294,10 +263,7 @@ pub fn is_local_address(address: IpAddr) -> bool {
 #[must_use]
 pub fn user_name() -> String {
     let uid = nix::unistd::getuid();
-    nix::unistd::User::from_uid(uid)
-        .ok()
-        .flatten()
-        .map_or_else(|| uid.to_string(), |user| user.name)
+    nix::unistd::User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
 }
 
 /// Holds a folder's lock for as long as it lives, so that two runs never meet.

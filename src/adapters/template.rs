@@ -10,9 +10,7 @@ pub fn fill(template: &str, values: &[(&str, &str)]) -> Result<String> {
     while let Some(at) = rest.find("{{") {
         out.push_str(&rest[..at]);
         rest = &rest[at + 2..];
-        let Some(end) = rest.find("}}") else {
-            bail!("a placeholder of a template is not closed")
-        };
+        let Some(end) = rest.find("}}") else { bail!("a placeholder of a template is not closed") };
         let name = rest[..end].trim();
         let Some(index) = values.iter().position(|(key, _)| *key == name) else {
             bail!("a template wants '{name}', which is not given")

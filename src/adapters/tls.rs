@@ -42,45 +42,28 @@ pub fn make_ca(pair_id: &str) -> Result<Issued> {
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate_for(&PKCS_RSA_SHA256)?;
     let cert = params.self_signed(&key)?;
-    Ok(Issued {
-        cert: cert.pem(),
-        key: pkcs1(&key)?,
-    })
+    Ok(Issued { cert: cert.pem(), key: pkcs1(&key)? })
 }
 
 /// Issues a node's certificate.
 pub fn issue(ca_cert: &str, ca_key: &str, host: &str) -> Result<Issued> {
-    let ca_key =
-        KeyPair::from_pem(ca_key).context("the private key of the pair's CA cannot be read")?;
+    let ca_key = KeyPair::from_pem(ca_key).context("the private key of the pair's CA cannot be read")?;
     let issuer = Issuer::from_ca_cert_pem(ca_cert, ca_key)
         .context("the certificate of the pair's CA cannot be read")?;
-    let name = if host.len() <= LONGEST_COMMON_NAME {
-        host
-    } else {
-        "pmp-ha node"
-    };
+    let name = if host.len() <= LONGEST_COMMON_NAME { host } else { "pmp-ha node" };
     let mut params = params(name)?;
     params.subject_alt_names = vec![match host.parse::<IpAddr>() {
         Ok(address) => SanType::IpAddress(address),
         Err(_) => SanType::DnsName(
-            host.try_into()
-                .with_context(|| format!("{host} cannot stand in a certificate"))?,
+            host.try_into().with_context(|| format!("{host} cannot stand in a certificate"))?,
         ),
     }];
-    params.key_usages = vec![
-        KeyUsagePurpose::DigitalSignature,
-        KeyUsagePurpose::KeyEncipherment,
-    ];
-    params.extended_key_usages = vec![
-        ExtendedKeyUsagePurpose::ServerAuth,
-        ExtendedKeyUsagePurpose::ClientAuth,
-    ];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     let key = KeyPair::generate_for(&PKCS_RSA_SHA256)?;
     let cert = params.signed_by(&key, &issuer)?;
-    Ok(Issued {
-        cert: cert.pem(),
-        key: pkcs1(&key)?,
-    })
+    Ok(Issued { cert: cert.pem(), key: pkcs1(&key)? })
 }
 
 /// Reads a PEM file.
@@ -91,9 +74,7 @@ pub fn read(path: &Path) -> Result<String> {
 fn params(common_name: &str) -> Result<CertificateParams> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, common_name);
+    params.distinguished_name.push(DnType::CommonName, common_name);
     let now = std::time::SystemTime::now();
     params.not_before = (now - CLOCK_SKEW).into();
     params.not_after = (now + VALIDITY).into();
@@ -105,10 +86,7 @@ fn pkcs1(key: &KeyPair) -> Result<String> {
     let info = PrivateKeyInfoRef::from_der(&der)
         .map_err(|error| anyhow!("a new private key cannot be read: {error}"))?;
     let encoded = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
-    Ok(pem::encode_config(
-        &pem::Pem::new("RSA PRIVATE KEY", info.private_key.as_bytes()),
-        encoded,
-    ))
+    Ok(pem::encode_config(&pem::Pem::new("RSA PRIVATE KEY", info.private_key.as_bytes()), encoded))
 }
 
 #[cfg(test)]

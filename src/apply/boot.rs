@@ -25,31 +25,21 @@ const DRAIN_STALL: Duration = Duration::from_secs(60);
 /// Boots, does the task, stops cleanly.
 pub(super) async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
     let flavor = runner.flavor().await?;
-    let spinner = runner
-        .ui
-        .spinner("the database is booted without a network");
+    let spinner = runner.ui.spinner("the database is booted without a network");
     let database = runner.database();
-    let (start, stop) = (
-        runner.config.start_deadline(),
-        runner.config.stop_deadline(),
-    );
-    let options =
-        match task {
-            BootTask::PrepareSource { .. } | BootTask::PrepareReplica { .. } => render(
-                &node_settings(runner, flavor, &runner.home.require_membership()?),
-            ),
-            BootTask::StandAlone { .. } => render(&stand_alone_settings(runner, flavor)),
-        };
+    let (start, stop) = (runner.config.start_deadline(), runner.config.stop_deadline());
+    let options = match task {
+        BootTask::PrepareSource { .. } | BootTask::PrepareReplica { .. } => {
+            render(&node_settings(runner, flavor, &runner.home.require_membership()?))
+        }
+        BootTask::StandAlone { .. } => render(&stand_alone_settings(runner, flavor)),
+    };
     if matches!(task, BootTask::PrepareSource { .. }) {
         note_binlogs(runner.home)?;
     }
-    let mut session = database
-        .boot_offline(flavor, &format!("[mysqld]\n{options}"), start)
-        .await?;
+    let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
     match task {
-        BootTask::PrepareSource { pack_id } => {
-            prepare_source(runner, flavor, &mut session, pack_id).await?
-        }
+        BootTask::PrepareSource { pack_id } => prepare_source(runner, flavor, &mut session, pack_id).await?,
         BootTask::PrepareReplica { account, from } => {
             set_application_password(runner, flavor, &mut session, account).await?;
             prepare_replica(runner, flavor, &mut session, from).await?;
@@ -81,27 +71,14 @@ fn node_settings(runner: &Runner<'_>, flavor: &Flavor, membership: &Membership) 
 /// The settings of a secondary, as far as they are needed to read what it left behind: without
 /// TLS, writable, and with the relay logs kept instead of fetched again.
 fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor) -> Vec<Setting> {
-    let node = |number| crate::domain::pair::Node {
-        number,
-        host: "localhost".into(),
-        db_port: 1,
-        web_port: None,
-    };
-    let schema = runner
-        .home
-        .database_params()
-        .map(|params| params.schema.to_lowercase())
-        .unwrap_or_default();
+    let node =
+        |number| crate::domain::pair::Node { number, host: "localhost".into(), db_port: 1, web_port: None };
+    let schema = runner.home.database_params().map(|params| params.schema.to_lowercase()).unwrap_or_default();
     let membership = Membership {
         format: Membership::FORMAT,
         role: Role::Secondary,
         key_fingerprint: None,
-        pair: crate::domain::pair::Pair {
-            id: String::new(),
-            schema,
-            primary: 1,
-            nodes: [node(1), node(2)],
-        },
+        pair: crate::domain::pair::Pair { id: String::new(), schema, primary: 1, nodes: [node(1), node(2)] },
     };
     let mut out = node_settings(runner, flavor, &membership);
     out.retain(|setting| {
@@ -135,9 +112,7 @@ async fn prepare_source(
         grants,
         all_rights: false,
     };
-    session
-        .run(format!("CREATE DATABASE IF NOT EXISTS {OWN_SCHEMA}"))
-        .await?;
+    session.run(format!("CREATE DATABASE IF NOT EXISTS {OWN_SCHEMA}")).await?;
     for account in [
         account(
             REPLICATION_USER,
@@ -146,20 +121,8 @@ async fn prepare_source(
             true,
             &["REPLICATION SLAVE ON *.*"][..],
         ),
-        account(
-            MONITOR_USER,
-            "%",
-            &credentials.monitor.password,
-            true,
-            &monitor[..],
-        ),
-        account(
-            MONITOR_USER,
-            "localhost",
-            &credentials.monitor.password,
-            false,
-            &monitor[..],
-        ),
+        account(MONITOR_USER, "%", &credentials.monitor.password, true, &monitor[..]),
+        account(MONITOR_USER, "localhost", &credentials.monitor.password, false, &monitor[..]),
     ] {
         for sql in flavor.create_account(&account) {
             session.run(sql).await?;
@@ -172,25 +135,12 @@ async fn prepare_source(
         .await?;
     // One transaction in the binlog, so that there are coordinates on every server.
     session.run("SET SESSION sql_log_bin = 1").await?;
-    session
-        .run(format!(
-            "REPLACE INTO {OWN_SCHEMA}.pack VALUES (1, {})",
-            quote(pack_id)
-        ))
-        .await?;
+    session.run(format!("REPLACE INTO {OWN_SCHEMA}.pack VALUES (1, {})", quote(pack_id))).await?;
     session.run("SET SESSION sql_log_bin = 0").await?;
-    let row = session
-        .one(flavor.coordinates_query())
-        .await?
-        .context("the server names no coordinates")?;
-    let coordinates = flavor
-        .read_coordinates(|column| row.get(column))
-        .context("the server's coordinates are empty")?;
-    SourceState {
-        pack_id: pack_id.to_owned(),
-        coordinates,
-    }
-    .store(home)
+    let row = session.one(flavor.coordinates_query()).await?.context("the server names no coordinates")?;
+    let coordinates =
+        flavor.read_coordinates(|column| row.get(column)).context("the server's coordinates are empty")?;
+    SourceState { pack_id: pack_id.to_owned(), coordinates }.store(home)
 }
 
 async fn prepare_replica(
@@ -203,11 +153,8 @@ async fn prepare_replica(
     check_settings(runner, flavor, session).await?;
     let membership = home.require_membership()?;
     let credentials = home.credentials()?;
-    let (tls, source, timing) = (
-        home.tls_paths(),
-        membership.pair.node(Role::Primary),
-        runner.config.timing(),
-    );
+    let (tls, source, timing) =
+        (home.tls_paths(), membership.pair.node(Role::Primary), runner.config.timing());
     session.run(flavor.stop_replica()).await?;
     session.run(flavor.forget_source()).await?;
     session.run(flavor.reset_binlogs()).await?;
@@ -229,23 +176,13 @@ async fn prepare_replica(
     session.run(flavor.change_source(&spec)).await?;
 
     // Read back what the server made of it.
-    let row = session
-        .one(flavor.show_replica_status())
-        .await?
-        .context("the server has no replica status")?;
+    let row = session.one(flavor.show_replica_status()).await?.context("the server has no replica status")?;
     let view = snapshot::parse_replica(flavor, &row);
     if (view.source_host.as_str(), view.source_port) != (source.host.as_str(), source.db_port) {
-        bail!(
-            "the server stored another source: {}:{}",
-            view.source_host,
-            view.source_port
-        );
+        bail!("the server stored another source: {}:{}", view.source_host, view.source_port);
     }
     if view.channel_tls != ChannelTls::Verified {
-        bail!(
-            "the server did not take the TLS options of the channel: {:?}",
-            view.channel_tls
-        );
+        bail!("the server did not take the TLS options of the channel: {:?}", view.channel_tls);
     }
     if let Some(row) = seeded(flavor, session, from).await? {
         bail!("the server goes on from {row} instead of {from}");
@@ -254,38 +191,20 @@ async fn prepare_replica(
 }
 
 /// Returns what the server has instead of the position that it was given, if it is not the same.
-async fn seeded(
-    flavor: &Flavor,
-    session: &mut Session,
-    from: &Coordinates,
-) -> Result<Option<String>> {
+async fn seeded(flavor: &Flavor, session: &mut Session, from: &Coordinates) -> Result<Option<String>> {
     let (query, wanted) = match from {
         Coordinates::FilePosition { file, position } => {
-            let row = session
-                .one(flavor.show_replica_status())
-                .await?
-                .unwrap_or_default();
+            let row = session.one(flavor.show_replica_status()).await?.unwrap_or_default();
             let column = |name: &str| row.get(&flavor.column(name)).unwrap_or_default();
-            let found = format!(
-                "{}:{}",
-                column("Source_Log_File"),
-                column("Read_Source_Log_Pos")
-            );
+            let found = format!("{}:{}", column("Source_Log_File"), column("Read_Source_Log_Pos"));
             return Ok((found != format!("{file}:{position}")).then_some(found));
         }
-        Coordinates::Gtid { executed } => (
-            "SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '') AS found",
-            executed,
-        ),
-        Coordinates::MariaDbGtid { position } => {
-            ("SELECT @@GLOBAL.gtid_slave_pos AS found", position)
+        Coordinates::Gtid { executed } => {
+            ("SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '') AS found", executed)
         }
+        Coordinates::MariaDbGtid { position } => ("SELECT @@GLOBAL.gtid_slave_pos AS found", position),
     };
-    let found = session
-        .one(query)
-        .await?
-        .and_then(|row| row.get("found"))
-        .unwrap_or_default();
+    let found = session.one(query).await?.and_then(|row| row.get("found")).unwrap_or_default();
     Ok((&found != wanted).then_some(found))
 }
 
@@ -298,14 +217,10 @@ async fn stand_alone(flavor: &Flavor, session: &mut Session) -> Result<()> {
     for (user, host) in accounts_named(session, "pmp\\_ha\\_%").await? {
         // The account of this boot is dropped at its end.
         if user != "pmp_ha_boot" {
-            session
-                .run(format!("DROP USER {}@{}", quote(&user), quote(&host)))
-                .await?;
+            session.run(format!("DROP USER {}@{}", quote(&user), quote(&host))).await?;
         }
     }
-    session
-        .run(format!("DROP DATABASE IF EXISTS {OWN_SCHEMA}"))
-        .await
+    session.run(format!("DROP DATABASE IF EXISTS {OWN_SCHEMA}")).await
 }
 
 /// Applies what was received and not applied yet.
@@ -313,23 +228,15 @@ async fn drain(flavor: &Flavor, session: &mut Session) -> Result<()> {
     let Some(row) = session.one(flavor.show_replica_status()).await? else {
         return Ok(());
     };
-    if row
-        .get(&flavor.column("Source_Host"))
-        .unwrap_or_default()
-        .is_empty()
-    {
+    if row.get(&flavor.column("Source_Host")).unwrap_or_default().is_empty() {
         return Ok(());
     }
     session.run(flavor.start_applier()).await?;
-    let column = |row: &crate::adapters::mysql::Row, name: &str| {
-        row.get(&flavor.column(name)).unwrap_or_default()
-    };
+    let column =
+        |row: &crate::adapters::mysql::Row, name: &str| row.get(&flavor.column(name)).unwrap_or_default();
     let mut last = (String::new(), Instant::now());
     loop {
-        let row = session
-            .one(flavor.show_replica_status())
-            .await?
-            .context("the replica status is gone")?;
+        let row = session.one(flavor.show_replica_status()).await?.context("the replica status is gone")?;
         let error = column(&row, "Last_SQL_Errno");
         if error != "0" {
             bail!(
@@ -341,11 +248,7 @@ async fn drain(flavor: &Flavor, session: &mut Session) -> Result<()> {
         if column(&row, "Replica_SQL_Running_State").contains("has read all relay log") {
             return Ok(());
         }
-        let at = format!(
-            "{} {}",
-            column(&row, "Relay_Log_File"),
-            column(&row, "Relay_Log_Pos")
-        );
+        let at = format!("{} {}", column(&row, "Relay_Log_File"), column(&row, "Relay_Log_Pos"));
         if at != last.0 {
             last = (at, Instant::now());
         } else if last.1.elapsed() > DRAIN_STALL {
@@ -369,9 +272,7 @@ async fn set_application_password(
         bail!("the data have no account '{account}', with which the product would log in");
     }
     for (user, host) in hosts {
-        session
-            .run(flavor.set_password(&user, &host, &password))
-            .await?;
+        session.run(flavor.set_password(&user, &host, &password)).await?;
     }
     Ok(())
 }
@@ -399,10 +300,7 @@ async fn accounts_named(session: &mut Session, pattern: &str) -> Result<Vec<(Str
             quote(pattern)
         ))
         .await?;
-    Ok(rows
-        .iter()
-        .filter_map(|row| Some((row.get("user")?, row.get("host")?)))
-        .collect())
+    Ok(rows.iter().filter_map(|row| Some((row.get("user")?, row.get("host")?))).collect())
 }
 
 /// Sees that the server runs with our settings and with TLS: a server that cannot read a key
@@ -410,28 +308,20 @@ async fn accounts_named(session: &mut Session, pattern: &str) -> Result<Vec<(Str
 async fn check_settings(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
     let membership = runner.home.require_membership()?;
     let variables = session.variables().await?;
-    for deviation in
-        snapshot::deviations(runner.home, &membership, runner.config, flavor, &variables)
-    {
+    for deviation in snapshot::deviations(runner.home, &membership, runner.config, flavor, &variables) {
         if deviation.variable == "event_scheduler" {
             continue;
         }
         bail!(
-            Failure::new(
-                Kind::Failed,
-                "the settings of the pair do not reach the server"
-            )
-            .because(format!(
-                "{} is {:?} and not {}",
-                deviation.variable, deviation.found, deviation.wanted
-            ))
-            .hint("See whether the start script overrides it on mysqld's command line.")
+            Failure::new(Kind::Failed, "the settings of the pair do not reach the server")
+                .because(format!(
+                    "{} is {:?} and not {}",
+                    deviation.variable, deviation.found, deviation.wanted
+                ))
+                .hint("See whether the start script overrides it on mysqld's command line.")
         );
     }
-    let enabled = session
-        .one(flavor.tls_enabled_query())
-        .await?
-        .and_then(|row| row.get("enabled"));
+    let enabled = session.one(flavor.tls_enabled_query()).await?.and_then(|row| row.get("enabled"));
     if enabled.as_deref() != Some("YES") {
         bail!(
             Failure::new(Kind::Failed, "the server runs without TLS")
@@ -445,53 +335,31 @@ async fn check_settings(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sess
 /// Starts the database as the product does, logs in as the product does, counts, and stops it.
 pub(super) async fn prove_start(runner: &Runner<'_>) -> Result<()> {
     let home = runner.home;
-    let spinner = runner
-        .ui
-        .spinner("the database is started as the product does it");
+    let spinner = runner.ui.spinner("the database is started as the product does it");
     let database = runner.database();
     database.start(runner.config.start_deadline()).await?;
     let looked = count_tables(runner, home).await;
     database.stop(runner.config.stop_deadline()).await?;
     drop(spinner);
     let (tables, schema) = looked?;
-    runner.ui.say(format!(
-        "     the product's own account logs in and finds {tables} tables in {schema}"
-    ));
+    runner.ui.say(format!("     the product's own account logs in and finds {tables} tables in {schema}"));
     Ok(())
 }
 
 async fn count_tables(runner: &Runner<'_>, home: &Home) -> Result<(usize, String)> {
     let params = home.database_params().map_err(|why| anyhow!(why))?;
-    let account = Credential {
-        user: params.username,
-        password: application_password(runner)?,
-    };
-    let mut session = Session::open(
-        &Address::Socket(home.socket()),
-        &account,
-        Duration::from_secs(10),
-    )
-    .await
-    .map_err(|blind| {
-        anyhow!(
-            "the account of the product cannot log in: {}",
-            blind.evidence
-        )
-    })?;
-    let tables = session
-        .query(format!("SHOW TABLES FROM {}", quote_name(&params.schema)))
-        .await?;
+    let account = Credential { user: params.username, password: application_password(runner)? };
+    let mut session = Session::open(&Address::Socket(home.socket()), &account, Duration::from_secs(10))
+        .await
+        .map_err(|blind| anyhow!("the account of the product cannot log in: {}", blind.evidence))?;
+    let tables = session.query(format!("SHOW TABLES FROM {}", quote_name(&params.schema))).await?;
     for table in &tables {
         let Some(Some(name)) = table.values().next() else {
             continue;
         };
         // A table whose pages are not there is listed all the same; reading it tells.
         session
-            .run(format!(
-                "SELECT 1 FROM {}.{} LIMIT 1",
-                quote_name(&params.schema),
-                quote_name(name)
-            ))
+            .run(format!("SELECT 1 FROM {}.{} LIMIT 1", quote_name(&params.schema), quote_name(name)))
             .await?;
     }
     session.close().await;

@@ -47,18 +47,15 @@ pub(super) async fn write_pack(runner: &Runner<'_>, pack: &Path) -> Result<Writt
     let home = runner.home;
     let membership = home.require_membership()?;
     let state = SourceState::load(home)?;
-    let params = home
-        .database_params()
-        .map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?;
+    let params =
+        home.database_params().map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?;
     let manifest = Manifest {
         format: Manifest::FORMAT,
         pack_id: state.pack_id,
         made_at: now(),
         made_by: format!("pmp-ha {}", env!("CARGO_PKG_VERSION")),
         server: runner.database().version().await?,
-        fingerprint: home
-            .fingerprint()?
-            .context("the installation is not whole")?,
+        fingerprint: home.fingerprint()?.context("the installation is not whole")?,
         application_account: params.username,
         key_fingerprint: membership.key_fingerprint.clone(),
         pair: membership.pair.clone(),
@@ -68,10 +65,8 @@ pub(super) async fn write_pack(runner: &Runner<'_>, pack: &Path) -> Result<Writt
     let peer_files = peer_files(home, &membership.pair.node(Role::Secondary).host)?;
     let data = home.data();
     let listed = datadir::list(&data)?.files;
-    let chosen: Vec<(RelPath, u64)> = listed
-        .into_iter()
-        .filter(|(path, _)| classify(path.as_str()) == FileClass::Data)
-        .collect();
+    let chosen: Vec<(RelPath, u64)> =
+        listed.into_iter().filter(|(path, _)| classify(path.as_str()) == FileClass::Data).collect();
     let bytes = chosen.iter().map(|(_, size)| size).sum();
     let files: Vec<RelPath> = chosen.into_iter().map(|(path, _)| path).collect();
     let sources = packfile::sources(&data, &files, peer_files);
@@ -100,25 +95,13 @@ fn part_of(pack: &Path) -> PathBuf {
 fn peer_files(home: &Home, host: &str) -> Result<BTreeMap<RelPath, PathBuf>> {
     let (dir, node) = (home.work().join("peer"), home.node_files());
     system::private_dir(&dir)?;
-    let issued = tls::issue(
-        &tls::read(&node.join("ca.pem"))?,
-        &tls::read(&node.join("ca-key.pem"))?,
-        host,
-    )?;
+    let issued = tls::issue(&tls::read(&node.join("ca.pem"))?, &tls::read(&node.join("ca-key.pem"))?, host)?;
     system::write_atomic(&dir.join("node.pem"), issued.cert.as_bytes(), 0o600, None)?;
-    system::write_atomic(
-        &dir.join("node-key.pem"),
-        issued.key.as_bytes(),
-        0o600,
-        None,
-    )?;
+    system::write_atomic(&dir.join("node-key.pem"), issued.key.as_bytes(), 0o600, None)?;
     let mut out = BTreeMap::new();
-    for (name, folder) in [
-        ("ca.pem", &node),
-        ("credentials.toml", &node),
-        ("node.pem", &dir),
-        ("node-key.pem", &dir),
-    ] {
+    for (name, folder) in
+        [("ca.pem", &node), ("credentials.toml", &node), ("node.pem", &dir), ("node-key.pem", &dir)]
+    {
         let place = RelPath::new(format!("{NODE_FILES}/{name}")).map_err(|why| anyhow!(why))?;
         out.insert(place, folder.join(name));
     }
@@ -172,9 +155,8 @@ pub(super) fn drop_new_binlogs(home: &Home) -> Result<()> {
 /// Removes every binlog and relay log of the tool's own name.
 pub(super) fn drop_binlogs(home: &Home) -> Result<()> {
     for (path, _) in datadir::list(&home.data())?.files {
-        let ours = [BINLOG, crate::domain::settings::RELAY_LOG]
-            .iter()
-            .any(|base| path.as_str().starts_with(base));
+        let ours =
+            [BINLOG, crate::domain::settings::RELAY_LOG].iter().any(|base| path.as_str().starts_with(base));
         if ours && classify(path.as_str()) != FileClass::Data {
             remove(&home.data().join(path.as_str()))?;
         }
@@ -193,9 +175,7 @@ pub(super) async fn extract_pack(runner: &Runner<'_>, pack: &Path) -> Result<()>
     datadir::remember_old(&home)?;
     datadir::drop_staged(&home)?;
     let mut opened = Pack::open(pack)?;
-    let progress = runner
-        .ui
-        .progress("extracting", opened.manifest().total_size());
+    let progress = runner.ui.progress("extracting", opened.manifest().total_size());
     let interrupt = runner.interrupt.clone();
     tokio::task::spawn_blocking(move || -> Result<()> {
         let (staging, node) = (datadir::staging(&home), extracted_node_files(&home));
@@ -216,14 +196,9 @@ pub(super) async fn copy_data(runner: &Runner<'_>, from: &Path) -> Result<()> {
     datadir::remember_old(&home)?;
     datadir::drop_staged(&home)?;
     let from = from.to_path_buf();
-    let files: Vec<(RelPath, u64)> = datadir::list(&from)?
-        .files
-        .into_iter()
-        .filter(|(path, _)| is_copied(path.as_str()))
-        .collect();
-    let progress = runner
-        .ui
-        .progress("copying", files.iter().map(|(_, size)| size).sum());
+    let files: Vec<(RelPath, u64)> =
+        datadir::list(&from)?.files.into_iter().filter(|(path, _)| is_copied(path.as_str())).collect();
+    let progress = runner.ui.progress("copying", files.iter().map(|(_, size)| size).sum());
     let interrupt = runner.interrupt.clone();
     tokio::task::spawn_blocking(move || -> Result<()> {
         let staging = datadir::staging(&home);

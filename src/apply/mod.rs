@@ -45,22 +45,9 @@ pub struct Runner<'a> {
 
 impl<'a> Runner<'a> {
     /// Takes the home's lock.
-    pub fn lock(
-        home: &'a Home,
-        ui: &'a Ui,
-        config: &'a Config,
-        interrupt: &'a Interrupt,
-    ) -> Result<Self> {
+    pub fn lock(home: &'a Home, ui: &'a Ui, config: &'a Config, interrupt: &'a Interrupt) -> Result<Self> {
         let lock = system::lock_dir(home.root())?;
-        Ok(Self {
-            home,
-            ui,
-            config,
-            interrupt,
-            secrets: Secrets::default(),
-            written: None,
-            _lock: lock,
-        })
+        Ok(Self { home, ui, config, interrupt, secrets: Secrets::default(), written: None, _lock: lock })
     }
 
     /// Hands over what steps need and a plan must not hold.
@@ -99,7 +86,9 @@ impl<'a> Runner<'a> {
         let command = run.plan.command.clone();
         match run.due() {
             Due::Back(begun) => {
-                self.ui.say(format!("An earlier `pmp-ha {command}` was cut off; what it had changed is put back first."));
+                self.ui.say(format!(
+                    "An earlier `pmp-ha {command}` was cut off; what it had changed is put back first."
+                ));
                 self.back(&run.plan, begun).await
             }
             Due::Forward(next) => {
@@ -115,29 +104,20 @@ impl<'a> Runner<'a> {
             system::private_dir(&self.home.replication())?;
             system::give_to(&self.home.replication(), system::owner(self.home.root())?)?;
         }
-        self.journal().append(&Record::Open {
-            at: now(),
-            by: system::user_name(),
-            plan: plan.clone(),
-        })?;
+        self.journal().append(&Record::Open { at: now(), by: system::user_name(), plan: plan.clone() })?;
         self.forward(plan, 0).await
     }
 
     async fn forward(&mut self, plan: &Plan, from: usize) -> Result<()> {
         for (index, step) in plan.steps.iter().enumerate().skip(from) {
-            self.ui
-                .say(format!("{}/{}  {step}", index + 1, plan.steps.len()));
-            let Err(error) = self
-                .step(index, step, index < plan.point_of_no_return)
-                .await
-            else {
+            self.ui.say(format!("{}/{}  {step}", index + 1, plan.steps.len()));
+            let Err(error) = self.step(index, step, index < plan.point_of_no_return).await else {
                 continue;
             };
             if index >= plan.point_of_no_return {
                 return Err(incomplete(&plan.command, error));
             }
-            self.ui
-                .say("It did not work; what was changed is put back.");
+            self.ui.say("It did not work; what was changed is put back.");
             return match self.back(plan, index + 1).await {
                 Ok(()) => Err(error),
                 Err(undo) => Err(incomplete(
@@ -147,10 +127,7 @@ impl<'a> Runner<'a> {
             };
         }
         remove(&self.home.work())?;
-        self.journal().append(&Record::Close {
-            at: now(),
-            outcome: Outcome::Done,
-        })
+        self.journal().append(&Record::Close { at: now(), outcome: Outcome::Done })
     }
 
     async fn step(&mut self, index: usize, step: &Step, can_stop: bool) -> Result<()> {
@@ -165,16 +142,11 @@ impl<'a> Runner<'a> {
     /// Undoes the steps below `begun`, the last one first. Ctrl-C does not stop it.
     async fn back(&mut self, plan: &Plan, begun: usize) -> Result<()> {
         for (index, step) in plan.steps.iter().enumerate().take(begun).rev() {
-            self.undo(step)
-                .await
-                .with_context(|| format!("cannot undo step {} ({step})", index + 1))?;
+            self.undo(step).await.with_context(|| format!("cannot undo step {} ({step})", index + 1))?;
             self.journal().append(&Record::Undone { step: index })?;
         }
         remove(&self.home.work())?;
-        self.journal().append(&Record::Close {
-            at: now(),
-            outcome: Outcome::RolledBack,
-        })
+        self.journal().append(&Record::Close { at: now(), outcome: Outcome::RolledBack })
     }
 
     async fn apply(&mut self, step: &Step) -> Result<()> {
@@ -217,9 +189,7 @@ impl<'a> Runner<'a> {
 
     async fn undo(&mut self, step: &Step) -> Result<()> {
         match step {
-            Step::MakeNodeFiles { .. } | Step::TakeNodeFiles { .. } => {
-                self.saved().restore(NODE_FILES)
-            }
+            Step::MakeNodeFiles { .. } | Step::TakeNodeFiles { .. } => self.saved().restore(NODE_FILES),
             Step::WireStartScript => {
                 for path in node_files::SCRIPTS {
                     self.saved().restore(path)?;
@@ -227,9 +197,7 @@ impl<'a> Runner<'a> {
                 Ok(())
             }
             Step::OfflineBoot(task) => {
-                self.database()
-                    .clear_offline_boot(self.config.stop_deadline())
-                    .await?;
+                self.database().clear_offline_boot(self.config.stop_deadline()).await?;
                 match task {
                     BootTask::PrepareSource { .. } => data::drop_new_binlogs(self.home),
                     // The whole data directory is taken back by an earlier step.
@@ -243,10 +211,7 @@ impl<'a> Runner<'a> {
             Step::WriteKeyPath { .. } => self.saved().restore(KEY_FILE),
             Step::ProveStart => {
                 let uninterrupted = Interrupt::default();
-                Database::of(self.home, &uninterrupted)
-                    .stop(self.config.stop_deadline())
-                    .await
-                    .map(|_| ())
+                Database::of(self.home, &uninterrupted).stop(self.config.stop_deadline()).await.map(|_| ())
             }
             // Behind the point of no return: never undone.
             Step::DropOldData | Step::KeepOldData { .. } => Ok(()),
@@ -263,7 +228,5 @@ fn incomplete(command: &str, error: anyhow::Error) -> anyhow::Error {
 /// The time as the journal writes it.
 #[must_use]
 pub fn now() -> String {
-    jiff::Timestamp::now()
-        .strftime("%Y-%m-%dT%H:%M:%SZ")
-        .to_string()
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -32,29 +32,14 @@ pub(super) async fn make(runner: &Runner<'_>, membership: &Membership, renew: bo
         system::write_atomic(&ca_cert, ca.cert.as_bytes(), 0o600, None)?;
         system::write_atomic(&ca_key, ca.key.as_bytes(), 0o600, None)?;
     }
-    let node = tls::issue(
-        &tls::read(&ca_cert)?,
-        &tls::read(&ca_key)?,
-        &membership.this().host,
-    )?;
+    let node = tls::issue(&tls::read(&ca_cert)?, &tls::read(&ca_key)?, &membership.this().host)?;
     system::write_atomic(&dir.join("node.pem"), node.cert.as_bytes(), 0o600, None)?;
     system::write_atomic(&dir.join("node-key.pem"), node.key.as_bytes(), 0o600, None)?;
     let credentials = dir.join("credentials.toml");
     if !(renew && credentials.is_file()) {
-        let account = |user: &str| Credential {
-            user: user.into(),
-            password: random::password(),
-        };
-        let made = Credentials {
-            replication: account(REPLICATION_USER),
-            monitor: account(MONITOR_USER),
-        };
-        system::write_atomic(
-            &credentials,
-            toml::to_string(&made)?.as_bytes(),
-            0o600,
-            None,
-        )?;
+        let account = |user: &str| Credential { user: user.into(), password: random::password() };
+        let made = Credentials { replication: account(REPLICATION_USER), monitor: account(MONITOR_USER) };
+        system::write_atomic(&credentials, toml::to_string(&made)?.as_bytes(), 0o600, None)?;
     }
     finish(home, membership, runner.flavor().await?, runner.config)
 }
@@ -66,24 +51,14 @@ pub(super) async fn take(runner: &Runner<'_>, membership: &Membership) -> Result
     system::private_dir(&dir)?;
     for entry in fs::read_dir(&from)? {
         let entry = entry?;
-        system::write_atomic(
-            &dir.join(entry.file_name()),
-            &fs::read(entry.path())?,
-            0o600,
-            None,
-        )?;
+        system::write_atomic(&dir.join(entry.file_name()), &fs::read(entry.path())?, 0o600, None)?;
     }
     finish(home, membership, runner.flavor().await?, runner.config)
 }
 
 fn finish(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<()> {
     let dir = home.node_files();
-    system::write_atomic(
-        &dir.join("pair.toml"),
-        toml::to_string(membership)?.as_bytes(),
-        0o600,
-        None,
-    )?;
+    system::write_atomic(&dir.join("pair.toml"), toml::to_string(membership)?.as_bytes(), 0o600, None)?;
     let options = settings(
         flavor,
         membership,
@@ -126,6 +101,5 @@ pub(super) fn wire(runner: &Runner<'_>) -> Result<()> {
     }
     let wired = start_script::wire(&text, &home.option_file().to_string_lossy())
         .map_err(|why| anyhow!("the start script cannot be wired: {}", why.0))?;
-    system::write_atomic(&script, wired.as_bytes(), mode, Some(owner))
-        .context("cannot wire the start script")
+    system::write_atomic(&script, wired.as_bytes(), mode, Some(owner)).context("cannot wire the start script")
 }

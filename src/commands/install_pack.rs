@@ -27,18 +27,8 @@ struct Installed {
 
 impl fmt::Display for Installed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{}: {} files, {}, verified and in place",
-            self.home,
-            self.files,
-            Bytes(self.bytes)
-        )?;
-        writeln!(
-            f,
-            "  replicates from {} as soon as it is started",
-            self.source
-        )?;
+        writeln!(f, "{}: {} files, {}, verified and in place", self.home, self.files, Bytes(self.bytes))?;
+        writeln!(f, "  replicates from {} as soon as it is started", self.source)?;
         writeln!(f, "next: {}", self.next)
     }
 }
@@ -54,13 +44,10 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
 
     let path = find_pack(&home, args.file)?;
     let mut pack = Pack::open(&path)?;
-    let progress = context
-        .ui
-        .progress("verifying", pack.manifest().total_size());
+    let progress = context.ui.progress("verifying", pack.manifest().total_size());
     let interrupt = context.interrupt.clone();
     let pack =
-        tokio::task::spawn_blocking(move || pack.verify(&progress, &interrupt).map(|()| pack))
-            .await??;
+        tokio::task::spawn_blocking(move || pack.verify(&progress, &interrupt).map(|()| pack)).await??;
     let scene = InstallScene {
         home: observe::scene(&home, &context.interrupt).await?,
         manifest: pack.manifest().clone(),
@@ -77,13 +64,8 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
         home: scene.home.identity.path,
         files: scene.manifest.files.len(),
         bytes: scene.manifest.total_size(),
-        source: scene
-            .manifest
-            .pair
-            .node(crate::domain::pair::Role::Primary)
-            .to_string(),
-        next: "pmp-ha key PATH, with the path of the primary's pmp_key.key; then pmp-ha start"
-            .into(),
+        source: scene.manifest.pair.node(crate::domain::pair::Role::Primary).to_string(),
+        next: "pmp-ha key PATH, with the path of the primary's pmp_key.key; then pmp-ha start".into(),
     })
 }
 

@@ -13,14 +13,10 @@ use crate::failure::{Failure, Kind};
 
 pub fn run(context: &Context<'_>, args: KeyArgs) -> Result<()> {
     let home = context.home()?;
-    let expected = home
-        .membership()?
-        .and_then(|membership| membership.key_fingerprint);
+    let expected = home.membership()?.and_then(|membership| membership.key_fingerprint);
     let key = examined(context, &home, args.path, expected)?;
     if context.global.dry_run {
-        context
-            .ui
-            .say(format!("would write {key} into conf/manage_key.conf"));
+        context.ui.say(format!("would write {key} into conf/manage_key.conf"));
         return Ok(());
     }
     let _lock = system::lock_dir(home.root())?;
@@ -43,11 +39,7 @@ pub(super) fn examined(
             let missing = Failure::new(Kind::Usage, "no encryption key was named")
                 .because("there is no terminal to ask on")
                 .hint("Give the full path of the primary's pmp_key.key.");
-            PathBuf::from(
-                context
-                    .ui
-                    .ask("Full path of the primary's pmp_key.key", missing)?,
-            )
+            PathBuf::from(context.ui.ask("Full path of the primary's pmp_key.key", missing)?)
         }
     };
     let scene = observe::key(home, &path, expected);

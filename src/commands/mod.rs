@@ -31,11 +31,7 @@ struct Context<'a> {
 
 /// Runs the command that was asked for.
 pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
-    let context = Context {
-        ui,
-        interrupt: Interrupt::listen()?,
-        global: cli.global,
-    };
+    let context = Context { ui, interrupt: Interrupt::listen()?, global: cli.global };
     match cli.command {
         Command::Pack(args) => pack::run(&context, args).await,
         Command::InstallPack(args) => install_pack::run(&context, args).await,
@@ -51,12 +47,7 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
 impl Context<'_> {
     /// The home that the command is about.
     fn home(&self) -> Result<Home> {
-        if let Some(named) = self
-            .global
-            .home
-            .as_ref()
-            .filter(|path| !path.as_os_str().is_empty())
-        {
+        if let Some(named) = self.global.home.as_ref().filter(|path| !path.as_os_str().is_empty()) {
             return Home::open(named);
         }
         let here = std::env::current_dir().unwrap_or_default();
@@ -109,10 +100,7 @@ fn read_password_file(path: Option<&Path>) -> Result<Option<String>> {
     };
     let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
     if system::mode(path)? & 0o077 != 0 {
-        bail!(refused(format!(
-            "{} can be read by others than its owner",
-            path.display()
-        )));
+        bail!(refused(format!("{} can be read by others than its owner", path.display())));
     }
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(Some(line.to_owned())),

@@ -22,11 +22,7 @@ struct Recovered {
 
 impl fmt::Display for Recovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{} is a primary with the data of the secondary.",
-            self.home
-        )?;
+        writeln!(f, "{} is a primary with the data of the secondary.", self.home)?;
         writeln!(f, "  its old data are kept in {}", self.old_data)?;
         writeln!(f, "next: {}", self.next)
     }
@@ -38,20 +34,13 @@ pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
     let config = context.config(&into)?;
     let db_password = read_password_file(args.db_password_file.as_deref())?;
     let mut runner = Runner::lock(&into, context.ui, &config, &context.interrupt)?;
-    let _from_lock = if from == into {
-        None
-    } else {
-        Some(system::lock_dir(from.root())?)
-    };
+    let _from_lock = if from == into { None } else { Some(system::lock_dir(from.root())?) };
     if !context.global.dry_run {
         runner.settle().await?;
     }
 
     let source = observe::recovery_source(&from, &context.interrupt)?;
-    let expected = source
-        .membership
-        .as_ref()
-        .and_then(|membership| membership.key_fingerprint.clone());
+    let expected = source.membership.as_ref().and_then(|membership| membership.key_fingerprint.clone());
     let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     let mut scene = RecoverScene {
         source,

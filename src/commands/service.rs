@@ -13,16 +13,12 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
     let config = context.config(&home)?;
     let database = Database::of(&home, &context.interrupt);
     if let Some(pid) = database.pid()? {
-        context.ui.say(format!(
-            "The database of {} runs already, process {pid}.",
-            home.root().display()
-        ));
+        context.ui.say(format!("The database of {} runs already, process {pid}.", home.root().display()));
         return Ok(());
     }
     require_whole(&home, "cannot start the database")?;
-    let in_the_way = observe::running(&home, &context.interrupt)?
-        .into_iter()
-        .find(|why| why.contains("database port"));
+    let in_the_way =
+        observe::running(&home, &context.interrupt)?.into_iter().find(|why| why.contains("database port"));
     if let Some(why) = in_the_way {
         return Err(Failure::new(Kind::Refused, "cannot start the database")
             .because(why)
@@ -30,9 +26,7 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
             .into());
     }
     if context.global.dry_run {
-        context
-            .ui
-            .say(format!("would run {}", home.start_script().display()));
+        context.ui.say(format!("would run {}", home.start_script().display()));
         return Ok(());
     }
     let _lock = system::lock_dir(home.root())?;
@@ -42,18 +36,13 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
         Err(error) => {
             // A start that was cut off, or took too long, must not leave a server half up behind.
             let uninterrupted = crate::adapters::interrupt::Interrupt::default();
-            Database::of(&home, &uninterrupted)
-                .stop(config.stop_deadline())
-                .await?;
+            Database::of(&home, &uninterrupted).stop(config.stop_deadline()).await?;
             return Err(error);
         }
     };
     drop(spinner);
     let version = database.version().await?;
-    context.ui.say(format!(
-        "The database of {} is up: {version}, process {pid}.",
-        home.root().display()
-    ));
+    context.ui.say(format!("The database of {} is up: {version}, process {pid}.", home.root().display()));
     if let Some(membership) = home.membership()? {
         let seen = snapshot::take(&home, membership, &config, &context.interrupt).await?;
         for deviation in seen.deviations {
@@ -75,18 +64,10 @@ pub async fn stop(context: &Context<'_>) -> Result<()> {
     }
     let _lock = system::lock_dir(home.root())?;
     let spinner = context.ui.spinner("the database is stopping");
-    let stopped = Database::of(&home, &context.interrupt)
-        .stop(config.stop_deadline())
-        .await?;
+    let stopped = Database::of(&home, &context.interrupt).stop(config.stop_deadline()).await?;
     drop(spinner);
-    let what = if stopped {
-        "has stopped cleanly"
-    } else {
-        "was not running"
-    };
-    context
-        .ui
-        .say(format!("The database of {} {what}.", home.root().display()));
+    let what = if stopped { "has stopped cleanly" } else { "was not running" };
+    context.ui.say(format!("The database of {} {what}.", home.root().display()));
     Ok(())
 }
 
@@ -96,10 +77,7 @@ fn require_whole(home: &Home, what: &str) -> Result<()> {
         return Ok(());
     }
     Err(Failure::new(Kind::Refused, what)
-        .because(format!(
-            "the home is not whole: {} is missing",
-            missing.join(", ")
-        ))
+        .because(format!("the home is not whole: {} is missing", missing.join(", ")))
         .hint("Name the folder of a complete installation with --home.")
         .into())
 }

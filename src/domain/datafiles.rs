@@ -51,16 +51,7 @@ pub fn classify(path: &str) -> FileClass {
         "master.info" | "relay-log.info" | "multi-master.info" => return FileClass::Relay,
         _ => {}
     }
-    if ends(&[
-        ".pid",
-        ".sock",
-        ".sock.lock",
-        ".err",
-        ".pem",
-        ".lower-test",
-        ".log",
-        ".out",
-    ]) {
+    if ends(&[".pid", ".sock", ".sock.lock", ".err", ".pem", ".lower-test", ".log", ".out"]) {
         return FileClass::Own;
     }
     if (name.starts_with("master-") || name.starts_with("relay-log-")) && name.ends_with(".info") {
@@ -69,14 +60,9 @@ pub fn classify(path: &str) -> FileClass {
     let numbered = name
         .rsplit_once('.')
         .is_some_and(|(_, digits)| digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_digit()));
-    let index =
-        ends(&[".index", ".index_crash_safe", ".state", ".~rec~"]) || name.contains("-bin.~rec~");
+    let index = ends(&[".index", ".index_crash_safe", ".state", ".~rec~"]) || name.contains("-bin.~rec~");
     if numbered || index {
-        return if name.contains("relay") {
-            FileClass::Relay
-        } else {
-            FileClass::Binlog
-        };
+        return if name.contains("relay") { FileClass::Relay } else { FileClass::Binlog };
     }
     FileClass::Data
 }
@@ -88,12 +74,7 @@ impl Layout {
         match self {
             Self::MySql5 => &["ibdata1", "ib_logfile0", "mysql/user.frm"],
             Self::MySql8 => &["ibdata1", "mysql.ibd"],
-            Self::MariaDb => &[
-                "ibdata1",
-                "ib_logfile0",
-                "aria_log_control",
-                "mysql/global_priv.frm",
-            ],
+            Self::MariaDb => &["ibdata1", "ib_logfile0", "aria_log_control", "mysql/global_priv.frm"],
         }
     }
 
@@ -183,10 +164,7 @@ mod tests {
         let with = |files: &'static [&'static str]| Layout::detect(|name| files.contains(&name));
         assert_eq!(with(&["ibdata1", "mysql/user.frm"]), Some(Layout::MySql5));
         assert_eq!(with(&["ibdata1", "mysql.ibd"]), Some(Layout::MySql8));
-        assert_eq!(
-            with(&["aria_log_control", "mysql/global_priv.frm"]),
-            Some(Layout::MariaDb)
-        );
+        assert_eq!(with(&["aria_log_control", "mysql/global_priv.frm"]), Some(Layout::MariaDb));
         assert_eq!(with(&["ibdata1"]), None);
         assert_eq!(with(&["aria_log_control", "mysql/user.frm"]), None);
     }

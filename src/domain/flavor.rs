@@ -35,20 +35,12 @@ impl ServerVersion {
     /// Reads what `mysqld --version` prints, or what `SELECT VERSION()` answers.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let after = text
-            .split_once("Ver ")
-            .map_or(text, |(_, rest)| rest)
-            .trim_start();
+        let after = text.split_once("Ver ").map_or(text, |(_, rest)| rest).trim_start();
         let word = after.split_whitespace().next()?;
-        let family = if text.to_ascii_lowercase().contains("mariadb") {
-            Family::MariaDb
-        } else {
-            Family::MySql
-        };
+        let family =
+            if text.to_ascii_lowercase().contains("mariadb") { Family::MariaDb } else { Family::MySql };
         let mut number = [0; 3];
-        let digits = word
-            .split(|c: char| !(c.is_ascii_digit() || c == '.'))
-            .next()?;
+        let digits = word.split(|c: char| !(c.is_ascii_digit() || c == '.')).next()?;
         let parts: Vec<&str> = digits.split('.').collect();
         if parts.len() < 2 {
             return None;
@@ -205,19 +197,10 @@ static FLAVORS: [Flavor; 7] = [
         reset_binlogs: "RESET MASTER",
         ..MYSQL_97
     },
-    Flavor {
-        name: "MySQL 8.4",
-        proof: Proof::Manual,
-        from: (8, 4, 0),
-        ..MYSQL_97
-    },
+    Flavor { name: "MySQL 8.4", proof: Proof::Manual, from: (8, 4, 0), ..MYSQL_97 },
     MYSQL_97,
     MARIADB_105,
-    Flavor {
-        name: "MariaDB 11.4 and later",
-        from: (11, 4, 0),
-        ..MARIADB_105
-    },
+    Flavor { name: "MariaDB 11.4 and later", from: (11, 4, 0), ..MARIADB_105 },
 ];
 
 /// Everything that a replica has to be told about its source.
@@ -254,19 +237,13 @@ impl Flavor {
     #[must_use]
     pub fn of(version: &ServerVersion) -> Option<&'static Self> {
         let [major, minor, patch] = version.number;
-        FLAVORS
-            .iter()
-            .rfind(|row| row.family == version.family && row.from <= (major, minor, patch))
+        FLAVORS.iter().rfind(|row| row.family == version.family && row.from <= (major, minor, patch))
     }
 
     /// The versions that are known, for messages.
     #[must_use]
     pub fn known() -> String {
-        FLAVORS
-            .iter()
-            .map(|row| row.name)
-            .collect::<Vec<_>>()
-            .join(", ")
+        FLAVORS.iter().map(|row| row.name).collect::<Vec<_>>().join(", ")
     }
 
     /// `SHOW SLAVE STATUS` or its successor.
@@ -284,9 +261,7 @@ impl Flavor {
     pub fn column(&self, new: &str) -> String {
         match self.words {
             Words::New => new.to_owned(),
-            Words::Old => new
-                .replace("Source", "Master")
-                .replace("Replica_", "Slave_"),
+            Words::Old => new.replace("Source", "Master").replace("Replica_", "Slave_"),
         }
     }
 
@@ -295,10 +270,9 @@ impl Flavor {
     pub fn option(&self, new: &str) -> String {
         match self.words {
             Words::New => new.to_owned(),
-            Words::Old => new
-                .replace("source", "master")
-                .replace("replica_", "slave_")
-                .replace("replica-", "slave-"),
+            Words::Old => {
+                new.replace("source", "master").replace("replica_", "slave_").replace("replica-", "slave-")
+            }
         }
     }
 
@@ -357,12 +331,8 @@ impl Flavor {
                 file: filled("File")?,
                 position: filled("Position")?.parse().ok()?,
             },
-            Positioning::Gtid => Coordinates::Gtid {
-                executed: filled("executed")?,
-            },
-            Positioning::MariaDbGtid => Coordinates::MariaDbGtid {
-                position: filled("position")?,
-            },
+            Positioning::Gtid => Coordinates::Gtid { executed: filled("executed")? },
+            Positioning::MariaDbGtid => Coordinates::MariaDbGtid { position: filled("position")? },
         })
     }
 
@@ -422,41 +392,23 @@ impl Flavor {
         let require = if account.x509 { " REQUIRE X509" } else { "" };
         match self.accounts {
             Accounts::Grant => {
-                let option = if account.all_rights {
-                    " WITH GRANT OPTION"
-                } else {
-                    ""
-                };
+                let option = if account.all_rights { " WITH GRANT OPTION" } else { "" };
                 let first = account.grants.first().copied().unwrap_or("USAGE ON *.*");
-                let mut out = vec![
-                    format!("GRANT {first} TO {who} IDENTIFIED BY {password}{require}{option}")
-                        .into(),
-                ];
+                let mut out =
+                    vec![format!("GRANT {first} TO {who} IDENTIFIED BY {password}{require}{option}").into()];
                 out.extend(
-                    account
-                        .grants
-                        .iter()
-                        .skip(1)
-                        .map(|grant| format!("GRANT {grant} TO {who}").into()),
+                    account.grants.iter().skip(1).map(|grant| format!("GRANT {grant} TO {who}").into()),
                 );
                 out
             }
             Accounts::CreateUser => {
-                let option = if account.all_rights {
-                    " WITH GRANT OPTION"
-                } else {
-                    ""
-                };
+                let option = if account.all_rights { " WITH GRANT OPTION" } else { "" };
                 let mut out = vec![
-                    format!("CREATE USER IF NOT EXISTS {who} IDENTIFIED BY {password}{require}")
-                        .into(),
+                    format!("CREATE USER IF NOT EXISTS {who} IDENTIFIED BY {password}{require}").into(),
                     format!("ALTER USER {who} IDENTIFIED BY {password}{require}").into(),
                 ];
                 out.extend(
-                    account
-                        .grants
-                        .iter()
-                        .map(|grant| format!("GRANT {grant} TO {who}{option}").into()),
+                    account.grants.iter().map(|grant| format!("GRANT {grant} TO {who}{option}").into()),
                 );
                 out
             }
@@ -477,19 +429,15 @@ impl Flavor {
     #[must_use]
     pub fn monitor_grants(&self) -> Vec<&'static str> {
         match (self.family, self.layout) {
-            (Family::MariaDb, _) => vec![
-                "PROCESS, BINLOG MONITOR, SLAVE MONITOR ON *.*",
-                "SELECT ON `pmp\\_ha`.*",
-            ],
+            (Family::MariaDb, _) => {
+                vec!["PROCESS, BINLOG MONITOR, SLAVE MONITOR ON *.*", "SELECT ON `pmp\\_ha`.*"]
+            }
             (Family::MySql, Layout::MySql8) => vec![
                 "PROCESS, REPLICATION CLIENT ON *.*",
                 "SELECT ON `pmp\\_ha`.*",
                 "SELECT ON performance_schema.*",
             ],
-            (Family::MySql, _) => vec![
-                "PROCESS, REPLICATION CLIENT ON *.*",
-                "SELECT ON `pmp\\_ha`.*",
-            ],
+            (Family::MySql, _) => vec!["PROCESS, REPLICATION CLIENT ON *.*", "SELECT ON `pmp\\_ha`.*"],
         }
     }
 
@@ -587,20 +535,14 @@ mod tests {
                 "mysqld  Ver 5.6.24 for linux-glibc2.5 on x86_64 (MySQL Community Server (GPL))",
                 "MySQL 5.6.24",
             ),
-            (
-                "/usr/sbin/mysqld  Ver 9.7.4-1 for Linux on x86_64 (Debian)",
-                "MySQL 9.7.4",
-            ),
+            ("/usr/sbin/mysqld  Ver 9.7.4-1 for Linux on x86_64 (Debian)", "MySQL 9.7.4"),
             (
                 "mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)",
                 "MariaDB 10.11.19",
             ),
             ("11.8.6-MariaDB-0+deb13u1-log", "MariaDB 11.8.6"),
         ] {
-            assert_eq!(
-                ServerVersion::parse(text).map(|v| v.to_string()).as_deref(),
-                Some(shown)
-            );
+            assert_eq!(ServerVersion::parse(text).map(|v| v.to_string()).as_deref(), Some(shown));
         }
         assert_eq!(ServerVersion::parse("what is this"), None);
     }
@@ -622,10 +564,7 @@ mod tests {
 
     #[test]
     fn the_channel_states_every_tls_option_in_the_words_of_its_server() {
-        let from = Coordinates::FilePosition {
-            file: "b.000002".into(),
-            position: 120,
-        };
+        let from = Coordinates::FilePosition { file: "b.000002".into(), position: 120 };
         let spec = SourceSpec {
             host: "a",
             port: 1,
@@ -646,50 +585,21 @@ mod tests {
              MASTER_SSL_CERT='/c', MASTER_SSL_KEY='/k', MASTER_SSL_VERIFY_SERVER_CERT=1, \
              MASTER_RETRY_COUNT=4294967295, MASTER_LOG_FILE='b.000002', MASTER_LOG_POS=120"
         );
-        let executed = Coordinates::Gtid {
-            executed: "x:1".into(),
-        };
-        let new = MYSQL_97.change_source(&SourceSpec {
-            from: &executed,
-            ..spec
-        });
-        assert!(
-            new.text()
-                .ends_with("SOURCE_RETRY_COUNT=4294967295, SOURCE_AUTO_POSITION=1")
-        );
-        let position = Coordinates::MariaDbGtid {
-            position: "1-1-1".into(),
-        };
-        let maria = MARIADB_105.change_source(&SourceSpec {
-            from: &position,
-            ..spec
-        });
-        assert!(
-            maria
-                .text()
-                .ends_with("VERIFY_SERVER_CERT=1, MASTER_USE_GTID=slave_pos")
-        );
+        let executed = Coordinates::Gtid { executed: "x:1".into() };
+        let new = MYSQL_97.change_source(&SourceSpec { from: &executed, ..spec });
+        assert!(new.text().ends_with("SOURCE_RETRY_COUNT=4294967295, SOURCE_AUTO_POSITION=1"));
+        let position = Coordinates::MariaDbGtid { position: "1-1-1".into() };
+        let maria = MARIADB_105.change_source(&SourceSpec { from: &position, ..spec });
+        assert!(maria.text().ends_with("VERIFY_SERVER_CERT=1, MASTER_USE_GTID=slave_pos"));
     }
 
     #[test]
     fn words_follow_the_server() {
         assert_eq!(MYSQL_56.column("Replica_IO_Running"), "Slave_IO_Running");
-        assert_eq!(
-            MYSQL_56.column("Replicate_Wild_Do_Table"),
-            "Replicate_Wild_Do_Table"
-        );
-        assert_eq!(
-            MYSQL_97.column("Seconds_Behind_Source"),
-            "Seconds_Behind_Source"
-        );
-        assert_eq!(
-            MARIADB_105.column("Seconds_Behind_Source"),
-            "Seconds_Behind_Master"
-        );
+        assert_eq!(MYSQL_56.column("Replicate_Wild_Do_Table"), "Replicate_Wild_Do_Table");
+        assert_eq!(MYSQL_97.column("Seconds_Behind_Source"), "Seconds_Behind_Source");
+        assert_eq!(MARIADB_105.column("Seconds_Behind_Source"), "Seconds_Behind_Master");
         assert_eq!(MYSQL_56.option("replica-net-timeout"), "slave-net-timeout");
-        assert_eq!(
-            MARIADB_105.option("source-retry-count"),
-            "master-retry-count"
-        );
+        assert_eq!(MARIADB_105.option("source-retry-count"), "master-retry-count");
     }
 }

@@ -9,9 +9,7 @@ use serde::Serialize;
 
 use super::pair::{Pair, Role};
 use super::settings::replicated;
-use super::snapshot::{
-    BlindReason, ChannelTls, Observed, Receiver, ReplicaView, ServerView, Snapshot,
-};
+use super::snapshot::{BlindReason, ChannelTls, Observed, Receiver, ReplicaView, ServerView, Snapshot};
 
 /// One of the words behind the two statuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -101,24 +99,17 @@ struct Judge<'a> {
 /// Judges what was seen.
 #[must_use]
 pub fn judge(snapshot: &Snapshot, limits: &Limits) -> Health {
-    let mut judge = Judge {
-        snapshot,
-        findings: Vec::new(),
-    };
+    let mut judge = Judge { snapshot, findings: Vec::new() };
     judge.ports();
     judge.local_settings();
     judge.connection();
     judge.replication(limits);
     let status = |about| {
-        let worst = judge
-            .findings
-            .iter()
-            .filter(|f| f.about == about)
-            .map(|f| match f.severity {
-                Severity::Failed => Status::Failed,
-                Severity::Unknown => Status::Unknown,
-                Severity::Note => Status::Alive,
-            });
+        let worst = judge.findings.iter().filter(|f| f.about == about).map(|f| match f.severity {
+            Severity::Failed => Status::Failed,
+            Severity::Unknown => Status::Unknown,
+            Severity::Note => Status::Alive,
+        });
         worst.max().unwrap_or(Status::Alive)
     };
     Health {
@@ -139,14 +130,7 @@ impl Judge<'_> {
         evidence: String,
         hint: &str,
     ) {
-        self.findings.push(Finding {
-            code,
-            about,
-            severity,
-            what: what.into(),
-            evidence,
-            hint: hint.into(),
-        });
+        self.findings.push(Finding { code, about, severity, what: what.into(), evidence, hint: hint.into() });
     }
 
     fn ports(&mut self) {
@@ -159,10 +143,7 @@ impl Judge<'_> {
                 About::HighAvailability,
                 Severity::Failed,
                 "the database port is not the one that the pair was set up with",
-                format!(
-                    "it was {}, and conf/database_params.conf now says {}",
-                    this.db_port, now.db
-                ),
+                format!("it was {}, and conf/database_params.conf now says {}", this.db_port, now.db),
                 hint,
             );
         }
@@ -182,10 +163,7 @@ impl Judge<'_> {
 
     fn local_settings(&mut self) {
         for deviation in &self.snapshot.deviations.clone() {
-            let found = deviation
-                .found
-                .as_deref()
-                .unwrap_or("unknown to the server");
+            let found = deviation.found.as_deref().unwrap_or("unknown to the server");
             self.find(
                 "setting-not-in-effect",
                 About::Replication,
@@ -236,14 +214,7 @@ impl Judge<'_> {
                 ),
             };
             let evidence = blind.evidence.clone();
-            self.find(
-                code,
-                About::HighAvailability,
-                severity,
-                what,
-                evidence,
-                hint,
-            );
+            self.find(code, About::HighAvailability, severity, what, evidence, hint);
         }
         self.peer_answers();
         match self.snapshot.membership.role {
@@ -256,12 +227,7 @@ impl Judge<'_> {
                 if let Some(server) = self.snapshot.peer.seen().cloned() {
                     self.receiver(&server, false);
                 }
-                if self
-                    .snapshot
-                    .local
-                    .seen()
-                    .is_some_and(|server| server.replicas_connected.is_empty())
-                {
+                if self.snapshot.local.seen().is_some_and(|server| server.replicas_connected.is_empty()) {
                     let peer = self.snapshot.membership.peer().clone();
                     self.find(
                         "secondary-not-connected",
@@ -315,14 +281,7 @@ impl Judge<'_> {
                 "See whether its machine and its database run and the network between lets the port through. The pair heals by itself.",
             ),
         };
-        self.find(
-            code,
-            About::HighAvailability,
-            severity,
-            &what,
-            evidence,
-            hint,
-        );
+        self.find(code, About::HighAvailability, severity, &what, evidence, hint);
     }
 
     /// The link as the secondary's own server sees it.
@@ -353,10 +312,7 @@ impl Judge<'_> {
                 "Somebody changed it by hand. Set the pair up anew.",
             );
         }
-        if replica
-            .source_server_id
-            .is_some_and(|id| id != 0 && id != source.number)
-        {
+        if replica.source_server_id.is_some_and(|id| id != 0 && id != source.number) {
             self.find(
                 "wrong-source-identity",
                 About::HighAvailability,
@@ -384,13 +340,10 @@ impl Judge<'_> {
 
     fn link(&mut self, replica: &ReplicaView, source: &str) {
         let (number, message) = &replica.receiver_error;
-        let explained = explain(*number)
-            .unwrap_or("It connects again by itself as soon as the primary is reachable.");
-        let said = if *number == 0 {
-            "no error yet".to_owned()
-        } else {
-            format!("error {number}: {message}")
-        };
+        let explained =
+            explain(*number).unwrap_or("It connects again by itself as soon as the primary is reachable.");
+        let said =
+            if *number == 0 { "no error yet".to_owned() } else { format!("error {number}: {message}") };
         match replica.receiver {
             Receiver::Connected => {
                 if let Some(pulse) = replica.pulse.as_ref().filter(|pulse| !pulse.moved) {
@@ -467,11 +420,7 @@ impl Judge<'_> {
                 About::Replication,
                 Severity::Failed,
                 "the secondary does not replicate the tables it should",
-                format!(
-                    "its filter is [{}], wanted is [{}]",
-                    found.join(", "),
-                    sorted.join(", ")
-                ),
+                format!("its filter is [{}], wanted is [{}]", found.join(", "), sorted.join(", ")),
                 "Restart the database of the secondary with `pmp-ha stop` and `pmp-ha start`.",
             );
         }
@@ -491,7 +440,9 @@ impl Judge<'_> {
                 Severity::Failed,
                 "the secondary has stopped to apply what it receives",
                 said,
-                explain(*number).unwrap_or("Read the error log of the secondary; if the rows differ, set the pair up anew."),
+                explain(*number).unwrap_or(
+                    "Read the error log of the secondary; if the rows differ, set the pair up anew.",
+                ),
             );
         }
         if replica.receiver_error.0 == 1236 {
@@ -507,8 +458,8 @@ impl Judge<'_> {
     }
 
     fn lag(&mut self, replica: &ReplicaView, limits: &Limits) {
-        let link_lives = replica.receiver == Receiver::Connected
-            && replica.pulse.as_ref().is_none_or(|p| p.moved);
+        let link_lives =
+            replica.receiver == Receiver::Connected && replica.pulse.as_ref().is_none_or(|p| p.moved);
         match replica.lag.filter(|_| link_lives) {
             Some(lag) if lag > limits.lag => self.find(
                 "lagging",
@@ -540,24 +491,15 @@ fn summary(snapshot: &Snapshot) -> String {
     };
     match server.and_then(|server| server.replica.as_ref()) {
         Some(replica) => {
-            let lag = replica
-                .lag
-                .map_or("lag unknown".to_owned(), |lag| format!("lag {lag} s"));
-            let tls = if replica.channel_tls == ChannelTls::Verified {
-                "TLS verified"
-            } else {
-                "TLS not verified"
-            };
+            let lag = replica.lag.map_or("lag unknown".to_owned(), |lag| format!("lag {lag} s"));
+            let tls =
+                if replica.channel_tls == ChannelTls::Verified { "TLS verified" } else { "TLS not verified" };
             format!(
                 "{secondary} replicates from {}:{}, {lag}, {tls}",
                 replica.source_host, replica.source_port
             )
         }
-        None => format!(
-            "seen from the {} {}",
-            snapshot.membership.role,
-            snapshot.membership.this()
-        ),
+        None => format!("seen from the {} {}", snapshot.membership.role, snapshot.membership.this()),
     }
 }
 
@@ -570,9 +512,7 @@ fn explain(number: u32) -> Option<&'static str> {
         1236 | 13114 => {
             "A new pack is due: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary."
         }
-        1045 => {
-            "The primary turned the replication account away: were both nodes set up by the same pack?"
-        }
+        1045 => "The primary turned the replication account away: were both nodes set up by the same pack?",
         1593 | 13117 => {
             "Both servers have the same identity. Remove auto.cnf from the data of the secondary and restart it."
         }
@@ -628,10 +568,7 @@ mod tests {
             applier_error: (0, String::new()),
             lag: Some(0),
             wild_do_tables: vec!["pmp\\_ha.%".into(), "passtrix.%".into()],
-            pulse: Some(Pulse {
-                moved: true,
-                watched: Duration::from_millis(400),
-            }),
+            pulse: Some(Pulse { moved: true, watched: Duration::from_millis(400) }),
         }
     }
 
@@ -646,33 +583,15 @@ mod tests {
     }
 
     fn seen_from(role: Role) -> Snapshot {
-        let node = |number| Node {
-            number,
-            host: format!("n{number}"),
-            db_port: 2345,
-            web_port: Some(7272),
-        };
-        let pair = Pair {
-            id: "x".into(),
-            schema: "passtrix".into(),
-            primary: 1,
-            nodes: [node(1), node(2)],
-        };
+        let node = |number| Node { number, host: format!("n{number}"), db_port: 2345, web_port: Some(7272) };
+        let pair = Pair { id: "x".into(), schema: "passtrix".into(), primary: 1, nodes: [node(1), node(2)] };
         let (local, peer) = match role {
             Role::Secondary => (server(Some(replica())), server(None)),
             Role::Primary => (server(None), server(Some(replica()))),
         };
         Snapshot {
-            membership: Membership {
-                format: 1,
-                role,
-                key_fingerprint: None,
-                pair,
-            },
-            ports: CurrentPorts {
-                db: 2345,
-                web: Some(7272),
-            },
+            membership: Membership { format: 1, role, key_fingerprint: None, pair },
+            ports: CurrentPorts { db: 2345, web: Some(7272) },
             local: Observed::Seen(local),
             peer: Observed::Seen(peer),
             deviations: vec![],
@@ -688,36 +607,20 @@ mod tests {
     }
 
     fn blind(why: BlindReason) -> Observed<ServerView> {
-        Observed::NotSeen(Blind {
-            why,
-            evidence: "seen".into(),
-        })
+        Observed::NotSeen(Blind { why, evidence: "seen".into() })
     }
 
     fn verdict(snapshot: &Snapshot) -> (Status, Status, Vec<&'static str>) {
         let health = judge(snapshot, &Limits { lag: 30 });
-        (
-            health.high_availability,
-            health.replication,
-            health.findings.iter().map(|f| f.code).collect(),
-        )
+        (health.high_availability, health.replication, health.findings.iter().map(|f| f.code).collect())
     }
 
     #[test]
     fn a_healthy_pair_is_alive_from_both_sides_and_says_so_in_the_manuals_words() {
-        assert_eq!(
-            verdict(&seen_from(Role::Secondary)),
-            (Status::Alive, Status::Alive, vec![])
-        );
-        assert_eq!(
-            verdict(&seen_from(Role::Primary)),
-            (Status::Alive, Status::Alive, vec![])
-        );
+        assert_eq!(verdict(&seen_from(Role::Secondary)), (Status::Alive, Status::Alive, vec![]));
+        assert_eq!(verdict(&seen_from(Role::Primary)), (Status::Alive, Status::Alive, vec![]));
         let text = judge(&seen_from(Role::Secondary), &Limits { lag: 30 }).to_string();
-        assert!(
-            text.starts_with("High Availability Status: Alive\nReplication Status: Alive\n"),
-            "{text}"
-        );
+        assert!(text.starts_with("High Availability Status: Alive\nReplication Status: Alive\n"), "{text}");
     }
 
     #[test]
@@ -728,30 +631,15 @@ mod tests {
         });
         assert_eq!(
             verdict(&snapshot),
-            (
-                Status::Failed,
-                Status::Unknown,
-                vec!["receiver-connecting", "lag-unknown"]
-            )
+            (Status::Failed, Status::Unknown, vec!["receiver-connecting", "lag-unknown"])
         );
     }
 
     #[test]
     fn a_link_that_stands_and_is_silent_is_failed() {
-        let snapshot = with_replica(|view| {
-            view.pulse = Some(Pulse {
-                moved: false,
-                watched: Duration::from_secs(3),
-            })
-        });
-        assert_eq!(
-            verdict(&snapshot),
-            (
-                Status::Failed,
-                Status::Unknown,
-                vec!["link-silent", "lag-unknown"]
-            )
-        );
+        let snapshot =
+            with_replica(|view| view.pulse = Some(Pulse { moved: false, watched: Duration::from_secs(3) }));
+        assert_eq!(verdict(&snapshot), (Status::Failed, Status::Unknown, vec!["link-silent", "lag-unknown"]));
     }
 
     #[test]
@@ -761,10 +649,7 @@ mod tests {
             view.applier_error = (1062, "duplicate".into());
             view.lag = None;
         });
-        assert_eq!(
-            verdict(&snapshot),
-            (Status::Alive, Status::Failed, vec!["applier-stopped"])
-        );
+        assert_eq!(verdict(&snapshot), (Status::Alive, Status::Failed, vec!["applier-stopped"]));
     }
 
     #[test]
@@ -773,20 +658,12 @@ mod tests {
         snapshot.peer = blind(BlindReason::TlsTooOld);
         assert_eq!(
             verdict(&snapshot),
-            (
-                Status::Alive,
-                Status::Unknown,
-                vec!["peer-speaks-old-tls", "replica-not-seen"]
-            )
+            (Status::Alive, Status::Unknown, vec!["peer-speaks-old-tls", "replica-not-seen"])
         );
         snapshot.peer = blind(BlindReason::Unreachable);
         assert_eq!(
             verdict(&snapshot),
-            (
-                Status::Failed,
-                Status::Unknown,
-                vec!["peer-unreachable", "replica-not-seen"]
-            )
+            (Status::Failed, Status::Unknown, vec!["peer-unreachable", "replica-not-seen"])
         );
         snapshot.local = blind(BlindReason::NotRunning);
         assert_eq!(verdict(&snapshot).0, Status::Failed);
@@ -795,28 +672,13 @@ mod tests {
     #[test]
     fn each_wrong_thing_has_its_own_code() {
         let code = |snapshot: &Snapshot| verdict(snapshot).2.join(",");
-        assert_eq!(
-            code(&with_replica(|v| v.source_host = "x".into())),
-            "wrong-source"
-        );
-        assert_eq!(
-            code(&with_replica(|v| v.source_server_id = Some(9))),
-            "wrong-source-identity"
-        );
-        assert_eq!(
-            code(&with_replica(|v| v.channel_tls = ChannelTls::Unverified)),
-            "channel-not-verified"
-        );
+        assert_eq!(code(&with_replica(|v| v.source_host = "x".into())), "wrong-source");
+        assert_eq!(code(&with_replica(|v| v.source_server_id = Some(9))), "wrong-source-identity");
+        assert_eq!(code(&with_replica(|v| v.channel_tls = ChannelTls::Unverified)), "channel-not-verified");
         assert_eq!(code(&with_replica(|v| v.lag = Some(31))), "lagging");
-        assert_eq!(
-            code(&with_replica(|v| v.wild_do_tables.clear())),
-            "wrong-filter"
-        );
+        assert_eq!(code(&with_replica(|v| v.wild_do_tables.clear())), "wrong-filter");
         let mut moved = seen_from(Role::Primary);
-        moved.ports = CurrentPorts {
-            db: 1,
-            web: Some(2),
-        };
+        moved.ports = CurrentPorts { db: 1, web: Some(2) };
         assert_eq!(code(&moved), "port-changed,web-port-changed");
     }
 }

@@ -10,11 +10,7 @@ pub const PRIMARY_WORD: &str = "master";
 /// everything but the primary's word counts as secondary.
 #[must_use]
 pub fn role_of(word: &str) -> Role {
-    if word.trim() == PRIMARY_WORD {
-        Role::Primary
-    } else {
-        Role::Secondary
-    }
+    if word.trim() == PRIMARY_WORD { Role::Primary } else { Role::Secondary }
 }
 
 /// The application's way to its database, from `conf/database_params.conf`.
@@ -47,10 +43,7 @@ impl DatabaseParams {
     /// # Errors
     /// Says which entry is missing or not understood; never shows a value that may be secret.
     pub fn parse(file: &Properties) -> Result<Self, String> {
-        let want = |key: &str| {
-            file.get(key)
-                .ok_or_else(|| format!("it has no entry '{key}'"))
-        };
+        let want = |key: &str| file.get(key).ok_or_else(|| format!("it has no entry '{key}'"));
         let (port, schema) = parse_url(&want("url")?)?;
         Ok(Self {
             username: want("username")?,
@@ -74,11 +67,7 @@ fn parse_url(url: &str) -> Result<(u16, String), String> {
         None => 3306,
     };
     let schema = rest.split(['?', ';']).next().unwrap_or_default();
-    if schema.is_empty() {
-        Err(odd())
-    } else {
-        Ok((port, schema.to_owned()))
-    }
+    if schema.is_empty() { Err(odd()) } else { Ok((port, schema.to_owned())) }
 }
 
 /// Finds the web port in `conf/server.xml`: the first connector that is not AJP.
@@ -142,16 +131,10 @@ impl KeyFile {
         let file = Properties::new(text);
         match file.get("ENCRYPTIONKEY") {
             None => Self::NotAKey("it has no entry ENCRYPTIONKEY"),
-            Some(value) if value.trim().is_empty() => {
-                Self::NotAKey("its entry ENCRYPTIONKEY is empty")
-            }
+            Some(value) if value.trim().is_empty() => Self::NotAKey("its entry ENCRYPTIONKEY is empty"),
             Some(current) => {
                 let mut entries = vec![current.clone()];
-                entries.extend(
-                    file.entries()
-                        .map(|(_, value)| value)
-                        .filter(|value| *value != current),
-                );
+                entries.extend(file.entries().map(|(_, value)| value).filter(|value| *value != current));
                 Self::Key(entries)
             }
         }
@@ -168,10 +151,7 @@ mod tests {
             "username=root\npassword=x\nurl=jdbc:mysql://localhost:2345/PassTrix?useUnicode=true\n",
         );
         let params = DatabaseParams::parse(&file).expect("parsable");
-        assert_eq!(
-            (params.port, params.schema.as_str(), params.encrypted),
-            (2345, "PassTrix", false)
-        );
+        assert_eq!((params.port, params.schema.as_str(), params.encrypted), (2345, "PassTrix", false));
         assert!(DatabaseParams::parse(&Properties::new("username=root\nurl=jdbc:x\n")).is_err());
         assert!(DatabaseParams::parse(&Properties::new("url=jdbc:mysql://h:1/x\n")).is_err());
     }
@@ -196,9 +176,6 @@ mod tests {
             matches!(KeyFile::parse("#x\nENCRYPTIONKEY=ab\\=\nOLD=cd\n"), KeyFile::Key(entries) if entries == ["ab=", "cd"])
         );
         assert_eq!(KeyFile::parse(" \n"), KeyFile::NotAKey("it is empty"));
-        assert_eq!(
-            KeyFile::parse("hello"),
-            KeyFile::NotAKey("it has no entry ENCRYPTIONKEY")
-        );
+        assert_eq!(KeyFile::parse("hello"), KeyFile::NotAKey("it has no entry ENCRYPTIONKEY"));
     }
 }

@@ -89,13 +89,7 @@ pub fn open_run(records: &[Record]) -> Option<Progress> {
     let mut open: Option<Progress> = None;
     for record in records {
         match (record, open.as_mut()) {
-            (Record::Open { plan, .. }, _) => {
-                open = Some(Progress {
-                    plan: plan.clone(),
-                    next: 0,
-                    begun: 0,
-                })
-            }
+            (Record::Open { plan, .. }, _) => open = Some(Progress { plan: plan.clone(), next: 0, begun: 0 }),
             (Record::Begin { step }, Some(run)) => run.begun = run.begun.max(step + 1),
             (Record::Done { step }, Some(run)) => run.next = step + 1,
             (Record::Undone { step }, Some(run)) => {
@@ -117,11 +111,7 @@ mod tests {
     fn plan() -> Plan {
         Plan {
             command: "x".into(),
-            home: HomeIdentity {
-                path: "/".into(),
-                device: 0,
-                inode: 0,
-            },
+            home: HomeIdentity { path: "/".into(), device: 0, inode: 0 },
             warnings: vec![],
             steps: vec![Step::WireStartScript, Step::SwapData, Step::DropOldData],
             point_of_no_return: 2,
@@ -129,11 +119,7 @@ mod tests {
     }
 
     fn due(rest: &[Record]) -> Option<Due> {
-        let mut records = vec![Record::Open {
-            at: "t".into(),
-            by: "u".into(),
-            plan: plan(),
-        }];
+        let mut records = vec![Record::Open { at: "t".into(), by: "u".into(), plan: plan() }];
         records.extend_from_slice(rest);
         open_run(&records).map(|run| run.due())
     }
@@ -145,22 +131,10 @@ mod tests {
         assert_eq!(due(&[]), Some(Due::Back(0)));
         assert_eq!(due(&[begin(0)]), Some(Due::Back(1)));
         assert_eq!(due(&[begin(0), done(0), begin(1)]), Some(Due::Back(2)));
-        assert_eq!(
-            due(&[begin(0), done(0), begin(1), done(1)]),
-            Some(Due::Forward(2))
-        );
-        assert_eq!(
-            due(&[begin(0), done(0), begin(1), done(1), begin(2)]),
-            Some(Due::Forward(2))
-        );
-        assert_eq!(
-            due(&[begin(0), done(0), begin(1), Record::Undone { step: 1 }]),
-            Some(Due::Back(1))
-        );
-        let close = Record::Close {
-            at: "t".into(),
-            outcome: Outcome::RolledBack,
-        };
+        assert_eq!(due(&[begin(0), done(0), begin(1), done(1)]), Some(Due::Forward(2)));
+        assert_eq!(due(&[begin(0), done(0), begin(1), done(1), begin(2)]), Some(Due::Forward(2)));
+        assert_eq!(due(&[begin(0), done(0), begin(1), Record::Undone { step: 1 }]), Some(Due::Back(1)));
+        let close = Record::Close { at: "t".into(), outcome: Outcome::RolledBack };
         assert_eq!(due(&[begin(0), close]), None);
     }
 }

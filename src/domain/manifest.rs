@@ -32,10 +32,7 @@ impl RelPath {
             if part.is_empty() || part == "." || part == ".." {
                 return bad("has an empty part, '.' or '..'");
             }
-            if part
-                .chars()
-                .any(|c| c.is_control() || "\\:*?\"<>|".contains(c))
-            {
+            if part.chars().any(|c| c.is_control() || "\\:*?\"<>|".contains(c)) {
                 return bad("holds a character that not every system allows");
             }
             if part.ends_with(['.', ' ']) {
@@ -88,15 +85,11 @@ impl Sha256Hex {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         use std::fmt::Write;
-        Self(
-            bytes
-                .iter()
-                .fold(String::with_capacity(64), |mut out, byte| {
-                    // ignored: writing into a String cannot fail
-                    let _ = write!(out, "{byte:02x}");
-                    out
-                }),
-        )
+        Self(bytes.iter().fold(String::with_capacity(64), |mut out, byte| {
+            // ignored: writing into a String cannot fail
+            let _ = write!(out, "{byte:02x}");
+            out
+        }))
     }
 
     /// The digits.
@@ -110,11 +103,7 @@ impl TryFrom<String> for Sha256Hex {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        if text.len() == 64
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        {
+        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
             Ok(Self(text))
         } else {
             Err("a SHA-256 is 64 hexadecimal digits".into())
@@ -195,10 +184,7 @@ impl Manifest {
     /// The sum of all file sizes, bytes.
     #[must_use]
     pub fn total_size(&self) -> u64 {
-        self.files
-            .iter()
-            .map(|entry| entry.size)
-            .fold(0, u64::saturating_add)
+        self.files.iter().map(|entry| entry.size).fold(0, u64::saturating_add)
     }
 
     /// Checks what a reader relies on: the format, and that every file has its own place in
@@ -217,10 +203,7 @@ impl Manifest {
         let mut seen = BTreeSet::new();
         for entry in &self.files {
             if entry.path.below(DATA).is_none() && entry.path.below(NODE_FILES).is_none() {
-                return Err(format!(
-                    "its entry {} lies outside {DATA} and {NODE_FILES}",
-                    entry.path
-                ));
+                return Err(format!("its entry {} lies outside {DATA} and {NODE_FILES}", entry.path));
             }
             if !seen.insert(entry.path.as_str().to_lowercase()) {
                 return Err(format!("its entry {} stands there twice", entry.path));
@@ -236,26 +219,11 @@ mod tests {
 
     #[test]
     fn a_path_that_could_lead_out_of_the_home_is_no_path() {
-        for good in [
-            "mysql/data/ibdata1",
-            "mysql/data/#innodb_redo/#ib_redo1",
-            "a b/c@d.ibd",
-        ] {
+        for good in ["mysql/data/ibdata1", "mysql/data/#innodb_redo/#ib_redo1", "a b/c@d.ibd"] {
             assert!(RelPath::new(good).is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            "/etc/passwd",
-            "a/../b",
-            "..",
-            "./a",
-            "a//b",
-            "a\\b",
-            "c:/x",
-            "a/\n",
-            "a/b.",
-            "a /b",
-        ] {
+        for bad in ["", "/etc/passwd", "a/../b", "..", "./a", "a//b", "a\\b", "c:/x", "a/\n", "a/b.", "a /b"]
+        {
             assert!(RelPath::new(bad).is_err(), "{bad}");
         }
         assert!(serde_json::from_str::<RelPath>("\"../x\"").is_err());

@@ -56,10 +56,7 @@ impl FromStr for Endpoint {
         if host.is_empty() {
             return Err("the host is empty".into());
         }
-        if let Some(odd) = host
-            .chars()
-            .find(|c| !(c.is_ascii_alphanumeric() || ".-_:%".contains(*c)))
-        {
+        if let Some(odd) = host.chars().find(|c| !(c.is_ascii_alphanumeric() || ".-_:%".contains(*c))) {
             return Err(format!("'{odd}' cannot stand in a host name"));
         }
         if host.starts_with('-') {
@@ -72,10 +69,7 @@ impl FromStr for Endpoint {
                 _ => return Err(format!("'{port}' is not a port number")),
             },
         };
-        Ok(Self {
-            host: host.to_owned(),
-            port,
-        })
+        Ok(Self { host: host.to_owned(), port })
     }
 }
 
@@ -177,33 +171,16 @@ mod tests {
         assert_eq!(ok("10.0.0.1:2345"), Ok(("10.0.0.1".into(), Some(2345))));
         assert_eq!(ok("[::1]:2345"), Ok(("::1".into(), Some(2345))));
         assert_eq!(ok("[::1]"), Ok(("::1".into(), None)));
-        for bad in [
-            "", ":1", "a:0", "a:70000", "a:b", "::1", "a b", "a'b", "-x", "[::1", "[::1]x",
-        ] {
+        for bad in ["", ":1", "a:0", "a:70000", "a:b", "::1", "a b", "a'b", "-x", "[::1", "[::1]x"] {
             assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
         }
     }
 
     #[test]
     fn the_peer_is_the_other_node_whoever_is_primary() {
-        let node = |number| Node {
-            number,
-            host: format!("n{number}"),
-            db_port: 2345,
-            web_port: None,
-        };
-        let pair = Pair {
-            id: "x".into(),
-            schema: "passtrix".into(),
-            primary: 2,
-            nodes: [node(1), node(2)],
-        };
-        let membership = Membership {
-            format: 1,
-            role: Role::Secondary,
-            key_fingerprint: None,
-            pair,
-        };
+        let node = |number| Node { number, host: format!("n{number}"), db_port: 2345, web_port: None };
+        let pair = Pair { id: "x".into(), schema: "passtrix".into(), primary: 2, nodes: [node(1), node(2)] };
+        let membership = Membership { format: 1, role: Role::Secondary, key_fingerprint: None, pair };
         assert_eq!(membership.this().number, 1);
         assert_eq!(membership.peer().number, 2);
     }

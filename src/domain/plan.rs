@@ -187,11 +187,7 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} in {}:", self.command, self.home.path)?;
         for (number, step) in self.steps.iter().enumerate() {
-            let mark = if number >= self.point_of_no_return {
-                "  (cannot be undone)"
-            } else {
-                ""
-            };
+            let mark = if number >= self.point_of_no_return { "  (cannot be undone)" } else { "" };
             writeln!(f, "  {}. {step}{mark}", number + 1)?;
         }
         for warning in &self.warnings {
@@ -207,9 +203,7 @@ mod tests {
 
     #[test]
     fn sizes_are_for_people() {
-        let shown: Vec<_> = [12, 99_999, 12_345_678, 3_210_000_000]
-            .map(|n| Bytes(n).to_string())
-            .into();
+        let shown: Vec<_> = [12, 99_999, 12_345_678, 3_210_000_000].map(|n| Bytes(n).to_string()).into();
         assert_eq!(shown, ["12 bytes", "99 kB", "12.3 MB", "3.2 GB"]);
     }
 
@@ -217,19 +211,13 @@ mod tests {
     fn a_plan_survives_the_journal() {
         let plan = Plan {
             command: "install-pack".into(),
-            home: HomeIdentity {
-                path: "/x".into(),
-                device: 1,
-                inode: 2,
-            },
+            home: HomeIdentity { path: "/x".into(), device: 1, inode: 2 },
             warnings: vec![],
             steps: vec![
                 Step::SwapData,
                 Step::OfflineBoot(BootTask::PrepareReplica {
                     account: "root".into(),
-                    from: Coordinates::Gtid {
-                        executed: "a:1".into(),
-                    },
+                    from: Coordinates::Gtid { executed: "a:1".into() },
                 }),
                 Step::DropOldData,
             ],
@@ -237,9 +225,6 @@ mod tests {
         };
         let text = serde_json::to_string(&plan).expect("writable");
         assert_eq!(serde_json::from_str::<Plan>(&text).expect("readable"), plan);
-        assert!(
-            plan.to_string()
-                .contains("3. remove the old data  (cannot be undone)")
-        );
+        assert!(plan.to_string().contains("3. remove the old data  (cannot be undone)"));
     }
 }

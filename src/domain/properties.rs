@@ -10,10 +10,7 @@ impl std::fmt::Debug for Properties {
     // These files hold passwords and keys.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Properties")
-            .field(
-                "keys",
-                &self.entries().map(|(key, _)| key).collect::<Vec<_>>(),
-            )
+            .field("keys", &self.entries().map(|(key, _)| key).collect::<Vec<_>>())
             .finish()
     }
 }
@@ -38,10 +35,7 @@ impl Properties {
     /// The value of `key`; the last one wins, as in Java.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<String> {
-        self.entries()
-            .filter(|(name, _)| name == key)
-            .last()
-            .map(|(_, value)| value)
+        self.entries().filter(|(name, _)| name == key).last().map(|(_, value)| value)
     }
 }
 

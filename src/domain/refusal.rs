@@ -15,26 +15,14 @@ pub struct Refusal {
 
 impl Refusal {
     /// Builds a refusal from its three parts.
-    pub fn new(
-        what: impl Into<String>,
-        because: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
-        Self {
-            what: what.into(),
-            because: because.into(),
-            hint: hint.into(),
-        }
+    pub fn new(what: impl Into<String>, because: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), because: because.into(), hint: hint.into() }
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}\n  because {}\n  hint: {}",
-            self.what, self.because, self.hint
-        )
+        write!(f, "{}\n  because {}\n  hint: {}", self.what, self.because, self.hint)
     }
 }
 

@@ -59,11 +59,7 @@ pub fn settings(
     let mut set = |option: &str, value: &str, shown: Option<&str>| {
         let option = flavor.option(option);
         let in_effect = shown.map(|shown| (option.replace('-', "_"), shown.to_owned()));
-        out.push(Setting {
-            option,
-            value: value.to_owned(),
-            in_effect,
-        });
+        out.push(Setting { option, value: value.to_owned(), in_effect });
     };
     let this = membership.this();
     let number = this.number.to_string();
@@ -143,10 +139,7 @@ pub fn settings(
 #[must_use]
 pub fn replicated(schema: &str) -> [String; 2] {
     // `_` is a wildcard in these patterns.
-    [
-        format!("{}.%", schema.replace('_', "\\_")),
-        format!("{}.%", OWN_SCHEMA.replace('_', "\\_")),
-    ]
+    [format!("{}.%", schema.replace('_', "\\_")), format!("{}.%", OWN_SCHEMA.replace('_', "\\_"))]
 }
 
 /// Renders the settings as lines of an option file. Values are quoted: a `#` would begin a
@@ -155,13 +148,7 @@ pub fn replicated(schema: &str) -> [String; 2] {
 pub fn render(settings: &[Setting]) -> String {
     settings
         .iter()
-        .map(|s| {
-            format!(
-                "{} = \"{}\"\n",
-                s.option,
-                s.value.replace('\\', "\\\\").replace('"', "\\\"")
-            )
-        })
+        .map(|s| format!("{} = \"{}\"\n", s.option, s.value.replace('\\', "\\\\").replace('"', "\\\"")))
         .collect()
 }
 
@@ -173,41 +160,12 @@ mod tests {
 
     fn rendered(version: &str, role: Role) -> String {
         let version = ServerVersion::parse(version).expect("a version");
-        let node = |number| Node {
-            number,
-            host: format!("n{number}"),
-            db_port: 2345,
-            web_port: None,
-        };
-        let pair = Pair {
-            id: "x".into(),
-            schema: "passtrix".into(),
-            primary: 1,
-            nodes: [node(1), node(2)],
-        };
-        let membership = Membership {
-            format: 1,
-            role,
-            key_fingerprint: None,
-            pair,
-        };
-        let tls = TlsPaths {
-            ca: "/a b/ca".into(),
-            cert: "/c".into(),
-            key: "/k".into(),
-        };
-        let timing = Timing {
-            net_timeout: 5,
-            connect_retry: 3,
-            heartbeat: 1,
-        };
-        render(&settings(
-            Flavor::of(&version).expect("a row"),
-            &membership,
-            &tls,
-            &timing,
-            0,
-        ))
+        let node = |number| Node { number, host: format!("n{number}"), db_port: 2345, web_port: None };
+        let pair = Pair { id: "x".into(), schema: "passtrix".into(), primary: 1, nodes: [node(1), node(2)] };
+        let membership = Membership { format: 1, role, key_fingerprint: None, pair };
+        let tls = TlsPaths { ca: "/a b/ca".into(), cert: "/c".into(), key: "/k".into() };
+        let timing = Timing { net_timeout: 5, connect_retry: 3, heartbeat: 1 };
+        render(&settings(Flavor::of(&version).expect("a row"), &membership, &tls, &timing, 0))
     }
 
     #[test]
@@ -219,22 +177,11 @@ mod tests {
     #[test]
     fn no_option_is_given_that_the_server_has_dropped() {
         let new = rendered("9.7.4", Role::Secondary);
-        for gone in [
-            "slave",
-            "master",
-            "info-repository",
-            "binlog-format",
-            "expire-logs-days",
-        ] {
+        for gone in ["slave", "master", "info-repository", "binlog-format", "expire-logs-days"] {
             assert!(!new.contains(gone), "{gone} in {new}");
         }
         let maria = rendered("11.8.6-MariaDB", Role::Secondary);
-        for foreign in [
-            "gtid-mode",
-            "mysqlx",
-            "info-repository",
-            "binlog-expire-logs-seconds",
-        ] {
+        for foreign in ["gtid-mode", "mysqlx", "info-repository", "binlog-expire-logs-seconds"] {
             assert!(!maria.contains(foreign), "{foreign} in {maria}");
         }
     }

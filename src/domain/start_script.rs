@@ -19,38 +19,27 @@ const CLOSED: [&str; 2] = ["--bind-address=", "--skip-networking"];
 pub fn wire(script: &str, option_file: &str) -> Result<String, NotWirable> {
     let marked = |line: &&str| {
         let code = line.trim_start();
-        let comment = code.starts_with('#')
-            || code.to_ascii_lowercase().starts_with("rem ")
-            || code.starts_with("::");
+        let comment =
+            code.starts_with('#') || code.to_ascii_lowercase().starts_with("rem ") || code.starts_with("::");
         !comment && (code.contains(NO_DEFAULTS) || code.contains(DEFAULTS_FILE))
     };
     match script.lines().filter(marked).count() {
         1 => {}
         0 => {
-            return Err(NotWirable(format!(
-                "no line of it starts mysqld with {NO_DEFAULTS}"
-            )));
+            return Err(NotWirable(format!("no line of it starts mysqld with {NO_DEFAULTS}")));
         }
         n => {
-            return Err(NotWirable(format!(
-                "{n} lines of it start mysqld with {NO_DEFAULTS}"
-            )));
+            return Err(NotWirable(format!("{n} lines of it start mysqld with {NO_DEFAULTS}")));
         }
     }
     if let Some(bad) = option_file.chars().find(|c| "\"$`\\\n".contains(*c)) {
-        return Err(NotWirable(format!(
-            "the path of the home holds the character {bad:?}"
-        )));
+        return Err(NotWirable(format!("the path of the home holds the character {bad:?}")));
     }
     let mut out = String::with_capacity(script.len() + option_file.len());
     for line in script.split_inclusive('\n') {
         if marked(&line) {
             let wired = replace_option(line, &format!("{DEFAULTS_FILE}\"{option_file}\""));
-            out.push_str(
-                &CLOSED
-                    .iter()
-                    .fold(wired, |line, option| drop_option(&line, option)),
-            );
+            out.push_str(&CLOSED.iter().fold(wired, |line, option| drop_option(&line, option)));
         } else {
             out.push_str(line);
         }
@@ -75,11 +64,7 @@ fn replace_option(line: &str, with: &str) -> String {
         return line.replacen(NO_DEFAULTS, with, 1);
     }
     match line.find(DEFAULTS_FILE) {
-        Some(at) => format!(
-            "{}{with}{}",
-            &line[..at],
-            &line[at + word_length(&line[at..])..]
-        ),
+        Some(at) => format!("{}{with}{}", &line[..at], &line[at + word_length(&line[at..])..]),
         None => line.to_owned(),
     }
 }

@@ -36,22 +36,12 @@ pub(super) async fn vault(
     session.run("USE passtrix").await?;
     for batch in 0..(bytes / BYTES_A_ROW / ROWS_A_BATCH).max(1) {
         interrupt.check()?;
-        let (mut resources, mut accounts, mut audits) =
-            (String::new(), String::new(), String::new());
+        let (mut resources, mut accounts, mut audits) = (String::new(), String::new(), String::new());
         for row in 0..ROWS_A_BATCH {
             let id = batch * ROWS_A_BATCH + row + 1;
             let comma = if row == 0 { "" } else { "," };
-            write!(
-                resources,
-                "{comma}({id},'server-{id}.example.com','Linux','rack {}')",
-                id % 97
-            )?;
-            write!(
-                accounts,
-                "{comma}({id},{id},'root','{}','{}')",
-                hex(&mut rng, 256),
-                hex(&mut rng, 64)
-            )?;
+            write!(resources, "{comma}({id},'server-{id}.example.com','Linux','rack {}')", id % 97)?;
+            write!(accounts, "{comma}({id},{id},'root','{}','{}')", hex(&mut rng, 256), hex(&mut rng, 64))?;
             write!(
                 audits,
                 "{comma}({id},'server-{id}.example.com','root','admin','admin','Administrator','admin',NOW(),'10.0.{}.{}','Password retrieved','maintenance','Linux',{id},{id})",
@@ -60,12 +50,8 @@ pub(super) async fn vault(
             )?;
         }
         session.run("BEGIN").await?;
-        session
-            .run(format!("INSERT INTO ptrx_resource VALUES {resources}"))
-            .await?;
-        session
-            .run(format!("INSERT INTO ptrx_account VALUES {accounts}"))
-            .await?;
+        session.run(format!("INSERT INTO ptrx_resource VALUES {resources}")).await?;
+        session.run(format!("INSERT INTO ptrx_account VALUES {accounts}")).await?;
         session
             .run(format!(
                 "INSERT INTO ptrx_useraudit (AUDITID, RESOURCENAME, NAME, OPERATEDBY, LOGINNAME, USERNAME, USER, LASTACCESSEDTIME, IPADDRESS, OPERATIONTYPE, REASON, OSTYPE, RESOURCEID, ACCOUNTID) VALUES {audits}"
@@ -78,7 +64,5 @@ pub(super) async fn vault(
 }
 
 fn hex(rng: &mut StdRng, length: usize) -> String {
-    (0..length)
-        .map(|_| char::from(HEX[rng.random_range(0..HEX.len())]))
-        .collect()
+    (0..length).map(|_| char::from(HEX[rng.random_range(0..HEX.len())])).collect()
 }

@@ -63,31 +63,18 @@ pub(super) async fn make(blueprint: &Blueprint, ui: &Ui, interrupt: &Interrupt) 
     let password = random::password();
     write_configuration(blueprint, &options, db_port, web_port, &password)?;
 
-    ui.say(format!(
-        "{}: making a fresh database of {version}",
-        root.display()
-    ));
+    ui.say(format!("{}: making a fresh database of {version}", root.display()));
     init_data(blueprint, &options).await?;
     let mut session = database.boot_offline(flavor, "[mysqld]", DEADLINE).await?;
     let filled = async {
         fill::schema(&mut session).await?;
         if blueprint.megabytes > 0 {
             let progress = ui.progress("filling", blueprint.megabytes << 20);
-            fill::vault(
-                &mut session,
-                blueprint.megabytes << 20,
-                &progress,
-                interrupt,
-            )
-            .await?;
+            fill::vault(&mut session, blueprint.megabytes << 20, &progress, interrupt).await?;
         }
-        let hosts = session
-            .query("SELECT Host AS host FROM mysql.user WHERE User = 'root'")
-            .await?;
+        let hosts = session.query("SELECT Host AS host FROM mysql.user WHERE User = 'root'").await?;
         for host in hosts.iter().filter_map(|row| row.get("host")) {
-            session
-                .run(flavor.set_password("root", &host, &password))
-                .await?;
+            session.run(flavor.set_password("root", &host, &password)).await?;
         }
         Ok(())
     };
@@ -100,10 +87,7 @@ pub(super) async fn make(blueprint: &Blueprint, ui: &Ui, interrupt: &Interrupt) 
     remove(&home.work())?;
     // The identity comes with the first start, as after the product's own installer.
     remove(&home.data().join("auto.cnf"))?;
-    Ok(Made {
-        home: root.display().to_string(),
-        endpoint: format!("{}:{db_port}", blueprint.address),
-    })
+    Ok(Made { home: root.display().to_string(), endpoint: format!("{}:{db_port}", blueprint.address) })
 }
 
 /// Options that the product's start script gives besides those of every server.
@@ -111,9 +95,7 @@ fn server_options(layout: Layout, family: Family) -> Vec<&'static str> {
     let mut out = vec!["--lower-case-table-names=1"];
     match (layout, family) {
         // Everything lies in ibdata1, as in the product's own installations.
-        (Layout::MySql5, _) => {
-            out.extend(["--innodb-file-per-table=0", "--innodb-log-file-size=8M"])
-        }
+        (Layout::MySql5, _) => out.extend(["--innodb-file-per-table=0", "--innodb-log-file-size=8M"]),
         (Layout::MySql8, _) => out.extend(["--mysqlx=OFF", "--innodb-redo-log-capacity=16M"]),
         (Layout::MariaDb, _) => out.extend(["--innodb-log-file-size=8M"]),
     }
@@ -142,62 +124,31 @@ fn write_configuration(
     };
     let start = template::fill(
         include_str!("../../templates/lab/startDB.sh"),
-        &[
-            ("user", &system::user_name()),
-            ("options", &options.join(" ")),
-        ],
+        &[("user", &system::user_name()), ("options", &options.join(" "))],
     )?;
     write("bin/startDB.sh", &start, 0o755)?;
-    write(
-        "bin/stopDB.sh",
-        include_str!("../../templates/lab/stopDB.sh"),
-        0o755,
-    )?;
-    write(
-        "bin/pmp-service",
-        include_str!("../../templates/lab/pmp-service"),
-        0o755,
-    )?;
+    write("bin/stopDB.sh", include_str!("../../templates/lab/stopDB.sh"), 0o755)?;
+    write("bin/pmp-service", include_str!("../../templates/lab/pmp-service"), 0o755)?;
     let params = template::fill(
         include_str!("../../templates/lab/database_params.conf"),
         &[("port", &db_port.to_string()), ("password", password)],
     )?;
     write("conf/database_params.conf", &params, 0o600)?;
-    let key = format!(
-        "#The key of this installation\nENCRYPTIONKEY={}\\=\n",
-        random::password()
-    );
+    let key = format!("#The key of this installation\nENCRYPTIONKEY={}\\=\n", random::password());
     write("conf/pmp_key.key", &key, 0o600)?;
-    write(
-        "conf/manage_key.conf",
-        &root.join("conf/pmp_key.key").to_string_lossy(),
-        0o600,
-    )?;
+    write("conf/manage_key.conf", &root.join("conf/pmp_key.key").to_string_lossy(), 0o600)?;
     write("conf/serverstate.conf", blueprint.role_word, 0o644)?;
-    write(
-        "conf/customer-config.xml",
-        include_str!("../../templates/lab/customer-config.xml"),
-        0o644,
-    )?;
-    let server_xml = template::fill(
-        include_str!("../../templates/lab/server.xml"),
-        &[("port", &web_port.to_string())],
-    )?;
+    write("conf/customer-config.xml", include_str!("../../templates/lab/customer-config.xml"), 0o644)?;
+    let server_xml =
+        template::fill(include_str!("../../templates/lab/server.xml"), &[("port", &web_port.to_string())])?;
     write("conf/server.xml", &server_xml, 0o644)?;
-    write(
-        "lib/AdventNetPassTrix.jar",
-        "stands for the product, build 6302\n",
-        0o644,
-    )
+    write("lib/AdventNetPassTrix.jar", "stands for the product, build 6302\n", 0o644)
 }
 
 async fn init_data(blueprint: &Blueprint, options: &[&str]) -> Result<()> {
     let data = blueprint.root.join("mysql/data");
     let mut command = tokio::process::Command::new(blueprint.server.join("bin/initdb"));
-    command
-        .arg(&data)
-        .arg(format!("--user={}", system::user_name()))
-        .args(options);
+    command.arg(&data).arg(format!("--user={}", system::user_name())).args(options);
     let output = command
         .stdin(Stdio::null())
         .kill_on_drop(true)
@@ -205,10 +156,7 @@ async fn init_data(blueprint: &Blueprint, options: &[&str]) -> Result<()> {
         .await
         .context("cannot run the server's initdb")?;
     if !output.status.success() {
-        bail!(
-            "initdb failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("initdb failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     // Its log belongs to the making, not to the installation.
     remove(&blueprint.root.join("mysql/data.init.log"))

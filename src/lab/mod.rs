@@ -75,10 +75,7 @@ pub struct Rows {
 impl fmt::Display for Rows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for row in &self.rows {
-            let line: Vec<&str> = row
-                .iter()
-                .map(|value| value.as_deref().unwrap_or("NULL"))
-                .collect();
+            let line: Vec<&str> = row.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect();
             writeln!(f, "{}", line.join("\t"))?;
         }
         Ok(())
@@ -86,21 +83,10 @@ impl fmt::Display for Rows {
 }
 
 /// Makes `dir/primary`, filled, and `dir/secondary`, fresh. Both are stopped.
-pub async fn up(
-    dir: &Path,
-    server: &str,
-    megabytes: u64,
-    ui: &Ui,
-    interrupt: &Interrupt,
-) -> Result<Lab> {
+pub async fn up(dir: &Path, server: &str, megabytes: u64, ui: &Ui, interrupt: &Interrupt) -> Result<Lab> {
     let server = find_server(server)?;
     claim(dir)?;
-    system::write_atomic(
-        &dir.join(MARKER),
-        b"a lab of pmp-ha; `pmp-ha lab down` removes it\n",
-        0o600,
-        None,
-    )?;
+    system::write_atomic(&dir.join(MARKER), b"a lab of pmp-ha; `pmp-ha lab down` removes it\n", 0o600, None)?;
     let made = async {
         let blueprint = |name: &str, word: &'static str, address, megabytes| Blueprint {
             root: dir.join(name),
@@ -109,18 +95,11 @@ pub async fn up(
             address,
             megabytes,
         };
-        let primary = make(
-            &blueprint("primary", "master", Ipv4Addr::new(127, 0, 0, 1), megabytes),
-            ui,
-            interrupt,
-        )
-        .await?;
-        let secondary = make(
-            &blueprint("secondary", "slave", Ipv4Addr::new(127, 0, 0, 2), 0),
-            ui,
-            interrupt,
-        )
-        .await?;
+        let primary =
+            make(&blueprint("primary", "master", Ipv4Addr::new(127, 0, 0, 1), megabytes), ui, interrupt)
+                .await?;
+        let secondary =
+            make(&blueprint("secondary", "slave", Ipv4Addr::new(127, 0, 0, 2), 0), ui, interrupt).await?;
         Ok(Lab { primary, secondary })
     };
     let made: Result<Lab> = made.await;
@@ -152,42 +131,19 @@ pub async fn one_more(dir: &Path, server: &str, ui: &Ui, interrupt: &Interrupt) 
 pub async fn sql(root: &Path, statement: &str) -> Result<Rows> {
     let home = Home::open(root)?;
     let params = home.database_params().map_err(|why| anyhow!(why))?;
-    let account = Credential {
-        user: params.username,
-        password: params.password,
-    };
-    let opened = Session::open(
-        &Address::Socket(home.socket()),
-        &account,
-        Duration::from_secs(10),
-    )
-    .await;
+    let account = Credential { user: params.username, password: params.password };
+    let opened = Session::open(&Address::Socket(home.socket()), &account, Duration::from_secs(10)).await;
     let mut session = opened.map_err(|blind| {
-        Failure::new(
-            Kind::Failed,
-            format!(
-                "the database of {} does not let the product in",
-                root.display()
-            ),
-        )
-        .because(blind.evidence)
+        Failure::new(Kind::Failed, format!("the database of {} does not let the product in", root.display()))
+            .because(blind.evidence)
     })?;
-    session
-        .run(format!(
-            "USE {}",
-            crate::domain::sql::quote_name(&params.schema)
-        ))
-        .await?;
+    session.run(format!("USE {}", crate::domain::sql::quote_name(&params.schema))).await?;
     let rows = session.query(statement).await?;
     session.close().await;
     Ok(Rows {
         rows: rows
             .iter()
-            .map(|row| {
-                row.values()
-                    .map(|value| value.map(ToOwned::to_owned))
-                    .collect()
-            })
+            .map(|row| row.values().map(|value| value.map(ToOwned::to_owned)).collect())
             .collect(),
     })
 }
@@ -217,20 +173,12 @@ pub async fn down(dir: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<()> {
 
 /// The folder of a server: a path, or the name of one that `scripts/fetch-servers` brought.
 fn find_server(named: &str) -> Result<PathBuf> {
-    let folder = |var: &str| {
-        std::env::var_os(var)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let folder = |var: &str| std::env::var_os(var).filter(|value| !value.is_empty()).map(PathBuf::from);
     let fetched = folder("PMP_HA_SERVERS")
         .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("pmp-ha/servers")))
         .or_else(|| folder("HOME").map(|home| home.join(".cache/pmp-ha/servers")));
-    let places = [
-        Some(PathBuf::from(named)),
-        fetched.map(|folder| folder.join(named)),
-    ];
-    let whole =
-        |place: &PathBuf| place.join("bin/mysqld").is_file() && place.join("bin/initdb").is_file();
+    let places = [Some(PathBuf::from(named)), fetched.map(|folder| folder.join(named))];
+    let whole = |place: &PathBuf| place.join("bin/mysqld").is_file() && place.join("bin/initdb").is_file();
     match places.into_iter().flatten().find(whole) {
         Some(place) => Ok(std::path::absolute(place)?),
         None => bail!(

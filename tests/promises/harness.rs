@@ -42,12 +42,7 @@ pub struct Ran {
 impl Ran {
     fn of(shown: String, output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Self {
-            code: output.status.code(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-            shown,
-        }
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr), shown }
     }
 
     /// Fails unless the exit code is `code`.
@@ -75,9 +70,7 @@ impl Ran {
     /// Fails unless it was refused with an error, evidence and a hint that hold `texts`.
     #[track_caller]
     pub fn refused(self, texts: &[&str]) -> Self {
-        self.exits(4)
-            .says(&["error: ", "because ", "hint: "])
-            .says(texts)
+        self.exits(4).says(&["error: ", "because ", "hint: "]).says(texts)
     }
 }
 
@@ -94,25 +87,15 @@ impl std::fmt::Display for Ran {
 /// The binary with arguments, in an environment without a home of its own.
 pub fn command<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pmp-ha"));
-    command
-        .args(args)
-        .env_remove("PMP_HOME")
-        .stdin(Stdio::null())
-        .current_dir("/");
+    command.args(args).env_remove("PMP_HOME").stdin(Stdio::null()).current_dir("/");
     command
 }
 
 /// Runs the binary to its end.
 pub fn pmp_ha<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Ran {
-    let shown = args
-        .iter()
-        .map(|arg| arg.as_ref().to_string_lossy().into_owned())
-        .collect::<Vec<_>>()
-        .join(" ");
-    Ran::of(
-        format!("pmp-ha {shown}"),
-        command(args).output().expect("the binary runs"),
-    )
+    let shown =
+        args.iter().map(|arg| arg.as_ref().to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
+    Ran::of(format!("pmp-ha {shown}"), command(args).output().expect("the binary runs"))
 }
 
 /// A folder with a primary and a secondary in it. It ends with the test.
@@ -134,36 +117,16 @@ pub struct Node {
 impl Lab {
     /// Two stopped homes, the primary with a little data.
     pub fn up(server: &str) -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("pmp-ha-test")
-            .tempdir()
-            .expect("a folder");
+        let dir = tempfile::Builder::new().prefix("pmp-ha-test").tempdir().expect("a folder");
         let root = dir.path().join("lab");
-        let made = pmp_ha(&[
-            "--json",
-            "lab",
-            "up",
-            &root.to_string_lossy(),
-            "--server",
-            server,
-            "--size",
-            "1",
-        ])
-        .ok();
+        let made =
+            pmp_ha(&["--json", "lab", "up", &root.to_string_lossy(), "--server", server, "--size", "1"]).ok();
         let made: serde_json::Value = serde_json::from_str(&made.stdout).expect("JSON");
         let node = |name: &str| Node {
             home: root.join(name),
-            endpoint: made[name]["endpoint"]
-                .as_str()
-                .expect("an endpoint")
-                .to_owned(),
+            endpoint: made[name]["endpoint"].as_str().expect("an endpoint").to_owned(),
         };
-        Self {
-            server: server.to_owned(),
-            primary: node("primary"),
-            secondary: node("secondary"),
-            dir,
-        }
+        Self { server: server.to_owned(), primary: node("primary"), secondary: node("secondary"), dir }
     }
 
     /// A folder for whatever a test needs besides.
@@ -173,8 +136,7 @@ impl Lab {
 
     /// `pack` on the primary.
     pub fn pack(&self) -> Ran {
-        self.primary
-            .run(&["pack", &self.primary.endpoint, &self.secondary.endpoint])
+        self.primary.run(&["pack", &self.primary.endpoint, &self.secondary.endpoint])
     }
 
     /// The pack that `pack` makes.
@@ -198,9 +160,7 @@ impl Lab {
         lab.pack().ok();
         lab.carry();
         lab.secondary.run(&["install-pack"]).ok();
-        lab.secondary
-            .run(&["key", &lab.key().to_string_lossy()])
-            .ok();
+        lab.secondary.run(&["key", &lab.key().to_string_lossy()]).ok();
         lab.primary.run(&["start"]).ok();
         lab.secondary.run(&["start"]).ok();
         lab.wait_alive();
@@ -227,20 +187,9 @@ impl Lab {
     /// One more fresh installation beside the two.
     pub fn fresh_home(&self, name: &str) -> Node {
         let home = self.dir().join("lab").join(name);
-        let made = pmp_ha(&[
-            "--json",
-            "lab",
-            "home",
-            &home.to_string_lossy(),
-            "--server",
-            &self.server,
-        ])
-        .ok();
+        let made = pmp_ha(&["--json", "lab", "home", &home.to_string_lossy(), "--server", &self.server]).ok();
         let made: serde_json::Value = serde_json::from_str(&made.stdout).expect("JSON");
-        Node {
-            home,
-            endpoint: made["endpoint"].as_str().expect("an endpoint").to_owned(),
-        }
+        Node { home, endpoint: made["endpoint"].as_str().expect("an endpoint").to_owned() }
     }
 }
 
@@ -273,11 +222,7 @@ impl Node {
     /// Runs a statement as the product would; the rows, tab-separated.
     #[track_caller]
     pub fn sql(&self, statement: &str) -> String {
-        pmp_ha(&["lab", "sql", &self.home.to_string_lossy(), statement])
-            .ok()
-            .stdout
-            .trim_end()
-            .to_owned()
+        pmp_ha(&["lab", "sql", &self.home.to_string_lossy(), statement]).ok().stdout.trim_end().to_owned()
     }
 
     /// The two words of `verify`.
@@ -289,10 +234,7 @@ impl Node {
             Some(word) => word.to_owned(),
             None => panic!("no {start:?} where it should be in\n{ran}"),
         };
-        (
-            word("High Availability Status: "),
-            word("Replication Status: "),
-        )
+        (word("High Availability Status: "), word("Replication Status: "))
     }
 
     /// The codes of the findings of `verify`.
@@ -301,9 +243,7 @@ impl Node {
         let health: serde_json::Value =
             serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("no JSON in\n{ran}"));
         let findings = health["findings"].as_array().expect("findings").iter();
-        findings
-            .map(|finding| finding["code"].as_str().expect("a code").to_owned())
-            .collect()
+        findings.map(|finding| finding["code"].as_str().expect("a code").to_owned()).collect()
     }
 
     /// The process of this home's server, from its own pid file.
@@ -333,31 +273,20 @@ impl Node {
 /// Sends a signal to a process of this test.
 pub fn send_signal(pid: u32, signal: &str) {
     // ignored: the process may be gone already, which is what the caller wants
-    let _ = Command::new("kill")
-        .args([format!("-{signal}"), pid.to_string()])
-        .output();
+    let _ = Command::new("kill").args([format!("-{signal}"), pid.to_string()]).output();
 }
 
 /// Whether a process exists and has not ended.
 pub fn is_alive(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        !stat
-            .rsplit_once(')')
-            .is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'))
-    })
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z')))
 }
 
 fn pid_in(home: &Path) -> Option<u32> {
-    let pid = std::fs::read_to_string(home.join("mysql/data/mysql.pid"))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
+    let pid = std::fs::read_to_string(home.join("mysql/data/mysql.pid")).ok()?.trim().parse().ok()?;
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     // The number may belong to somebody else by now.
-    String::from_utf8_lossy(&line)
-        .contains(&*home.to_string_lossy())
-        .then_some(pid)
+    String::from_utf8_lossy(&line).contains(&*home.to_string_lossy()).then_some(pid)
 }
 
 fn walk(dir: &Path, root: &Path, out: &mut BTreeMap<String, String>) {
@@ -365,17 +294,10 @@ fn walk(dir: &Path, root: &Path, out: &mut BTreeMap<String, String>) {
     for entry in std::fs::read_dir(dir).expect("readable").flatten() {
         let path = entry.path();
         let meta = std::fs::symlink_metadata(&path).expect("there");
-        let name = path
-            .strip_prefix(root)
-            .expect("below")
-            .to_string_lossy()
-            .into_owned();
+        let name = path.strip_prefix(root).expect("below").to_string_lossy().into_owned();
         let mode = meta.permissions().mode();
         let content = if meta.is_file() {
-            format!(
-                "{:?}",
-                Sha256::digest(std::fs::read(&path).expect("readable"))
-            )
+            format!("{:?}", Sha256::digest(std::fs::read(&path).expect("readable")))
         } else {
             String::new()
         };
@@ -391,11 +313,7 @@ fn walk(dir: &Path, root: &Path, out: &mut BTreeMap<String, String>) {
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "waited {} s in vain until {what}",
-            PATIENCE.as_secs()
-        );
+        assert!(begun.elapsed() < PATIENCE, "waited {} s in vain until {what}", PATIENCE.as_secs());
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -7,25 +7,17 @@ on_every_server!(the_manual_from_the_pack_to_the_recovery);
 
 fn the_manual_from_the_pack_to_the_recovery(server: &str) {
     let lab = Lab::pair(server);
-    lab.primary
-        .sql("INSERT INTO Ptrx_Settings VALUES ('WRITTEN', 'while alive')");
+    lab.primary.sql("INSERT INTO Ptrx_Settings VALUES ('WRITTEN', 'while alive')");
     lab.wait_same("SELECT NAME, VALUE FROM Ptrx_Settings ORDER BY NAME");
 
     lab.primary.kill();
-    wait_until("verify says Failed", || {
-        lab.secondary.verify().0 == "Failed"
-    });
-    assert_eq!(
-        lab.secondary
-            .sql("SELECT VALUE FROM Ptrx_Settings WHERE NAME = 'WRITTEN'"),
-        "while alive"
-    );
+    wait_until("verify says Failed", || lab.secondary.verify().0 == "Failed");
+    assert_eq!(lab.secondary.sql("SELECT VALUE FROM Ptrx_Settings WHERE NAME = 'WRITTEN'"), "while alive");
     lab.secondary.run(&["verify"]).exits(5);
 
     lab.primary.run(&["start"]).ok();
     lab.wait_alive();
-    lab.primary
-        .sql("INSERT INTO Ptrx_Settings VALUES ('AFTER', 'it was back')");
+    lab.primary.sql("INSERT INTO Ptrx_Settings VALUES ('AFTER', 'it was back')");
     lab.wait_same("SELECT NAME, VALUE FROM Ptrx_Settings ORDER BY NAME");
 
     let fresh = lab.fresh_home("fresh");
@@ -36,16 +28,11 @@ fn the_manual_from_the_pack_to_the_recovery(server: &str) {
     lab.primary.kill();
     lab.secondary.run(&["stop"]).ok();
     let into = fresh.home.to_string_lossy();
-    lab.secondary
-        .run(&["recover", "--into", &into, "--key", &key.to_string_lossy()])
-        .ok();
+    lab.secondary.run(&["recover", "--into", &into, "--key", &key.to_string_lossy()]).ok();
     fresh.run(&["start"]).ok();
     assert_eq!(fresh.sql(rows), before);
     fresh.sql("INSERT INTO Ptrx_Settings VALUES ('NEW', 'the new primary is writable')");
-    assert_eq!(
-        std::fs::read_to_string(fresh.home.join("conf/serverstate.conf")).expect("there"),
-        "master"
-    );
+    assert_eq!(std::fs::read_to_string(fresh.home.join("conf/serverstate.conf")).expect("there"), "master");
     assert_eq!(
         std::fs::read_to_string(fresh.home.join("conf/manage_key.conf")).expect("there"),
         key.to_string_lossy()

@@ -14,10 +14,7 @@ pub(super) fn home(what: &str, scene: &Scene) -> Vec<Refusal> {
     if !scene.missing.is_empty() {
         out.push(Refusal::new(
             what,
-            format!(
-                "the home is not whole: {} is missing",
-                scene.missing.join(", ")
-            ),
+            format!("the home is not whole: {} is missing", scene.missing.join(", ")),
             "Name the folder of a complete installation with --home.",
         ));
     }
@@ -36,11 +33,7 @@ pub(super) fn home(what: &str, scene: &Scene) -> Vec<Refusal> {
         ));
     }
     for why in &scene.not_writable {
-        out.push(Refusal::new(
-            what,
-            why,
-            "Run the command as the account that owns the installation.",
-        ));
+        out.push(Refusal::new(what, why, "Run the command as the account that owns the installation."));
     }
     if scene.missing.is_empty() {
         server(what, scene, &mut out);
@@ -73,10 +66,7 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
     match (flavor, scene.layout) {
         (Some(row), Some(layout)) if row.layout != layout => out.push(Refusal::new(
             what,
-            format!(
-                "the data directory was not written by {}: it has the shape {layout:?}",
-                row.name
-            ),
+            format!("the data directory was not written by {}: it has the shape {layout:?}", row.name),
             "See whether mysql/data belongs to this installation.",
         )),
         (_, None) => out.push(Refusal::new(
@@ -113,10 +103,7 @@ pub(super) fn space(what: &str, place: &str, needed: u64, free: u64) -> Option<R
                 Bytes(free),
                 Bytes(needed)
             ),
-            format!(
-                "Make room for {} more, then try again.",
-                Bytes(needed - free)
-            ),
+            format!("Make room for {} more, then try again.", Bytes(needed - free)),
         )
     })
 }

@@ -36,18 +36,10 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
             "Install the pack on the secondary; here it would overwrite the data that it was made from.",
         ));
     }
-    if let Some(version) = home
-        .server
-        .as_ref()
-        .ok()
-        .filter(|version| **version != manifest.server)
-    {
+    if let Some(version) = home.server.as_ref().ok().filter(|version| **version != manifest.server) {
         refusals.push(Refusal::new(
             WHAT,
-            format!(
-                "the pack holds data of {}, and the server here is {version}",
-                manifest.server
-            ),
+            format!("the pack holds data of {}, and the server here is {version}", manifest.server),
             "Both installations must be of the same version of the product.",
         ));
     } else {
@@ -58,7 +50,10 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
         if params.port != node.db_port {
             refusals.push(Refusal::new(
                 WHAT,
-                format!("the pack was made for a secondary on port {}, and the database of this home is on {}", node.db_port, params.port),
+                format!(
+                    "the pack was made for a secondary on port {}, and the database of this home is on {}",
+                    node.db_port, params.port
+                ),
                 format!("Make the pack again with {}:{} as the second name.", node.host, params.port),
             ));
         }
@@ -131,9 +126,7 @@ fn same_product(home: &Scene, manifest: &Manifest) -> Option<Refusal> {
     };
     Some(Refusal::new(
         WHAT,
-        format!(
-            "the pack comes from another build of the product: its {differs} is not the one here"
-        ),
+        format!("the pack comes from another build of the product: its {differs} is not the one here"),
         "Both installations must be of the same build: upgrade the older one first.",
     ))
 }

@@ -56,9 +56,7 @@ pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
         if !scene.fingerprints.contains(expected) {
             return Err(Refusal::new(
                 what,
-                format!(
-                    "{path} is a PMP key, but not the one that the data of this pair are encrypted with"
-                ),
+                format!("{path} is a PMP key, but not the one that the data of this pair are encrypted with"),
                 "Each installation makes a key of its own; take the one of the primary.",
             ));
         }

@@ -62,12 +62,8 @@ pub struct Scene {
 impl Scene {
     /// The files that belong to a copy of the given kind, and their bytes.
     pub fn data_to_copy(&self, wanted: impl Fn(&str) -> bool) -> (Vec<DataFile>, u64) {
-        let files: Vec<DataFile> = self
-            .data
-            .iter()
-            .filter(|(path, _)| wanted(path.as_str()))
-            .cloned()
-            .collect();
+        let files: Vec<DataFile> =
+            self.data.iter().filter(|(path, _)| wanted(path.as_str())).cloned().collect();
         let bytes = files.iter().map(|(_, size)| size).sum();
         (files, bytes)
     }

@@ -51,10 +51,7 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     if home.missing.is_empty() && home.role != Role::Primary {
         refusals.push(Refusal::new(
             WHAT,
-            format!(
-                "this home is not a primary: conf/serverstate.conf says '{}'",
-                home.role_word.trim()
-            ),
+            format!("this home is not a primary: conf/serverstate.conf says '{}'", home.role_word.trim()),
             "Run `pmp-ha pack` on the primary.",
         ));
     }
@@ -73,17 +70,10 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
         ));
     }
     let (files, bytes) = home.data_to_copy(|path| classify(path) == FileClass::Data);
-    refusals.extend(checks::space(
-        WHAT,
-        "the folder replication",
-        bytes,
-        home.free_for_pack,
-    ));
+    refusals.extend(checks::space(WHAT, "the folder replication", bytes, home.free_for_pack));
     refusals.extend(names(scene));
 
-    let (Ok(params), Some(schema), true) =
-        (&home.params, &home.schema_on_disk, refusals.is_empty())
-    else {
+    let (Ok(params), Some(schema), true) = (&home.params, &home.schema_on_disk, refusals.is_empty()) else {
         return Err(refusals);
     };
     let mut warnings: Vec<String> = checks::unproved(home).into_iter().collect();
@@ -96,21 +86,15 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     }
     if !scene.primary.local {
         let host = &scene.primary.endpoint.host;
-        warnings.push(format!(
-            "{host} is not an address of this machine: are the two names in the right order?"
-        ));
+        warnings
+            .push(format!("{host} is not an address of this machine: are the two names in the right order?"));
     }
     if scene.key_fingerprint.is_none() {
         warnings.push("the encryption key of this home cannot be read now, so that the secondary cannot check that it is given the same one".into());
     }
 
     let nodes = [
-        Node {
-            number: 1,
-            host: scene.primary.endpoint.host.clone(),
-            db_port,
-            web_port: home.web_port,
-        },
+        Node { number: 1, host: scene.primary.endpoint.host.clone(), db_port, web_port: home.web_port },
         Node {
             number: 2,
             host: scene.secondary.endpoint.host.clone(),
@@ -137,39 +121,19 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
         pair,
     };
     let steps = vec![
-        Step::MakeNodeFiles {
-            membership,
-            renew: old.is_some(),
-        },
+        Step::MakeNodeFiles { membership, renew: old.is_some() },
         Step::WireStartScript,
-        Step::OfflineBoot(BootTask::PrepareSource {
-            pack_id: scene.pack_id.clone(),
-        }),
-        Step::WritePack {
-            pack: scene.pack.clone(),
-            files: files.len(),
-            bytes,
-        },
+        Step::OfflineBoot(BootTask::PrepareSource { pack_id: scene.pack_id.clone() }),
+        Step::WritePack { pack: scene.pack.clone(), files: files.len(), bytes },
     ];
     let point_of_no_return = steps.len();
-    Ok(Plan {
-        command: "pack".into(),
-        home: home.identity.clone(),
-        warnings,
-        steps,
-        point_of_no_return,
-    })
+    Ok(Plan { command: "pack".into(), home: home.identity.clone(), warnings, steps, point_of_no_return })
 }
 
 fn names(scene: &PackScene) -> Vec<Refusal> {
     let mut out = Vec::new();
-    let longest = scene
-        .home
-        .server
-        .as_ref()
-        .ok()
-        .and_then(Flavor::of)
-        .map_or(255, |row| row.longest_source_host);
+    let longest =
+        scene.home.server.as_ref().ok().and_then(Flavor::of).map_or(255, |row| row.longest_source_host);
     for named in [&scene.primary, &scene.secondary] {
         let host = &named.endpoint.host;
         if let Err(why) = &named.addresses {
@@ -191,11 +155,8 @@ fn names(scene: &PackScene) -> Vec<Refusal> {
         }
     }
     let (first, second) = (&scene.primary.endpoint, &scene.secondary.endpoint);
-    let port_of = |endpoint: &Endpoint| {
-        endpoint
-            .port
-            .or(scene.home.params.as_ref().ok().map(|params| params.port))
-    };
+    let port_of =
+        |endpoint: &Endpoint| endpoint.port.or(scene.home.params.as_ref().ok().map(|params| params.port));
     if port_of(first) == port_of(second) {
         let shared = match (&scene.primary.addresses, &scene.secondary.addresses) {
             (Ok(a), Ok(b)) => a.iter().find(|address| b.contains(address)),
@@ -210,10 +171,7 @@ fn names(scene: &PackScene) -> Vec<Refusal> {
         } else if let Some(address) = shared {
             out.push(Refusal::new(
                 WHAT,
-                format!(
-                    "{} and {} are the same machine, {address}",
-                    first.host, second.host
-                ),
+                format!("{} and {} are the same machine, {address}", first.host, second.host),
                 "Give the names of two machines, or two ports of one: HOST:DBPORT.",
             ));
         }

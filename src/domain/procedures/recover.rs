@@ -74,10 +74,7 @@ pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
     if target.membership.is_some() {
         refusals.push(Refusal::new(
             WHAT,
-            format!(
-                "{} already belongs to a pair: it has conf/pmp-ha/pair.toml",
-                target.identity.path
-            ),
+            format!("{} already belongs to a pair: it has conf/pmp-ha/pair.toml", target.identity.path),
             "Name a fresh installation with --into.",
         ));
     }
@@ -85,9 +82,7 @@ pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
         if a != b {
             refusals.push(Refusal::new(
                 WHAT,
-                format!(
-                    "the data have the shape {a:?}, and the new installation's server writes {b:?}"
-                ),
+                format!("the data have the shape {a:?}, and the new installation's server writes {b:?}"),
                 "The fresh installation must be of the same version as the secondary.",
             ));
         }
@@ -120,29 +115,20 @@ pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
 
     let mut warnings: Vec<String> = checks::unproved(target).into_iter().collect();
     if source.fingerprint.is_none() {
-        warnings.push("whether both homes are of the same build could not be checked: files are missing in the old one".into());
+        warnings.push(
+            "whether both homes are of the same build could not be checked: files are missing in the old one"
+                .into(),
+        );
     }
     let (files, bytes) = source.to_copy;
     let steps = vec![
-        Step::CopyData {
-            from: source.data_path.clone(),
-            files,
-            bytes,
-        },
+        Step::CopyData { from: source.data_path.clone(), files, bytes },
         Step::SwapData,
-        Step::OfflineBoot(BootTask::StandAlone {
-            account: params.username.clone(),
-        }),
-        Step::WriteRole {
-            role: Role::Primary,
-        },
-        Step::WriteKeyPath {
-            key: scene.key.clone(),
-        },
+        Step::OfflineBoot(BootTask::StandAlone { account: params.username.clone() }),
+        Step::WriteRole { role: Role::Primary },
+        Step::WriteKeyPath { key: scene.key.clone() },
         Step::ProveStart,
-        Step::KeepOldData {
-            name: scene.old_data_name.clone(),
-        },
+        Step::KeepOldData { name: scene.old_data_name.clone() },
     ];
     Ok(Plan {
         command: "recover".into(),
@@ -165,24 +151,14 @@ fn from(source: &Source) -> Vec<Refusal> {
     if source.membership.is_none() {
         out.push(Refusal::new(
             WHAT,
-            format!(
-                "{} is not a node of a pair: it has no conf/pmp-ha/pair.toml",
-                source.home
-            ),
+            format!("{} is not a node of a pair: it has no conf/pmp-ha/pair.toml", source.home),
             "Name the secondary's home, or a copy of the whole of it, with --home.",
         ));
     }
-    if source
-        .membership
-        .as_ref()
-        .is_some_and(|membership| membership.role == Role::Primary)
-    {
+    if source.membership.as_ref().is_some_and(|membership| membership.role == Role::Primary) {
         out.push(Refusal::new(
             WHAT,
-            format!(
-                "{} is the primary of its pair, not the secondary",
-                source.home
-            ),
+            format!("{} is the primary of its pair, not the secondary", source.home),
             "Name the secondary's home with --home.",
         ));
     }
