@@ -57,7 +57,7 @@ pub enum Command {
     Pack(PackArgs),
     /// Install HAPack.zip on the secondary.
     InstallPack(InstallPackArgs),
-    /// Write the path of the encryption key into conf/manage_key.conf.
+    /// Write the path of the encryption key into `conf/manage_key.conf`.
     Key(KeyArgs),
     /// Start the bundled database with the product's own script.
     Start,
@@ -97,7 +97,7 @@ pub struct InstallPackArgs {
 /// Arguments of `key`.
 #[derive(Debug, Args)]
 pub struct KeyArgs {
-    /// The primary's pmp_key.key, as this machine sees it. Asked for on a terminal.
+    /// The primary's `pmp_key.key`, as this machine sees it. Asked for on a terminal.
     #[arg(value_name = "PATH")]
     pub path: Option<PathBuf>,
 }
@@ -108,7 +108,7 @@ pub struct RecoverArgs {
     /// A fresh installation of the same version, which becomes the primary. --home names the secondary's home, or a copy of it.
     #[arg(long, value_name = "NEW_HOME")]
     pub into: PathBuf,
-    /// The original encryption key, pmp_key.key of the lost primary. Asked for on a terminal.
+    /// The original encryption key, `pmp_key.key` of the lost primary. Asked for on a terminal.
     #[arg(long, value_name = "PATH")]
     pub key: Option<PathBuf>,
     /// A file of mode 0600 with the database password of the new home, where the product keeps it encrypted.

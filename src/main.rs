@@ -11,8 +11,7 @@ use pmp_ha::ui::Ui;
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let global = &cli.global;
-    let ui = Ui::new(global.json, global.quiet, global.verbose, global.yes);
+    let ui = Ui::new(&cli.global);
     match commands::run(cli, &ui).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

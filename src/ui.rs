@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+use crate::cli::Global;
 use crate::failure::{Failure, Kind};
 
 /// How a run talks.
@@ -23,8 +24,9 @@ pub struct Ui {
 impl Ui {
     /// Talks as the global options want it.
     #[must_use]
-    pub fn new(json: bool, quiet: bool, verbose: bool, yes: bool) -> Self {
+    pub fn new(options: &Global) -> Self {
         let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        let Global { json, quiet, verbose, yes, .. } = *options;
         Self { json, quiet, verbose, yes, terminal }
     }
 

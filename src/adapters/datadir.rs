@@ -45,7 +45,7 @@ fn walk(dir: &Path, prefix: &str, out: &mut Listing) -> Result<()> {
             walk(&entry.path(), &format!("{shown}/"), out)?;
         } else if kind.is_symlink() {
             out.odd.push(format!("the symbolic link {shown}"));
-        } else if shown.ends_with(".isl") {
+        } else if is_link_file(&shown) {
             out.odd.push(format!("the link {shown} to a tablespace elsewhere"));
         } else if kind.is_file() {
             if !system::is_readable(&entry.path()) {
@@ -59,6 +59,11 @@ fn walk(dir: &Path, prefix: &str, out: &mut Listing) -> Result<()> {
         // Sockets, pipes and devices hold no data.
     }
     Ok(())
+}
+
+/// `MySQL` 5.6 keeps the place of a tablespace elsewhere in a file `table.isl`.
+fn is_link_file(path: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, suffix)| suffix == "isl")
 }
 
 /// Where new data are made ready, beside the data directory and on the same filesystem.
@@ -81,6 +86,7 @@ fn real(home: &Home) -> PathBuf {
 }
 
 /// Tells whether the data directory is the root of a filesystem of its own.
+#[must_use]
 pub fn is_mount_point(home: &Home) -> bool {
     let real = real(home);
     let device = |path: &Path| system::identity(path).map(|(device, _)| device).ok();
@@ -174,12 +180,10 @@ pub fn swap(home: &Home) -> Result<()> {
     remember_old(home)?;
     let inode = remembered(home)?.context("the note on the old data is gone")?;
     let (data, new, old) = (real(home), staging(home), old(home));
-    if has_inode(&data, inode) {
-        if !system::exchange(&data, &new)? {
-            // Two steps where one is not to be had; the note tells a later run which is which.
-            fs::rename(&data, &old)?;
-            fs::rename(&new, &data)?;
-        }
+    if has_inode(&data, inode) && !system::exchange(&data, &new)? {
+        // Two steps where one is not to be had; the note tells a later run which is which.
+        fs::rename(&data, &old)?;
+        fs::rename(&new, &data)?;
     }
     if has_inode(&new, inode) {
         fs::rename(&new, &old)?;
@@ -232,10 +236,10 @@ pub fn keep_old(home: &Home, name: &str) -> Result<()> {
 
 /// Removes what was made ready and will not be used.
 pub fn drop_staged(home: &Home) -> Result<()> {
-    if let Some(inode) = remembered(home)? {
-        if has_inode(&staging(home), inode) {
-            bail!("{} holds the old data", staging(home).display());
-        }
+    if let Some(inode) = remembered(home)?
+        && has_inode(&staging(home), inode)
+    {
+        bail!("{} holds the old data", staging(home).display());
     }
     remove(&staging(home))
 }

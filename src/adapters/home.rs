@@ -155,6 +155,7 @@ impl Home {
     }
 
     /// Where the TLS files of this node lie.
+    #[must_use]
     pub fn tls_paths(&self) -> TlsPaths {
         let path = |name: &str| self.node_files().join(name).to_string_lossy().into_owned();
         TlsPaths { ca: path("ca.pem"), cert: path("node.pem"), key: path("node-key.pem") }

@@ -104,10 +104,10 @@ impl<'a> Database<'a> {
             self.interrupt.check()?;
             let holder = self.pid()?;
             last_holder = holder.or(last_holder);
-            if let Some(pid) = holder {
-                if answers().await {
-                    return Ok(pid);
-                }
+            if let Some(pid) = holder
+                && answers().await
+            {
+                return Ok(pid);
             }
             if script_ended.is_none() {
                 script_ended = ended(&mut child)?.map(|ok| (ok, Instant::now()));

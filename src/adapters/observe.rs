@@ -117,10 +117,11 @@ pub fn running(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
     let holder = Database::of(home, interrupt).pid()?;
     if let Some(pid) = holder {
         out.push(format!("the database runs: process {pid} holds the lock on {}", ibdata.display()));
-    } else if let Some((pid, file)) = pid_file(&home.data()) {
-        if system::is_alive(pid) && belongs_to(pid, home.root()) {
-            out.push(format!("the database runs: {file} names process {pid}, which is alive"));
-        }
+    } else if let Some((pid, file)) = pid_file(&home.data())
+        && system::is_alive(pid)
+        && belongs_to(pid, home.root())
+    {
+        out.push(format!("the database runs: {file} names process {pid}, which is alive"));
     }
     for (pid, program) in system::product_processes(home.root()) {
         out.push(format!(
@@ -132,10 +133,10 @@ pub fn running(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
         let answers = |port: u16| {
             TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), PORT_DEADLINE).is_ok()
         };
-        if let Ok(params) = home.database_params() {
-            if answers(params.port) {
-                out.push(format!("something answers on the database port {} of this machine", params.port));
-            }
+        if let Ok(params) = home.database_params()
+            && answers(params.port)
+        {
+            out.push(format!("something answers on the database port {} of this machine", params.port));
         }
         if let Some(port) = home.web_port().filter(|port| answers(*port)) {
             out.push(format!("something answers on the web port {port} of this machine"));
@@ -172,6 +173,7 @@ fn folder_named(data: &Path, schema: &str) -> Option<String> {
 }
 
 /// Looks at a file that is offered as the encryption key of `home`.
+#[must_use]
 pub fn key(home: &Home, path: &Path, expected: Option<String>) -> KeyScene {
     let full =
         fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_path_buf());

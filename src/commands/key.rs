@@ -33,14 +33,13 @@ pub(super) fn examined(
     named: Option<PathBuf>,
     expected: Option<String>,
 ) -> Result<String> {
-    let path = match named {
-        Some(path) => path,
-        None => {
-            let missing = Failure::new(Kind::Usage, "no encryption key was named")
-                .because("there is no terminal to ask on")
-                .hint("Give the full path of the primary's pmp_key.key.");
-            PathBuf::from(context.ui.ask("Full path of the primary's pmp_key.key", missing)?)
-        }
+    let path = if let Some(path) = named {
+        path
+    } else {
+        let missing = Failure::new(Kind::Usage, "no encryption key was named")
+            .because("there is no terminal to ask on")
+            .hint("Give the full path of the primary's pmp_key.key.");
+        PathBuf::from(context.ui.ask("Full path of the primary's pmp_key.key", missing)?)
     };
     let scene = observe::key(home, &path, expected);
     for warning in check(&scene).map_err(Failure::from)? {

@@ -12,7 +12,7 @@ pub async fn run(context: &Context<'_>) -> Result<()> {
     let config = context.config(&home)?;
     let membership = home.require_membership()?;
     let seen = snapshot::take(&home, membership, &config, &context.interrupt).await?;
-    let health = judge(&seen, &config.limits());
+    let health = judge(&seen, config.limits());
     context.ui.data(&health)?;
     if (health.high_availability, health.replication) != (Status::Alive, Status::Alive) {
         bail!(Failure::new(Kind::NotAlive, "the pair is not Alive"));

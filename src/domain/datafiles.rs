@@ -54,7 +54,7 @@ pub fn classify(path: &str) -> FileClass {
     if ends(&[".pid", ".sock", ".sock.lock", ".err", ".pem", ".lower-test", ".log", ".out"]) {
         return FileClass::Own;
     }
-    if (name.starts_with("master-") || name.starts_with("relay-log-")) && name.ends_with(".info") {
+    if (name.starts_with("master-") || name.starts_with("relay-log-")) && ends(&[".info"]) {
         return FileClass::Relay;
     }
     let numbered = name

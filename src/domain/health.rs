@@ -98,7 +98,7 @@ struct Judge<'a> {
 
 /// Judges what was seen.
 #[must_use]
-pub fn judge(snapshot: &Snapshot, limits: &Limits) -> Health {
+pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
     let mut judge = Judge { snapshot, findings: Vec::new() };
     judge.ports();
     judge.local_settings();
@@ -147,17 +147,18 @@ impl Judge<'_> {
                 hint,
             );
         }
-        if let (Some(was), Some(is)) = (this.web_port, now.web) {
-            if was != is && self.snapshot.membership.role == Role::Primary {
-                self.find(
-                    "web-port-changed",
-                    About::HighAvailability,
-                    Severity::Failed,
-                    "the web port of the primary is not the one that the pair was set up with",
-                    format!("it was {was}, and conf/server.xml now says {is}"),
-                    hint,
-                );
-            }
+        if let (Some(was), Some(is)) = (this.web_port, now.web)
+            && was != is
+            && self.snapshot.membership.role == Role::Primary
+        {
+            self.find(
+                "web-port-changed",
+                About::HighAvailability,
+                Severity::Failed,
+                "the web port of the primary is not the one that the pair was set up with",
+                format!("it was {was}, and conf/server.xml now says {is}"),
+                hint,
+            );
         }
     }
 
@@ -376,7 +377,7 @@ impl Judge<'_> {
         }
     }
 
-    fn replication(&mut self, limits: &Limits) {
+    fn replication(&mut self, limits: Limits) {
         let observed = match self.snapshot.membership.role {
             Role::Secondary => &self.snapshot.local,
             Role::Primary => &self.snapshot.peer,
@@ -457,7 +458,7 @@ impl Judge<'_> {
         }
     }
 
-    fn lag(&mut self, replica: &ReplicaView, limits: &Limits) {
+    fn lag(&mut self, replica: &ReplicaView, limits: Limits) {
         let link_lives =
             replica.receiver == Receiver::Connected && replica.pulse.as_ref().is_none_or(|p| p.moved);
         match replica.lag.filter(|_| link_lives) {
@@ -469,7 +470,6 @@ impl Judge<'_> {
                 format!("by {lag} s; the limit is {} s", limits.lag),
                 "It catches up by itself if the primary writes less than it can apply; look at its disk and load.",
             ),
-            Some(_) => {}
             None if replica.applier_runs => self.find(
                 "lag-unknown",
                 About::Replication,
@@ -478,7 +478,7 @@ impl Judge<'_> {
                 "while the link is down nobody can tell; what it has received it applies".into(),
                 "It is known again when the link is back.",
             ),
-            None => {}
+            Some(_) | None => {}
         }
     }
 }
@@ -611,7 +611,7 @@ mod tests {
     }
 
     fn verdict(snapshot: &Snapshot) -> (Status, Status, Vec<&'static str>) {
-        let health = judge(snapshot, &Limits { lag: 30 });
+        let health = judge(snapshot, Limits { lag: 30 });
         (health.high_availability, health.replication, health.findings.iter().map(|f| f.code).collect())
     }
 
@@ -619,7 +619,7 @@ mod tests {
     fn a_healthy_pair_is_alive_from_both_sides_and_says_so_in_the_manuals_words() {
         assert_eq!(verdict(&seen_from(Role::Secondary)), (Status::Alive, Status::Alive, vec![]));
         assert_eq!(verdict(&seen_from(Role::Primary)), (Status::Alive, Status::Alive, vec![]));
-        let text = judge(&seen_from(Role::Secondary), &Limits { lag: 30 }).to_string();
+        let text = judge(&seen_from(Role::Secondary), Limits { lag: 30 }).to_string();
         assert!(text.starts_with("High Availability Status: Alive\nReplication Status: Alive\n"), "{text}");
     }
 

@@ -77,10 +77,10 @@ pub fn web_port(server_xml: &str) -> Option<u16> {
     while let Some(at) = rest.find("<Connector") {
         rest = &rest[at + "<Connector".len()..];
         let tag = &rest[..rest.find('>').unwrap_or(rest.len())];
-        if !tag.contains("AJP") {
-            if let Some(port) = attribute(tag, "port").and_then(|value| value.parse().ok()) {
-                return Some(port);
-            }
+        if !tag.contains("AJP")
+            && let Some(port) = attribute(tag, "port").and_then(|value| value.parse().ok())
+        {
+            return Some(port);
         }
     }
     None
@@ -92,12 +92,12 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
         let before = rest[..at].chars().next_back();
         let after = rest[at + name.len()..].trim_start();
         rest = &rest[at + name.len()..];
-        if before.is_some_and(char::is_whitespace) {
-            if let Some(value) = after.strip_prefix('=') {
-                let value = value.trim_start();
-                let quote = value.chars().next().filter(|c| "\"'".contains(*c))?;
-                return value[1..].split(quote).next();
-            }
+        if before.is_some_and(char::is_whitespace)
+            && let Some(value) = after.strip_prefix('=')
+        {
+            let value = value.trim_start();
+            let quote = value.chars().next().filter(|c| "\"'".contains(*c))?;
+            return value[1..].split(quote).next();
         }
     }
     None

@@ -112,7 +112,7 @@ pub fn settings(
             set("binlog-expire-logs-seconds", &seconds, Some(&seconds));
         }
         Positioning::FilePosition | Positioning::MariaDbGtid => {
-            set("expire-logs-days", &keep_days.to_string(), None)
+            set("expire-logs-days", &keep_days.to_string(), None);
         }
     }
     set("ssl-ca", &tls.ca, Some(&tls.ca));
@@ -146,10 +146,10 @@ pub fn replicated(schema: &str) -> [String; 2] {
 /// comment, and a backslash is an escape there.
 #[must_use]
 pub fn render(settings: &[Setting]) -> String {
-    settings
-        .iter()
-        .map(|s| format!("{} = \"{}\"\n", s.option, s.value.replace('\\', "\\\\").replace('"', "\\\"")))
-        .collect()
+    let quoted = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"");
+    let lines: Vec<String> =
+        settings.iter().map(|s| format!("{} = \"{}\"\n", s.option, quoted(&s.value))).collect();
+    lines.concat()
 }
 
 #[cfg(test)]

@@ -96,8 +96,7 @@ pub async fn up(dir: &Path, server: &str, megabytes: u64, ui: &Ui, interrupt: &I
             megabytes,
         };
         let primary =
-            make(&blueprint("primary", "master", Ipv4Addr::new(127, 0, 0, 1), megabytes), ui, interrupt)
-                .await?;
+            make(&blueprint("primary", "master", Ipv4Addr::LOCALHOST, megabytes), ui, interrupt).await?;
         let secondary =
             make(&blueprint("secondary", "slave", Ipv4Addr::new(127, 0, 0, 2), 0), ui, interrupt).await?;
         Ok(Lab { primary, secondary })

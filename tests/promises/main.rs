@@ -1,4 +1,6 @@
 //! What pmp-ha promises, tested through the binary on real servers: a file per promise.
 
+#![expect(clippy::disallowed_methods, reason = "a test that cannot read a file fails with its line")]
+
 mod harness;
 mod main_job;

@@ -52,14 +52,14 @@ pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
             "Rename the file or its folder.",
         ));
     }
-    if let Some(expected) = &scene.expected {
-        if !scene.fingerprints.contains(expected) {
-            return Err(Refusal::new(
-                what,
-                format!("{path} is a PMP key, but not the one that the data of this pair are encrypted with"),
-                "Each installation makes a key of its own; take the one of the primary.",
-            ));
-        }
+    if let Some(expected) = &scene.expected
+        && !scene.fingerprints.contains(expected)
+    {
+        return Err(Refusal::new(
+            what,
+            format!("{path} is a PMP key, but not the one that the data of this pair are encrypted with"),
+            "Each installation makes a key of its own; take the one of the primary.",
+        ));
     }
     let mut warnings = Vec::new();
     if scene.inside_home {

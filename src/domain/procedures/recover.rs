@@ -78,23 +78,23 @@ pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
             "Name a fresh installation with --into.",
         ));
     }
-    if let (Some(a), Some(b)) = (source.layout, target.layout) {
-        if a != b {
-            refusals.push(Refusal::new(
-                WHAT,
-                format!("the data have the shape {a:?}, and the new installation's server writes {b:?}"),
-                "The fresh installation must be of the same version as the secondary.",
-            ));
-        }
+    if let (Some(a), Some(b)) = (source.layout, target.layout)
+        && a != b
+    {
+        refusals.push(Refusal::new(
+            WHAT,
+            format!("the data have the shape {a:?}, and the new installation's server writes {b:?}"),
+            "The fresh installation must be of the same version as the secondary.",
+        ));
     }
-    if let (Some(a), Some(b)) = (&source.fingerprint, &target.fingerprint) {
-        if a != b {
-            refusals.push(Refusal::new(
-                WHAT,
-                "the two homes are of different builds of the product",
-                "The fresh installation must be of the same version as the secondary.",
-            ));
-        }
+    if let (Some(a), Some(b)) = (&source.fingerprint, &target.fingerprint)
+        && a != b
+    {
+        refusals.push(Refusal::new(
+            WHAT,
+            "the two homes are of different builds of the product",
+            "The fresh installation must be of the same version as the secondary.",
+        ));
     }
     if target.params.as_ref().is_ok_and(|params| params.encrypted) && !scene.password_given {
         refusals.push(Refusal::new(
