@@ -34,7 +34,7 @@ impl Ui {
     pub fn data(&self, value: &(impl Display + Serialize)) -> Result<()> {
         let text =
             if self.json { format!("{}\n", serde_json::to_string_pretty(value)?) } else { value.to_string() };
-        let newline = if text.ends_with('\n') { "" } else { "\n" };
+        let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         match write!(std::io::stdout().lock(), "{text}{newline}") {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
             _ => Ok(()),

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use tokio::signal::unix::{SignalKind, signal};
 
+use crate::adapters::system;
 use crate::failure::Failure;
 
 /// Says whether the operator wants to stop.
@@ -14,18 +14,11 @@ use crate::failure::Failure;
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Starts to listen for SIGINT, SIGTERM and SIGHUP. Needs a tokio runtime.
+    /// Starts to listen for signals. Needs a tokio runtime.
     pub fn listen() -> Result<Self> {
         let this = Self::default();
-        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-            let mut stream = signal(kind)?;
-            let flag = Arc::clone(&this.0);
-            tokio::spawn(async move {
-                while stream.recv().await.is_some() {
-                    flag.store(true, Ordering::SeqCst);
-                }
-            });
-        }
+        let flag = Arc::clone(&this.0);
+        system::on_stop_signal(move || flag.store(true, Ordering::SeqCst))?;
         Ok(this)
     }
 

@@ -181,7 +181,7 @@ pub async fn greeting(host: &str, port: u16, deadline: Duration) -> Result<(), B
 /// Waits for the greeting of the server behind a socket of this machine.
 pub async fn greeting_of_socket(path: &Path, deadline: Duration) -> Result<(), Blind> {
     let connect = async {
-        let stream = tokio::net::UnixStream::connect(path).await;
+        let stream = crate::adapters::system::connect_local(path).await;
         let mut stream =
             stream.map_err(|error| Blind { why: BlindReason::Unreachable, evidence: error.to_string() })?;
         read_greeting(&mut stream).await

@@ -119,7 +119,8 @@ pub fn running(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
         out.push(format!("the database runs: process {pid} holds the lock on {}", ibdata.display()));
     } else if let Some((pid, file)) = pid_file(&home.data())
         && system::is_alive(pid)
-        && belongs_to(pid, home.root())
+        // A pid file outlives its process, and the number may be somebody else's by now.
+        && system::mentions(pid, &home.root().to_string_lossy())
     {
         out.push(format!("the database runs: {file} names process {pid}, which is alive"));
     }
@@ -155,12 +156,6 @@ fn pid_file(data: &Path) -> Option<(u32, String)> {
             let pid = fs::read_to_string(&path).ok()?.trim().parse().ok()?;
             Some((pid, path.display().to_string()))
         })
-}
-
-/// A pid file outlives its process, and the number may be somebody else's by now.
-fn belongs_to(pid: u32, home: &Path) -> bool {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&line).contains(&*home.to_string_lossy())
 }
 
 fn folder_named(data: &Path, schema: &str) -> Option<String> {

@@ -91,6 +91,33 @@ pub fn processes_with(argument: &str) -> Vec<u32> {
     command_lines().into_iter().filter(given).map(|(pid, _)| pid).collect()
 }
 
+/// Tells whether a process has `text` in its command line.
+#[must_use]
+pub fn mentions(pid: u32, text: &str) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(text))
+}
+
+/// Calls `act` whenever the operator, or the system, asks this process to stop. Needs a tokio runtime.
+pub fn on_stop_signal(act: impl Fn() + Send + Sync + 'static) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let act = std::sync::Arc::new(act);
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let mut stream = signal(kind)?;
+        let act = std::sync::Arc::clone(&act);
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                act();
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Connects to the socket of a server on this machine.
+pub async fn connect_local(path: &Path) -> std::io::Result<tokio::net::UnixStream> {
+    tokio::net::UnixStream::connect(path).await
+}
+
 /// Finds processes of the product itself (Java, or its wrapper) that run out of `home`.
 #[must_use]
 pub fn product_processes(home: &Path) -> Vec<(u32, String)> {

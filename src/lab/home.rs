@@ -148,7 +148,9 @@ fn write_configuration(
 async fn init_data(blueprint: &Blueprint, options: &[&str]) -> Result<()> {
     let data = blueprint.root.join("mysql/data");
     let mut command = tokio::process::Command::new(blueprint.server.join("bin/initdb"));
-    command.arg(&data).arg(format!("--user={}", system::user_name())).args(options);
+    // A server that starts removes the temporary files of every other one in the same folder.
+    let tmpdir = format!("--tmpdir={}", blueprint.root.join("mysql/tmp").display());
+    command.arg(&data).arg(format!("--user={}", system::user_name())).arg(tmpdir).args(options);
     let output = command
         .stdin(Stdio::null())
         .kill_on_drop(true)
