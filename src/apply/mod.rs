@@ -4,7 +4,7 @@ mod boot;
 mod data;
 mod node_files;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::adapters::datadir;
 use crate::adapters::home::Home;
@@ -16,7 +16,7 @@ use crate::adapters::saved::{Saved, remove};
 use crate::adapters::system;
 use crate::config::Config;
 use crate::domain::flavor::Flavor;
-use crate::domain::journal::{Due, Outcome, Record, open_run};
+use crate::domain::journal::{Due, Outcome, Progress, Record, open_run};
 use crate::domain::manifest::NODE_FILES;
 use crate::domain::plan::{BootTask, Plan, Step};
 use crate::failure::{Failure, Kind};
@@ -30,6 +30,51 @@ const KEY_FILE: &str = "conf/manage_key.conf";
 pub struct Secrets {
     /// The application's database password, where the product keeps it encrypted.
     pub db_password: Option<String>,
+}
+
+/// What had to be done about an earlier run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// There was none that was cut off.
+    Nothing,
+    /// It was undone.
+    RolledBack,
+    /// It was finished.
+    Finished,
+}
+
+/// Returns the run on this home that was cut off, if there is one.
+///
+/// # Errors
+/// Refuses when the journal speaks of another home, of which this one is a copy: its way back
+/// does not lead here.
+pub fn cut_off_run(home: &Home) -> Result<Option<Progress>> {
+    let Some(run) = open_run(&JournalFile::at(home.journal()).read()?) else { return Ok(None) };
+    let (_, inode) = system::identity(&home.path("conf"))?;
+    if run.plan.home.path != home.root().to_string_lossy() || run.plan.home.inode != inode {
+        bail!(
+            Failure::new(Kind::Refused, "this home is a copy of one in which a run was cut off")
+                .because(format!(
+                    "its journal speaks of `pmp-ha {}` in {}",
+                    run.plan.command, run.plan.home.path
+                ))
+                .hint(format!("Run `pmp-ha {}` again there, and copy the home anew.", run.plan.command))
+        );
+    }
+    Ok(Some(run))
+}
+
+/// Refuses when a run on this home was cut off: its data may be half exchanged.
+pub fn refuse_cut_off_run(home: &Home) -> Result<()> {
+    let Some(run) = cut_off_run(home)? else { return Ok(()) };
+    let command = &run.plan.command;
+    bail!(
+        Failure::new(Kind::Refused, "an earlier run on this home was cut off")
+            .because(format!("the journal of `pmp-ha {command}` in {} is open", home.root().display()))
+            .hint(format!(
+                "Run `pmp-ha {command}` again: it goes on where it stopped, or puts everything back."
+            ))
+    );
 }
 
 /// Runs plans on one home. It holds the home's lock for as long as it lives.
@@ -48,6 +93,12 @@ impl<'a> Runner<'a> {
     pub fn lock(home: &'a Home, ui: &'a Ui, config: &'a Config, interrupt: &'a Interrupt) -> Result<Self> {
         let lock = system::lock_dir(home.root())?;
         Ok(Self { home, ui, config, interrupt, secrets: Secrets::default(), written: None, _lock: lock })
+    }
+
+    /// The home that it runs plans on.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        self.home
     }
 
     /// Hands over what steps need and a plan must not hold.
@@ -78,22 +129,23 @@ impl<'a> Runner<'a> {
     }
 
     /// Finishes or rolls back what an earlier run left behind when it was cut off.
-    pub async fn settle(&mut self) -> Result<()> {
-        let records = self.journal().read()?;
-        let Some(run) = open_run(&records) else {
-            return Ok(());
-        };
+    pub async fn settle(&mut self) -> Result<Settled> {
+        let Some(run) = cut_off_run(self.home)? else { return Ok(Settled::Nothing) };
         let command = run.plan.command.clone();
         match run.due() {
             Due::Back(begun) => {
                 self.ui.say(format!(
                     "An earlier `pmp-ha {command}` was cut off; what it had changed is put back first."
                 ));
-                self.back(&run.plan, begun).await
+                self.back(&run.plan, begun).await?;
+                Ok(Settled::RolledBack)
             }
             Due::Forward(next) => {
-                self.ui.say(format!("An earlier `pmp-ha {command}` was cut off behind its point of no return; it is finished first."));
-                self.forward(&run.plan, next).await
+                self.ui.say(format!(
+                    "An earlier `pmp-ha {command}` was cut off behind its point of no return; it is finished now."
+                ));
+                self.forward(&run.plan, next).await?;
+                Ok(Settled::Finished)
             }
         }
     }
@@ -115,15 +167,15 @@ impl<'a> Runner<'a> {
                 continue;
             };
             if index >= plan.point_of_no_return {
-                return Err(incomplete(&plan.command, error));
+                return Err(incomplete(&plan.command, &format!("step {} failed", index + 1), &error));
             }
             self.ui.say("It did not work; what was changed is put back.");
             return match self.back(plan, index + 1).await {
                 Ok(()) => Err(error),
-                Err(undo) => Err(incomplete(
-                    &plan.command,
-                    undo.context(format!("it failed ({error:#}), and could not be put back")),
-                )),
+                Err(undo) => {
+                    let what = format!("it failed ({error:#}), and could not be put back");
+                    Err(incomplete(&plan.command, &what, &undo))
+                }
             };
         }
         remove(&self.home.work())?;
@@ -219,10 +271,13 @@ impl<'a> Runner<'a> {
     }
 }
 
-fn incomplete(command: &str, error: anyhow::Error) -> anyhow::Error {
-    let mut failure = Failure::from_error(error);
-    failure.kind = Kind::Incomplete;
-    failure.hint(format!("Mend the cause and run `pmp-ha {command}` again: it goes on where it stopped, or puts everything back.")).into()
+fn incomplete(command: &str, what: &str, error: &anyhow::Error) -> anyhow::Error {
+    Failure::new(Kind::Incomplete, format!("`pmp-ha {command}` is not complete: {what}"))
+        .because(format!("{error:#}"))
+        .hint(format!(
+            "Mend the cause and run `pmp-ha {command}` again: it goes on where it stopped, or puts everything back."
+        ))
+        .into()
 }
 
 /// The time as the journal writes it.

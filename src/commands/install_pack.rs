@@ -10,7 +10,7 @@ use super::{Context, absolute, read_password_file};
 use crate::adapters::home::Home;
 use crate::adapters::observe;
 use crate::adapters::packfile::Pack;
-use crate::apply::{Runner, Secrets};
+use crate::apply::{Runner, Secrets, Settled};
 use crate::cli::InstallPackArgs;
 use crate::domain::plan::Bytes;
 use crate::domain::procedures::install::{InstallScene, plan};
@@ -38,8 +38,8 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
     let config = context.config(&home)?;
     let db_password = read_password_file(args.db_password_file.as_deref())?;
     let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
-    if !context.global.dry_run {
-        runner.settle().await?;
+    if context.settled(&mut runner).await? == Settled::Finished {
+        return Ok(());
     }
 
     let path = find_pack(&home, args.file)?;

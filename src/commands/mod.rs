@@ -16,6 +16,7 @@ use fs_err as fs;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::system;
+use crate::apply::{Runner, Settled, refuse_cut_off_run};
 use crate::cli::{Cli, Command, Global};
 use crate::config::Config;
 use crate::domain::plan::Plan;
@@ -70,6 +71,15 @@ impl Context<'_> {
 
     fn config(&self, home: &Home) -> Result<Config> {
         Config::read(self.global.config.as_deref(), home.root())
+    }
+
+    /// Puts right what an earlier run left behind; a dry run only says so.
+    async fn settled(&self, runner: &mut Runner<'_>) -> Result<Settled> {
+        if self.global.dry_run {
+            refuse_cut_off_run(runner.home())?;
+            return Ok(Settled::Nothing);
+        }
+        runner.settle().await
     }
 
     /// Shows the plan and asks for agreement. Returns whether it is to be carried out.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Context, key, read_password_file};
 use crate::adapters::home::Home;
 use crate::adapters::{observe, system};
-use crate::apply::{Runner, Secrets};
+use crate::apply::{Runner, Secrets, Settled, refuse_cut_off_run};
 use crate::cli::RecoverArgs;
 use crate::domain::procedures::recover::{RecoverScene, plan};
 use crate::failure::Failure;
@@ -35,10 +35,11 @@ pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
     let db_password = read_password_file(args.db_password_file.as_deref())?;
     let mut runner = Runner::lock(&into, context.ui, &config, &context.interrupt)?;
     let _from_lock = if from == into { None } else { Some(system::lock_dir(from.root())?) };
-    if !context.global.dry_run {
-        runner.settle().await?;
+    if context.settled(&mut runner).await? == Settled::Finished {
+        return Ok(());
     }
 
+    refuse_cut_off_run(&from)?;
     let source = observe::recovery_source(&from, &context.interrupt)?;
     let expected = source.membership.as_ref().and_then(|membership| membership.key_fingerprint.clone());
     let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");

@@ -6,6 +6,7 @@ use super::Context;
 use crate::adapters::home::Home;
 use crate::adapters::mysqld::Database;
 use crate::adapters::{observe, snapshot, system};
+use crate::apply::refuse_cut_off_run;
 use crate::failure::{Failure, Kind};
 
 pub async fn start(context: &Context<'_>) -> Result<()> {
@@ -17,6 +18,7 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
         return Ok(());
     }
     require_whole(&home, "cannot start the database")?;
+    refuse_cut_off_run(&home)?;
     let in_the_way =
         observe::running(&home, &context.interrupt)?.into_iter().find(|why| why.contains("database port"));
     if let Some(why) = in_the_way {

@@ -4,12 +4,17 @@ use anyhow::{Result, bail};
 
 use super::Context;
 use crate::adapters::snapshot;
+use crate::apply::refuse_cut_off_run;
 use crate::domain::health::{Status, judge};
 use crate::failure::{Failure, Kind};
 
 pub async fn run(context: &Context<'_>) -> Result<()> {
     let home = context.home()?;
     let config = context.config(&home)?;
+    // The two words come first whatever happens; what is said here goes to stderr.
+    if let Err(cut_off) = refuse_cut_off_run(&home) {
+        context.ui.warn(cut_off);
+    }
     let membership = home.require_membership()?;
     let seen = snapshot::take(&home, membership, &config, &context.interrupt).await?;
     let health = judge(&seen, config.limits());
