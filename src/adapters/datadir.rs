@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
+use crate::adapters::digest::CHUNK;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::saved::remove;
@@ -13,9 +14,6 @@ use crate::adapters::system;
 use crate::domain::manifest::RelPath;
 use crate::domain::procedures::DataFile;
 use crate::ui::Progress;
-
-/// How much is read and written at a time.
-pub const CHUNK: usize = 1 << 20;
 
 /// The files below a folder, and what is neither a file nor a folder.
 pub struct Listing {

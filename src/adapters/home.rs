@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use crate::adapters::digest::hash_file;
 use crate::adapters::system;
 use crate::domain::home::{DatabaseParams, KeyFile, PRIMARY_WORD, role_of, web_port};
 use crate::domain::manifest::{Fingerprint, NODE_FILES};
@@ -285,10 +286,7 @@ impl Home {
         if !jar.is_file() || !server.is_file() {
             return Ok(None);
         }
-        Ok(Some(Fingerprint {
-            product: super::packfile::hash_file(&jar)?,
-            server: super::packfile::hash_file(&server)?,
-        }))
+        Ok(Some(Fingerprint { product: hash_file(&jar)?, server: hash_file(&server)? }))
     }
 }
 

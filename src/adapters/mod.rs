@@ -1,6 +1,7 @@
 //! Each adapter hides one thing of the outside world and speaks in the types of the domain.
 
 pub mod datadir;
+pub mod digest;
 pub mod home;
 pub mod interrupt;
 pub mod journal_file;

@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
-use sha2::{Digest, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use crate::adapters::datadir::CHUNK;
+use crate::adapters::digest::{WriteError, hash_file, pump};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::system;
 use crate::domain::manifest::{Entry, Manifest, RelPath, Sha256Hex};
@@ -31,12 +30,6 @@ pub struct Written {
     pub size: u64,
     /// Of the whole file.
     pub sha256: Sha256Hex,
-}
-
-/// Hashes a file.
-pub fn hash_file(path: &Path) -> Result<Sha256Hex> {
-    let mut file = fs::File::open(path)?;
-    Ok(pump(&mut file, &mut std::io::sink(), u64::MAX, &Progress::none(), &Interrupt::default())?.1)
 }
 
 /// Writes a pack of `sources` (where each belongs, where it is now) to `target`, a file that is
@@ -200,35 +193,6 @@ impl Pack {
             return Err(wrong("its SHA-256 is not the one in the manifest".into()));
         }
         Ok(())
-    }
-}
-
-/// A write that failed, told apart from a read that failed: the one is the disk, the other the pack.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write: {0}")]
-struct WriteError(std::io::Error);
-
-/// Copies at most `limit` bytes and one more, and hashes them.
-fn pump(
-    from: &mut impl Read,
-    to: &mut impl Write,
-    limit: u64,
-    progress: &Progress,
-    interrupt: &Interrupt,
-) -> Result<(u64, Sha256Hex)> {
-    let mut buffer = vec![0; CHUNK];
-    let mut hash = Sha256::new();
-    let mut total = 0;
-    loop {
-        interrupt.check()?;
-        let n = from.read(&mut buffer)?;
-        total += n as u64;
-        if n == 0 || total > limit {
-            return Ok((total, Sha256Hex::from_bytes(&hash.finalize())));
-        }
-        hash.update(&buffer[..n]);
-        to.write_all(&buffer[..n]).map_err(WriteError)?;
-        progress.add(n as u64);
     }
 }
 

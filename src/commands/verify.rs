@@ -5,7 +5,8 @@ use anyhow::{Result, bail};
 use super::Context;
 use crate::adapters::snapshot;
 use crate::apply::refuse_cut_off_run;
-use crate::domain::health::{Status, judge};
+use crate::domain::health::Status;
+use crate::domain::judge::judge;
 use crate::failure::{Failure, Kind};
 
 pub async fn run(context: &Context<'_>) -> Result<()> {

@@ -57,6 +57,10 @@ pub fn classify(path: &str) -> FileClass {
     if (name.starts_with("master-") || name.starts_with("relay-log-")) && ends(&[".info"]) {
         return FileClass::Relay;
     }
+    // Aria's own log is numbered like a binlog, and is data.
+    if name.starts_with("aria_log") {
+        return FileClass::Data;
+    }
     let numbered = name
         .rsplit_once('.')
         .is_some_and(|(_, digits)| digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_digit()));

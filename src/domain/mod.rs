@@ -9,6 +9,7 @@ pub mod flavor;
 pub mod health;
 pub mod home;
 pub mod journal;
+pub mod judge;
 pub mod manifest;
 pub mod pair;
 pub mod plan;

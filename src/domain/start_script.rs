@@ -11,25 +11,22 @@ const DEFAULTS_FILE: &str = "--defaults-file=";
 /// Options that would keep the peer out; the vendor's server listens on its own machine only.
 const CLOSED: [&str; 2] = ["--bind-address=", "--skip-networking"];
 
+/// How the option file of the tool is called in every home; a script with another one is not ours.
+const OURS: &str = "/conf/pmp-ha/mysqld.cnf";
+
 /// Returns the script with `option_file` in place of `--no-defaults`, and without the options
 /// that bind the server to its own machine. A script that is wired already is wired anew.
 ///
 /// # Errors
-/// When there is not exactly one line that starts the server, so that nothing is guessed.
+/// When there is not exactly one line that starts the server with `--no-defaults` or with our
+/// option file, so that nothing is guessed.
 pub fn wire(script: &str, option_file: &str) -> Result<String, NotWirable> {
-    let marked = |line: &&str| {
-        let code = line.trim_start();
-        let comment =
-            code.starts_with('#') || code.to_ascii_lowercase().starts_with("rem ") || code.starts_with("::");
-        !comment && (code.contains(NO_DEFAULTS) || code.contains(DEFAULTS_FILE))
-    };
-    match script.lines().filter(marked).count() {
-        1 => {}
-        0 => {
-            return Err(NotWirable(format!("no line of it starts mysqld with {NO_DEFAULTS}")));
-        }
-        n => {
-            return Err(NotWirable(format!("{n} lines of it start mysqld with {NO_DEFAULTS}")));
+    match script.lines().filter(|line| starts_server(line)).collect::<Vec<_>>()[..] {
+        [line] if line.contains(NO_DEFAULTS) || line.contains(OURS) => {}
+        [_] => return Err(NotWirable("it hands an option file of its own to mysqld".into())),
+        [] => return Err(NotWirable(format!("no line of it starts mysqld with {NO_DEFAULTS}"))),
+        ref lines => {
+            return Err(NotWirable(format!("{} lines of it start mysqld with {NO_DEFAULTS}", lines.len())));
         }
     }
     if let Some(bad) = option_file.chars().find(|c| "\"$`\\\n".contains(*c)) {
@@ -37,7 +34,7 @@ pub fn wire(script: &str, option_file: &str) -> Result<String, NotWirable> {
     }
     let mut out = String::with_capacity(script.len() + option_file.len());
     for line in script.split_inclusive('\n') {
-        if marked(&line) {
+        if starts_server(line) {
             let wired = replace_option(line, &format!("{DEFAULTS_FILE}\"{option_file}\""));
             out.push_str(&CLOSED.iter().fold(wired, |line, option| drop_option(&line, option)));
         } else {
@@ -47,16 +44,18 @@ pub fn wire(script: &str, option_file: &str) -> Result<String, NotWirable> {
     Ok(out)
 }
 
-/// Tells whether the script hands `option_file` to mysqld.
-#[must_use]
-pub fn is_wired_to(script: &str, option_file: &str) -> bool {
-    script.contains(&format!("{DEFAULTS_FILE}\"{option_file}\""))
-}
-
-/// Tells whether the script is wired to an option file of this tool, whichever.
+/// Tells whether the script is wired to the option file of this tool.
 #[must_use]
 pub fn is_wired(script: &str) -> bool {
-    script.contains(DEFAULTS_FILE) && !script.contains(NO_DEFAULTS)
+    script.lines().any(|line| starts_server(line) && line.contains(OURS))
+}
+
+/// Tells whether a line starts the server, comments aside.
+fn starts_server(line: &str) -> bool {
+    let code = line.trim_start();
+    let comment =
+        code.starts_with('#') || code.starts_with("::") || code.to_ascii_lowercase().starts_with("rem ");
+    !comment && (code.contains(NO_DEFAULTS) || code.contains(DEFAULTS_FILE))
 }
 
 fn replace_option(line: &str, with: &str) -> String {
@@ -100,19 +99,18 @@ mod tests {
 
     #[test]
     fn only_the_option_changes_and_the_server_opens_up() {
-        let wired = wire(SCRIPT, "/opt/My PMP/conf/x.cnf").expect("wirable");
+        let wired = wire(SCRIPT, "/opt/My PMP/conf/pmp-ha/mysqld.cnf").expect("wirable");
         assert_eq!(
             wired,
             "#!/bin/sh\n# mysqld --no-defaults in a comment\n\
-             \"$DB/bin/mysqld\" --defaults-file=\"/opt/My PMP/conf/x.cnf\" --basedir=\"$DB\" --port=$1 &\nexit 0\n"
+             \"$DB/bin/mysqld\" --defaults-file=\"/opt/My PMP/conf/pmp-ha/mysqld.cnf\" --basedir=\"$DB\" --port=$1 &\nexit 0\n"
         );
-        assert!(is_wired_to(&wired, "/opt/My PMP/conf/x.cnf"));
         assert!(is_wired(&wired) && !is_wired(SCRIPT));
     }
 
     #[test]
     fn wiring_again_changes_the_file_and_nothing_else() {
-        let wired = wire(SCRIPT, "/a b/1.cnf").expect("wirable");
+        let wired = wire(SCRIPT, "/a b/conf/pmp-ha/mysqld.cnf").expect("wirable");
         assert_eq!(wire(&wired, "/c/2.cnf"), wire(SCRIPT, "/c/2.cnf"));
     }
 
@@ -120,6 +118,7 @@ mod tests {
     fn nothing_is_guessed() {
         assert!(wire("mysqld --port=1\n", "/x").is_err());
         assert!(wire("mysqld --no-defaults\nmysqld --no-defaults\n", "/x").is_err());
+        assert!(wire("mysqld --defaults-file=/etc/my.cnf\n", "/x").is_err());
         assert!(wire(SCRIPT, "/a$b").is_err());
     }
 }

@@ -92,6 +92,18 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
     }
 }
 
+/// Checks that the password is known which the accounts in the data have to agree with.
+pub(super) fn password(what: &str, scene: &Scene, given: bool) -> Option<Refusal> {
+    let encrypted = scene.params.as_ref().is_ok_and(|params| params.encrypted);
+    (encrypted && !given).then(|| {
+        Refusal::new(
+            what,
+            "the database password in conf/database_params.conf is encrypted, and the accounts have to agree with it",
+            "Write the password itself into a file of mode 0600 and name it with --db-password-file.",
+        )
+    })
+}
+
 /// Checks that `needed` bytes fit into `free`.
 pub(super) fn space(what: &str, place: &str, needed: u64, free: u64) -> Option<Refusal> {
     let needed = needed.saturating_add(SPACE_MARGIN);

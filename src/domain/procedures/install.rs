@@ -67,14 +67,8 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
                 "Both installations must use the same account name; put it into conf/database_params.conf.",
             ));
         }
-        if params.encrypted && !scene.password_given {
-            refusals.push(Refusal::new(
-                WHAT,
-                "the database password in conf/database_params.conf is encrypted, and the accounts have to agree with it",
-                "Write the password itself into a file of mode 0600 and name it with --db-password-file.",
-            ));
-        }
     }
+    refusals.extend(checks::password(WHAT, home, scene.password_given));
     refusals.extend(checks::space(
         WHAT,
         "the filesystem of mysql/data",

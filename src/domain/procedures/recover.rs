@@ -96,13 +96,7 @@ pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
             "The fresh installation must be of the same version as the secondary.",
         ));
     }
-    if target.params.as_ref().is_ok_and(|params| params.encrypted) && !scene.password_given {
-        refusals.push(Refusal::new(
-            WHAT,
-            "the database password in conf/database_params.conf of the new home is encrypted, and the accounts have to agree with it",
-            "Write the password itself into a file of mode 0600 and name it with --db-password-file.",
-        ));
-    }
+    refusals.extend(checks::password(WHAT, target, scene.password_given));
     refusals.extend(checks::space(
         WHAT,
         "the filesystem of the new home",

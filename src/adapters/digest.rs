@@ -1,0 +1,50 @@
+//! Moving bytes while hashing them.
+
+use std::io::{Read, Write};
+use std::path::Path;
+
+use anyhow::Result;
+use fs_err as fs;
+use sha2::{Digest, Sha256};
+
+use crate::adapters::interrupt::Interrupt;
+use crate::domain::manifest::Sha256Hex;
+use crate::ui::Progress;
+
+/// How much is read and written at a time.
+pub const CHUNK: usize = 1 << 20;
+
+/// Hashes a file.
+pub fn hash_file(path: &Path) -> Result<Sha256Hex> {
+    let mut file = fs::File::open(path)?;
+    Ok(pump(&mut file, &mut std::io::sink(), u64::MAX, &Progress::none(), &Interrupt::default())?.1)
+}
+
+/// A write that failed, told apart from a read that failed: the one is the disk, the other the pack.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write: {0}")]
+pub struct WriteError(pub std::io::Error);
+
+/// Copies at most `limit` bytes and one more, and hashes them.
+pub fn pump(
+    from: &mut impl Read,
+    to: &mut impl Write,
+    limit: u64,
+    progress: &Progress,
+    interrupt: &Interrupt,
+) -> Result<(u64, Sha256Hex)> {
+    let mut buffer = vec![0; CHUNK];
+    let mut hash = Sha256::new();
+    let mut total = 0;
+    loop {
+        interrupt.check()?;
+        let n = from.read(&mut buffer)?;
+        total += n as u64;
+        if n == 0 || total > limit {
+            return Ok((total, Sha256Hex::from_bytes(&hash.finalize())));
+        }
+        hash.update(&buffer[..n]);
+        to.write_all(&buffer[..n]).map_err(WriteError)?;
+        progress.add(n as u64);
+    }
+}
