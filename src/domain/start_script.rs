@@ -33,13 +33,17 @@ pub fn wire(script: &str, option_file: &str) -> Result<String, NotWirable> {
         return Err(NotWirable(format!("the path of the home holds the character {bad:?}")));
     }
     let mut out = String::with_capacity(script.len() + option_file.len());
+    let open_up = |line: String| CLOSED.iter().fold(line, |line, option| drop_option(&line, option));
+    let mut goes_on = false;
     for line in script.split_inclusive('\n') {
         if starts_server(line) {
-            let wired = replace_option(line, &format!("{DEFAULTS_FILE}\"{option_file}\""));
-            out.push_str(&CLOSED.iter().fold(wired, |line, option| drop_option(&line, option)));
+            out.push_str(&open_up(replace_option(line, &format!("{DEFAULTS_FILE}\"{option_file}\""))));
+        } else if goes_on {
+            out.push_str(&open_up(line.to_owned()));
         } else {
             out.push_str(line);
         }
+        goes_on = (goes_on || starts_server(line)) && line.trim_end().ends_with(['\\', '^']);
     }
     Ok(out)
 }
@@ -106,6 +110,14 @@ mod tests {
              \"$DB/bin/mysqld\" --defaults-file=\"/opt/My PMP/conf/pmp-ha/mysqld.cnf\" --basedir=\"$DB\" --port=$1 &\nexit 0\n"
         );
         assert!(is_wired(&wired) && !is_wired(SCRIPT));
+    }
+
+    #[test]
+    fn a_command_may_go_on_in_the_next_lines() {
+        let script =
+            "mysqld --no-defaults \\\n  --bind-address=127.0.0.1 \\\n  --port=1\necho --bind-address=x\n";
+        let wired = wire(script, "/x").expect("wirable");
+        assert_eq!(wired, "mysqld --defaults-file=\"/x\" \\\n \\\n  --port=1\necho --bind-address=x\n");
     }
 
     #[test]
