@@ -41,6 +41,15 @@ impl Ui {
         }
     }
 
+    /// Says what was done: a sentence for people on stderr, the same as JSON on stdout.
+    pub fn done(&self, value: &(impl Display + Serialize)) -> Result<()> {
+        if self.json {
+            return self.data(value);
+        }
+        self.say(value);
+        Ok(())
+    }
+
     /// Says a sentence about what happens.
     pub fn say(&self, text: impl Display) {
         if !self.quiet {
@@ -116,8 +125,9 @@ impl Ui {
     #[must_use]
     pub fn progress(&self, label: &str, bytes: u64) -> Progress {
         let bar = ProgressBar::with_draw_target(Some(bytes), self.target());
-        let style =
-            ProgressStyle::with_template("{msg:14} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+        let style = ProgressStyle::with_template(
+            "{msg:14} [{bar:32}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}",
+        );
         if let Ok(style) = style {
             bar.set_style(style.progress_chars("=> "));
         }

@@ -131,19 +131,23 @@ pub fn running(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
         ));
     }
     if out.is_empty() {
-        let answers = |port: u16| {
-            TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), PORT_DEADLINE).is_ok()
-        };
-        if let Ok(params) = home.database_params()
-            && answers(params.port)
-        {
-            out.push(format!("something answers on the database port {} of this machine", params.port));
-        }
+        out.extend(database_port_taken(home));
         if let Some(port) = home.web_port().filter(|port| answers(*port)) {
             out.push(format!("something answers on the web port {port} of this machine"));
         }
     }
     Ok(out)
+}
+
+/// Evidence that somebody listens on the port of the home's database.
+#[must_use]
+pub fn database_port_taken(home: &Home) -> Option<String> {
+    let port = home.database_params().ok()?.port;
+    answers(port).then(|| format!("something answers on the database port {port} of this machine"))
+}
+
+fn answers(port: u16) -> bool {
+    TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), PORT_DEADLINE).is_ok()
 }
 
 fn pid_file(data: &Path) -> Option<(u32, String)> {

@@ -40,13 +40,30 @@ pub async fn take(
         web: home.web_port(),
     };
     let (local, peer) = tokio::join!(look_here(home, interrupt), look_there(home, &membership));
-    let deviations = match local.seen() {
-        Some(server) => Flavor::of(&server.version)
-            .map(|flavor| deviations(home, &membership, config, flavor, &server.variables))
-            .unwrap_or_default(),
-        None => Vec::new(),
-    };
+    let deviations = deviations_of(home, &membership, config, &local);
     Ok(Snapshot { membership, ports, local, peer, deviations })
+}
+
+/// What of this node's settings the running server does not have, without a look at the peer.
+pub async fn local_deviations(
+    home: &Home,
+    membership: &Membership,
+    config: &Config,
+    interrupt: &Interrupt,
+) -> Vec<Deviation> {
+    deviations_of(home, membership, config, &look_here(home, interrupt).await)
+}
+
+fn deviations_of(
+    home: &Home,
+    membership: &Membership,
+    config: &Config,
+    local: &Observed<ServerView>,
+) -> Vec<Deviation> {
+    let Some(server) = local.seen() else { return Vec::new() };
+    Flavor::of(&server.version)
+        .map(|flavor| deviations(home, membership, config, flavor, &server.variables))
+        .unwrap_or_default()
 }
 
 async fn look_here(home: &Home, interrupt: &Interrupt) -> Observed<ServerView> {

@@ -1,8 +1,10 @@
 //! `pmp-ha key [PATH]`
 
+use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use serde::Serialize;
 
 use super::Context;
 use crate::adapters::home::Home;
@@ -10,6 +12,23 @@ use crate::adapters::{observe, system};
 use crate::cli::KeyArgs;
 use crate::domain::procedures::key::check;
 use crate::failure::{Failure, Kind};
+
+#[derive(Serialize)]
+struct Named {
+    key: String,
+    next: &'static str,
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = &self.key;
+        writeln!(
+            f,
+            "conf/manage_key.conf names {key}. It must be readable at each start, and may be taken offline after it."
+        )?;
+        write!(f, "next: {}", self.next)
+    }
+}
 
 pub fn run(context: &Context<'_>, args: KeyArgs) -> Result<()> {
     let home = context.home()?;
@@ -21,9 +40,7 @@ pub fn run(context: &Context<'_>, args: KeyArgs) -> Result<()> {
     }
     let _lock = system::lock_dir(home.root())?;
     home.write_conf("conf/manage_key.conf", &key)?;
-    context.ui.say(format!("conf/manage_key.conf names {key}. It must be readable at each start, and may be taken offline after it."));
-    context.ui.say("next: pmp-ha start");
-    Ok(())
+    context.ui.done(&Named { key, next: "pmp-ha start" })
 }
 
 /// Asks for the key if it was not named, checks it, and says what there is to say about it.

@@ -1,31 +1,48 @@
 //! `pmp-ha start` and `pmp-ha stop`
 
-use anyhow::Result;
+use std::fmt;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
 
 use super::Context;
 use crate::adapters::home::Home;
+use crate::adapters::interrupt::Interrupt;
 use crate::adapters::mysqld::Database;
 use crate::adapters::{observe, snapshot, system};
 use crate::apply::refuse_cut_off_run;
 use crate::failure::{Failure, Kind};
 
+#[derive(Serialize)]
+struct Service {
+    home: String,
+    running: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<u32>,
+    #[serde(skip)]
+    what: String,
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "The database of {} {}.", self.home, self.what)
+    }
+}
+
 pub async fn start(context: &Context<'_>) -> Result<()> {
     let home = context.home()?;
     let config = context.config(&home)?;
     let database = Database::of(&home, &context.interrupt);
+    let up = |pid, what| Service { home: shown(&home), running: true, process: Some(pid), what };
     if let Some(pid) = database.pid()? {
-        context.ui.say(format!("The database of {} runs already, process {pid}.", home.root().display()));
-        return Ok(());
+        return context.ui.done(&up(pid, format!("runs already, process {pid}")));
     }
-    require_whole(&home, "cannot start the database")?;
+    require_whole(&home)?;
     refuse_cut_off_run(&home)?;
-    let in_the_way =
-        observe::running(&home, &context.interrupt)?.into_iter().find(|why| why.contains("database port"));
-    if let Some(why) = in_the_way {
-        return Err(Failure::new(Kind::Refused, "cannot start the database")
-            .because(why)
-            .hint("Something else listens on the port that conf/database_params.conf names: find it and stop it.")
-            .into());
+    if let Some(why) = observe::database_port_taken(&home) {
+        bail!(Failure::new(Kind::Refused, "cannot start the database").because(why).hint(
+            "Something else listens on the port that conf/database_params.conf names: find it and stop it."
+        ));
     }
     if context.global.dry_run {
         context.ui.say(format!("would run {}", home.start_script().display()));
@@ -33,25 +50,25 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
     }
     let _lock = system::lock_dir(home.root())?;
     let spinner = context.ui.spinner("the database is starting");
-    let pid = match database.start(config.start_deadline()).await {
+    let started = database.start(config.start_deadline()).await;
+    drop(spinner);
+    let pid = match started {
         Ok(pid) => pid,
         Err(error) => {
             // A start that was cut off, or took too long, must not leave a server half up behind.
-            let uninterrupted = crate::adapters::interrupt::Interrupt::default();
+            let uninterrupted = Interrupt::default();
             Database::of(&home, &uninterrupted).stop(config.stop_deadline()).await?;
             return Err(error);
         }
     };
-    drop(spinner);
     let version = database.version().await?;
-    context.ui.say(format!("The database of {} is up: {version}, process {pid}.", home.root().display()));
+    context.ui.done(&up(pid, format!("is up: {version}, process {pid}")))?;
     if let Some(membership) = home.membership()? {
-        let seen = snapshot::take(&home, membership, &config, &context.interrupt).await?;
-        for deviation in seen.deviations {
-            context.ui.warn(format!(
-                "it runs without the setting {} = {}: see `pmp-ha verify`",
-                deviation.variable, deviation.wanted
-            ));
+        for deviation in snapshot::local_deviations(&home, &membership, &config, &context.interrupt).await {
+            let (variable, wanted) = (deviation.variable, deviation.wanted);
+            context
+                .ui
+                .warn(format!("it runs without the setting {variable} = {wanted}: see `pmp-ha verify`"));
         }
     }
     Ok(())
@@ -69,16 +86,19 @@ pub async fn stop(context: &Context<'_>) -> Result<()> {
     let stopped = Database::of(&home, &context.interrupt).stop(config.stop_deadline()).await?;
     drop(spinner);
     let what = if stopped { "has stopped cleanly" } else { "was not running" };
-    context.ui.say(format!("The database of {} {what}.", home.root().display()));
-    Ok(())
+    context.ui.done(&Service { home: shown(&home), running: false, process: None, what: what.into() })
 }
 
-fn require_whole(home: &Home, what: &str) -> Result<()> {
+fn shown(home: &Home) -> String {
+    home.root().display().to_string()
+}
+
+fn require_whole(home: &Home) -> Result<()> {
     let missing = home.missing();
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(Kind::Refused, what)
+    Err(Failure::new(Kind::Refused, "cannot start the database")
         .because(format!("the home is not whole: {} is missing", missing.join(", ")))
         .hint("Name the folder of a complete installation with --home.")
         .into())
