@@ -134,3 +134,81 @@ fn with_web_port(manifest: &Manifest, web_port: Option<u16>) -> crate::domain::p
     }
     pair
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::coordinates::Coordinates;
+    use crate::domain::flavor::ServerVersion;
+    use crate::domain::manifest::{Fingerprint, Sha256Hex};
+    use crate::domain::pair::{Node, Pair};
+    use crate::domain::procedures::examples::{fingerprint, home};
+
+    fn scene() -> InstallScene {
+        let node = |number, host: &str| Node { number, host: host.into(), db_port: 2345, web_port: None };
+        InstallScene {
+            home: home(Role::Secondary),
+            manifest: Manifest {
+                format: Manifest::FORMAT,
+                pack_id: "p".into(),
+                made_at: "2026-01-01T00:00:00Z".into(),
+                made_by: "pmp-ha".into(),
+                server: ServerVersion::parse("5.6.24").expect("a version"),
+                fingerprint: fingerprint(),
+                application_account: "root".into(),
+                key_fingerprint: None,
+                pair: Pair {
+                    id: "x".into(),
+                    schema: "passtrix".into(),
+                    primary: 1,
+                    nodes: [node(1, "a"), node(2, "b")],
+                },
+                coordinates: Coordinates::FilePosition { file: "b.000001".into(), position: 4 },
+                files: vec![],
+            },
+            pack: "/opt/PMP/HAPack.zip".into(),
+            password_given: false,
+        }
+    }
+
+    fn refusals(change: impl FnOnce(&mut InstallScene)) -> Vec<String> {
+        let mut scene = scene();
+        change(&mut scene);
+        plan(&scene).expect_err("a refusal").into_iter().map(|refusal| refusal.because).collect()
+    }
+
+    #[test]
+    fn only_the_removal_of_the_old_data_cannot_be_undone() {
+        let plan = plan(&scene()).expect("a plan");
+        assert_eq!(plan.steps[plan.point_of_no_return..], [Step::DropOldData]);
+    }
+
+    #[test]
+    fn a_pack_that_does_not_fit_is_refused_with_the_reason() {
+        let version = |text| ServerVersion::parse(text).expect("a version");
+        assert_eq!(
+            refusals(|s| s.manifest.server = version("5.6.25")),
+            ["the pack holds data of MySQL 5.6.25, and the server here is MySQL 5.6.24"]
+        );
+        let other = Fingerprint { product: Sha256Hex::from_bytes(&[9; 32]), ..fingerprint() };
+        assert!(refusals(|s| s.manifest.fingerprint = other)[0].contains("lib/AdventNetPassTrix.jar"));
+        assert!(refusals(|s| s.home.role = Role::Primary)[0].contains("is a primary"));
+        assert!(refusals(|s| s.manifest.application_account = "pmp".into())[0].contains("'pmp'"));
+        assert!(refusals(|s| s.manifest.pair.nodes[1].db_port = 1)[0].contains("on port 1"));
+        assert!(refusals(|s| s.home.free_for_data = 0)[0].contains("no space"));
+    }
+
+    #[test]
+    fn an_encrypted_password_has_to_be_given() {
+        let encrypt = |s: &mut InstallScene| {
+            if let Ok(params) = &mut s.home.params {
+                params.encrypted = true;
+            }
+        };
+        assert_eq!(refusals(encrypt).len(), 1);
+        let mut given = scene();
+        encrypt(&mut given);
+        given.password_given = true;
+        assert!(plan(&given).is_ok());
+    }
+}

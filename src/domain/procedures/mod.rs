@@ -68,3 +68,47 @@ impl Scene {
         (files, bytes)
     }
 }
+
+#[cfg(test)]
+mod examples {
+    //! A whole, stopped home for the tests of the procedures.
+
+    use super::{Fingerprint, HomeIdentity, Layout, RelPath, Role, Scene, ServerVersion};
+    use crate::domain::home::DatabaseParams;
+    use crate::domain::manifest::Sha256Hex;
+
+    pub fn fingerprint() -> Fingerprint {
+        Fingerprint { product: Sha256Hex::from_bytes(&[1; 32]), server: Sha256Hex::from_bytes(&[2; 32]) }
+    }
+
+    pub fn home(role: Role) -> Scene {
+        let path = |path: &str| RelPath::new(path).expect("a path");
+        Scene {
+            identity: HomeIdentity { path: "/opt/PMP".into(), device: 1, inode: 2 },
+            missing: vec![],
+            role_word: if role == Role::Primary { "master".into() } else { "slave".into() },
+            role,
+            params: Ok(DatabaseParams {
+                username: "root".into(),
+                password: "x".into(),
+                encrypted: false,
+                port: 2345,
+                schema: "PassTrix".into(),
+            }),
+            web_port: Some(7272),
+            running: vec![],
+            server: Ok(ServerVersion::parse("5.6.24").expect("a version")),
+            layout: Some(Layout::MySql5),
+            script: Ok(()),
+            data: vec![(path("ibdata1"), 1000), (path("auto.cnf"), 56), (path("passtrix/a.frm"), 10)],
+            odd_data: vec![],
+            schema_on_disk: Some("passtrix".into()),
+            data_is_mount_point: false,
+            free_for_data: 1 << 40,
+            free_for_pack: 1 << 40,
+            not_writable: vec![],
+            fingerprint: Some(fingerprint()),
+            membership: None,
+        }
+    }
+}

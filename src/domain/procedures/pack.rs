@@ -178,3 +178,95 @@ fn names(scene: &PackScene) -> Vec<Refusal> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::procedures::examples::home;
+
+    fn named(endpoint: &str, address: [u8; 4]) -> Named {
+        let endpoint = endpoint.parse().expect("an endpoint");
+        Named { endpoint, addresses: Ok(vec![IpAddr::from(address)]), local: true }
+    }
+
+    fn scene() -> PackScene {
+        PackScene {
+            home: home(Role::Primary),
+            primary: named("a.example", [10, 0, 0, 1]),
+            secondary: named("b.example", [10, 0, 0, 2]),
+            key_fingerprint: Some("f".into()),
+            new_pair_id: "new".into(),
+            pack_id: "p".into(),
+            pack: "/opt/PMP/replication/HAPack.zip".into(),
+        }
+    }
+
+    fn refusals(change: impl FnOnce(&mut PackScene)) -> Vec<String> {
+        let mut scene = scene();
+        change(&mut scene);
+        plan(&scene).expect_err("a refusal").into_iter().map(|refusal| refusal.because).collect()
+    }
+
+    #[test]
+    fn the_plan_names_what_will_be_packed_and_can_always_be_undone() {
+        let plan = plan(&scene()).expect("a plan");
+        assert_eq!(plan.warnings, Vec::<String>::new());
+        assert_eq!(plan.point_of_no_return, plan.steps.len());
+        assert!(plan.to_string().contains("compress 2 files, 1010 bytes"), "{plan}");
+    }
+
+    #[test]
+    fn names_that_cannot_make_a_pair_are_refused() {
+        assert_eq!(
+            refusals(|s| s.secondary = named("A.example", [10, 0, 0, 9])),
+            ["primary and secondary have the same name, a.example"]
+        );
+        assert_eq!(
+            refusals(|s| s.secondary = named("c.example", [10, 0, 0, 1])),
+            ["a.example and c.example are the same machine, 10.0.0.1"]
+        );
+        assert_eq!(
+            refusals(|s| s.primary.addresses = Err("no such host".into())),
+            ["the name a.example does not resolve: no such host"]
+        );
+        let long = format!("{}.example", "x".repeat(60));
+        assert_eq!(refusals(|s| s.secondary = named(&long, [10, 0, 0, 2])).len(), 1);
+    }
+
+    #[test]
+    fn two_ports_of_one_machine_are_two_nodes() {
+        let mut scene = scene();
+        scene.secondary = named("a.example:2346", [10, 0, 0, 1]);
+        assert!(plan(&scene).is_ok());
+    }
+
+    #[test]
+    fn every_reason_is_said_at_once() {
+        let found = refusals(|s| {
+            s.home.running = vec!["process 1 runs".into()];
+            s.home.free_for_pack = 0;
+            s.home.role = Role::Secondary;
+        });
+        assert_eq!(found.len(), 3, "{found:?}");
+    }
+
+    #[test]
+    fn a_second_pack_of_the_same_pair_keeps_its_secrets() {
+        let mut scene = scene();
+        let Some(Step::MakeNodeFiles { membership, renew: false }) =
+            plan(&scene).expect("a plan").steps.first().cloned()
+        else {
+            panic!("the first step makes the node files anew");
+        };
+        scene.home.membership = Some(membership);
+        scene.new_pair_id = "other".into();
+        let again = plan(&scene).expect("a plan");
+        let Some(Step::MakeNodeFiles { membership, renew: true }) = again.steps.first() else {
+            panic!("the second pack keeps them");
+        };
+        assert_eq!(membership.pair.id, "new");
+        scene.secondary = named("c.example", [10, 0, 0, 3]);
+        let other = plan(&scene).expect("a plan");
+        assert!(matches!(other.steps.first(), Some(Step::MakeNodeFiles { renew: false, .. })));
+    }
+}
