@@ -61,7 +61,10 @@ pub fn classify(path: &str) -> FileClass {
     if name.starts_with("aria_log") {
         return FileClass::Data;
     }
+    // MariaDB 11.4 and later keep an index of GTIDs beside each binlog: `name.000001.idx`.
     let numbered = name
+        .strip_suffix(".idx")
+        .unwrap_or(name)
         .rsplit_once('.')
         .is_some_and(|(_, digits)| digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_digit()));
     let index = ends(&[".index", ".index_crash_safe", ".state", ".~rec~"]) || name.contains("-bin.~rec~");
@@ -145,6 +148,7 @@ mod tests {
         for path in [
             "pmp-ha-binlog.000001",
             "pmp-ha-binlog.index",
+            "pmp-ha-binlog.000001.idx",
             "binlog.000123",
             "host-bin.1000000",
             "pmp-ha-binlog.state",
