@@ -49,6 +49,19 @@ impl<'a> Database<'a> {
         system::lock_holder(&self.home.data().join("ibdata1"))
     }
 
+    /// The process that holds the data and serves them. A killed one answers nobody any more, and
+    /// holds them until its last thread has ended: that is waited for.
+    pub async fn serving_pid(&self) -> Result<Option<u32>> {
+        let begun = Instant::now();
+        while let Some(pid) = self.pid()? {
+            if system::is_alive(pid) || begun.elapsed() > LOCK_GRACE {
+                return Ok(Some(pid));
+            }
+            self.interrupt.sleep(TICK).await?;
+        }
+        Ok(None)
+    }
+
     /// Runs `mysqld --version`.
     pub async fn version(&self) -> Result<ServerVersion> {
         let program = self.home.path(system::SERVER);
@@ -91,6 +104,7 @@ impl<'a> Database<'a> {
             system::private_dir(&self.home.tmp())?;
             system::give_to(&self.home.tmp(), system::owner(&self.home.data())?)?;
         }
+        self.drop_stale_socket_lock()?;
         let output = self.home.path("logs/pmp-ha-startdb.log");
         if let Some(folder) = output.parent() {
             fs::create_dir_all(folder)?;
@@ -127,6 +141,17 @@ impl<'a> Database<'a> {
         let mut failure = Failure::new(Kind::Failed, "the database did not start").because(gone);
         failure.because.extend(log.complaints().into_iter().map(|line| format!("its log says: {line}")));
         bail!(failure.hint(format!("Look into {} and {}.", log.path().display(), output.display())))
+    }
+
+    /// A killed `MySQL` 5.7 or later leaves its number beside its socket, and none starts while
+    /// any process has that number: after a power failure a stranger may well have it.
+    fn drop_stale_socket_lock(&self) -> Result<()> {
+        let socket = self.home.socket();
+        let starting = system::processes_with(&format!("--socket={}", socket.display()));
+        if self.pid()?.is_none() && starting.is_empty() {
+            remove(&socket.with_extension("sock.lock"))?;
+        }
+        Ok(())
     }
 
     /// Stops the server with the product's own script, or with SIGTERM where that has no effect,

@@ -34,7 +34,7 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
     let config = context.config(&home)?;
     let database = Database::of(&home, &context.interrupt);
     let up = |pid, what| Service { home: shown(&home), running: true, process: Some(pid), what };
-    if let Some(pid) = database.pid()? {
+    if let Some(pid) = database.serving_pid().await? {
         return context.ui.done(&up(pid, format!("runs already, process {pid}")));
     }
     require_whole(&home)?;

@@ -360,7 +360,8 @@ impl Judge<'_> {
                 ),
             );
         }
-        if replica.receiver_error.0 == 1236 {
+        // MySQL 8 and later have a number of their own for the source's 1236.
+        if matches!(replica.receiver_error.0, 1236 | 13114) {
             self.find(
                 "binlog-gone",
                 About::Replication,
@@ -545,6 +546,17 @@ mod tests {
             view.lag = None;
         });
         assert_eq!(verdict(&snapshot), (Status::Alive, Status::Failed, vec!["applier-stopped"]));
+    }
+
+    #[test]
+    fn a_place_that_is_gone_is_told_under_the_number_of_every_server() {
+        for number in [1236, 13114] {
+            let snapshot = with_replica(|view| {
+                view.receiver = Receiver::Stopped;
+                view.receiver_error = (number, "Could not find first log file".into());
+            });
+            assert!(verdict(&snapshot).2.contains(&"binlog-gone"), "{number}");
+        }
     }
 
     #[test]

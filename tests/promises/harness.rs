@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+use crate::wire::Link;
+
 /// How long a test waits for a condition before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -157,14 +159,28 @@ impl Lab {
     /// The whole manual: both nodes run and are Alive.
     pub fn pair(server: &str) -> Self {
         let lab = Self::up(server);
-        lab.pack().ok();
-        lab.carry();
-        lab.secondary.run(&["install-pack"]).ok();
-        lab.secondary.run(&["key", &lab.key().to_string_lossy()]).ok();
-        lab.primary.run(&["start"]).ok();
-        lab.secondary.run(&["start"]).ok();
-        lab.wait_alive();
+        lab.set_up(&lab.primary.endpoint);
         lab
+    }
+
+    /// A pair whose secondary reaches the primary through a link that the test holds.
+    pub fn pair_through_a_link(server: &str) -> (Self, Link) {
+        let lab = Self::up(server);
+        let link = Link::to(&lab.primary.endpoint);
+        lab.secondary.configure("[replication]\nconnect_retry = 1\n");
+        lab.set_up(&format!("127.0.0.1:{}", link.port));
+        (lab, link)
+    }
+
+    /// The whole manual, with a name for the primary as the secondary is to reach it.
+    pub fn set_up(&self, primary: &str) {
+        self.primary.run(&["pack", primary, &self.secondary.endpoint]).ok();
+        self.carry();
+        self.secondary.run(&["install-pack"]).ok();
+        self.secondary.run(&["key", &self.key().to_string_lossy()]).ok();
+        self.primary.run(&["start"]).ok();
+        self.secondary.run(&["start"]).ok();
+        self.wait_alive();
     }
 
     /// Waits until `verify` on the secondary says Alive twice.
@@ -207,6 +223,25 @@ impl Drop for Lab {
 }
 
 impl Node {
+    /// Writes `conf/pmp-ha.toml`.
+    pub fn configure(&self, text: &str) {
+        std::fs::write(self.home.join("conf/pmp-ha.toml"), text).expect("written");
+    }
+
+    /// The port of the database.
+    pub fn port(&self) -> u16 {
+        let port = self.endpoint.rsplit(':').next();
+        port.and_then(|port| port.parse().ok()).expect("a port")
+    }
+
+    /// Freezes the server until what is returned is dropped.
+    #[track_caller]
+    pub fn freeze(&self) -> Frozen {
+        let pid = self.pid();
+        send_signal(pid, "STOP");
+        Frozen(pid)
+    }
+
     /// Runs the binary on this home.
     pub fn run(&self, args: &[&str]) -> Ran {
         let home = self.home.to_string_lossy();
@@ -267,6 +302,15 @@ impl Node {
         walk(&self.home, &self.home, &mut out);
         out.retain(|path, _| path != "replication/pmp-ha-journal.jsonl");
         out
+    }
+}
+
+/// A server that does nothing and has not ended.
+pub struct Frozen(u32);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        send_signal(self.0, "CONT");
     }
 }
 

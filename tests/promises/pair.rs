@@ -1,0 +1,210 @@
+//! What a pair is made of: who may write, what replicates, which accounts and files there are.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::harness::{Lab, Node};
+use crate::on_every_server;
+use crate::sql::{Db, credentials};
+
+on_every_server!(a_pair_shares_the_vault_and_nothing_else);
+
+fn a_pair_shares_the_vault_and_nothing_else(server: &str) {
+    let lab = Lab::pair(server);
+    the_nodes_count_apart_and_only_the_primary_writes(&lab);
+    only_the_vault_replicates_and_the_rest_stops_nothing(&lab);
+    the_accounts_may_do_what_they_need_and_no_more(&lab);
+    secrets_are_for_the_owner_only(&lab);
+    lab.tables_are_equal();
+}
+
+fn the_nodes_count_apart_and_only_the_primary_writes(lab: &Lab) {
+    let (mut primary, mut secondary) = (Db::of(&lab.primary), Db::of(&lab.secondary));
+    for (db, number) in [(&mut primary, "1"), (&mut secondary, "2")] {
+        assert_eq!(db.variable("server_id"), number);
+        assert_eq!(db.variable("auto_increment_increment"), "2");
+        assert_eq!(db.variable("auto_increment_offset"), number);
+        // The product's own insert of an audit row, not kept.
+        db.rows("BEGIN");
+        db.rows("INSERT INTO Ptrx_UserAudit (NAME) VALUES ('who counts')");
+        let id: u64 = db.list("SELECT LAST_INSERT_ID()")[0].parse().expect("an id");
+        assert_eq!((id % 2).to_string(), (number == "1").then_some("1").unwrap_or("0"));
+        db.rows("ROLLBACK");
+    }
+    assert_eq!(primary.variable("read_only"), "0");
+    assert_eq!(secondary.variable("read_only"), "1");
+    assert_eq!(secondary.variable("event_scheduler"), "OFF");
+
+    secondary.rows("SET SESSION sql_log_bin = 0");
+    secondary.rows("CREATE USER 'reader'@'localhost' IDENTIFIED BY 'Long-enough-1'");
+    secondary.rows("GRANT ALL ON passtrix.* TO 'reader'@'localhost'");
+    let socket = lab.secondary.home.join("mysql/tmp/mysql.sock");
+    let opts = mysql_async::OptsBuilder::default()
+        .user(Some("reader"))
+        .pass(Some("Long-enough-1"))
+        .db_name(Some("passtrix"))
+        .prefer_socket(false)
+        .socket(Some(socket.to_string_lossy().into_owned()));
+    let mut reader = Db::open(opts.into()).expect("it logs in");
+    assert!(!reader.list("SELECT COUNT(*) FROM Ptrx_Account").is_empty());
+    let refused = reader.try_rows("INSERT INTO Ptrx_Settings VALUES ('READER', 'wrote')");
+    let refused = refused.expect_err("a write on the secondary").to_string();
+    assert!(refused.contains("read-only"), "{refused}");
+    secondary.rows("DROP USER 'reader'@'localhost'");
+}
+
+fn only_the_vault_replicates_and_the_rest_stops_nothing(lab: &Lab) {
+    let mut primary = Db::of(&lab.primary);
+    for statement in [
+        "CREATE USER 'somebody'@'localhost' IDENTIFIED BY 'Long-enough-1'",
+        "GRANT SELECT ON *.* TO 'somebody'@'localhost'",
+        "SET PASSWORD FOR 'somebody'@'localhost' = 'Long-enough-2'",
+        "REVOKE SELECT ON *.* FROM 'somebody'@'localhost'",
+        "CREATE DATABASE other",
+        "CREATE TABLE other.t (id INT PRIMARY KEY)",
+        "INSERT INTO other.t VALUES (1)",
+        "USE other",
+        "UPDATE t SET id = 2",
+        "ALTER TABLE t ADD COLUMN more INT",
+        "FLUSH PRIVILEGES",
+        "INSERT INTO passtrix.Ptrx_Settings VALUES ('FROM_ANOTHER_SCHEMA', 'arrives')",
+        "CREATE TABLE passtrix.made_from_another_schema (id INT PRIMARY KEY)",
+        "USE passtrix",
+        "DROP TABLE other.t",
+        "CREATE VIEW passtrix.seen AS SELECT NAME FROM passtrix.Ptrx_Settings",
+        "INSERT INTO Ptrx_Settings VALUES ('LAST', 'arrives, too')",
+    ] {
+        // 5.6 wants a hash where the others want the password.
+        let old = lab.server == "mysql-5.6" || lab.server.starts_with("mariadb");
+        primary.rows(&if old {
+            statement.replace("= 'Long-enough-2'", "= PASSWORD('Long-enough-2')")
+        } else {
+            statement.to_owned()
+        });
+    }
+    let settings = lab.wait_same("SELECT NAME, VALUE FROM Ptrx_Settings ORDER BY NAME");
+    assert!(settings.contains("FROM_ANOTHER_SCHEMA\tarrives"), "{settings}");
+    assert!(settings.contains("LAST\tarrives, too"), "{settings}");
+    lab.wait_alive();
+    let mut secondary = Db::of(&lab.secondary);
+    let tables = secondary.list("SHOW TABLES FROM passtrix");
+    for name in ["made_from_another_schema", "seen"] {
+        assert!(tables.iter().any(|table| table == name), "no {name} in {tables:?}");
+    }
+    let schemas = secondary.list("SHOW DATABASES");
+    assert!(!schemas.contains(&"other".to_owned()), "{schemas:?}");
+    let accounts = secondary.list("SELECT User FROM mysql.user");
+    assert!(!accounts.contains(&"somebody".to_owned()), "{accounts:?}");
+    // What exists only here must not be missed there.
+    primary.rows("DROP VIEW seen");
+    primary.rows("DROP USER 'somebody'@'localhost'");
+    primary.rows("DROP DATABASE other");
+    primary.rows("INSERT INTO Ptrx_Settings VALUES ('DROPPED', 'all of it')");
+    lab.wait_same("SELECT NAME, VALUE FROM Ptrx_Settings ORDER BY NAME");
+    lab.wait_alive();
+}
+
+fn the_accounts_may_do_what_they_need_and_no_more(lab: &Lab) {
+    let monitor: &[&str] = match lab.server.as_str() {
+        "mysql-5.6" => &["PROCESS, REPLICATION CLIENT ON *.*", "SELECT ON `pmp\\_ha`.*"],
+        "mysql-9.7" => &[
+            "PROCESS, REPLICATION CLIENT ON *.*",
+            "SELECT ON `performance_schema`.*",
+            "SELECT ON `pmp\\_ha`.*",
+        ],
+        _ => &["BINLOG MONITOR, PROCESS, SLAVE MONITOR ON *.*", "SELECT ON `pmp\\_ha`.*"],
+    };
+    for node in [&lab.primary, &lab.secondary] {
+        let mut db = Db::of(node);
+        let accounts = db.rows("SELECT User AS user, Host AS host, ssl_type AS demands FROM mysql.user WHERE User LIKE 'pmp%' ORDER BY User, Host");
+        let shown: Vec<String> = accounts
+            .iter()
+            .map(|row| format!("{}@{} {}", row["user"], row["host"], row["demands"]))
+            .collect();
+        assert_eq!(shown, ["pmp_ha_monitor@% X509", "pmp_ha_monitor@localhost ", "pmp_ha_repl@% X509"]);
+        assert_eq!(grants(&mut db, "'pmp_ha_repl'@'%'"), set(&["REPLICATION SLAVE ON *.*"]));
+        for host in ["%", "localhost"] {
+            assert_eq!(grants(&mut db, &format!("'pmp_ha_monitor'@'{host}'")), set(monitor));
+        }
+    }
+}
+
+fn set(texts: &[&str]) -> BTreeSet<String> {
+    texts.iter().map(ToString::to_string).collect()
+}
+
+/// What an account is granted, as `PRIVILEGES ON OBJECT`, privileges sorted, USAGE left out.
+fn grants(db: &mut Db, account: &str) -> BTreeSet<String> {
+    let shown = db.list(&format!("SHOW GRANTS FOR {account}"));
+    let parse = |line: &String| {
+        assert!(!line.contains("GRANT OPTION"), "{account}: {line}");
+        let (what, _) = line.strip_prefix("GRANT ")?.split_once(" TO ")?;
+        let (privileges, object) = what.split_once(" ON ").expect("no roles");
+        let mut privileges: Vec<&str> = privileges.split(',').map(str::trim).collect();
+        privileges.sort_unstable();
+        (privileges != ["USAGE"]).then(|| format!("{} ON {object}", privileges.join(", ")))
+    };
+    shown.iter().filter_map(parse).collect()
+}
+
+fn secrets_are_for_the_owner_only(lab: &Lab) {
+    for node in [&lab.primary, &lab.secondary] {
+        let dir = node.home.join("conf/pmp-ha");
+        let mode = |path: &Path| {
+            let meta = std::fs::metadata(path).expect("there");
+            format!("{:o}", meta.permissions().mode() & 0o7777)
+        };
+        assert_eq!(mode(&dir), "700");
+        let mut names = BTreeSet::new();
+        for entry in std::fs::read_dir(&dir).expect("readable").flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            assert_eq!(mode(&entry.path()), "600", "{name}");
+            names.insert(name);
+        }
+        let mut wanted =
+            set(&["ca.pem", "credentials.toml", "mysqld.cnf", "node-key.pem", "node.pem", "pair.toml"]);
+        if node.home == lab.primary.home {
+            // Whoever has it can make certificates for the pair.
+            wanted.insert("ca-key.pem".into());
+        }
+        assert_eq!(names, wanted);
+        no_password_lies_about(node);
+    }
+    let pack = std::fs::metadata(lab.pack_file()).expect("there");
+    assert_eq!(pack.permissions().mode() & 0o7777, 0o600);
+}
+
+/// Looks for the passwords in every file outside the data, and in the binlogs.
+fn no_password_lies_about(node: &Node) {
+    let made = credentials(node);
+    let passwords = [made.replication.password, made.monitor.password];
+    let mut looked_at = 0;
+    let mut folders = vec![node.home.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("readable").flatten() {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            let kind = entry.file_type().expect("a kind");
+            if kind.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let in_data = folder.starts_with(node.home.join("mysql/data"));
+            let skipped = name == "credentials.toml"
+                || (in_data && !name.starts_with("pmp-ha-") && !name.ends_with(".err"));
+            if !kind.is_file() || skipped {
+                continue;
+            }
+            looked_at += 1;
+            let bytes = std::fs::read(&path).expect("readable");
+            for password in &passwords {
+                assert!(
+                    !crate::wire::holds(&bytes, password.as_bytes()),
+                    "a password stands in {}",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(looked_at > 10, "only {looked_at} files");
+}

@@ -1,0 +1,194 @@
+//! Straight to the servers, past the binary: for load, for replica status, for logins that must fail.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error, Opts, OptsBuilder, SslOpts, Value};
+use pmp_ha::adapters::home::{Credentials, Home};
+
+use crate::harness::{Lab, Node, wait_until};
+
+/// A row: column names to values as text, NULL as an empty text.
+pub type Row = BTreeMap<String, String>;
+
+/// A connection through a server's socket, as the product's root account.
+pub struct Db {
+    runtime: tokio::runtime::Runtime,
+    conn: Conn,
+}
+
+impl Db {
+    /// Logs in, or says why not.
+    pub fn open(opts: Opts) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let opened = runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(30), Conn::new(opts))
+                .await
+                .expect("an answer to the login")
+        });
+        opened.map(|conn| Self { runtime, conn })
+    }
+
+    /// Logs in to a node's server as the product does.
+    #[track_caller]
+    pub fn of(node: &Node) -> Self {
+        Self::open(root(node)).expect("the product's account logs in")
+    }
+
+    /// Runs a statement.
+    pub fn try_rows(&mut self, statement: &str) -> Result<Vec<Row>, Error> {
+        let rows: Vec<mysql_async::Row> = self.runtime.block_on(self.conn.query(statement))?;
+        Ok(rows.into_iter().map(to_row).collect())
+    }
+
+    /// Runs a statement that works.
+    #[track_caller]
+    pub fn rows(&mut self, statement: &str) -> Vec<Row> {
+        self.try_rows(statement).unwrap_or_else(|error| panic!("{statement}: {error}"))
+    }
+
+    /// The first column of the rows, which are of one column each, as a list.
+    #[track_caller]
+    pub fn list(&mut self, statement: &str) -> Vec<String> {
+        let rows = self.rows(statement);
+        rows.into_iter().filter_map(|row| row.into_values().next()).collect()
+    }
+
+    /// A variable of the running server.
+    #[track_caller]
+    pub fn variable(&mut self, name: &str) -> String {
+        self.list(&format!("SELECT @@GLOBAL.{name}")).concat()
+    }
+}
+
+/// How the product logs in to a node's server.
+pub fn root(node: &Node) -> Opts {
+    let home = Home::open(&node.home).expect("a home");
+    let params = home.database_params().expect("parameters");
+    OptsBuilder::default()
+        .user(Some(params.username))
+        .pass(Some(params.password))
+        .db_name(Some("passtrix"))
+        .prefer_socket(false)
+        .socket(Some(home.socket().to_string_lossy().into_owned()))
+        .into()
+}
+
+/// How the replication account of a pair logs in over TCP, with whatever TLS.
+pub fn replication_account(node: &Node, host: &str, port: u16, tls: Option<SslOpts>) -> Opts {
+    let account = credentials(node).replication;
+    OptsBuilder::default()
+        .user(Some(account.user))
+        .pass(Some(account.password))
+        .ip_or_hostname(host.to_owned())
+        .tcp_port(port)
+        .prefer_socket(false)
+        .ssl_opts(tls)
+        .into()
+}
+
+/// The tool's accounts of a node.
+pub fn credentials(node: &Node) -> Credentials {
+    let home = Home::open(&node.home).expect("a home");
+    home.credentials().expect("credentials")
+}
+
+impl Lab {
+    /// Whether the servers' TLS is too old for any client of today.
+    pub fn speaks_old_tls_only(&self) -> bool {
+        self.server == "mysql-5.6"
+    }
+
+    /// A statement in the words MASTER and SLAVE, in the words of this lab's server.
+    pub fn words(&self, statement: &str) -> String {
+        if self.server == "mysql-9.7" {
+            statement
+                .replace("CHANGE MASTER TO", "CHANGE REPLICATION SOURCE TO")
+                .replace("SLAVE", "REPLICA")
+                .replace("MASTER_", "SOURCE_")
+        } else {
+            statement.to_owned()
+        }
+    }
+
+    /// The replica status of a node, its columns in the words Source and Replica; empty for none.
+    #[track_caller]
+    pub fn replica_status(&self, node: &Node) -> Row {
+        let rows = Db::of(node).rows(&self.words("SHOW SLAVE STATUS"));
+        let renamed = |name: String| name.replace("Master", "Source").replace("Slave_", "Replica_");
+        let row = rows.into_iter().next().unwrap_or_default();
+        row.into_iter().map(|(k, v)| (renamed(k), v)).collect()
+    }
+
+    /// Changes something about the secondary's source, and nothing about its place in the binlog.
+    #[track_caller]
+    pub fn change_source(&self, what: &str) {
+        let mut db = Db::of(&self.secondary);
+        db.rows(&self.words("STOP SLAVE"));
+        let status = self.replica_status(&self.secondary);
+        // A new host or port makes 5.6 begin anew unless the place is stated.
+        let place = match self.server.as_str() {
+            "mysql-5.6" => format!(
+                ", MASTER_LOG_FILE='{}', MASTER_LOG_POS={}",
+                status["Relay_Source_Log_File"], status["Exec_Source_Log_Pos"]
+            ),
+            "mysql-9.7" => String::new(),
+            _ => ", MASTER_USE_GTID=slave_pos".to_owned(),
+        };
+        db.rows(&self.words(&format!("CHANGE MASTER TO {what}{place}")));
+        db.rows(&self.words("START SLAVE"));
+    }
+
+    /// Waits until a try of the secondary to connect has failed, and returns the error.
+    #[track_caller]
+    pub fn wait_refused(&self, why: &str) -> String {
+        let mut status = Row::new();
+        wait_until(&format!("the receiver is refused: {why}"), || {
+            status = self.replica_status(&self.secondary);
+            assert_ne!(status["Replica_IO_Running"], "Yes", "{why}: it connected");
+            status["Last_IO_Errno"] != "0"
+        });
+        format!("{}: {}", status["Last_IO_Errno"], status["Last_IO_Error"])
+    }
+
+    /// Waits until the secondary's receiver is connected and its applier runs.
+    #[track_caller]
+    pub fn wait_replicating(&self) {
+        wait_until("receiver and applier run", || {
+            let status = self.replica_status(&self.secondary);
+            (status["Replica_IO_Running"].as_str(), status["Replica_SQL_Running"].as_str()) == ("Yes", "Yes")
+        });
+    }
+
+    /// Fails unless every table of the product is the same on both nodes.
+    #[track_caller]
+    pub fn tables_are_equal(&self) {
+        let mut primary = Db::of(&self.primary);
+        let tables = primary.list("SHOW TABLES FROM passtrix");
+        assert!(tables.len() > 5, "{tables:?}");
+        for table in tables {
+            let sum = format!("CHECKSUM TABLE passtrix.{table}");
+            wait_until(&format!("{sum} gives the same on both nodes"), || {
+                let checksum = |node: &Node| Db::of(node).rows(&sum)[0]["Checksum"].clone();
+                let found = checksum(&self.primary);
+                assert!(!found.is_empty(), "{table} has no checksum");
+                found == checksum(&self.secondary)
+            });
+        }
+    }
+}
+
+fn to_row(mut row: mysql_async::Row) -> Row {
+    let names: Vec<String> = row.columns_ref().iter().map(|c| c.name_str().into_owned()).collect();
+    let mut out = Row::new();
+    for (index, name) in names.into_iter().enumerate() {
+        let value = match row.take::<Value, _>(index) {
+            None | Some(Value::NULL) => String::new(),
+            Some(Value::Bytes(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+            Some(other) => other.as_sql(true).trim_matches('\'').to_owned(),
+        };
+        out.insert(name, value);
+    }
+    out
+}
