@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::domain::pair::Endpoint;
@@ -25,7 +26,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// The installation folder of Password Manager Pro. Without it: the home that the current folder lies in, else the one of /etc/init.d/pmp-service.
-    #[arg(long, global = true, value_name = "DIR", env = "PMP_HOME")]
+    #[arg(long, global = true, value_name = "DIR", env = "PMP_HOME", value_parser = any_path())]
     pub home: Option<PathBuf>,
     /// The configuration, by default <home>/conf/pmp-ha.toml if it is there.
     #[arg(long, global = true, value_name = "FILE")]
@@ -45,6 +46,11 @@ pub struct Global {
     /// Say more.
     #[arg(long, short, global = true)]
     pub verbose: bool,
+}
+
+/// Takes an empty path, too: `PMP_HOME` may be set to nothing, which names no home.
+fn any_path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// The commands.

@@ -13,6 +13,7 @@ use crate::adapters::mysql::{Address, Session, greeting_of_socket};
 use crate::adapters::saved::remove;
 use crate::adapters::{random, system};
 use crate::domain::flavor::{Account, Flavor, ServerVersion};
+use crate::domain::snapshot::BlindReason;
 use crate::domain::start_script;
 use crate::failure::{Failure, Kind};
 
@@ -24,6 +25,9 @@ const LOCK_GRACE: Duration = Duration::from_secs(15);
 
 /// How long the product's stop script may take to have an effect.
 const STOP_SCRIPT_GRACE: Duration = Duration::from_secs(10);
+
+/// How long a server may take until it listens to a signal that ends it.
+const HEARING_GRACE: Duration = Duration::from_secs(15);
 
 /// The account of an offline boot. It is dropped before the boot ends.
 const BOOT_USER: &str = "pmp_ha_boot";
@@ -85,12 +89,9 @@ impl<'a> Database<'a> {
         .await
     }
 
-    async fn launch<F>(
-        &self,
-        script: &Path,
-        deadline: Duration,
-        mut answers: impl FnMut() -> F,
-    ) -> Result<u32>
+    /// Runs a start script and waits until the server answers. When that fails, or is cut off, a
+    /// server that the script brought up can be seen by [`Self::pid`] before this returns.
+    async fn launch<F>(&self, script: &Path, deadline: Duration, answers: impl FnMut() -> F) -> Result<u32>
     where
         F: Future<Output = bool>,
     {
@@ -111,6 +112,37 @@ impl<'a> Database<'a> {
         }
         let args = [port.to_string(), self.home.tmp().to_string_lossy().into_owned()];
         let mut child = system::spawn_script(script, &args, &output)?;
+        let up = self.wait_for_answer(&mut child, deadline, answers, &log, &output).await;
+        if up.is_err() {
+            self.wait_for_lock(&mut child).await?;
+        }
+        up
+    }
+
+    /// Waits until a script that was cut off has brought up a server that holds its data, or none.
+    async fn wait_for_lock(&self, child: &mut Child) -> Result<()> {
+        let begun = Instant::now();
+        while self.pid()?.is_none() && begun.elapsed() < LOCK_GRACE {
+            // The server is a child of its script, and of the same group.
+            if ended(child)?.is_some() && !system::is_group_alive(child.id()) {
+                break;
+            }
+            tokio::time::sleep(TICK).await;
+        }
+        Ok(())
+    }
+
+    async fn wait_for_answer<F>(
+        &self,
+        child: &mut Child,
+        deadline: Duration,
+        mut answers: impl FnMut() -> F,
+        log: &ErrorLog,
+        output: &Path,
+    ) -> Result<u32>
+    where
+        F: Future<Output = bool>,
+    {
         let begun = Instant::now();
         let mut script_ended = None;
         let mut last_holder = None;
@@ -124,7 +156,7 @@ impl<'a> Database<'a> {
                 return Ok(pid);
             }
             if script_ended.is_none() {
-                script_ended = ended(&mut child)?.map(|ok| (ok, Instant::now()));
+                script_ended = ended(child)?.map(|ok| (ok, Instant::now()));
             }
             if let (Some((ok, since)), None) = (script_ended, holder) {
                 // MySQL 8 and later let go of the lock for a moment while they start.
@@ -157,9 +189,13 @@ impl<'a> Database<'a> {
     /// Stops the server with the product's own script, or with SIGTERM where that has no effect,
     /// and waits until it is gone. Returns whether there was anything to stop.
     pub async fn stop(&self, deadline: Duration) -> Result<bool> {
-        let Some(pid) = self.pid()? else {
+        let datadir = format!("--datadir={}", self.home.data().display());
+        // A server that is still starting may not hold the lock yet; its command line tells it.
+        let starting = system::processes_with(&datadir).into_iter().next();
+        let Some(pid) = self.pid()?.or(starting) else {
             return Ok(false);
         };
+        self.wait_until_it_hears(pid).await;
         let params = self
             .home
             .database_params()
@@ -184,9 +220,10 @@ impl<'a> Database<'a> {
 
     /// Asks the process to end cleanly and waits until it has let go of the data.
     async fn end(&self, pid: u32, deadline: Duration) -> Result<()> {
+        self.wait_until_it_hears(pid).await;
         let begun = Instant::now();
         let holds = || -> Result<bool> { Ok(self.pid()?.is_some() || system::is_alive(pid)) };
-        if holds()? && self.pid()?.is_some() {
+        if holds()? {
             system::terminate(pid)?;
         }
         while holds()? {
@@ -202,13 +239,26 @@ impl<'a> Database<'a> {
         Ok(())
     }
 
+    /// Waits until a server that is starting answers: `MariaDB` locks itself up for good when
+    /// SIGTERM meets it just before that. One that is ending, or frozen, does not answer.
+    async fn wait_until_it_hears(&self, pid: u32) {
+        let begun = Instant::now();
+        while system::is_alive(pid) && begun.elapsed() < HEARING_GRACE {
+            let greeting = greeting_of_socket(&self.home.socket(), Duration::from_secs(1)).await;
+            let deaf = [BlindReason::Unreachable, BlindReason::Silent];
+            if greeting.map_or_else(|blind| !deaf.contains(&blind.why), |()| true) {
+                return;
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
     /// Stops a server that an offline boot of a cut-off run left behind, and removes its files.
     pub async fn clear_offline_boot(&self, deadline: Duration) -> Result<()> {
         let [script, option_file, init_file] = self.boot_files();
         // A server that is still starting may not hold the lock yet; its command line tells it.
         let starting = system::processes_with(&format!("--defaults-file={}", option_file.display()));
         for pid in starting.into_iter().chain(self.pid()?) {
-            system::terminate(pid)?;
             self.end(pid, deadline).await?;
         }
         for path in [script, option_file, init_file] {

@@ -59,6 +59,13 @@ pub fn is_alive(pid: u32) -> bool {
         && i32::try_from(pid).is_ok_and(|pid| !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH)))
 }
 
+/// Tells whether a process of this group exists.
+#[must_use]
+pub fn is_group_alive(group: u32) -> bool {
+    i32::try_from(group)
+        .is_ok_and(|group| !matches!(nix::sys::signal::killpg(Pid::from_raw(group), None), Err(Errno::ESRCH)))
+}
+
 /// Asks a process to end in good order.
 pub fn terminate(pid: u32) -> Result<()> {
     match kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM) {

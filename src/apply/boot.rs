@@ -231,9 +231,13 @@ async fn drain(flavor: &Flavor, session: &mut Session) -> Result<()> {
     if row.get(&flavor.column("Source_Host")).unwrap_or_default().is_empty() {
         return Ok(());
     }
-    session.run(flavor.start_applier()).await?;
     let column =
         |row: &crate::adapters::mysql::Row, name: &str| row.get(&flavor.column(name)).unwrap_or_default();
+    let (file, position) = (column(&row, "Relay_Log_File"), column(&row, "Relay_Log_Pos"));
+    if let Some(sql) = flavor.keep_relay_logs(&file, &position) {
+        session.run(sql).await?;
+    }
+    session.run(flavor.start_applier()).await?;
     let mut last = (String::new(), Instant::now());
     loop {
         let row = session.one(flavor.show_replica_status()).await?.context("the replica status is gone")?;

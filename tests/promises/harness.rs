@@ -1,8 +1,12 @@
 //! Labs, commands and conditions for the tests. Nothing in here sleeps instead of waiting.
 
 use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -42,6 +46,12 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// What a command that was put together by hand left.
+    pub fn from_command(mut command: Command) -> Self {
+        let shown = format!("{command:?}");
+        Self::of(shown, command.output().expect("it runs"))
+    }
+
     fn of(shown: String, output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr), shown }
@@ -105,6 +115,8 @@ pub struct Lab {
     pub server: String,
     pub primary: Node,
     pub secondary: Node,
+    /// The folder of the lab itself.
+    pub root: PathBuf,
     dir: TempDir,
 }
 
@@ -119,16 +131,30 @@ pub struct Node {
 impl Lab {
     /// Two stopped homes, the primary with a little data.
     pub fn up(server: &str) -> Self {
+        Self::up_with(server, "lab", 1)
+    }
+
+    /// Two stopped homes in a folder of the given name, the primary with so many MB of data.
+    pub fn up_with(server: &str, name: &str, megabytes: u64) -> Self {
         let dir = tempfile::Builder::new().prefix("pmp-ha-test").tempdir().expect("a folder");
-        let root = dir.path().join("lab");
-        let made =
-            pmp_ha(&["--json", "lab", "up", &root.to_string_lossy(), "--server", server, "--size", "1"]).ok();
+        let root = dir.path().join(name);
+        let made = pmp_ha(&[
+            "--json",
+            "lab",
+            "up",
+            &root.to_string_lossy(),
+            "--server",
+            server,
+            "--size",
+            &megabytes.to_string(),
+        ])
+        .ok();
         let made: serde_json::Value = serde_json::from_str(&made.stdout).expect("JSON");
         let node = |name: &str| Node {
             home: root.join(name),
             endpoint: made[name]["endpoint"].as_str().expect("an endpoint").to_owned(),
         };
-        Self { server: server.to_owned(), primary: node("primary"), secondary: node("secondary"), dir }
+        Self { server: server.to_owned(), primary: node("primary"), secondary: node("secondary"), root, dir }
     }
 
     /// A folder for whatever a test needs besides.
@@ -174,13 +200,29 @@ impl Lab {
 
     /// The whole manual, with a name for the primary as the secondary is to reach it.
     pub fn set_up(&self, primary: &str) {
+        self.install_through(primary);
+        self.primary.run(&["start"]).ok();
+        self.secondary.run(&["start"]).ok();
+        self.wait_alive();
+    }
+
+    /// The manual up to its last step: a pair that is not started yet.
+    pub fn installed(server: &str) -> Self {
+        let lab = Self::up(server);
+        lab.install();
+        lab
+    }
+
+    /// The manual up to its last step, on homes that are there.
+    pub fn install(&self) {
+        self.install_through(&self.primary.endpoint);
+    }
+
+    fn install_through(&self, primary: &str) {
         self.primary.run(&["pack", primary, &self.secondary.endpoint]).ok();
         self.carry();
         self.secondary.run(&["install-pack"]).ok();
         self.secondary.run(&["key", &self.key().to_string_lossy()]).ok();
-        self.primary.run(&["start"]).ok();
-        self.secondary.run(&["start"]).ok();
-        self.wait_alive();
     }
 
     /// Waits until `verify` on the secondary says Alive twice.
@@ -202,7 +244,7 @@ impl Lab {
 
     /// One more fresh installation beside the two.
     pub fn fresh_home(&self, name: &str) -> Node {
-        let home = self.dir().join("lab").join(name);
+        let home = self.root.join(name);
         let made = pmp_ha(&["--json", "lab", "home", &home.to_string_lossy(), "--server", &self.server]).ok();
         let made: serde_json::Value = serde_json::from_str(&made.stdout).expect("JSON");
         Node { home, endpoint: made["endpoint"].as_str().expect("an endpoint").to_owned() }
@@ -211,7 +253,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        let root = self.dir.path().join("lab");
+        let root = self.root.clone();
         // ignored: a test that failed half-way may have left anything; the servers are ended by id below
         let _ = command(&["lab", "down", &root.to_string_lossy()]).output();
         for entry in std::fs::read_dir(&root).into_iter().flatten().flatten() {
@@ -314,6 +356,196 @@ impl Drop for Frozen {
     }
 }
 
+impl Node {
+    /// Runs the binary, and fails unless it exits with `code`, says what, why and what to do,
+    /// and leaves every file of the home as it was.
+    #[track_caller]
+    pub fn refuses(&self, args: &[&str], code: i32, texts: &[&str]) -> Ran {
+        let before = self.fingerprint();
+        let ran = self.run(args).exits(code).says(&["error: ", "because ", "hint: "]).says(texts);
+        assert_same(&before, &self.fingerprint(), &ran.to_string());
+        ran
+    }
+
+    /// Every file below the home whose path begins with one of `starts`, as [`Self::fingerprint`].
+    pub fn fingerprint_of(&self, starts: &[&str]) -> BTreeMap<String, String> {
+        let mut out = self.fingerprint();
+        out.retain(|path, _| starts.iter().any(|start| path.starts_with(start)));
+        out
+    }
+
+    /// The processes whose command line names this home, or a script in it.
+    pub fn processes(&self) -> Vec<String> {
+        let home = self.home.to_string_lossy();
+        command_lines()
+            .into_iter()
+            .map(|(pid, line)| format!("{pid} {line}"))
+            .filter(|line| line.contains(&*home))
+            .collect()
+    }
+
+    /// The records of the journal.
+    pub fn journal(&self) -> Vec<serde_json::Value> {
+        std::fs::read_to_string(self.home.join("replication/pmp-ha-journal.jsonl"))
+            .unwrap_or_default()
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a record"))
+            .collect()
+    }
+
+    /// How the journal says that the last run ended: `done`, `rolled_back`, or nothing.
+    pub fn outcome(&self) -> Option<String> {
+        let last = self.journal().pop()?;
+        Some(last["outcome"].as_str()?.to_owned())
+    }
+
+    /// The step (counted from 1) that had begun, and not ended, when a run was cut off.
+    pub fn cut_in_step(&self) -> Option<u64> {
+        let last = self.journal().pop()?;
+        (last["record"] == "begin").then(|| last["step"].as_u64().expect("a number") + 1)
+    }
+
+    /// A path below the home.
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.home.join(relative)
+    }
+}
+
+/// Every process and its command line, the words parted by spaces.
+pub fn command_lines() -> Vec<(u32, String)> {
+    std::fs::read_dir("/proc")
+        .expect("there")
+        .flatten()
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+            Some((pid, String::from_utf8_lossy(&line).replace('\0', " ")))
+        })
+        .collect()
+}
+
+/// Fails with the differences when two fingerprints are not the same.
+#[track_caller]
+pub fn assert_same(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>, what: &str) {
+    let differs = |path: &&String| before.get(*path) != after.get(*path);
+    let mut changed: Vec<&String> = before.keys().chain(after.keys()).filter(differs).collect();
+    changed.dedup();
+    assert!(changed.is_empty(), "changed: {changed:?}\nby {what}");
+}
+
+/// A file with another content, or a path that is not there, for as long as this lives.
+pub struct Put {
+    path: PathBuf,
+    aside: Option<PathBuf>,
+}
+
+impl Put {
+    /// Something else, or nothing, in the place of `path`; what was there comes back.
+    fn aside(path: &Path) -> Self {
+        let name = path.file_name().expect("a name").to_string_lossy();
+        let aside = path.with_file_name(format!("{name}.put-aside"));
+        let was_there = path.symlink_metadata().is_ok();
+        if was_there {
+            std::fs::rename(path, &aside).expect("moved");
+        }
+        Self { path: path.to_path_buf(), aside: was_there.then_some(aside) }
+    }
+
+    /// Takes a file or a folder away.
+    pub fn gone(path: PathBuf) -> Self {
+        Self::aside(&path)
+    }
+
+    /// Gives a file another content; its mode stays.
+    pub fn content(path: PathBuf, content: impl AsRef<[u8]>) -> Self {
+        let mode = std::fs::metadata(&path).map(|meta| meta.permissions()).ok();
+        let put = Self::aside(&path);
+        std::fs::write(&path, content).expect("written");
+        if let Some(mode) = mode {
+            std::fs::set_permissions(&path, mode).expect("set");
+        }
+        put
+    }
+
+    /// Exchanges a text in a file, which must be in it.
+    #[track_caller]
+    pub fn replaced(path: PathBuf, from: &str, to: &str) -> Self {
+        let text = std::fs::read_to_string(&path).expect("a text");
+        assert!(text.contains(from), "no {from:?} in {text}");
+        Self::content(path, text.replace(from, to))
+    }
+}
+
+impl Drop for Put {
+    fn drop(&mut self) {
+        if self.path.is_dir() && !self.path.is_symlink() {
+            std::fs::remove_dir_all(&self.path).expect("removed");
+        } else if self.path.symlink_metadata().is_ok() {
+            std::fs::remove_file(&self.path).expect("removed");
+        }
+        if let Some(aside) = &self.aside {
+            std::fs::rename(aside, &self.path).expect("moved back");
+        }
+    }
+}
+
+/// Runs a command and sends it a signal as soon as `moment` holds for what it has said on stderr.
+#[track_caller]
+pub fn cut(
+    mut command: Command,
+    signal: nix::sys::signal::Signal,
+    mut moment: impl FnMut(&str) -> bool,
+) -> Ran {
+    let shown = format!("{command:?}, cut off with {signal}");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let (mut stderr, heard) = (child.stderr.take().expect("a pipe"), Arc::clone(&said));
+    let listener = std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(n @ 1..) = stderr.read(&mut buffer) {
+            heard.lock().expect("no panic").extend(&buffer[..n]);
+        }
+    });
+    let text = || String::from_utf8_lossy(&said.lock().expect("no panic")).into_owned();
+    loop {
+        if moment(&text()) {
+            break;
+        }
+        assert!(
+            child.try_wait().expect("a child").is_none(),
+            "{shown}: it ended before the moment came; it said\n{}",
+            text()
+        );
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+    nix::sys::signal::kill(pid, signal).expect("sent");
+    let output = child.wait_with_output().expect("a child");
+    listener.join().expect("no panic");
+    let mut ran = Ran::of(shown, output);
+    ran.stderr = text();
+    ran
+}
+
+/// The id of an account that owns nothing.
+pub const NOBODY: u32 = 65534;
+
+/// The binary as an account without rights: another one where this is root, else this one.
+pub fn command_of_nobody(lab: &Lab, args: &[&str]) -> Command {
+    if !nix::unistd::geteuid().is_root() {
+        return command(args);
+    }
+    // The build folder may be closed to others.
+    let copy = lab.dir().join("pmp-ha-for-nobody");
+    std::fs::copy(env!("CARGO_BIN_EXE_pmp-ha"), &copy).expect("copied");
+    for open in [lab.dir(), &copy] {
+        std::fs::set_permissions(open, std::fs::Permissions::from_mode(0o755)).expect("set");
+    }
+    let mut command = Command::new(copy);
+    command.args(args).env_remove("PMP_HOME").stdin(Stdio::null()).current_dir("/").uid(NOBODY).gid(NOBODY);
+    command
+}
+
 /// Sends a signal to a process of this test.
 pub fn send_signal(pid: u32, signal: &str) {
     // ignored: the process may be gone already, which is what the caller wants
@@ -334,7 +566,6 @@ fn pid_in(home: &Path) -> Option<u32> {
 }
 
 fn walk(dir: &Path, root: &Path, out: &mut BTreeMap<String, String>) {
-    use std::os::unix::fs::PermissionsExt;
     for entry in std::fs::read_dir(dir).expect("readable").flatten() {
         let path = entry.path();
         let meta = std::fs::symlink_metadata(&path).expect("there");

@@ -1,0 +1,279 @@
+//! Ctrl-C and a killed tool at every step: nothing half done stays, and the next run goes on.
+
+use std::collections::BTreeMap;
+
+use nix::sys::signal::Signal;
+
+use crate::harness::{Lab, Node, assert_same, cut};
+
+const ANY: &str = "mariadb-10.11";
+
+/// All that `pack` may change besides the data and the logs.
+const OWN: [&str; 3] = ["bin", "conf", "replication"];
+
+/// When a command is cut off: the step whose line it has said, and what has to be there besides.
+struct Moment {
+    step: &'static str,
+    there: Option<&'static str>,
+}
+
+fn at(step: &'static str) -> Moment {
+    Moment { step, there: None }
+}
+
+fn when(step: &'static str, there: &'static str) -> Moment {
+    Moment { step, there: Some(there) }
+}
+
+impl Moment {
+    fn has_come(&self, said: &str, node: &Node) -> bool {
+        let there = |path| node.path(path).exists();
+        said.contains(self.step) && self.there.is_none_or(there)
+    }
+}
+
+/// Where the database is while it is booted: it has written its pid, and answers.
+const BOOTED: &str = "mysql/tmp/mysql.sock";
+
+/// No server of this home runs, and no script that could still bring one up.
+#[track_caller]
+fn nothing_runs(node: &Node) {
+    let mut left = node.processes();
+    // A stop script looks a last time whether the server is gone.
+    left.retain(|line| !line.contains("/bin/stopDB.sh"));
+    assert_eq!(left, Vec::<String>::new());
+}
+
+fn binlogs(node: &Node) -> Vec<String> {
+    node.fingerprint_of(&["mysql/data/pmp-ha-binlog", "mysql/data/pmp-ha-relay"]).into_keys().collect()
+}
+
+/// The rows as the product sees them, from a database that is started for this.
+fn rows(node: &Node) -> String {
+    node.run(&["start"]).ok();
+    let rows = node.sql("SELECT (SELECT COUNT(*) FROM Ptrx_Account), (SELECT MAX(PASSWORD) FROM Ptrx_Account), (SELECT COUNT(*) FROM Ptrx_UserAudit)");
+    node.run(&["stop"]).ok();
+    rows
+}
+
+#[test]
+fn ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was() {
+    let lab = Lab::up_with(ANY, "lab", 20);
+    let node = &lab.primary;
+    let args = ["pack", &lab.primary.endpoint, &lab.secondary.endpoint];
+    let rows_before = rows(node);
+    let before = node.fingerprint_of(&OWN);
+    for moment in [
+        at("1/4"),
+        at("2/4"),
+        at("3/4"),
+        when("3/4", "bin/pmp-ha-boot.sh"),
+        when("3/4", BOOTED),
+        at("4/4"),
+        when("4/4", "replication/HAPack.zip.part"),
+    ] {
+        let ran = cut(node.command(&args), Signal::SIGINT, |said| moment.has_come(said, node))
+            .exits(130)
+            .says(&["error: interrupted", "what was changed is put back"]);
+        nothing_runs(node);
+        assert_same(&before, &node.fingerprint_of(&OWN), &ran.to_string());
+        assert_eq!(binlogs(node), Vec::<String>::new(), "{ran}");
+        assert_eq!(node.outcome().as_deref(), Some("rolled_back"), "{ran}");
+    }
+    assert_eq!(rows(node), rows_before);
+    lab.install();
+    lab.primary.run(&["start"]).ok();
+    lab.secondary.run(&["start"]).ok();
+    lab.wait_alive();
+}
+
+#[test]
+fn ctrl_c_at_any_moment_of_a_second_pack_keeps_the_first() {
+    let lab = Lab::up_with("mysql-5.6", "lab", 1);
+    lab.pack().ok();
+    let node = &lab.primary;
+    let args = ["pack", &lab.primary.endpoint, &lab.secondary.endpoint];
+    let before = node.fingerprint_of(&OWN);
+    for moment in [at("1/4"), when("3/4", BOOTED), at("4/4"), when("4/4", "replication/HAPack.zip.part")] {
+        let ran = cut(node.command(&args), Signal::SIGTERM, |said| moment.has_come(said, node)).exits(130);
+        nothing_runs(node);
+        assert_same(&before, &node.fingerprint_of(&OWN), &ran.to_string());
+    }
+    // The pack that stayed is still one that a secondary can go on from.
+    lab.carry();
+    lab.secondary.run(&["install-pack"]).ok();
+    lab.secondary.run(&["key", &lab.key().to_string_lossy()]).ok();
+    lab.primary.run(&["start"]).ok();
+    lab.secondary.run(&["start"]).ok();
+    lab.wait_alive();
+}
+
+#[test]
+fn ctrl_c_at_any_moment_of_install_pack_leaves_the_home_as_it_was() {
+    let lab = Lab::up_with(ANY, "lab", 20);
+    lab.pack().ok();
+    lab.carry();
+    let node = &lab.secondary;
+    let before = without_logs(node.fingerprint());
+    for moment in [
+        at("1/6"),
+        when("1/6", "mysql/data.pmp-ha-new/ibdata1"),
+        at("2/6"),
+        at("3/6"),
+        at("4/6"),
+        at("5/6"),
+        when("5/6", "bin/pmp-ha-boot.sh"),
+        when("5/6", BOOTED),
+    ] {
+        let ran = cut(node.command(&["install-pack"]), Signal::SIGINT, |said| moment.has_come(said, node))
+            .exits(130)
+            .says(&["error: interrupted", "what was changed is put back"]);
+        nothing_runs(node);
+        assert_same(&before, &without_logs(node.fingerprint()), &ran.to_string());
+    }
+    node.run(&["install-pack"]).ok();
+}
+
+#[test]
+fn ctrl_c_at_any_moment_of_recover_leaves_both_homes_as_they_were() {
+    let lab = Lab::installed(ANY);
+    let (node, fresh) = (&lab.secondary, lab.fresh_home("fresh"));
+    let (into, key) = (fresh.home.to_string_lossy(), lab.key());
+    let key = key.to_string_lossy();
+    let args = ["recover", "--into", &into, "--key", &key];
+    let before = (without_logs(node.fingerprint()), without_logs(fresh.fingerprint()));
+    for moment in [
+        at("1/7"),
+        when("1/7", "mysql/data.pmp-ha-new/ibdata1"),
+        at("2/7"),
+        at("3/7"),
+        when("3/7", BOOTED),
+        at("4/7"),
+        at("5/7"),
+        at("6/7"),
+        when("6/7", BOOTED),
+    ] {
+        let ran = cut(node.command(&args), Signal::SIGINT, |said| moment.has_come(said, &fresh))
+            .exits(130)
+            .says(&["error: interrupted", "what was changed is put back"]);
+        nothing_runs(&fresh);
+        assert_same(&before.0, &without_logs(node.fingerprint()), &ran.to_string());
+        assert_same(&before.1, &without_logs(fresh.fingerprint()), &ran.to_string());
+    }
+    node.run(&args).ok();
+}
+
+/// What a start of the database wrote to `logs` is no change.
+fn without_logs(mut files: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    files.retain(|path, _| !path.starts_with("logs"));
+    files
+}
+
+#[test]
+fn a_pack_that_was_killed_at_any_moment_is_put_back_by_the_next_run_which_succeeds() {
+    let lab = Lab::up_with(ANY, "lab", 20);
+    let node = &lab.primary;
+    let args = ["pack", &lab.primary.endpoint, &lab.secondary.endpoint];
+    for moment in [
+        at("1/4"),
+        at("2/4"),
+        at("3/4"),
+        when("3/4", BOOTED),
+        at("4/4"),
+        when("4/4", "replication/HAPack.zip.part"),
+    ] {
+        kill_in(node, &args, node, &moment);
+        lab.pack()
+            .ok()
+            .says(&["An earlier `pmp-ha pack` was cut off; what it had changed is put back first"]);
+        nothing_runs(node);
+        assert!(!node.path("replication/pmp-ha-work").exists());
+        assert!(!node.path("bin/pmp-ha-boot.sh").exists());
+        assert!(!node.path("replication/HAPack.zip.part").exists());
+        assert_eq!(node.outcome().as_deref(), Some("done"));
+    }
+    lab.install();
+    lab.primary.run(&["start"]).ok();
+    lab.secondary.run(&["start"]).ok();
+    lab.wait_alive();
+}
+
+#[test]
+fn an_install_pack_that_was_killed_at_any_moment_is_put_right_by_the_next_run() {
+    let lab = Lab::up_with(ANY, "lab", 20);
+    lab.pack().ok();
+    lab.carry();
+    let node = &lab.secondary;
+    let fresh = without_logs(node.fingerprint());
+    for moment in [
+        when("1/6", "mysql/data.pmp-ha-new/ibdata1"),
+        at("2/6"),
+        at("3/6"),
+        at("4/6"),
+        at("5/6"),
+        when("5/6", BOOTED),
+    ] {
+        kill_in(node, &["install-pack"], node, &moment);
+        // A run that is refused has put the home back all the same.
+        let missing = lab.dir().join("no-such-pack").to_string_lossy().into_owned();
+        let ran = node
+            .run(&["install-pack", &missing])
+            .refused(&["there is no pack to install"])
+            .says(&["An earlier `pmp-ha install-pack` was cut off; what it had changed is put back first"]);
+        nothing_runs(node);
+        assert_same(&fresh, &without_logs(node.fingerprint()), &ran.to_string());
+    }
+    kill_in(node, &["install-pack"], node, &at("6/6"));
+    node.run(&["install-pack"]).ok().says(&[
+        "An earlier `pmp-ha install-pack` was cut off behind its point of no return; it is finished first",
+    ]);
+    node.run(&["key", &lab.key().to_string_lossy()]).ok();
+    lab.primary.run(&["start"]).ok();
+    node.run(&["start"]).ok();
+    lab.wait_alive();
+}
+
+#[test]
+fn a_recover_that_was_killed_at_any_moment_is_put_right_by_the_next_run() {
+    let lab = Lab::installed(ANY);
+    let (node, fresh) = (&lab.secondary, lab.fresh_home("fresh"));
+    let (into, key) = (fresh.home.to_string_lossy(), lab.key());
+    let key = key.to_string_lossy();
+    let args = ["recover", "--into", &into, "--key", &key];
+    let rows_before = rows(&lab.primary);
+    let before = without_logs(fresh.fingerprint());
+    for moment in [
+        when("1/7", "mysql/data.pmp-ha-new/ibdata1"),
+        at("2/7"),
+        when("3/7", BOOTED),
+        at("4/7"),
+        at("5/7"),
+        when("6/7", BOOTED),
+    ] {
+        kill_in(node, &args, &fresh, &moment);
+        let missing = ["recover", "--into", &into, "--key", "/no/such/key"];
+        let ran = node
+            .run(&missing)
+            .exits(4)
+            .says(&["An earlier `pmp-ha recover` was cut off; what it had changed is put back first"]);
+        nothing_runs(&fresh);
+        assert_same(&before, &without_logs(fresh.fingerprint()), &ran.to_string());
+    }
+    kill_in(node, &args, &fresh, &at("7/7"));
+    node.run(&args).ok().says(&[
+        "An earlier `pmp-ha recover` was cut off behind its point of no return; it is finished first",
+    ]);
+    assert_eq!(rows(&fresh), rows_before);
+}
+
+/// Kills the tool at a moment, and proves by the journal of `changed` that a run was cut off.
+#[track_caller]
+fn kill_in(node: &Node, args: &[&str], changed: &Node, moment: &Moment) {
+    let ran = cut(node.command(args), Signal::SIGKILL, |said| moment.has_come(said, changed));
+    assert_eq!(ran.code, None, "{ran}");
+    assert_eq!(changed.outcome(), None, "the run had ended: {ran}");
+    if moment.there.is_some() {
+        let step: u64 = moment.step[..1].parse().expect("a number");
+        assert_eq!(changed.cut_in_step(), Some(step), "{ran}");
+    }
+}

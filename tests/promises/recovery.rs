@@ -1,0 +1,277 @@
+//! `recover`: what it refuses, what it saves from a crash, and what it leaves when it fails.
+
+use std::process::Command;
+
+use crate::harness::{Lab, Node, Put, Ran, assert_same, wait_until};
+use crate::on_every_server;
+
+const ANY: &str = "mariadb-10.11";
+
+on_every_server!(a_secondary_that_crashed_loses_no_row, what_was_received_and_not_applied_is_applied,);
+
+fn recover(from: &Node, into: &Node, lab: &Lab) -> Ran {
+    from.run(&["recover", "--into", &into.home.to_string_lossy(), "--key", &lab.key().to_string_lossy()])
+}
+
+/// The word of the server for its replica side.
+fn replica(server: &str) -> &'static str {
+    if server == "mysql-9.7" { "REPLICA" } else { "SLAVE" }
+}
+
+fn a_secondary_that_crashed_loses_no_row(server: &str) {
+    let lab = Lab::pair(server);
+    for n in 0..20 {
+        lab.primary.sql(&format!("INSERT INTO Ptrx_Settings VALUES ('CRASH{n}', REPEAT('x', 100))"));
+    }
+    let rows = "SELECT (SELECT COUNT(*) FROM Ptrx_Account), (SELECT MAX(PASSWORD) FROM Ptrx_Account), (SELECT COUNT(*) FROM Ptrx_UserAudit), (SELECT GROUP_CONCAT(NAME, VALUE ORDER BY NAME) FROM Ptrx_Settings)";
+    let before = lab.wait_same(rows);
+    lab.secondary.kill();
+    lab.primary.kill();
+
+    let fresh = lab.fresh_home("fresh");
+    let copied = lab.secondary.fingerprint();
+    recover(&lab.secondary, &fresh, &lab).ok();
+    // The data that were recovered from are still what they were.
+    assert_same(&copied, &lab.secondary.fingerprint(), "recover");
+    fresh.run(&["start"]).ok();
+    assert_eq!(fresh.sql(rows), before);
+    // It is nobody's replica any more, and remembers no pair.
+    let word = replica(server);
+    assert_eq!(fresh.sql(&format!("SHOW {word} STATUS")), "");
+    assert_eq!(fresh.sql("SELECT COUNT(*) FROM mysql.user WHERE User LIKE 'pmp\\_ha%'"), "0");
+    fresh.run(&["stop"]).ok();
+}
+
+fn what_was_received_and_not_applied_is_applied(server: &str) {
+    let lab = Lab::pair(server);
+    let word = replica(server);
+    lab.secondary.sql(&format!("STOP {word} SQL_THREAD"));
+    lab.primary.sql("INSERT INTO Ptrx_Settings VALUES ('RECEIVED', 'and not applied')");
+    wait_until("the row is in a relay log of the secondary", || {
+        let logs = std::fs::read_dir(lab.secondary.path("mysql/data")).expect("there");
+        logs.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("pmp-ha-relay.0")).any(
+            |entry| {
+                let bytes = std::fs::read(entry.path()).unwrap_or_default();
+                bytes.windows(15).any(|window| window == b"and not applied")
+            },
+        )
+    });
+    let query = "SELECT VALUE FROM Ptrx_Settings WHERE NAME = 'RECEIVED'";
+    assert_eq!(lab.secondary.sql(query), "", "the applier is stopped");
+    lab.primary.kill();
+    lab.secondary.run(&["stop"]).ok();
+
+    let fresh = lab.fresh_home("fresh");
+    recover(&lab.secondary, &fresh, &lab).ok();
+    fresh.run(&["start"]).ok();
+    assert_eq!(fresh.sql(query), "and not applied");
+    fresh.run(&["stop"]).ok();
+}
+
+#[test]
+fn recovers_from_a_copy_of_the_home_and_keeps_the_old_data_of_the_new_one() {
+    let lab = Lab::installed(ANY);
+    let fresh = lab.fresh_home("fresh");
+    let copy = Node { home: lab.dir().join("a copy"), endpoint: lab.secondary.endpoint.clone() };
+    let done = Command::new("cp").arg("-a").args([&lab.secondary.home, &copy.home]).status();
+    assert!(done.expect("it runs").success());
+    std::fs::remove_dir_all(&lab.secondary.home).expect("removed");
+    let old = fresh.fingerprint_of(&["mysql/data/"]);
+
+    let ran = recover(&copy, &fresh, &lab).ok();
+    let kept = ran
+        .stdout
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("its old data are kept in "))
+        .unwrap_or_else(|| panic!("no place in\n{ran}"));
+    let name = kept.rsplit('/').next().expect("a name");
+    assert!(kept.starts_with(&*fresh.home.to_string_lossy()), "{kept}");
+    let kept = fresh
+        .fingerprint_of(&[&format!("mysql/{name}/")])
+        .into_iter()
+        .map(|(path, file)| (path.replacen(name, "data", 1), file))
+        .collect();
+    assert_same(&old, &kept, &ran.to_string());
+    fresh.run(&["start"]).ok();
+    assert_ne!(fresh.sql("SELECT COUNT(*) FROM Ptrx_Account"), "0");
+    fresh.run(&["stop"]).ok();
+
+    // The new primary can begin a new pair.
+    let second = lab.fresh_home("second");
+    std::fs::write(second.path("conf/serverstate.conf"), "slave").expect("written");
+    let peer = second.endpoint.replace("127.0.0.1", "127.0.0.2");
+    fresh.run(&["pack", &fresh.endpoint, &peer]).ok();
+    let pack = fresh.path("replication/HAPack.zip");
+    second.run(&["install-pack", &pack.to_string_lossy()]).ok();
+    second.run(&["key", &lab.key().to_string_lossy()]).ok();
+    fresh.run(&["start"]).ok();
+    second.run(&["start"]).ok();
+    wait_until("the new pair is Alive", || second.verify() == ("Alive".into(), "Alive".into()));
+}
+
+#[test]
+fn refuses_to_recover_from_or_into_what_is_not_right() {
+    let lab = Lab::installed(ANY);
+    let (secondary, fresh) = (&lab.secondary, lab.fresh_home("fresh"));
+    let (into, key) = (fresh.home.to_string_lossy(), lab.key());
+    let key = key.to_string_lossy();
+    let args = ["recover", "--into", &into, "--key", &key];
+    let refused = |from: &Node, args: &[&str], texts: &[&str]| {
+        let before = fresh.fingerprint();
+        let ran = from.refuses(args, 4, texts);
+        assert_same(&before, &fresh.fingerprint(), &ran.to_string());
+    };
+
+    refused(&lab.primary, &args, &["cannot recover", "is the primary of its pair, not the secondary"]);
+    refused(&fresh, &args, &["cannot recover", "the new home is the home that the data come from"]);
+    let own = secondary.home.to_string_lossy();
+    refused(
+        secondary,
+        &["recover", "--into", &own, "--key", &key],
+        &["the new home is the home that the data come from", "already belongs to a pair"],
+    );
+    let primary = lab.primary.home.to_string_lossy();
+    let before = lab.primary.fingerprint();
+    refused(
+        secondary,
+        &["recover", "--into", &primary, "--key", &key],
+        &["already belongs to a pair: it has conf/pmp-ha/pair.toml"],
+    );
+    assert_same(&before, &lab.primary.fingerprint(), "recover into a primary");
+    refused(
+        secondary,
+        &["recover", "--into", "/no/such/home", "--key", &key],
+        &["/no/such/home is not a PMP home"],
+    );
+
+    // The key: none and no terminal, none there, another installation's.
+    let before = fresh.fingerprint();
+    secondary.refuses(
+        &["recover", "--into", &into],
+        2,
+        &["no encryption key was named", "there is no terminal to ask on"],
+    );
+    assert_same(&before, &fresh.fingerprint(), "recover without a key");
+    refused(
+        secondary,
+        &["recover", "--into", &into, "--key", "/no/such/key"],
+        &["cannot use this encryption key", "/no/such/key"],
+    );
+    let other = fresh.path("conf/pmp_key.key");
+    refused(
+        secondary,
+        &["recover", "--into", &into, "--key", &other.to_string_lossy()],
+        &["cannot use this encryption key", "not the one that the data of this pair"],
+    );
+
+    // What is not whole, or not of the same kind.
+    {
+        let _gone = Put::gone(secondary.path("conf/pmp-ha/pair.toml"));
+        refused(secondary, &args, &["is not a node of a pair"]);
+    }
+    {
+        let _gone = Put::gone(secondary.path("mysql/data/ib_logfile0"));
+        refused(secondary, &args, &["the data are not whole: ib_logfile0 is missing"]);
+    }
+    {
+        let _gone = Put::gone(secondary.path("mysql/data/mysql"));
+        refused(secondary, &args, &["the data are of an unknown version"]);
+    }
+    {
+        let _jar = Put::content(secondary.path("lib/AdventNetPassTrix.jar"), "build 6303");
+        refused(secondary, &args, &["the two homes are of different builds of the product"]);
+    }
+    {
+        let link = secondary.path("mysql/data/passtrix/link");
+        std::os::unix::fs::symlink("/tmp", &link).expect("made");
+        refused(secondary, &args, &["the data directory holds the symbolic link passtrix/link"]);
+        std::fs::remove_file(&link).expect("removed");
+    }
+    {
+        let _params =
+            Put::replaced(fresh.path("conf/database_params.conf"), "encrypted=false", "encrypted=true");
+        refused(secondary, &args, &["of the new home is encrypted", "--db-password-file"]);
+    }
+
+    // What runs is never copied and never overwritten.
+    secondary.run(&["start"]).ok();
+    let pid = secondary.pid().to_string();
+    secondary.run(&args).refused(&["the home that the data come from is in use", &pid]);
+    secondary.run(&["stop"]).ok();
+    fresh.run(&["start"]).ok();
+    let pid = fresh.pid().to_string();
+    secondary.run(&args).refused(&["the database runs: process", &pid]);
+    fresh.run(&["stop"]).ok();
+
+    secondary.run(&args).ok();
+}
+
+#[test]
+fn refuses_to_recover_data_of_another_kind_of_server() {
+    let lab = Lab::installed(ANY);
+    let other = Lab::up("mysql-5.6");
+    let before = other.primary.fingerprint();
+    lab.secondary.refuses(
+        &["recover", "--into", &other.primary.home.to_string_lossy(), "--key", &lab.key().to_string_lossy()],
+        4,
+        &["the data have the shape MariaDb, and the new installation's server writes MySql5"],
+    );
+    assert_same(&before, &other.primary.fingerprint(), "recover");
+}
+
+#[test]
+fn a_recover_that_fails_half_way_puts_the_new_home_back_as_it_was() {
+    let lab = Lab::installed(ANY);
+    let fresh = lab.fresh_home("fresh");
+    let unchanged = |ran: &Ran, before: &std::collections::BTreeMap<String, String>| {
+        let mut now = fresh.fingerprint();
+        now.retain(|path, _| !path.starts_with("logs"));
+        assert_same(before, &now, &ran.to_string());
+        assert_eq!(fresh.processes(), Vec::<String>::new());
+    };
+    let look = || {
+        let mut files = fresh.fingerprint();
+        files.retain(|path, _| !path.starts_with("logs"));
+        files
+    };
+    {
+        // The server refuses to start at all.
+        let _script = Put::replaced(fresh.path("bin/startDB.sh"), "--port=", "--no-such-option=1 --port=");
+        let before = look();
+        let ran = recover(&lab.secondary, &fresh, &lab).exits(1).says(&[
+            "error: the database did not start",
+            "no-such-option",
+            "hint: ",
+            "what was changed is put back",
+        ]);
+        unchanged(&ran, &before);
+    }
+    {
+        // The server starts for the work, and not as the product starts it: the port is taken.
+        let port = fresh.endpoint.rsplit(':').next().expect("a port").to_owned();
+        let listener = std::cell::RefCell::new(None);
+        let before = look();
+        let into = fresh.home.to_string_lossy();
+        let key = lab.key();
+        let key = key.to_string_lossy();
+        let command = lab.secondary.command(&["recover", "--into", &into, "--key", &key]);
+        // As harmless as a signal can be: the moment is what counts.
+        let ran = crate::harness::cut(command, nix::sys::signal::Signal::SIGCONT, |said| {
+            if said.contains("3/7") {
+                let bound = std::net::TcpListener::bind(format!("0.0.0.0:{port}")).expect("free");
+                listener.replace(Some(bound));
+            }
+            listener.borrow().is_some()
+        })
+        .exits(1)
+        .says(&[
+            "6/7",
+            "error: the database did not start",
+            "its log says: ",
+            "what was changed is put back",
+        ]);
+        drop(listener);
+        unchanged(&ran, &before);
+    }
+    recover(&lab.secondary, &fresh, &lab).ok();
+}
