@@ -117,6 +117,9 @@ pub struct RecoverArgs {
     /// The original encryption key, `pmp_key.key` of the lost primary. Asked for on a terminal.
     #[arg(long, value_name = "PATH")]
     pub key: Option<PathBuf>,
+    /// Go on, with a warning, where what the secondary had received cannot all be applied.
+    #[arg(long)]
+    pub accept_loss: bool,
     /// A file of mode 0600 with the database password of the new home, where the product keeps it encrypted.
     #[arg(long, value_name = "FILE")]
     pub db_password_file: Option<PathBuf>,

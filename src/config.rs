@@ -112,6 +112,12 @@ impl Config {
         Timing { net_timeout: r.net_timeout, connect_retry: r.connect_retry, heartbeat: r.heartbeat }
     }
 
+    /// Between two heartbeats of a quiet link.
+    #[must_use]
+    pub fn heartbeat(&self) -> Duration {
+        Duration::from_secs(self.replication.heartbeat)
+    }
+
     /// Where good ends.
     #[must_use]
     pub fn limits(&self) -> Limits {

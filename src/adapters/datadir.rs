@@ -11,6 +11,7 @@ use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::saved::remove;
 use crate::adapters::system;
+use crate::domain::datafiles::{FileClass, classify};
 use crate::domain::manifest::RelPath;
 use crate::domain::procedures::DataFile;
 use crate::ui::Progress;
@@ -39,7 +40,9 @@ fn walk(dir: &Path, prefix: &str, out: &mut Listing) -> Result<()> {
         let name = entry.file_name();
         let shown = format!("{prefix}{}", name.to_string_lossy());
         let kind = entry.file_type()?;
-        if kind.is_dir() {
+        if !kind.is_dir() && classify(&shown) == FileClass::Own {
+            // Never copied: what it is does not matter.
+        } else if kind.is_dir() {
             walk(&entry.path(), &format!("{shown}/"), out)?;
         } else if kind.is_symlink() {
             out.odd.push(format!("the symbolic link {shown}"));
@@ -76,6 +79,12 @@ fn old(home: &Home) -> PathBuf {
 
 fn sibling(home: &Home, name: &str) -> PathBuf {
     real(home).with_file_name(name)
+}
+
+/// The folder that the data directory really lies in.
+#[must_use]
+pub fn parent(home: &Home) -> PathBuf {
+    real(home).parent().map_or_else(|| home.root().to_path_buf(), Path::to_path_buf)
 }
 
 /// The data directory itself, where `mysql/data` is a link to it.
@@ -175,6 +184,7 @@ fn has_inode(path: &Path, inode: u64) -> bool {
 /// Puts the staged data in the place of the data directory; the old ones stay beside it.
 /// Doing it again changes nothing.
 pub fn swap(home: &Home) -> Result<()> {
+    require_unlocked(home)?;
     remember_old(home)?;
     let inode = remembered(home)?.context("the note on the old data is gone")?;
     let (data, new, old) = (real(home), staging(home), old(home));
@@ -216,6 +226,14 @@ pub fn swap_back(home: &Home) -> Result<()> {
         remove(&path)?;
     }
     Ok(())
+}
+
+/// Never moves a folder that a server works in.
+fn require_unlocked(home: &Home) -> Result<()> {
+    match system::lock_holder(&home.data().join("ibdata1"))? {
+        None => Ok(()),
+        Some(pid) => bail!("process {pid} holds the lock on {}", home.data().join("ibdata1").display()),
+    }
 }
 
 /// Removes the old data, which are no longer needed.

@@ -31,6 +31,15 @@ pub struct Credentials {
     pub monitor: Credential,
 }
 
+impl Credentials {
+    /// Reads the file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path)?;
+        // The parser's own message would quote the line, which holds a password.
+        toml::from_str(&text).map_err(|_| anyhow!("{} cannot be read", path.display()))
+    }
+}
+
 /// A database account.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,11 +50,14 @@ pub struct Credential {
     pub password: String,
 }
 
+/// The way to the database; the product allows to keep it elsewhere.
+const DATABASE_PARAMS: &str = "conf/database_params.conf";
+
 /// Files and folders that every installation has, from the home.
 const WHOLE: [&str; 9] = [
     "bin/startDB.sh",
     "bin/stopDB.sh",
-    "conf/database_params.conf",
+    DATABASE_PARAMS,
     "conf/serverstate.conf",
     "conf/manage_key.conf",
     "lib/AdventNetPassTrix.jar",
@@ -78,7 +90,7 @@ impl Home {
     /// Tells whether a folder looks like a home.
     #[must_use]
     pub fn is_at(root: &Path) -> bool {
-        root.join("conf/database_params.conf").is_file()
+        root.join("conf/serverstate.conf").is_file()
             && root.join("mysql").is_dir()
             && root.join("bin").is_dir()
     }
@@ -165,7 +177,11 @@ impl Home {
     /// The files of a whole installation that are not there.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
-        let gone = |path: &&&str| !self.path(path).exists();
+        let place = |path: &str| match path {
+            DATABASE_PARAMS => self.database_params_path(),
+            path => self.path(path),
+        };
+        let gone = |path: &&&str| !place(path).exists();
         let mut out: Vec<String> = WHOLE.iter().filter(gone).map(ToString::to_string).collect();
         // Without the folder the file in it is missing, too: say it once.
         if out.iter().any(|path| path == "mysql/data") {
@@ -222,7 +238,7 @@ impl Home {
             // The product's folder bin is where relative paths begin.
             Some(self.path("bin").join(value))
         });
-        moved.unwrap_or_else(|| self.path("conf/database_params.conf"))
+        moved.unwrap_or_else(|| self.path(DATABASE_PARAMS))
     }
 
     /// The port in `conf/server.xml`.
@@ -274,10 +290,7 @@ impl Home {
 
     /// The tool's own accounts.
     pub fn credentials(&self) -> Result<Credentials> {
-        let path = self.node_files().join("credentials.toml");
-        let text = fs::read_to_string(&path)?;
-        // The parser's own message would quote the line, which holds a password.
-        toml::from_str(&text).map_err(|_| anyhow!("{} cannot be read", path.display()))
+        Credentials::read(&self.node_files().join("credentials.toml"))
     }
 
     /// What makes it the same product as another home; `None` where the files are not there.

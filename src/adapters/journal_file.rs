@@ -51,6 +51,9 @@ impl JournalFile {
         file.write_all(line.as_bytes())?;
         file.sync_all()?;
         if is_new {
+            // A run as root must not lock out the account of the product.
+            let folder = self.path.parent().unwrap_or(Path::new("/"));
+            system::give_to(&self.path, system::owner(folder)?)?;
             system::sync_dir(self.path.parent().unwrap_or(Path::new("/")))?;
         }
         Ok(())

@@ -30,7 +30,7 @@ const STOP_SCRIPT_GRACE: Duration = Duration::from_secs(10);
 const HEARING_GRACE: Duration = Duration::from_secs(15);
 
 /// The account of an offline boot. It is dropped before the boot ends.
-const BOOT_USER: &str = "pmp_ha_boot";
+pub const BOOT_USER: &str = "pmp_ha_boot";
 
 /// The script that an offline boot runs: the product's own, with another option file.
 const BOOT_SCRIPT: &str = "pmp-ha-boot.sh";
@@ -253,15 +253,20 @@ impl<'a> Database<'a> {
         }
     }
 
+    /// The servers that run with the option file of an offline boot, also before they lock their data.
+    #[must_use]
+    pub fn offline_boots(&self) -> Vec<u32> {
+        let [_, option_file, _] = self.boot_files();
+        system::processes_with(&format!("--defaults-file={}", option_file.display()))
+    }
+
     /// Stops a server that an offline boot of a cut-off run left behind, and removes its files.
+    /// A server that was started in another way is never touched.
     pub async fn clear_offline_boot(&self, deadline: Duration) -> Result<()> {
-        let [script, option_file, init_file] = self.boot_files();
-        // A server that is still starting may not hold the lock yet; its command line tells it.
-        let starting = system::processes_with(&format!("--defaults-file={}", option_file.display()));
-        for pid in starting.into_iter().chain(self.pid()?) {
+        for pid in self.offline_boots() {
             self.end(pid, deadline).await?;
         }
-        for path in [script, option_file, init_file] {
+        for path in self.boot_files() {
             remove(&path)?;
         }
         Ok(())

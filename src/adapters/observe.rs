@@ -16,6 +16,7 @@ use crate::domain::home::{KeyFile, role_of};
 use crate::domain::plan::HomeIdentity;
 use crate::domain::procedures::recover::{Source, is_copied};
 use crate::domain::procedures::{Scene, key::KeyScene};
+use crate::domain::settings::{BINLOG, RELAY_LOG};
 use crate::domain::start_script;
 
 /// How long a local port may take to answer.
@@ -28,13 +29,7 @@ pub async fn scene(home: &Home, interrupt: &Interrupt) -> Result<Scene> {
     let listing = if data.is_dir() { Some(datadir::list(&data)?) } else { None };
     let layout = Layout::detect(|name| data.join(name).exists());
     if missing.is_empty() {
-        let essential = layout.map_or(&[][..], Layout::essential);
-        missing.extend(
-            essential
-                .iter()
-                .filter(|name| !data.join(name).exists())
-                .map(|name| format!("mysql/data/{name}")),
-        );
+        missing.extend(lacking(&data, layout).into_iter().map(|name| format!("mysql/data/{name}")));
     }
     let params = home.database_params();
     let role_word = home.role_word();
@@ -76,7 +71,7 @@ pub async fn scene(home: &Home, interrupt: &Interrupt) -> Result<Scene> {
         odd_data: odd,
         schema_on_disk,
         data_is_mount_point: data.is_dir() && datadir::is_mount_point(home),
-        free_for_data: system::free_space(data.parent().unwrap_or(home.root()))?,
+        free_for_data: system::free_space(&datadir::parent(home))?,
         free_for_pack: system::free_space(&pack_folder)?,
         not_writable,
         fingerprint: home.fingerprint()?,
@@ -88,7 +83,6 @@ pub async fn scene(home: &Home, interrupt: &Interrupt) -> Result<Scene> {
 pub fn recovery_source(home: &Home, interrupt: &Interrupt) -> Result<Source> {
     let data = home.data();
     let layout = Layout::detect(|name| data.join(name).exists());
-    let essential = layout.map_or(&["ibdata1"][..], Layout::essential);
     let listing = if data.is_dir() {
         datadir::list(&data)?
     } else {
@@ -96,22 +90,66 @@ pub fn recovery_source(home: &Home, interrupt: &Interrupt) -> Result<Source> {
     };
     let copied: Vec<u64> =
         listing.files.iter().filter(|(path, _)| is_copied(path.as_str())).map(|(_, size)| *size).collect();
+    let mut missing = lacking(&data, layout);
+    if layout.is_some() {
+        missing.extend(lacking_logs(&data, BINLOG));
+        missing.extend(lacking_logs(&data, RELAY_LOG));
+    }
     Ok(Source {
         home: home.root().to_string_lossy().into_owned(),
         data_path: data.to_string_lossy().into_owned(),
-        running: running(home, interrupt)?,
+        running: processes(home, interrupt)?,
         layout,
         to_copy: (copied.len(), copied.iter().sum()),
         odd_data: listing.odd,
-        missing: essential.iter().filter(|name| !data.join(name).exists()).map(ToString::to_string).collect(),
+        missing,
         fingerprint: home.fingerprint()?,
         membership: home.membership()?,
         unreadable: listing.unreadable,
     })
 }
 
-/// Evidence that the product or its database runs out of this home.
+/// What a data directory of this shape lacks; the redo log has no name that is always the same.
+fn lacking(data: &Path, layout: Option<Layout>) -> Vec<String> {
+    let essential = layout.map_or(&["ibdata1"][..], Layout::essential);
+    let mut out: Vec<String> =
+        essential.iter().filter(|name| !data.join(name).exists()).map(ToString::to_string).collect();
+    if layout == Some(Layout::MySql8) && !data.join("ib_logfile0").exists() {
+        let redo = fs::read_dir(data.join("#innodb_redo")).is_ok_and(|mut files| files.next().is_some());
+        if !redo {
+            out.push("#innodb_redo".into());
+        }
+    }
+    out
+}
+
+/// What an index of binlogs or relay logs in this data directory names, and is not there.
+fn lacking_logs(data: &Path, base: &str) -> Vec<String> {
+    let index = format!("{base}.index");
+    match fs::read_to_string(data.join(&index)) {
+        Err(_) => vec![index],
+        Ok(text) => text
+            .lines()
+            .map(|line| line.rsplit('/').next().unwrap_or(line).to_owned())
+            .filter(|name| !name.is_empty() && !data.join(name).exists())
+            .collect(),
+    }
+}
+
+/// Evidence that the product or its database runs out of this home, or that its ports are taken.
 pub fn running(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
+    let mut out = processes(home, interrupt)?;
+    if out.is_empty() {
+        out.extend(database_port_taken(home));
+        if let Some(port) = home.web_port().filter(|port| answers(*port)) {
+            out.push(format!("something answers on the web port {port} of this machine"));
+        }
+    }
+    Ok(out)
+}
+
+/// Evidence that a process of the product or its database works in this home.
+pub fn processes(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
     let mut out = Vec::new();
     let ibdata = home.data().join("ibdata1");
     let holder = Database::of(home, interrupt).pid()?;
@@ -129,12 +167,6 @@ pub fn running(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
             "Password Manager Pro runs: process {pid} ({program}) works in {}",
             home.root().display()
         ));
-    }
-    if out.is_empty() {
-        out.extend(database_port_taken(home));
-        if let Some(port) = home.web_port().filter(|port| answers(*port)) {
-            out.push(format!("something answers on the web port {port} of this machine"));
-        }
     }
     Ok(out)
 }

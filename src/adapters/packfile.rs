@@ -69,10 +69,11 @@ pub fn write(
     let size = file.metadata()?.len();
     drop(file);
     // What counts is what is on the disk, not what was meant to be there.
-    let written = Pack::open(target)?;
+    let mut written = Pack::open(target)?;
     if written.manifest() != &manifest {
         bail!("the pack that was written reads back differently");
     }
+    written.verify(&Progress::none(), interrupt)?;
     Ok(Written { size, sha256: hash_file(target)? })
 }
 

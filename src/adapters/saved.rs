@@ -47,6 +47,13 @@ impl Saved {
         system::write_atomic(&done, state, 0o600, None)
     }
 
+    /// The copy of `path`, if it was saved and was there.
+    #[must_use]
+    pub fn copy_of(&self, path: &str) -> Option<PathBuf> {
+        let (copy, done) = self.slot(path);
+        (done.exists() && copy.exists()).then_some(copy)
+    }
+
     /// Puts `path` back as it was saved; does nothing if it was not.
     pub fn restore(&self, path: &str) -> Result<()> {
         let (copy, done) = self.slot(path);

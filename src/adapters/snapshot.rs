@@ -11,7 +11,7 @@ use crate::adapters::mysql::{Address, Row, Session, greeting};
 use crate::adapters::mysqld::Database;
 use crate::config::Config;
 use crate::domain::flavor::{Flavor, ServerVersion};
-use crate::domain::pair::Membership;
+use crate::domain::pair::{Membership, Pair};
 use crate::domain::settings::settings;
 use crate::domain::snapshot::{
     Blind, BlindReason, ChannelTls, CurrentPorts, Deviation, Observed, Pulse, Receiver, ReplicaView,
@@ -21,8 +21,8 @@ use crate::domain::snapshot::{
 /// How long a node may take to let us in, and each statement to be answered.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// How long a quiet link is watched for a heartbeat; a healthy one brings one a second.
-const PULSE_WATCH: Duration = Duration::from_millis(2500);
+/// How many heartbeats a quiet link may miss while it is watched.
+const MISSED_HEARTBEATS: f64 = 2.5;
 
 /// How often.
 const PULSE_TICK: Duration = Duration::from_millis(100);
@@ -39,8 +39,16 @@ pub async fn take(
         db: params.as_ref().map_or_else(|_| membership.this().db_port, |params| params.port),
         web: home.web_port(),
     };
-    let (local, peer) = tokio::join!(look_here(home, interrupt), look_there(home, &membership));
-    let deviations = deviations_of(home, &membership, config, &local);
+    let (local, peer) =
+        tokio::join!(look_here(home, config, interrupt), look_there(home, &membership, config));
+    let mut deviations = deviations_of(home, &membership, config, &local);
+    // The other node's paths are not known here; everything else has to be as it was set up.
+    let there = Membership { role: Pair::peer_of(membership.role), ..membership.clone() };
+    deviations.extend(
+        deviations_of(home, &there, config, &peer)
+            .into_iter()
+            .filter(|found| !found.variable.starts_with("ssl_")),
+    );
     Ok(Snapshot { membership, ports, local, peer, deviations })
 }
 
@@ -51,7 +59,7 @@ pub async fn local_deviations(
     config: &Config,
     interrupt: &Interrupt,
 ) -> Vec<Deviation> {
-    deviations_of(home, membership, config, &look_here(home, interrupt).await)
+    deviations_of(home, membership, config, &look_here(home, config, interrupt).await)
 }
 
 fn deviations_of(
@@ -66,7 +74,7 @@ fn deviations_of(
         .unwrap_or_default()
 }
 
-async fn look_here(home: &Home, interrupt: &Interrupt) -> Observed<ServerView> {
+async fn look_here(home: &Home, config: &Config, interrupt: &Interrupt) -> Observed<ServerView> {
     match Database::of(home, interrupt).pid() {
         Ok(Some(_)) => {}
         Ok(None) => {
@@ -77,10 +85,10 @@ async fn look_here(home: &Home, interrupt: &Interrupt) -> Observed<ServerView> {
             return Observed::NotSeen(Blind { why: BlindReason::TurnedAway, evidence: format!("{error:#}") });
         }
     }
-    look(home, &Address::Socket(home.socket())).await
+    look(home, &Address::Socket(home.socket()), config.heartbeat()).await
 }
 
-async fn look_there(home: &Home, membership: &Membership) -> Observed<ServerView> {
+async fn look_there(home: &Home, membership: &Membership, config: &Config) -> Observed<ServerView> {
     let peer = membership.peer();
     if let Err(blind) = greeting(&peer.host, peer.db_port, DEADLINE).await {
         return Observed::NotSeen(blind);
@@ -91,14 +99,19 @@ async fn look_there(home: &Home, membership: &Membership) -> Observed<ServerView
         let evidence = "it greets; its TLS is too old for a login from here".into();
         return Observed::NotSeen(Blind { why: BlindReason::TlsTooOld, evidence });
     }
-    look(home, &Address::Tls { host: peer.host.clone(), port: peer.db_port, tls: home.tls_paths() }).await
+    look(
+        home,
+        &Address::Tls { host: peer.host.clone(), port: peer.db_port, tls: home.tls_paths() },
+        config.heartbeat(),
+    )
+    .await
 }
 
 async fn home_flavor(home: &Home) -> Option<&'static Flavor> {
     Flavor::of(&Database::of(home, &Interrupt::default()).version().await.ok()?)
 }
 
-async fn look(home: &Home, address: &Address) -> Observed<ServerView> {
+async fn look(home: &Home, address: &Address, heartbeat: Duration) -> Observed<ServerView> {
     let account = match home.credentials() {
         Ok(credentials) => credentials.monitor,
         Err(error) => {
@@ -109,13 +122,13 @@ async fn look(home: &Home, address: &Address) -> Observed<ServerView> {
         Ok(session) => session.with_deadline(DEADLINE),
         Err(blind) => return Observed::NotSeen(blind),
     };
-    match ask(session).await {
+    match ask(session, heartbeat).await {
         Ok(view) => Observed::Seen(view),
         Err(error) => Observed::NotSeen(Blind { why: BlindReason::Silent, evidence: format!("{error:#}") }),
     }
 }
 
-async fn ask(mut session: Session) -> Result<ServerView> {
+async fn ask(mut session: Session, heartbeat: Duration) -> Result<ServerView> {
     let row = session.one("SELECT VERSION() AS version").await?.context("no version")?;
     let version =
         row.get("version").and_then(|text| ServerVersion::parse(&text)).context("an unknown version")?;
@@ -125,7 +138,7 @@ async fn ask(mut session: Session) -> Result<ServerView> {
         == Some("YES");
     let replica = match session.one(flavor.show_replica_status()).await? {
         None => None,
-        Some(row) => Some(replica(&mut session, flavor, row).await?),
+        Some(row) => Some(replica(&mut session, flavor, row, heartbeat).await?),
     };
     let rows = session
         .query("SELECT HOST AS host FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'")
@@ -138,10 +151,15 @@ async fn ask(mut session: Session) -> Result<ServerView> {
     Ok(ServerView { version, variables, tls, replica, replicas_connected })
 }
 
-async fn replica(session: &mut Session, flavor: &Flavor, row: Row) -> Result<ReplicaView> {
+async fn replica(
+    session: &mut Session,
+    flavor: &Flavor,
+    row: Row,
+    heartbeat: Duration,
+) -> Result<ReplicaView> {
     let mut view = parse_replica(flavor, &row);
     if view.receiver == Receiver::Connected {
-        let (pulse, last) = watch(session, flavor, &row).await?;
+        let (pulse, last) = watch(session, flavor, &row, heartbeat).await?;
         // The link may have been found dead while it was watched: the last look counts.
         if let Some(last) = last {
             view = parse_replica(flavor, &last);
@@ -184,8 +202,14 @@ pub fn parse_replica(flavor: &Flavor, row: &Row) -> ReplicaView {
 }
 
 /// Watches the link until something comes in, or until it should have.
-async fn watch(session: &mut Session, flavor: &Flavor, first: &Row) -> Result<(Pulse, Option<Row>)> {
+async fn watch(
+    session: &mut Session,
+    flavor: &Flavor,
+    first: &Row,
+    heartbeat: Duration,
+) -> Result<(Pulse, Option<Row>)> {
     let begun = Instant::now();
+    let patience = heartbeat.mul_f64(MISSED_HEARTBEATS);
     let position = |row: &Row| {
         (row.get(&flavor.column("Source_Log_File")), row.get(&flavor.column("Read_Source_Log_Pos")))
     };
@@ -197,7 +221,7 @@ async fn watch(session: &mut Session, flavor: &Flavor, first: &Row) -> Result<(P
         let now = row.as_ref().map(position);
         let moved = heartbeats != before || now.is_some_and(|now| now != position(first));
         let watched = begun.elapsed();
-        if moved || watched > PULSE_WATCH {
+        if moved || watched > patience {
             return Ok((Pulse { moved, watched }, row));
         }
     }
@@ -218,7 +242,7 @@ pub fn deviations(
         .filter_map(|(variable, wanted)| {
             let found = variables.get(&variable).cloned();
             let same = found.as_deref().is_some_and(|found| found.eq_ignore_ascii_case(&wanted));
-            (!same).then_some(Deviation { variable, wanted, found })
+            (!same).then(|| Deviation { node: membership.this().host.clone(), variable, wanted, found })
         })
         .collect()
 }

@@ -68,6 +68,10 @@ pub fn is_group_alive(group: u32) -> bool {
 
 /// Asks a process to end in good order.
 pub fn terminate(pid: u32) -> Result<()> {
+    // A holder in another PID namespace has no number here, and 0 would mean our own group.
+    if pid == 0 {
+        bail!("the process that holds the data lives in another container: stop it there");
+    }
     match kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM) {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
         Err(error) => Err(error).with_context(|| format!("cannot send SIGTERM to process {pid}")),

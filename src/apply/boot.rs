@@ -1,17 +1,20 @@
 //! What is done inside an offline boot of the server, and the proof that it starts afterwards.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::Runner;
-use super::data::{SourceState, drop_binlogs, note_binlogs};
+use super::data::{Binlogs, SourceState, drop_binlogs, drop_new_binlogs, note_binlogs};
 use super::node_files::{MONITOR_USER, REPLICATION_USER};
-use crate::adapters::home::{Credential, Home};
+use super::{Runner, backlog};
+use crate::adapters::home::{Credential, Credentials, Home};
+use crate::adapters::interrupt::Interrupt;
 use crate::adapters::mysql::{Address, Session};
-use crate::adapters::snapshot;
+use crate::adapters::mysqld::{BOOT_USER, Database};
+use crate::adapters::{snapshot, system};
 use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::{Account, Flavor, SourceSpec};
+use crate::domain::manifest::NODE_FILES;
 use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::BootTask;
 use crate::domain::settings::{OWN_SCHEMA, Setting, render, settings};
@@ -19,8 +22,11 @@ use crate::domain::snapshot::ChannelTls;
 use crate::domain::sql::{quote, quote_name};
 use crate::failure::{Failure, Kind};
 
-/// How long the applier may make no progress while received transactions are worked off.
-const DRAIN_STALL: Duration = Duration::from_secs(60);
+/// Says that the server of the primary was booted for a pack.
+const BOOT_BEGAN: &str = "boot-began";
+
+/// Says that the accounts of the primary may have been changed.
+const ACCOUNTS_TOUCHED: &str = "accounts-touched";
 
 /// Boots, does the task, stops cleanly.
 pub(super) async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
@@ -35,7 +41,13 @@ pub(super) async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
         BootTask::StandAlone { .. } => render(&stand_alone_settings(runner, flavor)),
     };
     if matches!(task, BootTask::PrepareSource { .. }) {
-        note_binlogs(runner.home)?;
+        if note_binlogs(runner.home)? == Binlogs::OfTheProduct {
+            // A server that had crashed finds its last commits in the binlogs of the name that it
+            // had; only then may it be given another name.
+            let session = database.boot_offline(flavor, "[mysqld]", start).await?;
+            database.end_offline_boot(session, stop).await?;
+        }
+        system::write_atomic(&runner.home.work().join(BOOT_BEGAN), b"", 0o600, None)?;
     }
     let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
     match task {
@@ -44,7 +56,13 @@ pub(super) async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
             set_application_password(runner, flavor, &mut session, account).await?;
             prepare_replica(runner, flavor, &mut session, from).await?;
         }
-        BootTask::StandAlone { account } => {
+        BootTask::StandAlone { account, accept_loss } => {
+            match backlog::work_off(runner.home, flavor, &mut session).await {
+                Err(error) if *accept_loss && error.is::<Failure>() => {
+                    runner.ui.warn(format!("given up, as asked for: {}", Failure::from_error(error)));
+                }
+                other => other?,
+            }
             stand_alone(flavor, &mut session).await?;
             set_application_password(runner, flavor, &mut session, account).await?;
         }
@@ -55,6 +73,44 @@ pub(super) async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
     }
     drop(spinner);
     Ok(())
+}
+
+/// Puts the accounts of the primary back to what they were before a pack that is undone.
+///
+/// It boots the server once more, with the settings of the boot that it undoes: a server that
+/// was cut off needs the binlogs of that boot to come to a clean stop.
+pub(super) async fn take_source_back(runner: &Runner<'_>) -> Result<()> {
+    let uninterrupted = Interrupt::default();
+    let database = Database::of(runner.home, &uninterrupted);
+    database.clear_offline_boot(runner.config.stop_deadline()).await?;
+    if !runner.home.work().join(BOOT_BEGAN).exists() {
+        return Ok(());
+    }
+    if let Err(error) = restore_accounts(runner, &database).await {
+        database.clear_offline_boot(runner.config.stop_deadline()).await?;
+        if runner.home.work().join(ACCOUNTS_TOUCHED).exists() {
+            return Err(error);
+        }
+        // The server does not start, and did not before: nothing was done inside it.
+        runner.ui.warn(format!("an account {BOOT_USER}@localhost may be left in the data: {error:#}"));
+    }
+    drop_new_binlogs(runner.home)
+}
+
+async fn restore_accounts(runner: &Runner<'_>, database: &Database<'_>) -> Result<()> {
+    let flavor = runner.flavor().await?;
+    let options = match runner.home.membership()? {
+        Some(membership) => render(&node_settings(runner, flavor, &membership)),
+        None => String::new(),
+    };
+    let start = runner.config.start_deadline();
+    let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
+    let before = runner.saved().copy_of(NODE_FILES).map(|dir| dir.join("credentials.toml"));
+    match before.filter(|file| file.is_file()) {
+        Some(file) => make_accounts(flavor, &mut session, &Credentials::read(&file)?).await?,
+        None => drop_own(&mut session).await?,
+    }
+    database.end_offline_boot(session, runner.config.stop_deadline()).await
 }
 
 fn node_settings(runner: &Runner<'_>, flavor: &Flavor, membership: &Membership) -> Vec<Setting> {
@@ -102,32 +158,9 @@ async fn prepare_source(
 ) -> Result<()> {
     let home = runner.home;
     check_settings(runner, flavor, session).await?;
-    let credentials = home.credentials()?;
-    let monitor = flavor.monitor_grants();
-    let account = |user, host, password, x509, grants| Account {
-        user,
-        host,
-        password,
-        x509,
-        grants,
-        all_rights: false,
-    };
+    system::write_atomic(&home.work().join(ACCOUNTS_TOUCHED), b"", 0o600, None)?;
+    make_accounts(flavor, session, &home.credentials()?).await?;
     session.run(format!("CREATE DATABASE IF NOT EXISTS {OWN_SCHEMA}")).await?;
-    for account in [
-        account(
-            REPLICATION_USER,
-            "%",
-            &credentials.replication.password,
-            true,
-            &["REPLICATION SLAVE ON *.*"][..],
-        ),
-        account(MONITOR_USER, "%", &credentials.monitor.password, true, &monitor[..]),
-        account(MONITOR_USER, "localhost", &credentials.monitor.password, false, &monitor[..]),
-    ] {
-        for sql in flavor.create_account(&account) {
-            session.run(sql).await?;
-        }
-    }
     session
         .run(format!(
             "CREATE TABLE IF NOT EXISTS {OWN_SCHEMA}.pack (node INT UNSIGNED NOT NULL PRIMARY KEY, pack_id VARCHAR(32) NOT NULL) ENGINE=InnoDB"
@@ -210,56 +243,50 @@ async fn seeded(flavor: &Flavor, session: &mut Session, from: &Coordinates) -> R
 
 /// Makes the data those of a server that never had a source.
 async fn stand_alone(flavor: &Flavor, session: &mut Session) -> Result<()> {
-    drain(flavor, session).await?;
     session.run(flavor.stop_replica()).await?;
     session.run(flavor.forget_source()).await?;
     session.run(flavor.reset_binlogs()).await?;
+    drop_own(session).await
+}
+
+/// Makes the tool's accounts, or gives them these passwords.
+async fn make_accounts(flavor: &Flavor, session: &mut Session, credentials: &Credentials) -> Result<()> {
+    let monitor = flavor.monitor_grants();
+    let account = |user, host, password, x509, grants| Account {
+        user,
+        host,
+        password,
+        x509,
+        grants,
+        all_rights: false,
+    };
+    for account in [
+        account(
+            REPLICATION_USER,
+            "%",
+            &credentials.replication.password,
+            true,
+            &["REPLICATION SLAVE ON *.*"][..],
+        ),
+        account(MONITOR_USER, "%", &credentials.monitor.password, true, &monitor[..]),
+        account(MONITOR_USER, "localhost", &credentials.monitor.password, false, &monitor[..]),
+    ] {
+        for sql in flavor.create_account(&account) {
+            session.run(sql).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Drops the tool's accounts and schema.
+async fn drop_own(session: &mut Session) -> Result<()> {
     for (user, host) in accounts_named(session, "pmp\\_ha\\_%").await? {
         // The account of this boot is dropped at its end.
-        if user != "pmp_ha_boot" {
+        if user != BOOT_USER {
             session.run(format!("DROP USER {}@{}", quote(&user), quote(&host))).await?;
         }
     }
     session.run(format!("DROP DATABASE IF EXISTS {OWN_SCHEMA}")).await
-}
-
-/// Applies what was received and not applied yet.
-async fn drain(flavor: &Flavor, session: &mut Session) -> Result<()> {
-    let Some(row) = session.one(flavor.show_replica_status()).await? else {
-        return Ok(());
-    };
-    if row.get(&flavor.column("Source_Host")).unwrap_or_default().is_empty() {
-        return Ok(());
-    }
-    let column =
-        |row: &crate::adapters::mysql::Row, name: &str| row.get(&flavor.column(name)).unwrap_or_default();
-    let (file, position) = (column(&row, "Relay_Log_File"), column(&row, "Relay_Log_Pos"));
-    if let Some(sql) = flavor.keep_relay_logs(&file, &position) {
-        session.run(sql).await?;
-    }
-    session.run(flavor.start_applier()).await?;
-    let mut last = (String::new(), Instant::now());
-    loop {
-        let row = session.one(flavor.show_replica_status()).await?.context("the replica status is gone")?;
-        let error = column(&row, "Last_SQL_Errno");
-        if error != "0" {
-            bail!(
-                Failure::new(Kind::Refused, "what the secondary had received cannot all be applied")
-                    .because(format!("error {error}: {}", column(&row, "Last_SQL_Error")))
-                    .hint("The applier of the secondary had failed. Nothing was changed; its data are still where they were.")
-            );
-        }
-        if column(&row, "Replica_SQL_Running_State").contains("has read all relay log") {
-            return Ok(());
-        }
-        let at = format!("{} {}", column(&row, "Relay_Log_File"), column(&row, "Relay_Log_Pos"));
-        if at != last.0 {
-            last = (at, Instant::now());
-        } else if last.1.elapsed() > DRAIN_STALL {
-            bail!("the applier makes no progress at {}", last.0);
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 /// Gives the application's account, for each host it has, the password that this home's
@@ -323,6 +350,14 @@ async fn check_settings(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sess
                     deviation.variable, deviation.found, deviation.wanted
                 ))
                 .hint("See whether the start script overrides it on mysqld's command line.")
+        );
+    }
+    let bound = variables.get("bind_address").map(String::as_str).unwrap_or_default();
+    if ["127.0.0.1", "::1", "localhost"].contains(&bound) {
+        bail!(
+            Failure::new(Kind::Failed, "the other node could not reach this server")
+                .because(format!("its bind_address is {bound}"))
+                .hint("See where the start script binds it to its own machine, and take that out.")
         );
     }
     let enabled = session.one(flavor.tls_enabled_query()).await?.and_then(|row| row.get("enabled"));

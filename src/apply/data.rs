@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
@@ -135,13 +135,28 @@ fn is_of(pack: &Path, pack_id: &str) -> bool {
     Pack::open(pack).is_ok_and(|pack| pack.manifest().pack_id == pack_id)
 }
 
-/// Notes whether there were binlogs before the first boot with our settings.
-pub(super) fn note_binlogs(home: &Home) -> Result<()> {
+/// Which binlogs a primary has before a pack boots it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Binlogs {
+    /// None.
+    None,
+    /// Those of the product's own settings.
+    OfTheProduct,
+    /// Those of an earlier pack.
+    Ours,
+}
+
+/// Tells which binlogs there are, and notes when none of them is ours.
+pub(super) fn note_binlogs(home: &Home) -> Result<Binlogs> {
     let note = home.work().join("had-no-binlogs");
-    if !home.data().join(format!("{BINLOG}.index")).exists() && !note.exists() {
-        system::write_atomic(&note, b"", 0o600, None)?;
+    if home.data().join(format!("{BINLOG}.index")).exists() {
+        return Ok(Binlogs::Ours);
     }
-    Ok(())
+    system::write_atomic(&note, b"", 0o600, None)?;
+    let is_index =
+        |path: &RelPath| path.as_str().ends_with(".index") && classify(path.as_str()) == FileClass::Binlog;
+    let product = datadir::list(&home.data())?.files.iter().any(|(path, _)| is_index(path));
+    Ok(if product { Binlogs::OfTheProduct } else { Binlogs::None })
 }
 
 /// Removes the binlogs that were begun by a run that is undone.
@@ -170,11 +185,14 @@ pub(super) fn extracted_node_files(home: &Home) -> PathBuf {
 }
 
 /// Extracts a pack beside the data directory, every byte checked on the way and read back.
-pub(super) async fn extract_pack(runner: &Runner<'_>, pack: &Path) -> Result<()> {
+pub(super) async fn extract_pack(runner: &Runner<'_>, pack: &Path, pack_id: &str) -> Result<()> {
     let home = runner.home.clone();
     datadir::remember_old(&home)?;
     datadir::drop_staged(&home)?;
     let mut opened = Pack::open(pack)?;
+    if opened.manifest().pack_id != pack_id {
+        bail!("{} was replaced by another pack after it had been verified", pack.display());
+    }
     let progress = runner.ui.progress("extracting", opened.manifest().total_size());
     let interrupt = runner.interrupt.clone();
     tokio::task::spawn_blocking(move || -> Result<()> {

@@ -1,12 +1,12 @@
 //! From a plan to effects: each step is recorded, done, recorded again; what fails is undone.
 
+mod backlog;
 mod boot;
 mod data;
-mod node_files;
+pub mod node_files;
 
 use anyhow::{Context, Result, bail};
 
-use crate::adapters::datadir;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::journal_file::JournalFile;
@@ -14,6 +14,7 @@ use crate::adapters::mysqld::Database;
 use crate::adapters::packfile::Written;
 use crate::adapters::saved::{Saved, remove};
 use crate::adapters::system;
+use crate::adapters::{datadir, observe};
 use crate::config::Config;
 use crate::domain::flavor::Flavor;
 use crate::domain::journal::{Due, Outcome, Progress, Record, open_run};
@@ -33,14 +34,14 @@ pub struct Secrets {
 }
 
 /// What had to be done about an earlier run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
     /// There was none that was cut off.
     Nothing,
     /// It was undone.
     RolledBack,
     /// It was finished.
-    Finished,
+    Finished(Box<Plan>),
 }
 
 /// Returns the run on this home that was cut off, if there is one.
@@ -129,15 +130,20 @@ impl<'a> Runner<'a> {
     }
 
     /// Finishes or rolls back what an earlier run left behind when it was cut off.
+    ///
+    /// # Errors
+    /// Refuses to roll back under a server that somebody has started since.
     pub async fn settle(&mut self) -> Result<Settled> {
         let Some(run) = cut_off_run(self.home)? else { return Ok(Settled::Nothing) };
         let command = run.plan.command.clone();
         match run.due() {
             Due::Back(begun) => {
+                self.refuse_strangers(&run)?;
                 self.ui.say(format!(
                     "An earlier `pmp-ha {command}` was cut off; what it had changed is put back first."
                 ));
-                self.back(&run.plan, begun).await?;
+                let undone = self.back(&run.plan, begun).await;
+                undone.map_err(|error| incomplete(&command, "it could not be put back", &error))?;
                 Ok(Settled::RolledBack)
             }
             Due::Forward(next) => {
@@ -145,15 +151,36 @@ impl<'a> Runner<'a> {
                     "An earlier `pmp-ha {command}` was cut off behind its point of no return; it is finished now."
                 ));
                 self.forward(&run.plan, next).await?;
-                Ok(Settled::Finished)
+                Ok(Settled::Finished(Box::new(run.plan)))
             }
         }
+    }
+
+    /// Nothing is put back under a server that runs, but for those that the run itself started.
+    fn refuse_strangers(&self, run: &Progress) -> Result<()> {
+        let last = run.begun.checked_sub(1).and_then(|index| run.plan.steps.get(index));
+        if matches!(last, Some(Step::ProveStart)) || !self.database().offline_boots().is_empty() {
+            return Ok(());
+        }
+        let Some(evidence) = observe::processes(self.home, self.interrupt)?.into_iter().next() else {
+            return Ok(());
+        };
+        bail!(
+            Failure::new(
+                Kind::Refused,
+                format!("an earlier `pmp-ha {}` was cut off and must be put back first", run.plan.command)
+            )
+            .because(evidence)
+            .hint("Stop Password Manager Pro and its database (`pmp-ha stop`), then try again.")
+        )
     }
 
     /// Runs a plan from its first step.
     pub async fn drive(&mut self, plan: &Plan) -> Result<()> {
         if !self.home.replication().is_dir() {
+            // The server reads its boot files below it, under whatever account it runs.
             system::private_dir(&self.home.replication())?;
+            system::set_mode(&self.home.replication(), 0o711)?;
             system::give_to(&self.home.replication(), system::owner(self.home.root())?)?;
         }
         self.journal().append(&Record::Open { at: now(), by: system::user_name(), plan: plan.clone() })?;
@@ -178,8 +205,11 @@ impl<'a> Runner<'a> {
                 }
             };
         }
-        remove(&self.home.work())?;
-        self.journal().append(&Record::Close { at: now(), outcome: Outcome::Done })
+        let closed = remove(&self.home.work())
+            .and_then(|()| self.journal().append(&Record::Close { at: now(), outcome: Outcome::Done }));
+        closed.map_err(|error| {
+            incomplete(&plan.command, "every step is done, and it could not be closed", &error)
+        })
     }
 
     async fn step(&mut self, index: usize, step: &Step, can_stop: bool) -> Result<()> {
@@ -222,7 +252,7 @@ impl<'a> Runner<'a> {
                 self.written = Some(data::write_pack(self, pack.as_ref()).await?);
                 Ok(())
             }
-            Step::ExtractPack { pack, .. } => data::extract_pack(self, pack.as_ref()).await,
+            Step::ExtractPack { pack, pack_id, .. } => data::extract_pack(self, pack.as_ref(), pack_id).await,
             Step::CopyData { from, .. } => data::copy_data(self, from.as_ref()).await,
             Step::SwapData => datadir::swap(self.home),
             Step::WriteRole { role } => {
@@ -248,13 +278,10 @@ impl<'a> Runner<'a> {
                 }
                 Ok(())
             }
-            Step::OfflineBoot(task) => {
-                self.database().clear_offline_boot(self.config.stop_deadline()).await?;
-                match task {
-                    BootTask::PrepareSource { .. } => data::drop_new_binlogs(self.home),
-                    // The whole data directory is taken back by an earlier step.
-                    BootTask::PrepareReplica { .. } | BootTask::StandAlone { .. } => Ok(()),
-                }
+            Step::OfflineBoot(BootTask::PrepareSource { .. }) => boot::take_source_back(self).await,
+            // The whole data directory is taken back by an earlier step.
+            Step::OfflineBoot(BootTask::PrepareReplica { .. } | BootTask::StandAlone { .. }) => {
+                self.database().clear_offline_boot(self.config.stop_deadline()).await
             }
             Step::WritePack { pack, .. } => data::take_pack_back(self.home, pack.as_ref()),
             Step::ExtractPack { .. } | Step::CopyData { .. } => datadir::drop_staged(self.home),

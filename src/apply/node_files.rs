@@ -56,9 +56,17 @@ pub(super) async fn take(runner: &Runner<'_>, membership: &Membership) -> Result
     finish(home, membership, runner.flavor().await?, runner.config)
 }
 
-fn finish(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<()> {
-    let dir = home.node_files();
-    system::write_atomic(&dir.join("pair.toml"), toml::to_string(membership)?.as_bytes(), 0o600, None)?;
+/// Writes the option file anew where the configuration has changed, for a server that is to start.
+pub fn refresh(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<()> {
+    let text = option_file(home, membership, flavor, config)?;
+    if fs::read_to_string(home.option_file()).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    let owner = system::owner(&home.data())?;
+    system::write_atomic(&home.option_file(), text.as_bytes(), 0o600, Some(owner))
+}
+
+fn option_file(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<String> {
     let options = settings(
         flavor,
         membership,
@@ -66,7 +74,7 @@ fn finish(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config
         &config.timing(),
         config.replication.keep_binlogs_days,
     );
-    let text = template::fill(
+    template::fill(
         include_str!("../../templates/mysqld.cnf"),
         &[
             ("script", system::START_SCRIPT),
@@ -75,7 +83,13 @@ fn finish(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config
             ("pair", &membership.pair.id),
             ("settings", &render(&options)),
         ],
-    )?;
+    )
+}
+
+fn finish(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<()> {
+    let dir = home.node_files();
+    system::write_atomic(&dir.join("pair.toml"), toml::to_string(membership)?.as_bytes(), 0o600, None)?;
+    let text = option_file(home, membership, flavor, config)?;
     system::write_atomic(&home.option_file(), text.as_bytes(), 0o600, None)?;
 
     // The server reads these after it has given up root's rights; the CA's key is not for it.

@@ -12,7 +12,9 @@ use crate::adapters::observe;
 use crate::adapters::packfile::Pack;
 use crate::apply::{Runner, Secrets, Settled};
 use crate::cli::InstallPackArgs;
-use crate::domain::plan::Bytes;
+use crate::domain::manifest::Manifest;
+use crate::domain::pair::Role;
+use crate::domain::plan::{Bytes, Step};
 use crate::domain::procedures::install::{InstallScene, plan};
 use crate::failure::{Failure, Kind};
 
@@ -22,7 +24,19 @@ struct Installed {
     files: usize,
     bytes: u64,
     source: String,
-    next: String,
+    next: &'static str,
+}
+
+impl Installed {
+    fn of(home: &Home, manifest: &Manifest) -> Self {
+        Self {
+            home: home.root().display().to_string(),
+            files: manifest.files.len(),
+            bytes: manifest.total_size(),
+            source: manifest.pair.node(Role::Primary).to_string(),
+            next: "pmp-ha key PATH, with the path of the primary's pmp_key.key; then pmp-ha start",
+        }
+    }
 }
 
 impl fmt::Display for Installed {
@@ -38,12 +52,17 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
     let config = context.config(&home)?;
     let db_password = read_password_file(args.db_password_file.as_deref())?;
     let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
-    if context.settled(&mut runner).await? == Settled::Finished {
-        return Ok(());
-    }
+    let settled = context.settled(&mut runner).await?;
 
     let path = find_pack(&home, args.file)?;
     let mut pack = Pack::open(&path)?;
+    if let Settled::Finished(plan) = settled
+        && plan.steps.iter().any(
+            |step| matches!(step, Step::ExtractPack { pack_id, .. } if *pack_id == pack.manifest().pack_id),
+        )
+    {
+        return context.ui.data(&Installed::of(&home, pack.manifest()));
+    }
     let progress = context.ui.progress("verifying", pack.manifest().total_size());
     let interrupt = context.interrupt.clone();
     let pack =
@@ -60,13 +79,7 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
     }
     runner.with_secrets(Secrets { db_password });
     runner.drive(&plan).await?;
-    context.ui.data(&Installed {
-        home: scene.home.identity.path,
-        files: scene.manifest.files.len(),
-        bytes: scene.manifest.total_size(),
-        source: scene.manifest.pair.node(crate::domain::pair::Role::Primary).to_string(),
-        next: "pmp-ha key PATH, with the path of the primary's pmp_key.key; then pmp-ha start".into(),
-    })
+    context.ui.data(&Installed::of(&home, &scene.manifest))
 }
 
 fn find_pack(home: &Home, named: Option<PathBuf>) -> Result<PathBuf> {

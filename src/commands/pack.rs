@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Context;
 use crate::adapters::{names, observe, random};
-use crate::apply::{Runner, Settled};
+use crate::apply::Runner;
 use crate::cli::PackArgs;
 use crate::domain::manifest::Sha256Hex;
 use crate::domain::plan::Bytes;
@@ -39,9 +39,7 @@ pub async fn run(context: &Context<'_>, args: PackArgs) -> Result<()> {
     let home = context.home()?;
     let config = context.config(&home)?;
     let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
-    if context.settled(&mut runner).await? == Settled::Finished {
-        return Ok(());
-    }
+    context.settled(&mut runner).await?;
 
     let secondary = args.secondary.host.clone();
     let (scene, primary, second) = tokio::join!(

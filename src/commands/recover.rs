@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use super::{Context, key, read_password_file};
 use crate::adapters::home::Home;
-use crate::adapters::{observe, system};
+use crate::adapters::{datadir, observe, system};
 use crate::apply::{Runner, Secrets, Settled, refuse_cut_off_run};
 use crate::cli::RecoverArgs;
+use crate::domain::plan::Step;
 use crate::domain::procedures::recover::{RecoverScene, plan};
 use crate::failure::Failure;
 
@@ -18,6 +19,19 @@ struct Recovered {
     home: String,
     old_data: String,
     next: String,
+}
+
+impl Recovered {
+    fn of(home: &Home, old_data: &str) -> Self {
+        let root = home.root().display();
+        Self {
+            home: root.to_string(),
+            old_data: datadir::parent(home).join(old_data).display().to_string(),
+            next: format!(
+                "start Password Manager Pro in {root} and give its address to the users; never start the lost primary again.\n      For a new pair: pmp-ha pack there."
+            ),
+        }
+    }
 }
 
 impl fmt::Display for Recovered {
@@ -35,8 +49,10 @@ pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
     let db_password = read_password_file(args.db_password_file.as_deref())?;
     let mut runner = Runner::lock(&into, context.ui, &config, &context.interrupt)?;
     let _from_lock = if from == into { None } else { Some(system::lock_dir(from.root())?) };
-    if context.settled(&mut runner).await? == Settled::Finished {
-        return Ok(());
+    if let Settled::Finished(plan) = context.settled(&mut runner).await?
+        && let Some(Step::KeepOldData { name }) = plan.steps.last()
+    {
+        return context.ui.data(&Recovered::of(&into, name));
     }
 
     refuse_cut_off_run(&from)?;
@@ -47,6 +63,7 @@ pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
         source,
         target: observe::scene(&into, &context.interrupt).await?,
         key: String::new(),
+        accept_loss: args.accept_loss,
         password_given: db_password.is_some(),
         old_data_name: format!("data.before-recovery-{stamp}"),
     };
@@ -59,12 +76,5 @@ pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
     }
     runner.with_secrets(Secrets { db_password });
     runner.drive(&plan).await?;
-    let home = scene.target.identity.path;
-    context.ui.data(&Recovered {
-        old_data: format!("{home}/mysql/{}", scene.old_data_name),
-        next: format!(
-            "start Password Manager Pro in {home} and give its address to the users; never start the lost primary again.\n      For a new pair: pmp-ha pack there."
-        ),
-        home,
-    })
+    context.ui.data(&Recovered::of(&into, &scene.old_data_name))
 }

@@ -10,7 +10,8 @@ use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::mysqld::Database;
 use crate::adapters::{observe, snapshot, system};
-use crate::apply::refuse_cut_off_run;
+use crate::apply::{node_files, refuse_cut_off_run};
+use crate::domain::flavor::Flavor;
 use crate::failure::{Failure, Kind};
 
 #[derive(Serialize)]
@@ -49,6 +50,11 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
         return Ok(());
     }
     let _lock = system::lock_dir(home.root())?;
+    let version = database.version().await?;
+    let membership = home.membership()?;
+    if let (Some(membership), Some(flavor)) = (&membership, Flavor::of(&version)) {
+        node_files::refresh(&home, membership, flavor, &config)?;
+    }
     let spinner = context.ui.spinner("the database is starting");
     let started = database.start(config.start_deadline()).await;
     drop(spinner);
@@ -61,9 +67,8 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
             return Err(error);
         }
     };
-    let version = database.version().await?;
     context.ui.done(&up(pid, format!("is up: {version}, process {pid}")))?;
-    if let Some(membership) = home.membership()? {
+    if let Some(membership) = membership {
         for deviation in snapshot::local_deviations(&home, &membership, &config, &context.interrupt).await {
             let (variable, wanted) = (deviation.variable, deviation.wanted);
             context
@@ -83,7 +88,8 @@ pub async fn stop(context: &Context<'_>) -> Result<()> {
     }
     let _lock = system::lock_dir(home.root())?;
     let spinner = context.ui.spinner("the database is stopping");
-    let stopped = Database::of(&home, &context.interrupt).stop(config.stop_deadline()).await?;
+    // Half a stop is none: what was begun is waited for.
+    let stopped = Database::of(&home, &Interrupt::default()).stop(config.stop_deadline()).await?;
     drop(spinner);
     let what = if stopped { "has stopped cleanly" } else { "was not running" };
     context.ui.done(&Service { home: shown(&home), running: false, process: None, what: what.into() })

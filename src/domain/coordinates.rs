@@ -1,5 +1,6 @@
 //! Where in the source's history a copy was made, in the way each server counts.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -34,5 +35,51 @@ impl fmt::Display for Coordinates {
             Self::Gtid { executed } => f.write_str(executed),
             Self::MariaDbGtid { position } => f.write_str(position),
         }
+    }
+}
+
+/// A position of `MariaDB`, taken apart: the last sequence number of each domain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MariaDbPosition(BTreeMap<u32, u64>);
+
+impl MariaDbPosition {
+    /// Reads `1-1-42,2-2-7`; what is not of that form does not count.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        Self(text.split(',').filter_map(gtid).collect())
+    }
+
+    /// Tells whether the transaction that a binlog event begins (`BEGIN GTID 1-1-42`) is behind
+    /// this position. What is not understood is not.
+    #[must_use]
+    pub fn covers(&self, info: &str) -> bool {
+        let named = info.split_whitespace().find_map(gtid);
+        named.is_some_and(|(domain, sequence)| self.0.get(&domain).is_some_and(|last| sequence <= *last))
+    }
+}
+
+fn gtid(text: &str) -> Option<(u32, u64)> {
+    let mut parts = text.trim().split('-');
+    let (domain, _server, sequence) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() {
+        return None;
+    }
+    Some((domain.parse().ok()?, sequence.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_covers_what_was_applied_in_each_domain() {
+        let position = MariaDbPosition::parse("1-1-42,2-2-7");
+        assert!(position.covers("BEGIN GTID 1-1-42") && position.covers("GTID 2-9-3"));
+        assert!(
+            !position.covers("BEGIN GTID 1-1-43")
+                && !position.covers("GTID 3-1-1")
+                && !position.covers("BEGIN")
+        );
+        assert!(!MariaDbPosition::parse("").covers("GTID 1-1-1"));
     }
 }

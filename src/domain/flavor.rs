@@ -301,17 +301,14 @@ impl Flavor {
         format!("START {} SQL_THREAD", self.replica_word())
     }
 
-    /// What has to come before [`Self::start_applier`], given where the applier stopped: with
-    /// GTIDs `MariaDB` drops every relay log when it starts, to fetch them again from a source
-    /// that may be lost.
+    /// Makes `MariaDB`'s applier read the relay logs from a place. With GTIDs it would drop
+    /// them all when it starts, to fetch them again from a source that may be lost.
     #[must_use]
-    pub fn keep_relay_logs(&self, file: &str, position: &str) -> Option<Sql> {
-        (self.positioning == Positioning::MariaDbGtid && !file.is_empty()).then(|| {
-            Sql::new(format!(
-                "CHANGE MASTER TO MASTER_USE_GTID=no, RELAY_LOG_FILE={}, RELAY_LOG_POS={position}",
-                quote(file)
-            ))
-        })
+    pub fn read_relay_log_from(&self, file: &str, position: &str) -> Sql {
+        Sql::new(format!(
+            "CHANGE MASTER TO MASTER_USE_GTID=no, RELAY_LOG_FILE={}, RELAY_LOG_POS={position}",
+            quote(file)
+        ))
     }
 
     /// Forgets the source, its position and the relay logs.

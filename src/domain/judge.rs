@@ -5,6 +5,25 @@ use super::pair::{Pair, Role};
 use super::settings::replicated;
 use super::snapshot::{BlindReason, ChannelTls, Observed, Receiver, ReplicaView, ServerView, Snapshot};
 
+/// The verdict on a home that belongs to no pair.
+#[must_use]
+pub fn no_pair(evidence: String) -> Health {
+    let finding = |about| Finding {
+        code: "no-pair",
+        about,
+        severity: Severity::Unknown,
+        what: "this home does not belong to a pair yet".into(),
+        evidence: evidence.clone(),
+        hint: "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.".into(),
+    };
+    Health {
+        high_availability: Status::Unknown,
+        replication: Status::Unknown,
+        findings: vec![finding(About::HighAvailability), finding(About::Replication)],
+        summary: "no pair".into(),
+    }
+}
+
 struct Judge<'a> {
     snapshot: &'a Snapshot,
     findings: Vec<Finding>,
@@ -15,7 +34,7 @@ struct Judge<'a> {
 pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
     let mut judge = Judge { snapshot, findings: Vec::new() };
     judge.ports();
-    judge.local_settings();
+    judge.settings();
     judge.connection();
     judge.replication(limits);
     let status = |about| {
@@ -76,16 +95,16 @@ impl Judge<'_> {
         }
     }
 
-    fn local_settings(&mut self) {
+    fn settings(&mut self) {
         for deviation in &self.snapshot.deviations.clone() {
             let found = deviation.found.as_deref().unwrap_or("unknown to the server");
             self.find(
                 "setting-not-in-effect",
                 About::Replication,
                 Severity::Failed,
-                &format!("the server here runs without the setting {}", deviation.variable),
+                &format!("the server of {} runs without the setting {}", deviation.node, deviation.variable),
                 format!("{} is {found}, wanted is {}", deviation.variable, deviation.wanted),
-                "The start script may have been replaced by an upgrade: stop the database, see whether bin/startDB still names conf/pmp-ha/mysqld.cnf, and start it again.",
+                "Run `pmp-ha stop` and `pmp-ha start` there. If that does not help, the start script may have been replaced by an upgrade, or overrides the setting: a new pack wires it again.",
             );
         }
         if self.snapshot.local.seen().is_some_and(|server| !server.tls) {

@@ -27,6 +27,8 @@ pub enum BootTask {
     StandAlone {
         /// The application's account.
         account: String,
+        /// Whether to go on where what was received cannot all be applied.
+        accept_loss: bool,
     },
 }
 
@@ -63,6 +65,8 @@ pub enum Step {
     ExtractPack {
         /// The file.
         pack: String,
+        /// Which pack was verified: another one under the same name is not extracted.
+        pack_id: String,
         /// How many files.
         files: usize,
         /// Their bytes, uncompressed.
@@ -118,14 +122,14 @@ impl fmt::Display for Step {
                 f,
                 "boot the database without a network: give '{account}' the password of this home, replicate from {from}, stop cleanly"
             ),
-            Self::OfflineBoot(BootTask::StandAlone { account }) => write!(
+            Self::OfflineBoot(BootTask::StandAlone { account, .. }) => write!(
                 f,
                 "boot the database without a network: apply what was received, forget the source, give '{account}' the password of this home, stop cleanly"
             ),
             Self::WritePack { pack, files, bytes } => {
                 write!(f, "compress {files} files, {}, into {pack}", Bytes(*bytes))
             }
-            Self::ExtractPack { pack, files, bytes } => {
+            Self::ExtractPack { pack, files, bytes, .. } => {
                 write!(f, "extract {files} files, {}, from {pack} to a place beside mysql/data", Bytes(*bytes))
             }
             Self::CopyData { from, files, bytes } => {

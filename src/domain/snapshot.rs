@@ -136,6 +136,8 @@ pub struct CurrentPorts {
 /// A setting that the running server does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deviation {
+    /// The host of the node whose server it is.
+    pub node: String,
     /// The variable.
     pub variable: String,
     /// What it should be.
@@ -155,6 +157,6 @@ pub struct Snapshot {
     pub local: Observed<ServerView>,
     /// The other node's server.
     pub peer: Observed<ServerView>,
-    /// What of this node's settings is not in effect.
+    /// What of the nodes' settings is not in effect.
     pub deviations: Vec<Deviation>,
 }

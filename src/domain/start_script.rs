@@ -9,7 +9,7 @@ const NO_DEFAULTS: &str = "--no-defaults";
 const DEFAULTS_FILE: &str = "--defaults-file=";
 
 /// Options that would keep the peer out; the vendor's server listens on its own machine only.
-const CLOSED: [&str; 2] = ["--bind-address=", "--skip-networking"];
+const CLOSED: [&str; 4] = ["--bind-address", "--bind_address", "--skip-networking", "--skip_networking"];
 
 /// How the option file of the tool is called in every home; a script with another one is not ours.
 const OURS: &str = "/conf/pmp-ha/mysqld.cnf";
@@ -59,7 +59,10 @@ fn starts_server(line: &str) -> bool {
     let code = line.trim_start();
     let comment =
         code.starts_with('#') || code.starts_with("::") || code.to_ascii_lowercase().starts_with("rem ");
-    !comment && (code.contains(NO_DEFAULTS) || code.contains(DEFAULTS_FILE))
+    // The client programs take these options, too.
+    let client =
+        ["mysqladmin", "mysqlcheck", "mysqldump", "mysql_upgrade"].iter().any(|name| code.contains(name));
+    !comment && !client && (code.contains(NO_DEFAULTS) || code.contains(DEFAULTS_FILE))
 }
 
 fn replace_option(line: &str, with: &str) -> String {
@@ -73,11 +76,16 @@ fn replace_option(line: &str, with: &str) -> String {
 }
 
 fn drop_option(line: &str, option: &str) -> String {
-    let Some(at) = line.find(option) else {
-        return line.to_owned();
-    };
+    let Some(at) = line.find(option) else { return line.to_owned() };
     let before = line[..at].trim_end_matches(' ');
-    format!("{before}{}", &line[at + word_length(&line[at..])..])
+    let mut rest = &line[at + word_length(&line[at..])..];
+    let takes_value = option.contains("bind");
+    if takes_value && !line[at + option.len()..].starts_with('=') {
+        // The value is the next word.
+        rest = rest.trim_start_matches([' ', '\t']);
+        rest = &rest[word_length(rest)..];
+    }
+    format!("{before}{rest}")
 }
 
 /// The length of a shell word that may hold quoted spaces.
@@ -118,6 +126,23 @@ mod tests {
             "mysqld --no-defaults \\\n  --bind-address=127.0.0.1 \\\n  --port=1\necho --bind-address=x\n";
         let wired = wire(script, "/x").expect("wirable");
         assert_eq!(wired, "mysqld --defaults-file=\"/x\" \\\n \\\n  --port=1\necho --bind-address=x\n");
+    }
+
+    #[test]
+    fn the_server_opens_up_however_it_was_closed() {
+        for closed in [
+            "--bind-address=127.0.0.1",
+            "--bind_address=::1",
+            "--bind-address 127.0.0.1",
+            "--skip-networking",
+        ] {
+            let script = format!("mysqladmin --no-defaults ping\nmysqld --no-defaults {closed} --port=1\n");
+            let wired = wire(&script, "/x").expect("wirable");
+            assert_eq!(
+                wired, "mysqladmin --no-defaults ping\nmysqld --defaults-file=\"/x\" --port=1\n",
+                "{closed}"
+            );
+        }
     }
 
     #[test]

@@ -292,11 +292,11 @@ fn refuses_a_pack_that_was_made_for_another_home() {
     node.refuses(&pack, 4, &["the pack holds data of MariaDB 10.11.1, and the server here is MariaDB 10.11"]);
 
     // Several at once are all said.
-    let _jar = Put::content(node.path("lib/AdventNetPassTrix.jar"), "build 6303");
-    let _params = Put::replaced(params, "username=root", "username=pmp");
+    let jar = Put::content(node.path("lib/AdventNetPassTrix.jar"), "build 6303");
+    let account = Put::replaced(params, "username=root", "username=pmp");
     std::fs::write(&bad, &good).expect("written");
     node.refuses(&pack, 4, &["another build of the product", "names 'pmp'"]);
-    drop((_jar, _params));
+    drop((jar, account));
 
     node.run(&pack).ok();
 }

@@ -87,6 +87,7 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
     let steps = vec![
         Step::ExtractPack {
             pack: scene.pack.clone(),
+            pack_id: manifest.pack_id.clone(),
             files: manifest.files.len(),
             bytes: manifest.total_size(),
         },
@@ -99,7 +100,12 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
         }),
         Step::DropOldData,
     ];
-    let warnings = checks::unproved(home).into_iter().collect();
+    let mut warnings: Vec<String> = checks::unproved(home).into_iter().collect();
+    if home.membership.is_some() {
+        warnings.push(
+            "this home is a secondary already: its data are replaced, and rows that were written only here are gone with them".into(),
+        );
+    }
     Ok(Plan {
         command: "install-pack".into(),
         home: home.identity.clone(),

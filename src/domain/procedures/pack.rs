@@ -155,6 +155,16 @@ fn names(scene: &PackScene) -> Vec<Refusal> {
         }
     }
     let (first, second) = (&scene.primary.endpoint, &scene.secondary.endpoint);
+    if scene.secondary.local && !scene.primary.local && scene.primary.addresses.is_ok() {
+        out.push(Refusal::new(
+            WHAT,
+            format!(
+                "{} is this machine, and {} is not: the two names stand in the wrong order",
+                second.host, first.host
+            ),
+            "Run `pmp-ha pack` on the primary, and name it first.",
+        ));
+    }
     let port_of =
         |endpoint: &Endpoint| endpoint.port.or(scene.home.params.as_ref().ok().map(|params| params.port));
     if port_of(first) == port_of(second) {
@@ -231,6 +241,11 @@ mod tests {
         );
         let long = format!("{}.example", "x".repeat(60));
         assert_eq!(refusals(|s| s.secondary = named(&long, [10, 0, 0, 2])).len(), 1);
+    }
+
+    #[test]
+    fn names_in_the_wrong_order_are_refused() {
+        assert!(refusals(|s| s.primary.local = false)[0].contains("wrong order"));
     }
 
     #[test]

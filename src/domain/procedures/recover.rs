@@ -43,6 +43,8 @@ pub struct RecoverScene {
     pub key: String,
     /// Whether the operator gave the database password in a file.
     pub password_given: bool,
+    /// Whether the operator accepts that received transactions may be lost.
+    pub accept_loss: bool,
     /// The name under which the old data of the target stay.
     pub old_data_name: String,
 }
@@ -114,11 +116,19 @@ pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
                 .into(),
         );
     }
+    if scene.accept_loss {
+        warnings.push(
+            "where what the secondary had received cannot be applied, the rest of it is given up".into(),
+        );
+    }
     let (files, bytes) = source.to_copy;
     let steps = vec![
         Step::CopyData { from: source.data_path.clone(), files, bytes },
         Step::SwapData,
-        Step::OfflineBoot(BootTask::StandAlone { account: params.username.clone() }),
+        Step::OfflineBoot(BootTask::StandAlone {
+            account: params.username.clone(),
+            accept_loss: scene.accept_loss,
+        }),
         Step::WriteRole { role: Role::Primary },
         Step::WriteKeyPath { key: scene.key.clone() },
         Step::ProveStart,
