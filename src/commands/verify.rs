@@ -21,7 +21,7 @@ pub async fn run(context: &Context<'_>) -> Result<()> {
             let seen = snapshot::take(&home, membership, &config, &context.interrupt).await?;
             judge(&seen, config.limits())
         }
-        None => no_pair(format!("{} has no conf/pmp-ha/pair.toml", home.root().display())),
+        None => no_pair(&format!("{} has no conf/pmp-ha/pair.toml", home.root().display())),
     };
     context.ui.data(&health)?;
     if (health.high_availability, health.replication) != (Status::Alive, Status::Alive) {

@@ -152,6 +152,7 @@ mod tests {
             "binlog.000123",
             "host-bin.1000000",
             "pmp-ha-binlog.state",
+            "pmp-ha-binlog.000001.idx",
         ] {
             assert_eq!(classify(path), FileClass::Binlog, "{path}");
         }

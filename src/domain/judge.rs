@@ -7,13 +7,13 @@ use super::snapshot::{BlindReason, ChannelTls, Observed, Receiver, ReplicaView, 
 
 /// The verdict on a home that belongs to no pair.
 #[must_use]
-pub fn no_pair(evidence: String) -> Health {
+pub fn no_pair(evidence: &str) -> Health {
     let finding = |about| Finding {
         code: "no-pair",
         about,
         severity: Severity::Unknown,
         what: "this home does not belong to a pair yet".into(),
-        evidence: evidence.clone(),
+        evidence: evidence.to_owned(),
         hint: "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.".into(),
     };
     Health {

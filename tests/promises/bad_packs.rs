@@ -44,7 +44,7 @@ impl Forged {
 
     fn list(&mut self, path: &str, bytes: &[u8]) {
         let digest = Sha256::digest(bytes);
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         let entry = json!({ "path": path, "size": bytes.len(), "sha256": hex });
         self.manifest["files"].as_array_mut().expect("files").push(entry);
     }

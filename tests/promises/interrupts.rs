@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use nix::sys::signal::Signal;
 
 use crate::harness::{Lab, Node, assert_same, cut};
+use crate::on_every_server;
 
 const ANY: &str = "mariadb-10.11";
 
@@ -56,9 +57,10 @@ fn rows(node: &Node) -> String {
     rows
 }
 
-#[test]
-fn ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was() {
-    let lab = Lab::up_with(ANY, "lab", 20);
+on_every_server!(ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was);
+
+fn ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was(server: &str) {
+    let lab = Lab::up_with(server, "lab", 20);
     let node = &lab.primary;
     let args = ["pack", &lab.primary.endpoint, &lab.secondary.endpoint];
     let rows_before = rows(node);
@@ -81,10 +83,7 @@ fn ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was() {
         assert_eq!(node.outcome().as_deref(), Some("rolled_back"), "{ran}");
     }
     assert_eq!(rows(node), rows_before);
-    lab.install();
-    lab.primary.run(&["start"]).ok();
-    lab.secondary.run(&["start"]).ok();
-    lab.wait_alive();
+    lab.pack().ok();
 }
 
 #[test]

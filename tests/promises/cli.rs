@@ -1,0 +1,144 @@
+//! Trying out, JSON, and questions: asked on a terminal, and nowhere else.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use crate::harness::{Lab, Ran, assert_same, wait_until};
+
+const ANY: &str = "mariadb-10.11";
+
+fn json(ran: &Ran) -> Value {
+    serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error} in\n{ran}"))
+}
+
+#[test]
+fn a_dry_run_shows_the_plan_and_changes_nothing() {
+    let lab = Lab::up(ANY);
+    let fresh = lab.fresh_home("fresh");
+    let pack = lab.pack_file().to_string_lossy().into_owned();
+    let key = lab.key().to_string_lossy().into_owned();
+    let into = fresh.home.to_string_lossy().into_owned();
+    let shows = |node: &crate::harness::Node, args: &[&str], steps: usize| {
+        let look = || (lab.primary.fingerprint(), lab.secondary.fingerprint(), fresh.fingerprint());
+        let before = look();
+        let journal = node.journal();
+        let text = node.run(&[&["--dry-run"], args].concat()).ok();
+        assert!(text.stdout.contains(&format!("  {steps}. ")), "{text}");
+        let plan = json(&node.run(&[&["--dry-run", "--json"], args].concat()).ok());
+        assert_eq!(plan["steps"].as_array().expect("steps").len(), steps);
+        assert_eq!(plan["command"], args[0]);
+        let after = look();
+        for (before, after) in [(&before.0, &after.0), (&before.1, &after.1), (&before.2, &after.2)] {
+            assert_same(before, after, &text.to_string());
+        }
+        assert_eq!(node.journal(), journal);
+    };
+    let names = ["pack", &lab.primary.endpoint, &lab.secondary.endpoint];
+    shows(&lab.primary, &names, 4);
+    lab.pack().ok();
+    shows(&lab.primary, &names, 4);
+    shows(&lab.secondary, &["install-pack", &pack], 6);
+    lab.secondary.run(&["install-pack", &pack]).ok();
+    shows(&lab.secondary, &["recover", "--into", &into, "--key", &key], 7);
+}
+
+#[test]
+fn json_is_what_stdout_holds_whether_it_went_well_or_not() {
+    let lab = Lab::up(ANY);
+    let names = ["--json", "pack", &lab.primary.endpoint, &lab.secondary.endpoint];
+    let packed = json(&lab.primary.run(&names).ok());
+    assert_eq!(packed["file"], lab.pack_file().to_string_lossy().into_owned());
+    assert_eq!(packed["sha256"].as_str().expect("a hash").len(), 64);
+    let refused = lab.secondary.run(&names).exits(4);
+    let error = &json(&refused)["error"];
+    assert_eq!(error["what"], "cannot make a pack");
+    assert!(error["because"][0].as_str().expect("evidence").contains("not a primary"));
+    assert!(!error["hint"].as_str().expect("a hint").is_empty());
+    lab.carry();
+    let installed = json(&lab.secondary.run(&["--json", "install-pack"]).ok());
+    assert_eq!(installed["source"], lab.primary.endpoint);
+    let verified = lab.secondary.run(&["--json", "verify"]).exits(5);
+    assert_eq!(json(&verified)["high_availability"].as_str().is_some(), true, "{verified}");
+}
+
+/// A command on a terminal of its own.
+struct OnTerminal {
+    child: std::process::Child,
+    keys: File,
+    screen: Arc<Mutex<Vec<u8>>>,
+}
+
+impl OnTerminal {
+    fn run(mut command: Command) -> Self {
+        let pty = nix::pty::openpty(None, None).expect("a terminal");
+        let slave = || Stdio::from(pty.slave.try_clone().expect("the same"));
+        let child = command
+            .stdin(slave())
+            .stderr(slave())
+            .stdout(Stdio::null())
+            .env("TERM", "xterm")
+            .spawn()
+            .expect("it runs");
+        drop(command);
+        let keys = File::from(pty.master);
+        let mut out = keys.try_clone().expect("the same");
+        let screen = Arc::new(Mutex::new(Vec::new()));
+        let shown = Arc::clone(&screen);
+        // It ends when the last process has left the terminal.
+        std::thread::spawn(move || {
+            let mut buffer = [0; 1024];
+            while let Ok(n @ 1..) = out.read(&mut buffer) {
+                shown.lock().expect("no panic").extend(&buffer[..n]);
+            }
+        });
+        Self { child, keys, screen }
+    }
+
+    /// Waits for a question and types an answer.
+    fn answer(&mut self, question: &str, answer: &str) {
+        let screen = || String::from_utf8_lossy(&self.screen.lock().expect("no panic")).into_owned();
+        wait_until(&format!("it asks {question}"), || screen().contains(question));
+        self.keys.write_all(answer.as_bytes()).expect("typed");
+    }
+
+    fn exit_code(mut self) -> Option<i32> {
+        let code = self.child.wait().expect("a child").code();
+        code
+    }
+}
+
+#[test]
+fn on_a_terminal_the_key_is_asked_for() {
+    let lab = Lab::up(ANY);
+    let node = &lab.secondary;
+    let mut terminal = OnTerminal::run(node.command(&["key"]));
+    let key = lab.key().to_string_lossy().into_owned();
+    terminal.answer("Full path of the primary's pmp_key.key", &format!("{key}\r"));
+    assert_eq!(terminal.exit_code(), Some(0));
+    assert_eq!(std::fs::read_to_string(node.path("conf/manage_key.conf")).expect("there"), key);
+}
+
+#[test]
+fn on_a_terminal_nothing_is_done_that_was_not_agreed_to() {
+    let lab = Lab::up(ANY);
+    lab.pack().ok();
+    lab.carry();
+    let node = &lab.secondary;
+    let before = node.fingerprint();
+    for no in ["n", "\u{1b}"] {
+        let mut terminal = OnTerminal::run(node.command(&["install-pack"]));
+        terminal.answer("Do this?", no);
+        assert_eq!(terminal.exit_code(), Some(130), "{no:?}");
+        assert_same(&before, &node.fingerprint(), "install-pack, declined");
+    }
+    // Agreed to beforehand, it is not asked.
+    let terminal = OnTerminal::run(node.command(&["install-pack", "--yes"]));
+    assert_eq!(terminal.exit_code(), Some(0));
+    let mut terminal = OnTerminal::run(node.command(&["install-pack"]));
+    terminal.answer("Do this?", "y");
+    assert_eq!(terminal.exit_code(), Some(0));
+}

@@ -1,0 +1,96 @@
+//! `start` and `stop` when they cannot, need not, or have to do it another way.
+
+use std::net::TcpListener;
+
+use crate::harness::{Lab, Put};
+
+const ANY: &str = "mariadb-10.11";
+
+#[test]
+fn a_start_that_cannot_work_says_why_and_leaves_no_server() {
+    let lab = Lab::installed(ANY);
+    let node = &lab.secondary;
+    {
+        let port = node.endpoint.rsplit(':').next().expect("a port");
+        let _listener = TcpListener::bind(format!("0.0.0.0:{port}")).expect("free");
+        node.refuses(
+            &["start"],
+            4,
+            &["cannot start the database", &format!("something answers on the database port {port}")],
+        );
+    }
+    {
+        let _option = Put::replaced(
+            node.path("conf/pmp-ha/mysqld.cnf"),
+            "[mysqld]\n",
+            "[mysqld]\nno-such-option = 1\n",
+        );
+        node.run(&["start"]).exits(1).says(&[
+            "error: the database did not start",
+            "its log says: ",
+            "no-such-option",
+            "hint: Look into ",
+        ]);
+    }
+    {
+        let _data = Put::content(node.path("mysql/data/ibdata1"), "this is no tablespace");
+        node.run(&["start"]).exits(1).says(&[
+            "error: the database did not start",
+            "its log says: ",
+            "ERROR",
+            "hint: Look into ",
+        ]);
+    }
+    for file in ["mysql/data", "bin/startDB.sh", "conf/database_params.conf"] {
+        let _gone = Put::gone(node.path(file));
+        node.refuses(&["start"], 4, &["cannot start the database", &format!("{file} is missing")]);
+    }
+    assert_eq!(node.processes(), Vec::<String>::new());
+    node.run(&["start"]).ok();
+}
+
+#[test]
+fn starting_or_stopping_twice_is_no_error() {
+    let lab = Lab::up(ANY);
+    let node = &lab.primary;
+    node.run(&["stop"]).ok().says(&["was not running"]);
+    node.run(&["start"]).ok().says(&["is up: MariaDB 10.11"]);
+    let pid = node.pid();
+    node.run(&["start"]).ok().says(&[&format!("runs already, process {pid}")]);
+    assert_eq!(node.pid(), pid);
+    node.run(&["stop", "--dry-run"]).ok().says(&["would stop"]);
+    assert_eq!(node.pid(), pid);
+    node.run(&["stop"]).ok().says(&["has stopped cleanly"]);
+    node.run(&["stop"]).ok().says(&["was not running"]);
+    let before = node.fingerprint();
+    node.run(&["start", "--dry-run"]).ok().says(&["would run"]);
+    crate::harness::assert_same(&before, &node.fingerprint(), "start --dry-run");
+}
+
+#[test]
+fn stops_the_database_whatever_the_stop_script_does() {
+    let lab = Lab::up(ANY);
+    let node = &lab.primary;
+    for script in ["exit 0", "exit 1"] {
+        let _script = Put::content(node.path("bin/stopDB.sh"), format!("#!/bin/sh\n{script}\n"));
+        node.run(&["start"]).ok();
+        node.run(&["stop"]).ok().says(&["has stopped cleanly"]);
+        node.run(&["stop"]).ok().says(&["was not running"]);
+    }
+    assert_eq!(node.processes(), Vec::<String>::new());
+}
+
+#[test]
+fn a_home_whose_path_has_a_space_makes_a_pair() {
+    let lab = Lab::up_with("mysql-5.6", "my lab", 1);
+    assert!(lab.primary.home.to_string_lossy().contains(' '));
+    lab.set_up();
+    lab.primary.run(&["start"]).ok();
+    lab.secondary.run(&["start"]).ok();
+    lab.wait_alive();
+    lab.primary.sql("INSERT INTO Ptrx_Settings VALUES ('SPACE', 'in the path')");
+    let query = "SELECT VALUE FROM Ptrx_Settings WHERE NAME = 'SPACE'";
+    assert_eq!(lab.wait_same(query), "in the path");
+    lab.primary.run(&["stop"]).ok();
+    lab.secondary.run(&["stop"]).ok();
+}
