@@ -153,9 +153,10 @@ pub(super) fn note_binlogs(home: &Home) -> Result<Binlogs> {
         return Ok(Binlogs::Ours);
     }
     system::write_atomic(&note, b"", 0o600, None)?;
-    let is_index =
-        |path: &RelPath| path.as_str().rsplit_once('.').is_some_and(|(_, suffix)| suffix == "index")
-            && classify(path.as_str()) == FileClass::Binlog;
+    let is_index = |path: &RelPath| {
+        path.as_str().rsplit_once('.').is_some_and(|(_, suffix)| suffix == "index")
+            && classify(path.as_str()) == FileClass::Binlog
+    };
     let product = datadir::list(&home.data())?.files.iter().any(|(path, _)| is_index(path));
     Ok(if product { Binlogs::OfTheProduct } else { Binlogs::None })
 }

@@ -21,7 +21,7 @@ pub const TABLE: &str =
     "CREATE TABLE passtrix.x (id BIGINT NOT NULL, filler VARCHAR(200), KEY (id)) ENGINE=InnoDB";
 
 /// Rows that a writer has had acknowledged before the blow.
-const UNDER_LOAD: usize = 150;
+pub const UNDER_LOAD: usize = 150;
 
 fn nothing_acknowledged_is_lost_or_doubled_by_crashes_under_load(server: &str) {
     let lab = Lab::pair(server);
@@ -95,7 +95,7 @@ fn a_number_that_a_stranger_got_after_the_crash_keeps_nobody_down(server: &str) 
 
 /// Both are Alive again, hold the same rows, each once, and every acknowledged one is among them.
 #[track_caller]
-fn everything_is_there_once(lab: &Lab, acknowledged: &BTreeSet<u64>) {
+pub fn everything_is_there_once(lab: &Lab, acknowledged: &BTreeSet<u64>) {
     lab.wait_alive();
     let all = |node: &Node| -> Vec<u64> {
         let ids = Db::of(node).list("SELECT id FROM passtrix.x ORDER BY id");
@@ -146,7 +146,7 @@ impl Writer {
         Self { thread: Some(thread), ended, acknowledged }
     }
 
-    fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.acknowledged.1.load(Ordering::SeqCst)
     }
 

@@ -1,8 +1,11 @@
 //! A link that is cut, silent or flapping, and servers that are frozen: `verify` says so, and
 //! everything heals by itself.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
+use crate::crash::{TABLE, UNDER_LOAD, Writer, everything_is_there_once};
 use crate::harness::{Lab, Node, wait_until};
 use crate::on_every_server;
 use crate::sql::Db;
@@ -31,14 +34,18 @@ fn a_link_that_was_cut_or_silent_heals_by_itself(server: &str) {
     link.open();
     in_sync_again(&lab);
 
-    for round in 0..5 {
+    // Cut in the middle of whatever is on its way.
+    lab.primary.sql(TABLE);
+    let writer = Writer::start(&lab.primary, &Arc::new(AtomicU64::new(1)));
+    for _ in 0..5 {
+        writer.wait_for(writer.count() + UNDER_LOAD);
         link.cut();
-        write(&lab, &format!("flap {round}"));
         let before = link.turned_away();
         wait_until("the secondary has noticed", || link.turned_away() > before);
         link.open();
+        lab.wait_replicating();
     }
-    in_sync_again(&lab);
+    everything_is_there_once(&lab, &writer.end().into_iter().collect());
 
     link.swallow();
     write(&lab, "into the silence");

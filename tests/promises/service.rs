@@ -84,7 +84,7 @@ fn stops_the_database_whatever_the_stop_script_does() {
 fn a_home_whose_path_has_a_space_makes_a_pair() {
     let lab = Lab::up_with("mysql-5.6", "my lab", 1);
     assert!(lab.primary.home.to_string_lossy().contains(' '));
-    lab.set_up();
+    lab.install();
     lab.primary.run(&["start"]).ok();
     lab.secondary.run(&["start"]).ok();
     lab.wait_alive();
