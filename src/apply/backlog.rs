@@ -29,8 +29,7 @@ pub(super) async fn work_off(home: &Home, flavor: &Flavor, session: &mut Session
         return Ok(());
     }
     if flavor.positioning == Positioning::MariaDbGtid {
-        let stopped_at = (column(&row, "Relay_Log_File"), column(&row, "Relay_Log_Pos"));
-        let Some((file, position)) = first_not_applied(home, session, stopped_at).await? else {
+        let Some((file, position)) = first_not_applied(home, session).await? else {
             return Ok(());
         };
         session.run(flavor.read_relay_log_from(&file, &position)).await?;
@@ -62,41 +61,26 @@ pub(super) async fn work_off(home: &Home, flavor: &Flavor, session: &mut Session
 
 /// Finds the first transaction of `MariaDB`'s relay logs that is not applied; `None` when all are.
 ///
-/// Where the applier stopped stands in a file that lags behind the data after a crash, so the
-/// GTID position in the data decides from there on.
-async fn first_not_applied(
-    home: &Home,
-    session: &mut Session,
-    stopped_at: (String, String),
-) -> Result<Option<(String, String)>> {
+/// Where the applier stopped stands in a file that lags behind the data after a crash, so it is
+/// not believed: the GTID position in the data decides.
+async fn first_not_applied(home: &Home, session: &mut Session) -> Result<Option<(String, String)>> {
     let row = session.one("SELECT @@GLOBAL.gtid_slave_pos AS position").await?.unwrap_or_default();
     let applied = MariaDbPosition::parse(&row.get("position").unwrap_or_default());
     let index = fs::read_to_string(home.data().join(format!("{RELAY_LOG}.index")))?;
-    let names = index.lines().map(|line| line.rsplit('/').next().unwrap_or(line).to_owned());
-    let (file, position) = stopped_at;
-    let mut from = position;
-    for name in names.skip_while(|name| *name != file) {
-        if let Some(found) = search(session, &applied, &name, &from).await? {
-            return Ok(Some((name, found)));
+    for line in index.lines() {
+        let name = line.rsplit('/').next().unwrap_or(line);
+        if let Some(position) = search(session, &applied, name).await? {
+            return Ok(Some((name.to_owned(), position)));
         }
-        // Events begin behind the four bytes that mark a log.
-        from = "4".into();
     }
     Ok(None)
 }
 
-async fn search(
-    session: &mut Session,
-    applied: &MariaDbPosition,
-    file: &str,
-    from: &str,
-) -> Result<Option<String>> {
+async fn search(session: &mut Session, applied: &MariaDbPosition, file: &str) -> Result<Option<String>> {
     let mut skip = 0;
     loop {
         let file = crate::domain::sql::quote(file);
-        let events = session
-            .query(format!("SHOW RELAYLOG EVENTS IN {file} FROM {from} LIMIT {skip}, {EVENTS}"))
-            .await?;
+        let events = session.query(format!("SHOW RELAYLOG EVENTS IN {file} LIMIT {skip}, {EVENTS}")).await?;
         for event in &events {
             let begins = event.get("Event_type").as_deref() == Some("Gtid");
             if begins && !applied.covers(&event.get("Info").unwrap_or_default()) {

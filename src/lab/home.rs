@@ -65,7 +65,12 @@ pub(super) async fn make(blueprint: &Blueprint, ui: &Ui, interrupt: &Interrupt) 
 
     ui.say(format!("{}: making a fresh database of {version}", root.display()));
     init_data(blueprint, &options).await?;
-    let mut session = database.boot_offline(flavor, "[mysqld]", DEADLINE).await?;
+    let booted = database.boot_offline(flavor, "[mysqld]", DEADLINE).await;
+    if booted.is_err() {
+        // The folder is removed next, and a server must not run on without it.
+        database.clear_offline_boot(DEADLINE).await?;
+    }
+    let mut session = booted?;
     let filled = async {
         fill::schema(&mut session).await?;
         if blueprint.megabytes > 0 {

@@ -222,9 +222,9 @@ fn refuses_to_pack_for_names_that_name_no_pair_of_machines() {
     node.refuses(&["pack", "127.0.0.1", &long], 4, &["characters, and this server stores at most"]);
     // Two ports of one machine are two servers, and an address of another machine is a warning.
     node.run(&["pack", "--dry-run", "localhost:4000", "127.0.0.1:4001"]).ok();
-    node.run(&["pack", "--dry-run", "192.0.2.1", "192.0.2.2"]).ok();
-    let plan = node.run(&["pack", "--dry-run", "192.0.2.1", "192.0.2.2"]);
-    assert!(plan.stdout.contains("warning: 192.0.2.1 is not an address of this machine"), "{plan}");
+    node.run(&["pack", "--dry-run", "198.51.100.1", "198.51.100.2"]).ok();
+    let plan = node.run(&["pack", "--dry-run", "198.51.100.1", "198.51.100.2"]);
+    assert!(plan.stdout.contains("warning: 198.51.100.1 is not an address of this machine"), "{plan}");
 }
 
 #[test]

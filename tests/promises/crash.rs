@@ -80,7 +80,7 @@ fn a_restart_of_either_side_or_both_needs_nothing_else(server: &str) {
     lab.tables_are_equal();
 }
 
-/// MySQL 5.7 and later do not start while any process has the number that stands beside the
+/// `MySQL` 5.7 and later do not start while any process has the number that stands beside the
 /// socket; after a power failure that is often somebody else.
 fn a_number_that_a_stranger_got_after_the_crash_keeps_nobody_down(server: &str) {
     let lab = Lab::up(server);

@@ -1,6 +1,8 @@
 //! The lab: what it makes, what it refuses, what it removes.
 
-use crate::harness::{Lab, is_alive, pmp_ha};
+use nix::sys::signal::Signal;
+
+use crate::harness::{Lab, command, command_lines, cut, is_alive, pmp_ha};
 
 #[test]
 fn refuses_a_folder_that_is_there_and_a_server_that_is_not() {
@@ -40,4 +42,23 @@ fn the_tables_of_5_6_lie_inside_ibdata1_as_in_the_product() {
         .filter(|path| path.starts_with("mysql/data/passtrix/") && path.ends_with(".ibd"))
         .collect();
     assert!(apart.is_empty(), "{apart:?}");
+}
+
+#[test]
+fn ctrl_c_while_a_lab_is_made_leaves_no_folder_and_no_server() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let root = dir.path().join("lab");
+    let named = root.to_string_lossy().into_owned();
+    for there in [
+        "primary/mysql/data",
+        "primary/bin/pmp-ha-boot.sh",
+        "primary/mysql/tmp/mysql.sock",
+        "secondary/bin/pmp-ha-boot.sh",
+    ] {
+        let up = command(&["lab", "up", &named, "--server", "mariadb-10.11"]);
+        cut(up, Signal::SIGINT, |_| root.join(there).exists()).exits(130);
+        assert!(!root.exists(), "{there}");
+        let left: Vec<_> = command_lines().into_iter().filter(|(_, line)| line.contains(&named)).collect();
+        assert!(left.is_empty(), "{there}: {left:?}");
+    }
 }

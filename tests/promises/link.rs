@@ -16,7 +16,7 @@ on_every_server!(
     a_frozen_server_is_told_and_forgotten_when_it_goes_on,
 );
 
-/// More tries than the ten after which MySQL 8.1 and later give up by default.
+/// More tries than the ten after which `MySQL` 8.1 and later give up by default.
 const MANY_TRIES: usize = 15;
 
 fn a_link_that_was_cut_or_silent_heals_by_itself(server: &str) {

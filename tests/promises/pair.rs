@@ -189,9 +189,9 @@ fn no_password_lies_about(node: &Node) {
                 folders.push(path);
                 continue;
             }
+            let is_log = path.extension().is_some_and(|kind| kind == "err");
             let in_data = folder.starts_with(node.home.join("mysql/data"));
-            let skipped = name == "credentials.toml"
-                || (in_data && !name.starts_with("pmp-ha-") && !name.ends_with(".err"));
+            let skipped = name == "credentials.toml" || (in_data && !name.starts_with("pmp-ha-") && !is_log);
             if !kind.is_file() || skipped {
                 continue;
             }

@@ -47,15 +47,7 @@ fn what_was_received_and_not_applied_is_applied(server: &str) {
     let word = replica(server);
     lab.secondary.sql(&format!("STOP {word} SQL_THREAD"));
     lab.primary.sql("INSERT INTO Ptrx_Settings VALUES ('RECEIVED', 'and not applied')");
-    wait_until("the row is in a relay log of the secondary", || {
-        let logs = std::fs::read_dir(lab.secondary.path("mysql/data")).expect("there");
-        logs.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("pmp-ha-relay.0")).any(
-            |entry| {
-                let bytes = std::fs::read(entry.path()).unwrap_or_default();
-                bytes.windows(15).any(|window| window == b"and not applied")
-            },
-        )
-    });
+    wait_received(&lab, "and not applied");
     let query = "SELECT VALUE FROM Ptrx_Settings WHERE NAME = 'RECEIVED'";
     assert_eq!(lab.secondary.sql(query), "", "the applier is stopped");
     lab.primary.kill();
@@ -66,6 +58,52 @@ fn what_was_received_and_not_applied_is_applied(server: &str) {
     fresh.run(&["start"]).ok();
     assert_eq!(fresh.sql(query), "and not applied");
     fresh.run(&["stop"]).ok();
+}
+
+/// Waits until a text is in a relay log of the secondary.
+fn wait_received(lab: &Lab, text: &str) {
+    wait_until("the row is in a relay log of the secondary", || {
+        let logs = std::fs::read_dir(lab.secondary.path("mysql/data")).expect("there");
+        logs.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("pmp-ha-relay.0")).any(
+            |entry| {
+                let bytes = std::fs::read(entry.path()).unwrap_or_default();
+                bytes.windows(text.len()).any(|window| window == text.as_bytes())
+            },
+        )
+    });
+}
+
+#[test]
+fn a_note_of_the_applier_that_is_older_than_the_data_does_not_apply_anything_twice() {
+    for (server, received) in [("mariadb-10.11", true), ("mariadb-11.8", true), ("mariadb-10.11", false)] {
+        let lab = Lab::pair(server);
+        let insert = |name: &str, value: &str| {
+            lab.primary.sql(&format!("INSERT INTO Ptrx_Settings VALUES ('{name}', '{value}')"));
+        };
+        let rows = "SELECT GROUP_CONCAT(NAME, VALUE ORDER BY NAME) FROM Ptrx_Settings";
+        insert("A", "first");
+        lab.wait_same(rows);
+        let note = lab.secondary.path("mysql/data/relay-log.info");
+        let old = std::fs::read(&note).expect("there");
+        insert("B", "behind the note");
+        lab.wait_same(rows);
+        if received {
+            lab.secondary.sql("STOP SLAVE SQL_THREAD");
+            insert("C", "only received");
+            wait_received(&lab, "only received");
+        }
+        let wanted = lab.primary.sql(rows);
+        lab.secondary.kill();
+        lab.primary.kill();
+        // Stopping the applier wrote the note; a power failure may take that away, too.
+        assert_eq!(std::fs::read(&note).expect("there") != old, received);
+        std::fs::write(&note, old).expect("written");
+
+        let fresh = lab.fresh_home("fresh");
+        recover(&lab.secondary, &fresh, &lab).ok();
+        fresh.run(&["start"]).ok();
+        assert_eq!(fresh.sql(rows), wanted);
+    }
 }
 
 #[test]
