@@ -182,6 +182,9 @@ impl Pack {
         if file.is_dir() || file.is_symlink() {
             return Err(wrong("it is not a file".into()));
         }
+        if file.size() != entry.size {
+            return Err(wrong(format!("the ZIP says {} bytes and the manifest {}", file.size(), entry.size)));
+        }
         let (size, sha256) = match pump(&mut file, out, entry.size, progress, interrupt) {
             Ok(done) => done,
             Err(error) if error.is::<Failure>() || error.is::<WriteError>() => return Err(error),

@@ -62,7 +62,7 @@ fn json_is_what_stdout_holds_whether_it_went_well_or_not() {
     let installed = json(&lab.secondary.run(&["--json", "install-pack"]).ok());
     assert_eq!(installed["source"], lab.primary.endpoint);
     let verified = lab.secondary.run(&["--json", "verify"]).exits(5);
-    assert_eq!(json(&verified)["high_availability"].as_str().is_some(), true, "{verified}");
+    assert!(json(&verified)["high_availability"].as_str().is_some(), "{verified}");
 }
 
 /// A command on a terminal of its own.
@@ -106,8 +106,7 @@ impl OnTerminal {
     }
 
     fn exit_code(mut self) -> Option<i32> {
-        let code = self.child.wait().expect("a child").code();
-        code
+        self.child.wait().expect("a child").code()
     }
 }
 

@@ -224,7 +224,7 @@ fn an_install_pack_that_was_killed_at_any_moment_is_put_right_by_the_next_run() 
     }
     kill_in(node, &["install-pack"], node, &at("6/6"));
     node.run(&["install-pack"]).ok().says(&[
-        "An earlier `pmp-ha install-pack` was cut off behind its point of no return; it is finished first",
+        "An earlier `pmp-ha install-pack` was cut off behind its point of no return; it is finished now",
     ]);
     node.run(&["key", &lab.key().to_string_lossy()]).ok();
     lab.primary.run(&["start"]).ok();
@@ -259,10 +259,13 @@ fn a_recover_that_was_killed_at_any_moment_is_put_right_by_the_next_run() {
         assert_same(&before, &without_logs(fresh.fingerprint()), &ran.to_string());
     }
     kill_in(node, &args, &fresh, &at("7/7"));
-    node.run(&args).ok().says(&[
-        "An earlier `pmp-ha recover` was cut off behind its point of no return; it is finished first",
-    ]);
+    node.run(&args)
+        .ok()
+        .says(&["An earlier `pmp-ha recover` was cut off behind its point of no return; it is finished now"]);
     assert_eq!(rows(&fresh), rows_before);
+    let kept = std::fs::read_dir(fresh.path("mysql")).expect("there").flatten();
+    let kept = kept.filter(|entry| entry.file_name().to_string_lossy().contains("before-recovery"));
+    assert_eq!(kept.count(), 1, "it is finished, and not done a second time");
 }
 
 /// Kills the tool at a moment, and proves by the journal of `changed` that a run was cut off.

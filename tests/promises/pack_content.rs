@@ -115,7 +115,7 @@ fn a_pack_holds_the_data_and_nothing_that_is_one_server_s_own(server: &str) {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 #[test]
