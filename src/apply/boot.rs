@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use fs_err as fs;
 
 use super::data::{Binlogs, SourceState, drop_binlogs, drop_new_binlogs, note_binlogs};
 use super::node_files::{MONITOR_USER, REPLICATION_USER};
@@ -22,8 +23,10 @@ use crate::domain::snapshot::ChannelTls;
 use crate::domain::sql::{quote, quote_name};
 use crate::failure::{Failure, Kind};
 
-/// Says that the server of the primary was booted for a pack.
+/// Says that the server of the primary was booted for a pack, and with whose settings last.
 const BOOT_BEGAN: &str = "boot-began";
+
+const WITH_THE_PRODUCTS_SETTINGS: &[u8] = b"with the product's";
 
 /// Says that the accounts of the primary may have been changed.
 const ACCOUNTS_TOUCHED: &str = "accounts-touched";
@@ -41,13 +44,15 @@ pub(super) async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
         BootTask::StandAlone { .. } => render(&stand_alone_settings(runner, flavor)),
     };
     if matches!(task, BootTask::PrepareSource { .. }) {
+        let note = runner.home.work().join(BOOT_BEGAN);
         if note_binlogs(runner.home)? == Binlogs::OfTheProduct {
             // A server that had crashed finds its last commits in the binlogs of the name that it
             // had; only then may it be given another name.
+            system::write_atomic(&note, WITH_THE_PRODUCTS_SETTINGS, 0o600, None)?;
             let session = database.boot_offline(flavor, "[mysqld]", start).await?;
             database.end_offline_boot(session, stop).await?;
         }
-        system::write_atomic(&runner.home.work().join(BOOT_BEGAN), b"", 0o600, None)?;
+        system::write_atomic(&note, b"with ours", 0o600, None)?;
     }
     let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
     match task {
@@ -83,10 +88,12 @@ pub(super) async fn take_source_back(runner: &Runner<'_>) -> Result<()> {
     let uninterrupted = Interrupt::default();
     let database = Database::of(runner.home, &uninterrupted);
     database.clear_offline_boot(runner.config.stop_deadline()).await?;
-    if !runner.home.work().join(BOOT_BEGAN).exists() {
-        return Ok(());
-    }
-    if let Err(error) = restore_accounts(runner, &database).await {
+    let Ok(began) = fs::read(runner.home.work().join(BOOT_BEGAN)) else { return Ok(()) };
+    let membership = match began.as_slice() {
+        WITH_THE_PRODUCTS_SETTINGS => None,
+        _ => runner.home.membership()?,
+    };
+    if let Err(error) = restore_accounts(runner, &database, membership).await {
         database.clear_offline_boot(runner.config.stop_deadline()).await?;
         if runner.home.work().join(ACCOUNTS_TOUCHED).exists() {
             return Err(error);
@@ -97,9 +104,13 @@ pub(super) async fn take_source_back(runner: &Runner<'_>) -> Result<()> {
     drop_new_binlogs(runner.home)
 }
 
-async fn restore_accounts(runner: &Runner<'_>, database: &Database<'_>) -> Result<()> {
+async fn restore_accounts(
+    runner: &Runner<'_>,
+    database: &Database<'_>,
+    membership: Option<Membership>,
+) -> Result<()> {
     let flavor = runner.flavor().await?;
-    let options = match runner.home.membership()? {
+    let options = match membership {
         Some(membership) => render(&node_settings(runner, flavor, &membership)),
         None => String::new(),
     };

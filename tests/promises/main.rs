@@ -25,4 +25,5 @@ mod service;
 mod sql;
 mod tls;
 mod verify;
+mod way_back;
 mod wire;
