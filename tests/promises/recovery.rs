@@ -228,7 +228,7 @@ fn refuses_to_recover_from_or_into_what_is_not_right() {
     {
         let _params =
             Put::replaced(fresh.path("conf/database_params.conf"), "encrypted=false", "encrypted=true");
-        refused(secondary, &args, &["of the new home is encrypted", "--db-password-file"]);
+        refused(secondary, &args, &["conf/database_params.conf is encrypted", "--db-password-file"]);
     }
 
     // What runs is never copied and never overwritten.

@@ -20,11 +20,7 @@ fn a_start_that_cannot_work_says_why_and_leaves_no_server() {
         );
     }
     {
-        let _option = Put::replaced(
-            node.path("conf/pmp-ha/mysqld.cnf"),
-            "[mysqld]\n",
-            "[mysqld]\nno-such-option = 1\n",
-        );
+        let _option = Put::replaced(node.path("bin/startDB.sh"), " --user=", " --no-such-option --user=");
         node.run(&["start"]).exits(1).says(&[
             "error: the database did not start",
             "its log says: ",
