@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::domain::nagios::State;
 use crate::domain::refusal::Refusal;
 
 /// The ways to end.
@@ -18,11 +19,19 @@ pub enum Kind {
     Refused,
     /// `verify` did not see both statuses Alive.
     NotAlive,
+    /// `verify --nagios` saw this.
+    Plugin(State),
     /// Ctrl-C or a signal, and everything is as it was.
     Interrupted,
 }
 
 impl Kind {
+    /// Whether it is an answer, which the command itself has said already, and not a failure to give one.
+    #[must_use]
+    pub fn is_verdict(self) -> bool {
+        matches!(self, Self::NotAlive | Self::Plugin(_))
+    }
+
     fn code(self) -> u8 {
         match self {
             Self::Failed => 1,
@@ -30,6 +39,12 @@ impl Kind {
             Self::Incomplete => 3,
             Self::Refused => 4,
             Self::NotAlive => 5,
+            Self::Plugin(state) => match state {
+                State::Ok => 0,
+                State::Warning => 1,
+                State::Critical => 2,
+                State::Unknown => 3,
+            },
             Self::Interrupted => 130,
         }
     }
@@ -105,6 +120,13 @@ impl Failure {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind.code())
+    }
+
+    /// The exit code for a monitoring system: whatever kept us from a verdict leaves it UNKNOWN.
+    #[must_use]
+    pub fn exit_code_for_nagios(&self) -> ExitCode {
+        let kind = if self.kind.is_verdict() { self.kind } else { Kind::Plugin(State::Unknown) };
+        ExitCode::from(kind.code())
     }
 }
 

@@ -9,12 +9,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::cli::Global;
+use crate::domain::nagios;
 use crate::failure::{Failure, Kind};
 
 /// How a run talks.
 #[derive(Debug, Clone)]
 pub struct Ui {
     json: bool,
+    nagios: bool,
     quiet: bool,
     verbose: bool,
     yes: bool,
@@ -22,12 +24,12 @@ pub struct Ui {
 }
 
 impl Ui {
-    /// Talks as the global options want it.
+    /// Talks as the global options want it, or to a monitoring system, which hears stdout only.
     #[must_use]
-    pub fn new(options: &Global) -> Self {
+    pub fn new(options: &Global, nagios: bool) -> Self {
         let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
         let Global { json, quiet, verbose, yes, .. } = *options;
-        Self { json, quiet, verbose, yes, terminal }
+        Self { json: json && !nagios, nagios, quiet, verbose, yes, terminal }
     }
 
     /// Writes the result of a command: for people, or as JSON. A closed pipe is not an error.
@@ -35,10 +37,37 @@ impl Ui {
         let text =
             if self.json { format!("{}\n", serde_json::to_string_pretty(value)?) } else { value.to_string() };
         let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        match write!(std::io::stdout().lock(), "{text}{newline}") {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(()),
+        self.text(&format!("{text}{newline}")).map(|_| ())
+    }
+
+    /// Writes text to stdout as it is. Returns whether anybody reads it.
+    pub fn text(&self, text: &str) -> Result<bool> {
+        let mut stdout = std::io::stdout().lock();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    /// Writes a value as JSON in one line, one of many. Returns whether anybody reads it.
+    pub fn line(&self, value: &impl Serialize) -> Result<bool> {
+        self.text(&format!("{}\n", serde_json::to_string(value)?))
+    }
+
+    /// Whether stdout is a screen that can be painted anew.
+    #[must_use]
+    pub fn can_repaint(&self) -> bool {
+        !self.json && std::io::stdout().is_terminal()
+    }
+
+    /// Paints the screen anew: over what is there, so that it does not flicker, and clears the rest.
+    pub fn repaint(&self, text: &str) -> Result<bool> {
+        const HOME: &str = "\x1b[H";
+        const CLEAR_LINE: &str = "\x1b[K";
+        const CLEAR_BELOW: &str = "\x1b[J";
+        let lines: Vec<String> = text.lines().map(|line| format!("{line}{CLEAR_LINE}\n")).collect();
+        self.text(&format!("{HOME}{}{CLEAR_BELOW}", lines.concat()))
     }
 
     /// Says what was done: a sentence for people on stderr, the same as JSON on stdout.
@@ -71,6 +100,12 @@ impl Ui {
 
     /// Says how a command failed, also in JSON on stdout if that is wanted.
     pub fn failure(&self, failure: &Failure) {
+        if self.nagios {
+            let line = nagios::no_verdict(&failure.what, &failure.because, failure.hint.as_deref());
+            // ignored: the exit code says it as well
+            let _ = self.text(&line);
+            return;
+        }
         if self.json {
             let value = serde_json::json!({
                 "error": { "what": failure.what, "because": failure.because, "hint": failure.hint }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test that cannot read a file fails with its line")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
@@ -74,12 +75,96 @@ fn adapters_know_neither_commands_nor_plans_being_applied() {
 #[test]
 fn each_outside_thing_has_one_door() {
     nobody_in("src", &["adapters/mysql.rs"], &["mysql_async::"]);
-    nobody_in("src", &["adapters/packfile.rs"], &["zip::"]);
+    nobody_in("src", &["packfile/read.rs"], &["zip::"]);
+    nobody_in("src", &["packfile/deflate.rs"], &["flate2::"]);
+    nobody_in("src", &["adapters/signature.rs"], &["aws_lc_rs::"]);
+    nobody_in("src", &["adapters/sealed.rs"], &["age::"]);
     nobody_in("src", &["adapters/tls.rs"], &["rcgen::"]);
+    nobody_in("src", &["adapters/datadir.rs"], &["reflink_copy::"]);
+    nobody_in("src", &["adapters/old_tls.rs"], &["openssl::"]);
     nobody_in(
         "src",
-        &["adapters/system.rs"],
-        &["nix::", "std::os::unix", "libc::", "tokio::signal", "UnixStream", "/proc/"],
+        &["adapters/system.rs", "packfile/tests.rs"],
+        &[
+            "nix::",
+            "std::os::unix",
+            "libc::",
+            "tokio::signal",
+            "UnixStream",
+            "UnixListener",
+            "tempfile::",
+            "/proc/",
+        ],
     );
     nobody_in("src", &["ui.rs"], &["dialoguer::", "indicatif::", "io::stdout", "io::stderr"]);
+}
+
+/// The string literals of a source, each with what follows it.
+fn literals(code: &str) -> Vec<(&str, &str)> {
+    let mut out = Vec::new();
+    let mut rest = code;
+    while let Some(begin) = rest.find('"') {
+        let text = &rest[begin + 1..];
+        let mut escaped = false;
+        let end = text.find(|c| {
+            let ends = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        });
+        let Some(end) = end else { break };
+        rest = &text[end + 1..];
+        out.push((&text[..end], rest));
+    }
+    out
+}
+
+/// The codes of findings: what stands before an `About` or a `Severity`, and whatever in the judge
+/// looks like one because of its hyphens.
+fn codes() -> BTreeSet<String> {
+    let is_word = |text: &str| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    let mut out = BTreeSet::new();
+    for (path, code) in sources("src/domain") {
+        let uncommented: Vec<&str> =
+            code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        for (text, after) in literals(&uncommented.join("\n")).into_iter().filter(|(text, _)| is_word(text)) {
+            let next = after.trim_start().strip_prefix(',').unwrap_or_default().trim_start();
+            let stands_like_one =
+                ["About::", "Severity::", "about,", "severity,"].iter().any(|start| next.starts_with(start));
+            // A field of the table of codes, before the next one.
+            let field = next
+                .split_once(": \"")
+                .map(|(name, _)| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+            let in_the_table = path.ends_with("judge/channel.rs") && field == Some(true);
+            if stands_like_one
+                || in_the_table
+                || (text.contains('-') && path.to_string_lossy().contains("/judge/"))
+            {
+                out.insert(text.to_owned());
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn the_handbook_explains_every_finding_and_no_other() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/health.md");
+    let text = std::fs::read_to_string(path).expect("readable");
+    let sections: Vec<(&str, &str)> = text
+        .split("\n### ")
+        .skip(1)
+        .map(|section| section.split_once('\n').expect("a heading and a text"))
+        .map(|(heading, body)| (heading, body.split("\n## ").next().unwrap_or_default().trim()))
+        .collect();
+    let headings: Vec<String> = sections.iter().map(|(heading, _)| (*heading).to_owned()).collect();
+    let codes = codes();
+    assert!(codes.len() > 20 && codes.contains("no-pair") && codes.contains("lagging"), "{codes:?}");
+    // Sorted, so that a code is found, and added, without thinking.
+    assert_eq!(headings, codes.into_iter().collect::<Vec<_>>(), "headings of docs/health.md and codes");
+    for (heading, body) in sections {
+        let severity = ["**Failed**, ", "**Unknown**, ", "**Warning**, ", "**Note**, "];
+        assert!(severity.iter().any(|word| body.starts_with(word)), "{heading}: {body}");
+    }
 }

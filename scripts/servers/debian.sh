@@ -251,6 +251,7 @@ wrap_mariadb() {
   local common=("--character-sets-dir=$share/charsets" '--plugin-dir=$root/usr/lib/mysql/plugin')
   debian_wrapper mysqld /usr/sbin/mariadbd '--basedir=$root/usr' "--lc-messages-dir=$share" "${common[@]}"
   debian_clients mariadb "${common[@]}"
+  debian_wrapper mariadb-backup /usr/bin/mariadb-backup
 }
 
 fetch_mysql97() {
@@ -260,5 +261,5 @@ fetch_mysql97() {
 fetch_mariadb() { # SUITE
   debian_server "$1" wrap_mariadb "perl libdbi-perl libdbd-mariadb-perl libterm-readkey-perl \
     libhtml-template-perl debconf debianutils ucf passwd procps psmisc lsof iproute2 rsync socat \
-    galera-4 mysql-common mariadb-common" mariadb-server-core mariadb-client-core mariadb-client
+    galera-4 mysql-common mariadb-common" mariadb-server-core mariadb-client-core mariadb-client mariadb-backup
 }

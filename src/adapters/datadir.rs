@@ -26,6 +26,34 @@ pub struct Listing {
     pub unreadable: Vec<String>,
 }
 
+/// Returns the process that holds a data directory, which is a running server.
+pub fn holder(data: &Path) -> Result<Option<u32>> {
+    match system::lock_holder(&data.join("ibdata1"))? {
+        Some(pid) => Ok(Some(pid)),
+        None => second_holder(data),
+    }
+}
+
+/// Returns the process that holds the doublewrite files of `MySQL` 8 and later.
+///
+/// A process lets go of its lock on a file as soon as it closes any handle of it: a server that has
+/// copied itself by CLONE holds its tablespaces no more, but still these, which are not copied. They
+/// also keep a second server from starting.
+pub fn second_holder(data: &Path) -> Result<Option<u32>> {
+    for entry in fs::read_dir(data).into_iter().flatten() {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("#ib_")
+            && name.ends_with(".dblwr")
+            && let Some(pid) = system::lock_holder(&entry.path())?
+        {
+            return Ok(Some(pid));
+        }
+    }
+    Ok(None)
+}
+
 /// Lists a data directory.
 pub fn list(data: &Path) -> Result<Listing> {
     let mut out = Listing { files: Vec::new(), odd: Vec::new(), unreadable: Vec::new() };
@@ -49,11 +77,16 @@ fn walk(dir: &Path, prefix: &str, out: &mut Listing) -> Result<()> {
         } else if is_link_file(&shown) {
             out.odd.push(format!("the link {shown} to a tablespace elsewhere"));
         } else if kind.is_file() {
-            if !system::is_readable(&entry.path()) {
+            if !system::is_readable(&entry.path()) && entry.path().exists() {
                 out.unreadable.push(entry.path().display().to_string());
             }
             match RelPath::new(shown.as_str()) {
-                Ok(path) if name.to_str().is_some() => out.files.push((path, entry.metadata()?.len())),
+                Ok(path) if name.to_str().is_some() => match entry.metadata() {
+                    Ok(meta) => out.files.push((path, meta.len())),
+                    // A running server removes files of its own while they are listed.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error.into()),
+                },
                 _ => out.odd.push(format!("the file {shown:?}, whose name a pack cannot carry")),
             }
         }
@@ -108,13 +141,44 @@ pub fn copy(
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> Result<()> {
+    copy_quickly(from, to, files, progress, interrupt)?;
+    sync(to, files, interrupt)
+}
+
+/// Makes a copy durable that something else has made.
+pub fn make_durable(copy: &Path, interrupt: &Interrupt) -> Result<()> {
+    sync(copy, &list(copy)?.files, interrupt)
+}
+
+fn sync(folder: &Path, files: &[DataFile], interrupt: &Interrupt) -> Result<()> {
+    for (path, _) in files {
+        interrupt.check()?;
+        fs::File::open(folder.join(path.as_str()))?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Copies files below `from` to `to`, with progress, as quickly as the filesystem can: one that
+/// knows how to shares their blocks.
+pub fn copy_quickly(
+    from: &Path,
+    to: &Path,
+    files: &[DataFile],
+    progress: &Progress,
+    interrupt: &Interrupt,
+) -> Result<()> {
     let mut buffer = vec![0; CHUNK];
     for (path, _) in files {
         let target = to.join(path.as_str());
         if let Some(folder) = target.parent() {
             system::private_dir(folder)?;
         }
-        let mut source = fs::File::open(from.join(path.as_str()))?;
+        let source = from.join(path.as_str());
+        if share_blocks(&source, &target)? {
+            progress.add(fs::metadata(&target)?.len());
+            continue;
+        }
+        let mut source = fs::File::open(source)?;
         let mut file = system::private_file(&target)?;
         loop {
             interrupt.check()?;
@@ -125,9 +189,36 @@ pub fn copy(
             file.write_all(&buffer[..n])?;
             progress.add(n as u64);
         }
-        file.sync_all()?;
     }
     Ok(())
+}
+
+/// Makes a copy that shares its blocks with the original, or says that the filesystem cannot.
+fn share_blocks(from: &Path, to: &Path) -> Result<bool> {
+    if reflink_copy::reflink(from, to).is_err() {
+        remove(to)?;
+        return Ok(false);
+    }
+    system::set_mode(to, 0o600)?;
+    Ok(true)
+}
+
+/// Tells whether copies of the data in `folder` share their blocks, so that they take neither time
+/// nor space: a copy of a small file is made there and removed.
+#[must_use]
+pub fn shares_blocks(home: &Home, folder: &Path) -> bool {
+    let (from, to) = (home.path("conf/serverstate.conf"), folder.join(".pmp-ha-shares-blocks"));
+    let same = |a: &Path, b: &Path| {
+        let device = |path: &Path| system::identity(path).map(|(device, _)| device).ok();
+        device(a) == device(b)
+    };
+    if !same(&home.data(), folder) || !same(&from, folder) || remove(&to).is_err() {
+        return false;
+    }
+    let shares = reflink_copy::reflink(&from, &to).is_ok();
+    // ignored: a file that was not made is not there
+    let _ = remove(&to);
+    shares
 }
 
 /// Makes empty folders, owner and modes of `to` like those of the data directory `like`, so
@@ -230,7 +321,7 @@ pub fn swap_back(home: &Home) -> Result<()> {
 
 /// Never moves a folder that a server works in.
 fn require_unlocked(home: &Home) -> Result<()> {
-    match system::lock_holder(&home.data().join("ibdata1"))? {
+    match holder(&home.data())? {
         None => Ok(()),
         Some(pid) => bail!("process {pid} holds the lock on {}", home.data().join("ibdata1").display()),
     }

@@ -16,8 +16,13 @@ pub const CHUNK: usize = 1 << 20;
 
 /// Hashes a file.
 pub fn hash_file(path: &Path) -> Result<Sha256Hex> {
+    hash_file_until(path, &Interrupt::default())
+}
+
+/// Hashes a file, unless the operator wants to stop.
+pub fn hash_file_until(path: &Path, interrupt: &Interrupt) -> Result<Sha256Hex> {
     let mut file = fs::File::open(path)?;
-    Ok(pump(&mut file, &mut std::io::sink(), u64::MAX, &Progress::none(), &Interrupt::default())?.1)
+    Ok(pump(&mut file, &mut std::io::sink(), u64::MAX, &Progress::none(), interrupt)?.1)
 }
 
 /// A write that failed, told apart from a read that failed: the one is the disk, the other the pack.
@@ -46,5 +51,35 @@ pub fn pump(
         hash.update(&buffer[..n]);
         to.write_all(&buffer[..n]).map_err(WriteError)?;
         progress.add(n as u64);
+    }
+}
+
+/// Hashes what passes through it.
+pub struct Hashing<W> {
+    inner: W,
+    hash: Sha256,
+}
+
+impl<W: Write> Hashing<W> {
+    /// Passes everything on to `inner`.
+    pub fn new(inner: W) -> Self {
+        Self { inner, hash: Sha256::new() }
+    }
+
+    /// What it passed everything on to, and the hash of it all.
+    pub fn finish(self) -> (W, Sha256Hex) {
+        (self.inner, Sha256Hex::from_bytes(&self.hash.finalize()))
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let n = self.inner.write(bytes)?;
+        self.hash.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
     }
 }

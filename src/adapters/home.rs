@@ -25,10 +25,17 @@ pub struct Home {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
-    /// Reads the other node's binlog.
+    /// By which the secondary reads the primary's binlog.
     pub replication: Credential,
+    /// By which the primary reads the secondary's binlog. Made anew with each pack, so that a
+    /// secondary of an older pack cannot feed the primary.
+    pub back: Credential,
     /// Looks at the state of replication.
     pub monitor: Credential,
+    /// Reads the data of the other node, to compare them.
+    pub reader: Credential,
+    /// Works on the server of this machine, and its events run as it.
+    pub admin: Credential,
 }
 
 impl Credentials {
@@ -202,11 +209,13 @@ impl Home {
         role_of(&self.role_word())
     }
 
-    /// Writes the role. A secondary's word is what the installer wrote, so only a primary's is set.
-    pub fn write_role(&self, role: Role) -> Result<()> {
-        match role {
-            Role::Primary => self.write_conf("conf/serverstate.conf", PRIMARY_WORD),
-            Role::Secondary => Ok(()),
+    /// Writes the role. A secondary's word is what the product's installer wrote there: without it
+    /// nothing is written.
+    pub fn write_role(&self, role: Role, word: Option<&str>) -> Result<()> {
+        match (role, word) {
+            (Role::Primary, _) => self.write_conf("conf/serverstate.conf", PRIMARY_WORD),
+            (Role::Secondary, Some(word)) => self.write_conf("conf/serverstate.conf", word),
+            (Role::Secondary, None) => Ok(()),
         }
     }
 
@@ -261,16 +270,8 @@ impl Home {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
             Ok(text) => {
-                let membership: Membership =
-                    toml::from_str(&text).with_context(|| format!("{} cannot be read", path.display()))?;
-                if membership.format != Membership::FORMAT {
-                    bail!(
-                        "{} has format {}, and this version reads {}",
-                        path.display(),
-                        membership.format,
-                        Membership::FORMAT
-                    );
-                }
+                let membership =
+                    read_membership(&text).with_context(|| format!("{} cannot be read", path.display()))?;
                 Ok(Some(membership))
             }
         }
@@ -301,6 +302,15 @@ impl Home {
         }
         Ok(Some(Fingerprint { product: hash_file(&jar)?, server: hash_file(&server)? }))
     }
+}
+
+/// Reads the text of `conf/pmp-ha/pair.toml`.
+pub fn read_membership(text: &str) -> Result<Membership> {
+    let membership: Membership = toml::from_str(text)?;
+    if membership.format != Membership::FORMAT {
+        bail!("it has format {}, and this version reads {}", membership.format, Membership::FORMAT);
+    }
+    Ok(membership)
 }
 
 /// Reads a file that is offered as the encryption key.

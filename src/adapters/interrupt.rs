@@ -9,6 +9,9 @@ use anyhow::{Result, bail};
 use crate::adapters::system;
 use crate::failure::Failure;
 
+/// How long a stop may go unnoticed in a sleep.
+const SLICE: Duration = Duration::from_millis(20);
+
 /// Says whether the operator wants to stop.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
@@ -30,13 +33,27 @@ impl Interrupt {
         Ok(())
     }
 
+    /// Ends as soon as the operator wants to stop, to be raced with something that takes time.
+    pub async fn wanted(&self) {
+        while self.check().is_ok() {
+            tokio::time::sleep(SLICE).await;
+        }
+    }
+
+    /// Does something that takes time, and gives it up as soon as the operator wants to stop.
+    pub async fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            done = work => done,
+            () = self.wanted() => Err(Failure::interrupted().into()),
+        }
+    }
+
     /// Sleeps, and fails as soon as the operator wants to stop.
     pub async fn sleep(&self, time: Duration) -> Result<()> {
-        let slice = Duration::from_millis(20);
         let until = tokio::time::Instant::now() + time;
         while tokio::time::Instant::now() < until {
             self.check()?;
-            tokio::time::sleep(slice.min(until - tokio::time::Instant::now())).await;
+            tokio::time::sleep(SLICE.min(until - tokio::time::Instant::now())).await;
         }
         self.check()
     }

@@ -1,18 +1,33 @@
 //! Each adapter hides one thing of the outside world and speaks in the types of the domain.
 
+pub mod backup_tool;
+pub mod binlogs;
+pub mod compare;
 pub mod datadir;
 pub mod digest;
+pub mod errant;
 pub mod home;
 pub mod interrupt;
 pub mod journal_file;
+pub mod kept;
 pub mod mysql;
 pub mod mysqld;
 pub mod names;
 pub mod observe;
+pub mod old_tls;
+pub mod online;
+pub mod other_node;
 pub mod packfile;
+pub mod prove;
 pub mod random;
+pub mod recovery_source;
 pub mod saved;
+pub mod sealed;
+pub mod signature;
 pub mod snapshot;
 pub mod system;
 pub mod template;
+pub mod tfa;
 pub mod tls;
+pub mod undo_file;
+pub mod unpacked;

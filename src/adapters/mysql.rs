@@ -10,6 +10,7 @@ use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, SslOpts, Value};
 use tokio::io::AsyncReadExt;
 
 use crate::adapters::home::Credential;
+use crate::adapters::old_tls::Bridge;
 use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::sql::Sql;
@@ -30,7 +31,18 @@ pub enum Address {
         port: u16,
         /// This node's TLS files.
         tls: TlsPaths,
+        /// Which TLS its server knows.
+        speaks: Speaks,
     },
+}
+
+/// Which TLS is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    /// 1.2 or newer, by the driver itself.
+    Modern,
+    /// The best that there is from 1.0 on, over a bridge.
+    Old,
 }
 
 /// A row: column names to values as text, `None` for NULL.
@@ -54,19 +66,36 @@ impl Row {
 pub struct Session {
     conn: Conn,
     deadline: Duration,
+    /// What the connection runs over, and ends with it.
+    bridge: Option<Bridge>,
 }
 
 impl Session {
     /// Logs in.
     pub async fn open(address: &Address, account: &Credential, deadline: Duration) -> Result<Self, Blind> {
+        tokio::time::timeout(deadline, Self::log_in(address, account)).await.unwrap_or_else(|_| {
+            Err(Blind {
+                why: BlindReason::Silent,
+                evidence: format!("no answer within {:.1} s", deadline.as_secs_f64()),
+            })
+        })
+    }
+
+    async fn log_in(address: &Address, account: &Credential) -> Result<Self, Blind> {
         let base = OptsBuilder::default()
             .user(Some(&account.user))
             .pass(Some(&account.password))
             .prefer_socket(false)
             .tcp_nodelay(true);
+        let through = |socket: &Path| Some(socket.to_string_lossy().into_owned());
+        let mut bridge = None;
         let opts: Opts = match address {
-            Address::Socket(path) => base.socket(Some(path.to_string_lossy().into_owned())).into(),
-            Address::Tls { host, port, tls } => {
+            Address::Socket(path) => base.socket(through(path)).into(),
+            Address::Tls { host, port, tls, speaks: Speaks::Old } => {
+                let bridge = bridge.insert(Bridge::to(host, *port, tls).await?);
+                base.socket(through(bridge.socket())).into()
+            }
+            Address::Tls { host, port, tls, speaks: Speaks::Modern } => {
                 let path = |text: &str| PathBuf::from(text);
                 let identity = ClientIdentity::new(path(&tls.cert).into(), path(&tls.key).into());
                 let ssl = SslOpts::default()
@@ -76,13 +105,15 @@ impl Session {
                 base.ip_or_hostname(host.clone()).tcp_port(*port).ssl_opts(Some(ssl)).into()
             }
         };
-        match tokio::time::timeout(deadline, Conn::new(opts)).await {
-            Err(_) => Err(Blind {
-                why: BlindReason::Silent,
-                evidence: format!("no answer within {:.1} s", deadline.as_secs_f64()),
-            }),
-            Ok(Err(error)) => Err(blind(&error)),
-            Ok(Ok(conn)) => Ok(Self { conn, deadline: STATEMENT_DEADLINE }),
+        match Conn::new(opts).await {
+            Ok(conn) => Ok(Self { conn, deadline: STATEMENT_DEADLINE, bridge }),
+            Err(error) => {
+                // What the driver saw is only that its side was closed.
+                if let Some(mut bridge) = bridge {
+                    bridge.ended().await?;
+                }
+                Err(blind(&error))
+            }
         }
     }
 
@@ -99,7 +130,7 @@ impl Session {
         let rows = tokio::time::timeout(self.deadline, self.conn.query::<mysql_async::Row, _>(sql.text()))
             .await
             .map_err(|_| anyhow!("`{}` did not end within {} s", sql.name(), self.deadline.as_secs()))?
-            .map_err(|error| anyhow!("`{}` failed: {}", sql.name(), without_secrets(&error)))?;
+            .map_err(|error| StatementFailed::of(&sql, &error))?;
         Ok(rows.into_iter().map(to_row).collect())
     }
 
@@ -122,8 +153,36 @@ impl Session {
 
     /// Says good-bye, so that the server does not log an aborted connection.
     pub async fn close(self) {
+        let Self { conn, bridge, .. } = self;
+        let good_bye = async {
+            let said = conn.disconnect().await.is_ok();
+            if let Some(mut bridge) = bridge.filter(|_| said) {
+                // ignored: the session is over either way
+                let _ = bridge.ended().await;
+            }
+        };
         // ignored: the session is over either way
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.conn.disconnect()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), good_bye).await;
+    }
+}
+
+/// A statement that the server refused, or that the connection did not survive.
+#[derive(Debug, thiserror::Error)]
+#[error("`{name}` failed: {why}")]
+pub struct StatementFailed {
+    name: String,
+    why: String,
+    /// The server's number for it.
+    pub code: Option<u16>,
+}
+
+impl StatementFailed {
+    fn of(sql: &Sql, error: &mysql_async::Error) -> Self {
+        let code = match error {
+            mysql_async::Error::Server(server) => Some(server.code),
+            _ => None,
+        };
+        Self { name: sql.name().clone(), why: without_secrets(error), code }
     }
 }
 
@@ -158,7 +217,7 @@ fn blind(error: &mysql_async::Error) -> Blind {
     let why = match error {
         // ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS
         Error::Server(server) if [1040, 1203].contains(&server.code) => BlindReason::TooManyConnections,
-        Error::Io(mysql_async::IoError::Io(_)) => BlindReason::Unreachable,
+        Error::Io(mysql_async::IoError::Io(error)) => not_connected(error),
         Error::Server(_) | Error::Io(_) | Error::Driver(_) | Error::Url(_) | Error::Other(_) => {
             BlindReason::TurnedAway
         }
@@ -166,20 +225,29 @@ fn blind(error: &mysql_async::Error) -> Blind {
     Blind { why, evidence: without_secrets(error) }
 }
 
+/// Tells a machine that answers for its closed port from one of which nothing comes back.
+fn not_connected(error: &std::io::Error) -> BlindReason {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => BlindReason::NobodyListens,
+        _ => BlindReason::Unreachable,
+    }
+}
+
 /// Waits for the first packet that a server sends, which stands in clear before any TLS: it
 /// proves that a server is there and not frozen, without a login.
-pub async fn greeting(host: &str, port: u16, deadline: Duration) -> Result<(), Blind> {
+pub async fn greeting(host: &str, port: u16, deadline: Duration) -> Result<String, Blind> {
     let connect = async {
         let stream = tokio::net::TcpStream::connect((host, port)).await;
         let mut stream =
-            stream.map_err(|error| Blind { why: BlindReason::Unreachable, evidence: error.to_string() })?;
+            stream.map_err(|error| Blind { why: not_connected(&error), evidence: error.to_string() })?;
         read_greeting(&mut stream).await
     };
     tokio::time::timeout(deadline, connect).await.unwrap_or_else(|_| Err(silent(deadline)))
 }
 
-/// Waits for the greeting of the server behind a socket of this machine.
-pub async fn greeting_of_socket(path: &Path, deadline: Duration) -> Result<(), Blind> {
+/// Waits for the greeting of the server behind a socket of this machine; returns the version that
+/// it says it has.
+pub async fn greeting_of_socket(path: &Path, deadline: Duration) -> Result<String, Blind> {
     let connect = async {
         let stream = crate::adapters::system::connect_local(path).await;
         let mut stream =
@@ -196,8 +264,10 @@ fn silent(deadline: Duration) -> Blind {
     }
 }
 
-async fn read_greeting(stream: &mut (impl AsyncReadExt + Unpin)) -> Result<(), Blind> {
+/// Returns the version that the server says it has.
+async fn read_greeting(stream: &mut (impl AsyncReadExt + Unpin)) -> Result<String, Blind> {
     const ERROR_PACKET: u8 = 0xff;
+    const LONGEST_VERSION: usize = 100;
     const TOO_MANY_CONNECTIONS: u16 = 1040;
     let mut head = [0; 7];
     stream.read_exact(&mut head).await.map_err(|error| Blind {
@@ -213,5 +283,11 @@ async fn read_greeting(stream: &mut (impl AsyncReadExt + Unpin)) -> Result<(), B
         };
         return Err(Blind { why, evidence: format!("it greets with error {number}") });
     }
-    Ok(())
+    // Behind the head of four bytes and the number of the protocol stands a text that ends with a zero.
+    let mut version = head[5..].to_vec();
+    while version.last() != Some(&0) && version.len() < LONGEST_VERSION {
+        let Ok(byte) = stream.read_u8().await else { break };
+        version.push(byte);
+    }
+    Ok(String::from_utf8_lossy(&version).trim_end_matches('\0').to_owned())
 }

@@ -11,7 +11,7 @@ use crate::adapters::home::{Credential, Home};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::mysql::{Address, Session, greeting_of_socket};
 use crate::adapters::saved::remove;
-use crate::adapters::{random, system};
+use crate::adapters::{datadir, random, system};
 use crate::domain::flavor::{Account, Flavor, ServerVersion};
 use crate::domain::snapshot::BlindReason;
 use crate::domain::start_script;
@@ -28,6 +28,9 @@ const STOP_SCRIPT_GRACE: Duration = Duration::from_secs(10);
 
 /// How long a server may take until it listens to a signal that ends it.
 const HEARING_GRACE: Duration = Duration::from_secs(15);
+
+/// How long a server that has met a fault may take to end.
+const ENDING_GRACE: Duration = Duration::from_secs(5);
 
 /// The account of an offline boot. It is dropped before the boot ends.
 pub const BOOT_USER: &str = "pmp_ha_boot";
@@ -50,7 +53,7 @@ impl<'a> Database<'a> {
 
     /// The process that holds the data, if one does.
     pub fn pid(&self) -> Result<Option<u32>> {
-        system::lock_holder(&self.home.data().join("ibdata1"))
+        datadir::holder(&self.home.data())
     }
 
     /// The process that holds the data and serves them. A killed one answers nobody any more, and
@@ -246,7 +249,7 @@ impl<'a> Database<'a> {
         while system::is_alive(pid) && begun.elapsed() < HEARING_GRACE {
             let greeting = greeting_of_socket(&self.home.socket(), Duration::from_secs(1)).await;
             let deaf = [BlindReason::Unreachable, BlindReason::Silent];
-            if greeting.map_or_else(|blind| !deaf.contains(&blind.why), |()| true) {
+            if greeting.map_or_else(|blind| !deaf.contains(&blind.why), |_| true) {
                 return;
             }
             tokio::time::sleep(TICK).await;
@@ -267,9 +270,50 @@ impl<'a> Database<'a> {
             self.end(pid, deadline).await?;
         }
         for path in self.boot_files() {
+            remove(&system::temporary_of(&path))?;
             remove(&path)?;
         }
         Ok(())
+    }
+
+    /// Ends the server of an offline boot at once, without a clean stop: its data are thrown away.
+    pub async fn kill_offline_boot(&self) -> Result<()> {
+        let begun = Instant::now();
+        while let Some(pid) = self.offline_boots().into_iter().next() {
+            if begun.elapsed() > LOCK_GRACE {
+                bail!("process {pid}, which works on data that are to be removed, does not end");
+            }
+            system::kill_at_once(pid)?;
+            tokio::time::sleep(TICK).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the server of an offline boot has ended, if it is about to. Returns whether it has.
+    pub async fn offline_boot_has_ended(&self) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < ENDING_GRACE {
+            if self.offline_boots().is_empty() {
+                return true;
+            }
+            tokio::time::sleep(TICK).await;
+        }
+        false
+    }
+
+    /// The lines of the server's error log that speak of one of `words`, the first few of them.
+    #[must_use]
+    pub fn said(&self, words: &[&str]) -> Vec<String> {
+        const SHOWN: usize = 3;
+        const LONGEST: usize = 300;
+        let log = ErrorLog { from: 0, ..ErrorLog::mark(self.home) };
+        let text = log.since();
+        let speaks = |line: &&str| {
+            let line = line.to_lowercase();
+            words.iter().any(|word| line.contains(word))
+        };
+        let shown = |line: &str| line.trim().chars().take(LONGEST).collect();
+        text.lines().filter(speaks).map(shown).take(SHOWN).collect()
     }
 
     fn boot_files(&self) -> [PathBuf; 3] {
@@ -311,7 +355,7 @@ impl<'a> Database<'a> {
         system::write_atomic(&init_file, init.as_bytes(), 0o600, Some(owner))?;
         system::write_atomic(&option_file, text.as_bytes(), 0o600, Some(owner))?;
         let product_script = fs::read_to_string(self.home.start_script())?;
-        let wired = start_script::wire(&product_script, &option_file.to_string_lossy())
+        let wired = start_script::wire(&product_script, &option_file.to_string_lossy(), None)
             .map_err(|why| anyhow!("the start script cannot be used: {}", why.0))?;
         system::write_script(&script, &wired, None)?;
 
@@ -369,7 +413,8 @@ impl ErrorLog {
         let new = bytes.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default();
         let mut text = String::from_utf8_lossy(new).into_owned();
         text.push_str(&fs::read_to_string(&self.output).unwrap_or_default());
-        text
+        // A dump of a page holds the product's data, which are nobody's business here.
+        text.split_inclusive('\n').filter(|line| !line.contains("; hex ")).collect()
     }
 
     fn says_aborting(&self) -> bool {

@@ -10,13 +10,14 @@ use fs_err as fs;
 use crate::adapters::home::{Home, key_fingerprint, read_key};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::mysqld::Database;
-use crate::adapters::{datadir, system};
+use crate::adapters::{datadir, kept, system};
 use crate::domain::datafiles::Layout;
 use crate::domain::home::{KeyFile, role_of};
+use crate::domain::manifest::NODE_FILES;
 use crate::domain::plan::HomeIdentity;
-use crate::domain::procedures::recover::{Source, is_copied};
-use crate::domain::procedures::{Scene, key::KeyScene};
-use crate::domain::settings::{BINLOG, RELAY_LOG};
+use crate::domain::procedures::Scene;
+use crate::domain::procedures::key::{Expected, KeyScene};
+use crate::domain::procedures::rollback::KeptState;
 use crate::domain::start_script;
 
 /// How long a local port may take to answer.
@@ -40,13 +41,11 @@ pub async fn scene(home: &Home, interrupt: &Interrupt) -> Result<Scene> {
     };
     let script = match fs::read_to_string(home.start_script()) {
         Err(error) => Err(error.to_string()),
-        Ok(text) => {
-            start_script::wire(&text, &home.option_file().to_string_lossy()).map(|_| ()).map_err(|why| why.0)
-        }
+        Ok(text) => start_script::wire(&text, &home.option_file().to_string_lossy(), None)
+            .map(|_| ())
+            .map_err(|why| why.0),
     };
-    let (device, _) = system::identity(&data).or_else(|_| system::identity(home.root()))?;
-    let (_, inode) = system::identity(&home.path("conf"))?;
-    let mut not_writable: Vec<String> = ["bin", "conf", "mysql", "mysql/data", "replication"]
+    let mut not_writable: Vec<String> = ["bin", "conf", NODE_FILES, "mysql", "mysql/data", "replication"]
         .into_iter()
         .map(|folder| home.path(folder))
         .filter(|folder| folder.is_dir() && !system::is_writable_dir(folder))
@@ -57,7 +56,7 @@ pub async fn scene(home: &Home, interrupt: &Interrupt) -> Result<Scene> {
     let pack_folder =
         if home.replication().is_dir() { home.replication() } else { home.root().to_path_buf() };
     Ok(Scene {
-        identity: HomeIdentity { path: home.root().to_string_lossy().into_owned(), device, inode },
+        identity: identity(home)?,
         missing,
         role: role_of(&role_word),
         role_word,
@@ -79,38 +78,23 @@ pub async fn scene(home: &Home, interrupt: &Interrupt) -> Result<Scene> {
     })
 }
 
-/// The secondary's home, or a copy of it, as a place to recover from.
-pub fn recovery_source(home: &Home, interrupt: &Interrupt) -> Result<Source> {
-    let data = home.data();
+/// Which home it is.
+pub fn identity(home: &Home) -> Result<HomeIdentity> {
+    let (device, _) = system::identity(&home.data()).or_else(|_| system::identity(home.root()))?;
+    let (_, inode) = system::identity(&home.path("conf"))?;
+    Ok(HomeIdentity { path: home.root().to_string_lossy().into_owned(), device, inode })
+}
+
+/// What `rollback` can return to.
+pub fn kept_state(home: &Home) -> Result<Option<KeptState>> {
+    let Some(kept) = kept::read(home)? else { return Ok(None) };
+    let data = datadir::parent(home).join(&kept.data);
     let layout = Layout::detect(|name| data.join(name).exists());
-    let listing = if data.is_dir() {
-        datadir::list(&data)?
-    } else {
-        datadir::Listing { files: Vec::new(), odd: Vec::new(), unreadable: Vec::new() }
-    };
-    let copied: Vec<u64> =
-        listing.files.iter().filter(|(path, _)| is_copied(path.as_str())).map(|(_, size)| *size).collect();
-    let mut missing = lacking(&data, layout);
-    if layout.is_some() {
-        missing.extend(lacking_logs(&data, BINLOG));
-        missing.extend(lacking_logs(&data, RELAY_LOG));
-    }
-    Ok(Source {
-        home: home.root().to_string_lossy().into_owned(),
-        data_path: data.to_string_lossy().into_owned(),
-        running: processes(home, interrupt)?,
-        layout,
-        to_copy: (copied.len(), copied.iter().sum()),
-        odd_data: listing.odd,
-        missing,
-        fingerprint: home.fingerprint()?,
-        membership: home.membership()?,
-        unreadable: listing.unreadable,
-    })
+    Ok(Some(KeptState { missing: lacking(&data, layout), layout, kept }))
 }
 
 /// What a data directory of this shape lacks; the redo log has no name that is always the same.
-fn lacking(data: &Path, layout: Option<Layout>) -> Vec<String> {
+pub(super) fn lacking(data: &Path, layout: Option<Layout>) -> Vec<String> {
     let essential = layout.map_or(&["ibdata1"][..], Layout::essential);
     let mut out: Vec<String> =
         essential.iter().filter(|name| !data.join(name).exists()).map(ToString::to_string).collect();
@@ -121,19 +105,6 @@ fn lacking(data: &Path, layout: Option<Layout>) -> Vec<String> {
         }
     }
     out
-}
-
-/// What an index of binlogs or relay logs in this data directory names, and is not there.
-fn lacking_logs(data: &Path, base: &str) -> Vec<String> {
-    let index = format!("{base}.index");
-    match fs::read_to_string(data.join(&index)) {
-        Err(_) => vec![index],
-        Ok(text) => text
-            .lines()
-            .map(|line| line.rsplit('/').next().unwrap_or(line).to_owned())
-            .filter(|name| !name.is_empty() && !data.join(name).exists())
-            .collect(),
-    }
 }
 
 /// Evidence that the product or its database runs out of this home, or that its ports are taken.
@@ -151,10 +122,8 @@ pub fn running(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
 /// Evidence that a process of the product or its database works in this home.
 pub fn processes(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
     let mut out = Vec::new();
-    let ibdata = home.data().join("ibdata1");
-    let holder = Database::of(home, interrupt).pid()?;
-    if let Some(pid) = holder {
-        out.push(format!("the database runs: process {pid} holds the lock on {}", ibdata.display()));
+    if let Some(pid) = Database::of(home, interrupt).pid()? {
+        out.push(held(&home.data(), pid));
     } else if let Some((pid, file)) = pid_file(&home.data())
         && system::is_alive(pid)
         // A pid file outlives its process, and the number may be somebody else's by now.
@@ -169,6 +138,11 @@ pub fn processes(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
         ));
     }
     Ok(out)
+}
+
+/// The evidence that a process works with a data directory.
+pub(super) fn held(data: &Path, pid: u32) -> String {
+    format!("the database runs: process {pid} holds the lock on {}", data.join("ibdata1").display())
 }
 
 /// Evidence that somebody listens on the port of the home's database.
@@ -205,7 +179,7 @@ fn folder_named(data: &Path, schema: &str) -> Option<String> {
 
 /// Looks at a file that is offered as the encryption key of `home`.
 #[must_use]
-pub fn key(home: &Home, path: &Path, expected: Option<String>) -> KeyScene {
+pub fn key(home: &Home, path: &Path, expected: Expected) -> KeyScene {
     let full =
         fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_path_buf());
     let file = read_key(&full);

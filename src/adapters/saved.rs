@@ -54,6 +54,11 @@ impl Saved {
         (done.exists() && copy.exists()).then_some(copy)
     }
 
+    /// Copies everything that is saved to the store of another work folder.
+    pub fn copy_store(&self, work: &Path) -> Result<()> {
+        copy_tree(&self.store, &work.join("saved"))
+    }
+
     /// Puts `path` back as it was saved; does nothing if it was not.
     pub fn restore(&self, path: &str) -> Result<()> {
         let (copy, done) = self.slot(path);
@@ -77,6 +82,7 @@ impl Saved {
             Some(_) => remove(&original)?,
             None => return Ok(()),
         }
+        remove(&system::temporary_of(&original))?;
         system::sync_dir(original.parent().unwrap_or(&self.home))
     }
 }

@@ -5,7 +5,7 @@ use std::fs::Permissions;
 use std::io::Write;
 use std::net::{IpAddr, UdpSocket};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, FcntlArg, Flock, FlockArg, RenameFlags};
+use nix::fcntl::{AT_FDCWD, FcntlArg, Flock, FlockArg, PosixFadviseAdvice, RenameFlags};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -78,6 +78,17 @@ pub fn terminate(pid: u32) -> Result<()> {
     }
 }
 
+/// Ends a process at once, without giving it time for anything.
+pub fn kill_at_once(pid: u32) -> Result<()> {
+    if pid == 0 {
+        bail!("the process lives in another container: end it there");
+    }
+    match kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot end process {pid}")),
+    }
+}
+
 /// Every process with the words of its command line.
 fn command_lines() -> Vec<(u32, Vec<String>)> {
     let Ok(entries) = fs::read_dir("/proc") else {
@@ -129,6 +140,42 @@ pub async fn connect_local(path: &Path) -> std::io::Result<tokio::net::UnixStrea
     tokio::net::UnixStream::connect(path).await
 }
 
+/// A socket for a single caller, in a folder that only this account can enter.
+pub struct OneCaller {
+    listener: tokio::net::UnixListener,
+    path: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+/// Opens a socket for one caller. Needs a tokio runtime.
+pub fn one_caller() -> std::io::Result<OneCaller> {
+    // The path of a socket has at most 107 bytes.
+    const LONGEST_FOLDER: usize = 80;
+    let temporary = std::env::temp_dir();
+    let fits = temporary.as_os_str().len() <= LONGEST_FOLDER;
+    let folder = tempfile::Builder::new()
+        .prefix("pmp-ha-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(if fits { &temporary } else { Path::new("/tmp") })?;
+    let path = folder.path().join("socket");
+    Ok(OneCaller { listener: tokio::net::UnixListener::bind(&path)?, path, folder })
+}
+
+impl OneCaller {
+    /// Where to call.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits for the caller; with it the folder goes.
+    pub async fn accept(self) -> std::io::Result<tokio::net::UnixStream> {
+        let (stream, _) = self.listener.accept().await?;
+        self.folder.close()?;
+        Ok(stream)
+    }
+}
+
 /// Finds processes of the product itself (Java, or its wrapper) that run out of `home`.
 #[must_use]
 pub fn product_processes(home: &Path) -> Vec<(u32, String)> {
@@ -166,6 +213,31 @@ pub fn spawn_script(script: &Path, args: &[String], log: &Path) -> Result<Child>
         .with_context(|| format!("cannot run {}", script.display()))
 }
 
+/// This program.
+pub fn this_program() -> Result<PathBuf> {
+    std::env::current_exe().context("cannot tell where this program lies")
+}
+
+/// Starts this program once more, cut off from this terminal; what it says on stdout can be read.
+pub fn spawn_self(args: &[&str]) -> Result<Child> {
+    Command::new(this_program()?)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .context("cannot run this program once more")
+}
+
+/// Waits for the first line that a child says.
+pub fn first_line_of(child: &mut Child) -> Result<String> {
+    let mut line = String::new();
+    let stdout = child.stdout.take().context("its output is not read")?;
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line)?;
+    Ok(line.trim_end().to_owned())
+}
+
 /// Makes a file that only its owner can read from its first byte on; an old one is emptied.
 pub fn private_file(path: &Path) -> Result<fs::File> {
     let mut options = std::fs::OpenOptions::new();
@@ -174,6 +246,31 @@ pub fn private_file(path: &Path) -> Result<fs::File> {
     // An old file may have had another mode.
     file.set_permissions(Permissions::from_mode(0o600))?;
     Ok(file)
+}
+
+/// Reads exactly `buffer` from an offset, whatever others do with the file.
+pub fn read_exact_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
+    file.file().read_exact_at(buffer, offset)
+}
+
+/// Writes all of `bytes` to an offset, whatever others do with the file.
+pub fn write_all_at(file: &fs::File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+    file.file().write_all_at(bytes, offset)
+}
+
+/// Lets the system read ahead.
+pub fn will_read_through(file: &fs::File) {
+    advise(file, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
+}
+
+/// Lets the system forget what it keeps of a durable file in memory: the next read asks the disk.
+pub fn forget_cached(file: &fs::File) {
+    advise(file, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+}
+
+fn advise(file: &fs::File, advice: PosixFadviseAdvice) {
+    // ignored: advice is all it is
+    let _ = nix::fcntl::posix_fadvise(file.file(), 0, 0, advice);
 }
 
 /// Opens a file for adding to its end; a new one only its owner can read.
@@ -225,11 +322,17 @@ pub fn mode(path: &Path) -> Result<u32> {
     Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
 }
 
+/// Where [`write_atomic`] writes what is to become `path`; a killed run may leave it behind.
+#[must_use]
+pub fn temporary_of(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.pmp-ha-new"))
+}
+
 /// Replaces a file as a whole: readers see the old text or the new one, a crash leaves one of
 /// them. The new file has `mode` and the owner of `like`.
 pub fn write_atomic(path: &Path, content: &[u8], mode: u32, like: Option<Owner>) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.pmp-ha-new"));
+    let temporary = temporary_of(path);
     let written = (|| -> Result<()> {
         let mut file = private_file(&temporary)?;
         file.write_all(content)?;
@@ -332,6 +435,11 @@ pub fn lock_dir(path: &Path) -> Result<DirLock> {
 pub fn home_of_service() -> Option<PathBuf> {
     let script = fs::canonicalize(SERVICE_LINK).ok()?;
     Some(script.parent()?.parent()?.to_path_buf())
+}
+
+/// Makes a symbolic link.
+pub fn link(to: &Path, at: &Path) -> Result<()> {
+    Ok(fs::os::unix::fs::symlink(to, at)?)
 }
 
 /// Makes a file that a shell can run, readable for nobody else.

@@ -6,21 +6,22 @@ use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 
 use super::data::{Binlogs, SourceState, drop_binlogs, drop_new_binlogs, note_binlogs};
-use super::node_files::{MONITOR_USER, REPLICATION_USER};
-use super::{Runner, backlog};
-use crate::adapters::home::{Credential, Credentials, Home};
+use super::{Runner, accounts, backlog, channel, guard, key_query, promote, rejoin, role, source};
+use crate::adapters::home::{Credential, Credentials, Home, read_membership};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::mysql::{Address, Session};
 use crate::adapters::mysqld::{BOOT_USER, Database};
+use crate::adapters::saved::remove;
 use crate::adapters::{snapshot, system};
 use crate::domain::coordinates::Coordinates;
-use crate::domain::flavor::{Account, Flavor, SourceSpec};
+use crate::domain::flavor::{DROP_CLONE_PLUGIN, Flavor};
 use crate::domain::manifest::NODE_FILES;
-use crate::domain::pair::{Membership, Role};
-use crate::domain::plan::BootTask;
-use crate::domain::settings::{OWN_SCHEMA, Setting, render, settings};
-use crate::domain::snapshot::ChannelTls;
+use crate::domain::own_schema;
+use crate::domain::pair::{Membership, Node, Pair, Role, first_epoch};
+use crate::domain::plan::{BootTask, CopyWay};
+use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA, Setting, render, settings};
 use crate::domain::sql::{quote, quote_name};
+use crate::domain::tables::TablePatterns;
 use crate::failure::{Failure, Kind};
 
 /// Says that the server of the primary was booted for a pack, and with whose settings last.
@@ -28,21 +29,33 @@ const BOOT_BEGAN: &str = "boot-began";
 
 const WITH_THE_PRODUCTS_SETTINGS: &[u8] = b"with the product's";
 
+/// What is left of an earlier life as a replica: a server that is told to keep this state in tables
+/// reads it from these files once more, and has no replication at all when it cannot.
+const REPLICA_STATE_FILES: [&str; 2] = ["mysql/data/master.info", "mysql/data/relay-log.info"];
+
 /// Says that the accounts of the primary may have been changed.
 const ACCOUNTS_TOUCHED: &str = "accounts-touched";
 
 /// Boots, does the task, stops cleanly.
 pub(super) async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
     let flavor = runner.flavor().await?;
-    let spinner = runner.ui.spinner("the database is booted without a network");
-    let database = runner.database();
-    let (start, stop) = (runner.config.start_deadline(), runner.config.stop_deadline());
     let options = match task {
         BootTask::PrepareSource { .. } | BootTask::PrepareReplica { .. } => {
             render(&node_settings(runner, flavor, &runner.home.require_membership()?))
         }
-        BootTask::StandAlone { .. } => render(&stand_alone_settings(runner, flavor)),
+        BootTask::StandAlone { copied, .. } => {
+            render(&stand_alone_settings(runner, flavor, copied.is_none()))
+        }
+        BootTask::WorkOff { accept_loss, .. } => {
+            return promote::work_off_offline(runner, *accept_loss).await;
+        }
+        BootTask::FindExtra { since, file, go_on } => {
+            return rejoin::find_extra(runner, since, file.as_ref(), *go_on).await;
+        }
     };
+    let spinner = runner.ui.spinner("the database is booted without a network");
+    let database = runner.database();
+    let (start, stop) = (runner.config.start_deadline(), runner.config.stop_deadline());
     if matches!(task, BootTask::PrepareSource { .. }) {
         let note = runner.home.work().join(BOOT_BEGAN);
         if note_binlogs(runner.home)? == Binlogs::OfTheProduct {
@@ -53,27 +66,42 @@ pub(super) async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
             database.end_offline_boot(session, stop).await?;
         }
         system::write_atomic(&note, b"with ours", 0o600, None)?;
+        if flavor.wants_repository_tables() {
+            set_aside(runner, &REPLICA_STATE_FILES)?;
+        }
     }
     let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
     match task {
         BootTask::PrepareSource { pack_id } => prepare_source(runner, flavor, &mut session, pack_id).await?,
         BootTask::PrepareReplica { account, from } => {
-            set_application_password(runner, flavor, &mut session, account).await?;
-            prepare_replica(runner, flavor, &mut session, from).await?;
+            accounts::set_application_password(runner, flavor, &mut session, account).await?;
+            prepare_replica(runner, flavor, &mut session, account, from).await?;
         }
-        BootTask::StandAlone { account, accept_loss } => {
-            match backlog::work_off(runner.home, flavor, &mut session).await {
-                Err(error) if *accept_loss && error.is::<Failure>() => {
-                    runner.ui.warn(format!("given up, as asked for: {}", Failure::from_error(error)));
+        BootTask::StandAlone { account, accept_loss, copied, unnamed, key_check } => {
+            if *unnamed {
+                guard::require(&mut session).await?;
+            }
+            match copied {
+                Some(CopyWay::Clone { install: true }) => session.run(DROP_CLONE_PLUGIN).await?,
+                Some(_) => {}
+                None => {
+                    let worked_off = backlog::work_off(runner, flavor, &mut session).await;
+                    backlog::given_up(runner, worked_off, *accept_loss)?;
                 }
-                other => other?,
             }
             stand_alone(flavor, &mut session).await?;
-            set_application_password(runner, flavor, &mut session, account).await?;
+            accounts::set_application_password(runner, flavor, &mut session, account).await?;
+            if let Some(check) = key_check {
+                key_query::require(runner.home, &mut session, check).await?;
+            }
         }
+        // They have boots of their own.
+        BootTask::WorkOff { .. } | BootTask::FindExtra { .. } => {}
     }
     database.end_offline_boot(session, stop).await?;
     if matches!(task, BootTask::StandAlone { .. }) {
+        // The boot needs them: it makes what a server leaves out when it copies itself.
+        remove(&runner.home.data().join(source::CLONE_NOTES))?;
         drop_binlogs(runner.home)?;
     }
     drop(spinner);
@@ -101,7 +129,19 @@ pub(super) async fn take_source_back(runner: &Runner<'_>) -> Result<()> {
         // The server does not start, and did not before: nothing was done inside it.
         runner.ui.warn(format!("an account {BOOT_USER}@localhost may be left in the data: {error:#}"));
     }
+    for path in REPLICA_STATE_FILES {
+        runner.saved().restore(path)?;
+    }
     drop_new_binlogs(runner.home)
+}
+
+/// Takes files out of the data until the run is undone.
+fn set_aside(runner: &Runner<'_>, paths: &[&str]) -> Result<()> {
+    for path in paths {
+        runner.saved().save(path)?;
+        remove(&runner.home.path(path))?;
+    }
+    Ok(())
 }
 
 async fn restore_accounts(
@@ -116,36 +156,64 @@ async fn restore_accounts(
     };
     let start = runner.config.start_deadline();
     let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
-    let before = runner.saved().copy_of(NODE_FILES).map(|dir| dir.join("credentials.toml"));
-    match before.filter(|file| file.is_file()) {
-        Some(file) => make_accounts(flavor, &mut session, &Credentials::read(&file)?).await?,
-        None => drop_own(&mut session).await?,
-    }
+    unbecome_source(runner, flavor, &mut session).await?;
     database.end_offline_boot(session, runner.config.stop_deadline()).await
 }
 
-fn node_settings(runner: &Runner<'_>, flavor: &Flavor, membership: &Membership) -> Vec<Setting> {
-    let replication = &runner.config.replication;
-    settings(
-        flavor,
-        membership,
-        &runner.home.tls_paths(),
-        &runner.config.timing(),
-        replication.keep_binlogs_days,
-    )
+/// Puts accounts and way back to what they were before [`become_source`].
+pub(super) async fn unbecome_source(
+    runner: &Runner<'_>,
+    flavor: &Flavor,
+    session: &mut Session,
+) -> Result<()> {
+    let before = runner.saved().copy_of(NODE_FILES).filter(|dir| dir.join("credentials.toml").is_file());
+    if let Some(before) = before {
+        let credentials = Credentials::read(&before.join("credentials.toml"))?;
+        let membership = read_membership(&fs::read_to_string(before.join("pair.toml"))?)?;
+        let earlier = (&membership, &credentials.back);
+        channel::put_back(runner, flavor, session, Some(earlier)).await?;
+        accounts::make(flavor, session, &credentials, &membership.pair.schema).await
+    } else {
+        channel::put_back(runner, flavor, session, None).await?;
+        accounts::drop_own(session).await
+    }
+}
+
+/// The settings of a node in an offline boot.
+pub(super) fn node_settings(runner: &Runner<'_>, flavor: &Flavor, membership: &Membership) -> Vec<Setting> {
+    settings(flavor, membership, &runner.home.tls_paths(), &runner.config.choices().alone())
+}
+
+/// The settings of a node in an offline boot, as the text of an option file.
+pub(super) fn node_options(runner: &Runner<'_>, flavor: &Flavor, membership: &Membership) -> String {
+    render(&node_settings(runner, flavor, membership))
+}
+
+/// The options by which what a secondary left behind is read.
+pub(super) fn options_to_read(runner: &Runner<'_>, flavor: &Flavor) -> String {
+    render(&stand_alone_settings(runner, flavor, true))
 }
 
 /// The settings of a secondary, as far as they are needed to read what it left behind: without
-/// TLS, writable, and with the relay logs kept instead of fetched again.
-fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor) -> Vec<Setting> {
+/// TLS, writable, and with its relay logs, where there are any, kept instead of fetched again.
+fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor, relay_logs: bool) -> Vec<Setting> {
     let node =
-        |number| crate::domain::pair::Node { number, host: "localhost".into(), db_port: 1, web_port: None };
+        |number| Node { number, host: "localhost".into(), db_port: 1, local_port: None, web_port: None };
     let schema = runner.home.database_params().map(|params| params.schema.to_lowercase()).unwrap_or_default();
     let membership = Membership {
         format: Membership::FORMAT,
         role: Role::Secondary,
         key_fingerprint: None,
-        pair: crate::domain::pair::Pair { id: String::new(), schema, primary: 1, nodes: [node(1), node(2)] },
+        pair: Pair {
+            id: String::new(),
+            schema,
+            audit_tables: TablePatterns::default(),
+            local_tables: TablePatterns::default(),
+            primary: 1,
+            epoch: first_epoch(),
+            secondary_word: None,
+            nodes: [node(1), node(2)],
+        },
     };
     let mut out = node_settings(runner, flavor, &membership);
     out.retain(|setting| {
@@ -154,7 +222,7 @@ fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor) -> Vec<Setting> {
             && setting.option != "tls-version"
     });
     for setting in &mut out {
-        if setting.option == "relay-log-recovery" {
+        if relay_logs && setting.option == "relay-log-recovery" {
             setting.value = "OFF".into();
         }
     }
@@ -167,182 +235,77 @@ async fn prepare_source(
     session: &mut Session,
     pack_id: &str,
 ) -> Result<()> {
+    become_source(runner, flavor, session, pack_id).await?;
+    let coordinates = coordinates(flavor, session).await?.context("the server's coordinates are empty")?;
+    SourceState { pack_id: pack_id.to_owned(), coordinates }.store(runner.home)
+}
+
+/// Makes the accounts and schemas of a primary, begins the way back anew, and marks the pack.
+pub(super) async fn become_source(
+    runner: &Runner<'_>,
+    flavor: &Flavor,
+    session: &mut Session,
+    pack_id: &str,
+) -> Result<()> {
     let home = runner.home;
     check_settings(runner, flavor, session).await?;
     system::write_atomic(&home.work().join(ACCOUNTS_TOUCHED), b"", 0o600, None)?;
-    make_accounts(flavor, session, &home.credentials()?).await?;
-    session.run(format!("CREATE DATABASE IF NOT EXISTS {OWN_SCHEMA}")).await?;
-    session
-        .run(format!(
-            "CREATE TABLE IF NOT EXISTS {OWN_SCHEMA}.pack (node INT UNSIGNED NOT NULL PRIMARY KEY, pack_id VARCHAR(32) NOT NULL) ENGINE=InnoDB"
-        ))
-        .await?;
+    let membership = home.require_membership()?;
+    accounts::make(flavor, session, &home.credentials()?, &membership.pair.schema).await?;
+    own_schema(runner, flavor, session).await?;
+    role::say_at_setup(runner, session).await?;
+    channel::point_back(runner, flavor, session, &membership).await?;
     // One transaction in the binlog, so that there are coordinates on every server.
     session.run("SET SESSION sql_log_bin = 1").await?;
     session.run(format!("REPLACE INTO {OWN_SCHEMA}.pack VALUES (1, {})", quote(pack_id))).await?;
-    session.run("SET SESSION sql_log_bin = 0").await?;
+    session.run("SET SESSION sql_log_bin = 0").await
+}
+
+/// Where the server's own binlogs end; `None` when it counts nothing.
+pub(super) async fn coordinates(flavor: &Flavor, session: &mut Session) -> Result<Option<Coordinates>> {
     let row = session.one(flavor.coordinates_query()).await?.context("the server names no coordinates")?;
-    let coordinates =
-        flavor.read_coordinates(|column| row.get(column)).context("the server's coordinates are empty")?;
-    SourceState { pack_id: pack_id.to_owned(), coordinates }.store(home)
+    Ok(flavor.read_coordinates(|column| row.get(column)))
 }
 
 async fn prepare_replica(
     runner: &Runner<'_>,
     flavor: &Flavor,
     session: &mut Session,
+    account_name: &str,
     from: &Coordinates,
 ) -> Result<()> {
     let home = runner.home;
     check_settings(runner, flavor, session).await?;
     let membership = home.require_membership()?;
-    let credentials = home.credentials()?;
-    let (tls, source, timing) =
-        (home.tls_paths(), membership.pair.node(Role::Primary), runner.config.timing());
-    session.run(flavor.stop_replica()).await?;
-    session.run(flavor.forget_source()).await?;
+    channel::forget(flavor, session).await?;
     session.run(flavor.reset_binlogs()).await?;
-    for sql in flavor.seed_position(from) {
-        session.run(sql).await?;
-    }
-    let spec = SourceSpec {
-        host: &source.host,
-        port: source.db_port,
-        user: &credentials.replication.user,
-        password: &credentials.replication.password,
-        ca: &tls.ca,
-        cert: &tls.cert,
-        key: &tls.key,
-        from,
-        connect_retry: timing.connect_retry,
-        heartbeat: timing.heartbeat,
-    };
-    session.run(flavor.change_source(&spec)).await?;
+    let source = membership.pair.node(Role::Primary);
+    let account = home.credentials()?.replication;
+    channel::point(runner, flavor, session, source, &account, channel::Start::At(from)).await?;
 
-    // Read back what the server made of it.
-    let row = session.one(flavor.show_replica_status()).await?.context("the server has no replica status")?;
-    let view = snapshot::parse_replica(flavor, &row);
-    if (view.source_host.as_str(), view.source_port) != (source.host.as_str(), source.db_port) {
-        bail!("the server stored another source: {}:{}", view.source_host, view.source_port);
-    }
-    if view.channel_tls != ChannelTls::Verified {
-        bail!("the server did not take the TLS options of the channel: {:?}", view.channel_tls);
-    }
-    if let Some(row) = seeded(flavor, session, from).await? {
-        bail!("the server goes on from {row} instead of {from}");
-    }
-    Ok(())
+    // What belonged to the primary alone came with the copy.
+    session.run(format!("DROP DATABASE IF EXISTS {LOCAL_SCHEMA}")).await?;
+    own_schema(runner, flavor, session).await?;
+    role::say_at_setup(runner, session).await?;
+    guard::quiet_events(session).await?;
+    guard::set(flavor, session, account_name, &membership.pair).await
 }
 
-/// Returns what the server has instead of the position that it was given, if it is not the same.
-async fn seeded(flavor: &Flavor, session: &mut Session, from: &Coordinates) -> Result<Option<String>> {
-    let (query, wanted) = match from {
-        Coordinates::FilePosition { file, position } => {
-            let row = session.one(flavor.show_replica_status()).await?.unwrap_or_default();
-            let column = |name: &str| row.get(&flavor.column(name)).unwrap_or_default();
-            let found = format!("{}:{}", column("Source_Log_File"), column("Read_Source_Log_Pos"));
-            return Ok((found != format!("{file}:{position}")).then_some(found));
-        }
-        Coordinates::Gtid { executed } => {
-            ("SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '') AS found", executed)
-        }
-        Coordinates::MariaDbGtid { position } => ("SELECT @@GLOBAL.gtid_slave_pos AS found", position),
-    };
-    let found = session.one(query).await?.and_then(|row| row.get("found")).unwrap_or_default();
-    Ok((&found != wanted).then_some(found))
+/// Makes the tool's own schemas, with the events of this node.
+async fn own_schema(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
+    for sql in own_schema::tables().into_iter().chain(own_schema::events(flavor, &runner.config.timing())) {
+        session.run(sql).await?;
+    }
+    Ok(())
 }
 
 /// Makes the data those of a server that never had a source.
-async fn stand_alone(flavor: &Flavor, session: &mut Session) -> Result<()> {
-    session.run(flavor.stop_replica()).await?;
-    session.run(flavor.forget_source()).await?;
+pub(super) async fn stand_alone(flavor: &Flavor, session: &mut Session) -> Result<()> {
+    channel::forget(flavor, session).await?;
     session.run(flavor.reset_binlogs()).await?;
-    drop_own(session).await
-}
-
-/// Makes the tool's accounts, or gives them these passwords.
-async fn make_accounts(flavor: &Flavor, session: &mut Session, credentials: &Credentials) -> Result<()> {
-    let monitor = flavor.monitor_grants();
-    let account = |user, host, password, x509, grants| Account {
-        user,
-        host,
-        password,
-        x509,
-        grants,
-        all_rights: false,
-    };
-    for account in [
-        account(
-            REPLICATION_USER,
-            "%",
-            &credentials.replication.password,
-            true,
-            &["REPLICATION SLAVE ON *.*"][..],
-        ),
-        account(MONITOR_USER, "%", &credentials.monitor.password, true, &monitor[..]),
-        account(MONITOR_USER, "localhost", &credentials.monitor.password, false, &monitor[..]),
-    ] {
-        for sql in flavor.create_account(&account) {
-            session.run(sql).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Drops the tool's accounts and schema.
-async fn drop_own(session: &mut Session) -> Result<()> {
-    for (user, host) in accounts_named(session, "pmp\\_ha\\_%").await? {
-        // The account of this boot is dropped at its end.
-        if user != BOOT_USER {
-            session.run(format!("DROP USER {}@{}", quote(&user), quote(&host))).await?;
-        }
-    }
-    session.run(format!("DROP DATABASE IF EXISTS {OWN_SCHEMA}")).await
-}
-
-/// Gives the application's account, for each host it has, the password that this home's
-/// configuration holds, so that the product can log in.
-async fn set_application_password(
-    runner: &Runner<'_>,
-    flavor: &Flavor,
-    session: &mut Session,
-    account: &str,
-) -> Result<()> {
-    let password = application_password(runner)?;
-    let hosts = accounts_named(session, &account.replace('_', "\\_")).await?;
-    if hosts.is_empty() {
-        bail!("the data have no account '{account}', with which the product would log in");
-    }
-    for (user, host) in hosts {
-        session.run(flavor.set_password(&user, &host, &password)).await?;
-    }
-    Ok(())
-}
-
-fn application_password(runner: &Runner<'_>) -> Result<String> {
-    if let Some(given) = &runner.secrets.db_password {
-        return Ok(given.clone());
-    }
-    let params = runner
-        .home
-        .database_params()
-        .map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?;
-    if params.encrypted {
-        bail!(
-            "the database password in conf/database_params.conf is encrypted, and none was given with --db-password-file"
-        );
-    }
-    Ok(params.password)
-}
-
-async fn accounts_named(session: &mut Session, pattern: &str) -> Result<Vec<(String, String)>> {
-    let rows = session
-        .query(format!(
-            "SELECT User AS user, Host AS host FROM mysql.user WHERE User LIKE {}",
-            quote(pattern)
-        ))
-        .await?;
-    Ok(rows.iter().filter_map(|row| Some((row.get("user")?, row.get("host")?))).collect())
+    guard::lift(flavor, session).await?;
+    guard::wake_events(session).await?;
+    accounts::drop_own(session).await
 }
 
 /// Sees that the server runs with our settings and with TLS: a server that cannot read a key
@@ -350,7 +313,8 @@ async fn accounts_named(session: &mut Session, pattern: &str) -> Result<Vec<(Str
 async fn check_settings(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
     let membership = runner.home.require_membership()?;
     let variables = session.variables().await?;
-    for deviation in snapshot::deviations(runner.home, &membership, runner.config, flavor, &variables) {
+    let choices = runner.config.choices().alone();
+    for deviation in snapshot::deviations(runner.home, &membership, &choices, flavor, &variables) {
         if deviation.variable == "event_scheduler" {
             continue;
         }
@@ -396,12 +360,17 @@ pub(super) async fn prove_start(runner: &Runner<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Logs in with the account of the product, as the product does.
+pub(super) async fn product_session(runner: &Runner<'_>, user: &str) -> Result<Session> {
+    let account = Credential { user: user.to_owned(), password: accounts::application_password(runner)? };
+    Session::open(&Address::Socket(runner.home.socket()), &account, Duration::from_secs(10))
+        .await
+        .map_err(|blind| anyhow!("the account of the product cannot log in: {}", blind.evidence))
+}
+
 async fn count_tables(runner: &Runner<'_>, home: &Home) -> Result<(usize, String)> {
     let params = home.database_params().map_err(|why| anyhow!(why))?;
-    let account = Credential { user: params.username, password: application_password(runner)? };
-    let mut session = Session::open(&Address::Socket(home.socket()), &account, Duration::from_secs(10))
-        .await
-        .map_err(|blind| anyhow!("the account of the product cannot log in: {}", blind.evidence))?;
+    let mut session = product_session(runner, &params.username).await?;
     let tables = session.query(format!("SHOW TABLES FROM {}", quote_name(&params.schema))).await?;
     for table in &tables {
         let Some(Some(name)) = table.values().next() else {

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use super::{Runner, now};
+use super::{Runner, now, source};
 use crate::adapters::home::Home;
-use crate::adapters::packfile::{self, Pack, Written};
+use crate::adapters::packfile::{self, Effort, Making, Pack, Written};
 use crate::adapters::saved::remove;
-use crate::adapters::{datadir, system, tls};
+use crate::adapters::signature::Signer;
+use crate::adapters::{datadir, sealed, system, tls};
 use crate::domain::coordinates::Coordinates;
 use crate::domain::datafiles::{FileClass, classify};
-use crate::domain::manifest::{DATA, Entry, Manifest, NODE_FILES, RelPath};
+use crate::domain::manifest::{DATA, Entry, Manifest, NODE_FILES, RelPath, Sha256Hex};
 use crate::domain::pair::Role;
 use crate::domain::procedures::recover::is_copied;
 use crate::domain::settings::BINLOG;
@@ -42,8 +44,27 @@ impl SourceState {
     }
 }
 
+/// A pack that is in its place.
+pub struct NewPack {
+    /// Bytes of the file.
+    pub size: u64,
+    /// Of the whole file.
+    pub sha256: Sha256Hex,
+    /// From the first byte read to the last one read back.
+    pub seconds: f64,
+}
+
+/// How a pack is to be made.
+pub(super) struct Wanted<'a> {
+    pub dense: bool,
+    /// The private key that signs it.
+    pub sign_with: Option<&'a str>,
+    /// The file with the public key that it is encrypted to.
+    pub encrypt_to: Option<&'a str>,
+}
+
 /// Compresses the data directory and the secondary's node files into the pack.
-pub(super) async fn write_pack(runner: &Runner<'_>, pack: &Path) -> Result<Written> {
+pub(super) async fn write_pack(runner: &Runner<'_>, pack: &Path, wanted: &Wanted<'_>) -> Result<NewPack> {
     let home = runner.home;
     let membership = home.require_membership()?;
     let state = SourceState::load(home)?;
@@ -63,7 +84,7 @@ pub(super) async fn write_pack(runner: &Runner<'_>, pack: &Path) -> Result<Writt
         files: Vec::new(),
     };
     let peer_files = peer_files(home, &membership.pair.node(Role::Secondary).host)?;
-    let data = home.data();
+    let data = source::data_to_pack(home);
     let listed = datadir::list(&data)?.files;
     let chosen: Vec<(RelPath, u64)> =
         listed.into_iter().filter(|(path, _)| classify(path.as_str()) == FileClass::Data).collect();
@@ -72,23 +93,43 @@ pub(super) async fn write_pack(runner: &Runner<'_>, pack: &Path) -> Result<Writt
     let sources = packfile::sources(&data, &files, peer_files);
 
     keep_previous(home, pack)?;
+    let begun = Instant::now();
     let part = part_of(pack);
+    let making = Making {
+        effort: if wanted.dense { Effort::Dense } else { Effort::Quick },
+        signer: wanted.sign_with.map(|key| Signer::read(key.as_ref())).transpose()?,
+    };
+    let recipient = wanted.encrypt_to.map(|key| sealed::recipient(key.as_ref())).transpose()?;
     let progress = runner.ui.progress("packing", bytes);
     let interrupt = runner.interrupt.clone();
-    let target = part.clone();
+    // Compressed where it is not seen as a pack, and sealed from there.
+    let plain = if recipient.is_some() { home.work().join("plain-pack.zip") } else { part.clone() };
+    let target = plain.clone();
     let describe = move |files: Vec<Entry>| Manifest { files, ..manifest };
-    let written = tokio::task::spawn_blocking(move || {
-        packfile::write(&target, &sources, describe, &progress, &interrupt)
+    let mut written = tokio::task::spawn_blocking(move || {
+        packfile::write(&target, &sources, &making, describe, &progress, &interrupt)
     })
     .await??;
+    if let Some(recipient) = recipient {
+        let progress = runner.ui.progress("encrypting", written.size);
+        let (target, interrupt) = (part.clone(), runner.interrupt.clone());
+        let sealing = move || {
+            let sha256 = sealed::seal(&plain, &target, &recipient, &progress, &interrupt)?;
+            remove(&plain)?;
+            anyhow::Ok(Written { size: fs::metadata(&target)?.len(), sha256 })
+        };
+        written = tokio::task::spawn_blocking(sealing).await??;
+    }
     system::give_to(&part, system::owner(home.root())?)?;
     fs::rename(&part, pack)?;
     system::sync_dir(&home.replication())?;
-    Ok(written)
+    Ok(NewPack { size: written.size, sha256: written.sha256, seconds: begun.elapsed().as_secs_f64() })
 }
 
 fn part_of(pack: &Path) -> PathBuf {
-    pack.with_extension("zip.part")
+    let mut name = pack.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
 }
 
 /// What the secondary needs to log in and to replicate over TLS, made for this pack only.
@@ -99,9 +140,14 @@ fn peer_files(home: &Home, host: &str) -> Result<BTreeMap<RelPath, PathBuf>> {
     system::write_atomic(&dir.join("node.pem"), issued.cert.as_bytes(), 0o600, None)?;
     system::write_atomic(&dir.join("node-key.pem"), issued.key.as_bytes(), 0o600, None)?;
     let mut out = BTreeMap::new();
-    for (name, folder) in
-        [("ca.pem", &node), ("credentials.toml", &node), ("node.pem", &dir), ("node-key.pem", &dir)]
-    {
+    for (name, folder) in [
+        ("ca.pem", &node),
+        // Either node may become the primary, and make the next pack.
+        ("ca-key.pem", &node),
+        ("credentials.toml", &node),
+        ("node.pem", &dir),
+        ("node-key.pem", &dir),
+    ] {
         let place = RelPath::new(format!("{NODE_FILES}/{name}")).map_err(|why| anyhow!(why))?;
         out.insert(place, folder.join(name));
     }
@@ -112,12 +158,20 @@ fn previous(home: &Home) -> PathBuf {
     home.work().join("previous-pack.zip")
 }
 
-/// Keeps the pack that is there already until the new one is in place.
+fn had_none(home: &Home) -> PathBuf {
+    home.work().join("had-no-pack")
+}
+
+/// Keeps the pack that is there already until the new one is in place, or notes that there is none.
 fn keep_previous(home: &Home, pack: &Path) -> Result<()> {
-    if pack.is_file() && !previous(home).exists() {
-        fs::hard_link(pack, previous(home))?;
+    if previous(home).exists() || had_none(home).exists() {
+        return Ok(());
     }
-    Ok(())
+    if pack.is_file() {
+        fs::hard_link(pack, previous(home))?;
+        return Ok(());
+    }
+    system::write_atomic(&had_none(home), b"", 0o600, None)
 }
 
 /// Removes an unfinished or an unwanted pack and puts the previous one back.
@@ -125,14 +179,10 @@ pub(super) fn take_pack_back(home: &Home, pack: &Path) -> Result<()> {
     remove(&part_of(pack))?;
     if previous(home).exists() {
         fs::rename(previous(home), pack)?;
-    } else if SourceState::load(home).is_ok_and(|state| is_of(pack, &state.pack_id)) {
+    } else if had_none(home).exists() {
         remove(pack)?;
     }
     system::sync_dir(&home.replication())
-}
-
-fn is_of(pack: &Path, pack_id: &str) -> bool {
-    Pack::open(pack).is_ok_and(|pack| pack.manifest().pack_id == pack_id)
 }
 
 /// Which binlogs a primary has before a pack boots it.
@@ -186,26 +236,26 @@ pub(super) fn extracted_node_files(home: &Home) -> PathBuf {
     home.work().join("node")
 }
 
+/// Where a file of a pack is made ready.
+pub(super) fn staged_place(home: &Home, path: &RelPath) -> Option<PathBuf> {
+    let data = path.below(DATA).map(|rest| datadir::staging(home).join(rest));
+    data.or_else(|| path.below(NODE_FILES).map(|rest| extracted_node_files(home).join(rest)))
+}
+
 /// Extracts a pack beside the data directory, every byte checked on the way and read back.
 pub(super) async fn extract_pack(runner: &Runner<'_>, pack: &Path, pack_id: &str) -> Result<()> {
     let home = runner.home.clone();
     datadir::remember_old(&home)?;
     datadir::drop_staged(&home)?;
-    let mut opened = Pack::open(pack)?;
+    let opened = Pack::open(pack, &runner.secrets.opening)?;
     if opened.manifest().pack_id != pack_id {
         bail!("{} was replaced by another pack after it had been verified", pack.display());
     }
     let progress = runner.ui.progress("extracting", opened.manifest().total_size());
     let interrupt = runner.interrupt.clone();
     tokio::task::spawn_blocking(move || -> Result<()> {
-        let (staging, node) = (datadir::staging(&home), extracted_node_files(&home));
-        let place = |path: &RelPath| {
-            path.below(DATA)
-                .map(|rest| staging.join(rest))
-                .or_else(|| path.below(NODE_FILES).map(|rest| node.join(rest)))
-        };
-        opened.extract(place, &progress, &interrupt)?;
-        datadir::adopt(&staging, &home.data())
+        opened.extract(|path| staged_place(&home, path), &progress, &interrupt)?;
+        datadir::adopt(&datadir::staging(&home), &home.data())
     })
     .await?
 }

@@ -1,9 +1,32 @@
 //! From a plan to effects: each step is recorded, done, recorded again; what fails is undone.
 
+mod accounts;
 mod backlog;
 mod boot;
+mod channel;
+mod correct;
 mod data;
+pub mod deep;
+mod exchange;
+mod guard;
+mod in_place;
+mod keep;
+mod key_query;
 pub mod node_files;
+mod online;
+mod place;
+mod promote;
+mod reconfigure;
+pub mod rehearse;
+mod rejoin;
+pub mod repair;
+mod role;
+mod semi_sync;
+mod source;
+mod start;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -11,10 +34,10 @@ use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::journal_file::JournalFile;
 use crate::adapters::mysqld::Database;
-use crate::adapters::packfile::Written;
+use crate::adapters::packfile::Opening;
 use crate::adapters::saved::{Saved, remove};
 use crate::adapters::system;
-use crate::adapters::{datadir, observe};
+use crate::adapters::{datadir, kept, observe};
 use crate::config::Config;
 use crate::domain::flavor::Flavor;
 use crate::domain::journal::{Due, Outcome, Progress, Record, open_run};
@@ -26,11 +49,17 @@ use crate::ui::Ui;
 const ROLE_FILE: &str = "conf/serverstate.conf";
 const KEY_FILE: &str = "conf/manage_key.conf";
 
+pub use data::NewPack;
+
+use self::place::Place;
+
 /// What steps need and a plan must not hold.
 #[derive(Default)]
 pub struct Secrets {
     /// The application's database password, where the product keeps it encrypted.
     pub db_password: Option<String>,
+    /// What opens the pack and what is demanded of it.
+    pub opening: Opening,
 }
 
 /// What had to be done about an earlier run.
@@ -42,6 +71,17 @@ pub enum Settled {
     RolledBack,
     /// It was finished.
     Finished(Box<Plan>),
+}
+
+impl Settled {
+    /// The plan that was finished, if it was one of this command.
+    #[must_use]
+    pub fn finished(&self, command: &str) -> Option<&Plan> {
+        match self {
+            Self::Finished(plan) if plan.command == command => Some(plan),
+            Self::Nothing | Self::RolledBack | Self::Finished(_) => None,
+        }
+    }
 }
 
 /// Returns the run on this home that was cut off, if there is one.
@@ -73,9 +113,45 @@ pub fn refuse_cut_off_run(home: &Home) -> Result<()> {
         Failure::new(Kind::Refused, "an earlier run on this home was cut off")
             .because(format!("the journal of `pmp-ha {command}` in {} is open", home.root().display()))
             .hint(format!(
-                "Run `pmp-ha {command}` again: it goes on where it stopped, or puts everything back."
+                "Run `pmp-ha resume`, or `pmp-ha {command}` again: it goes on where it stopped, or puts everything back."
             ))
     );
+}
+
+/// Refuses when a run was cut off that may have left the files of this home half exchanged. A repair
+/// does not: it works inside a database that runs.
+pub fn refuse_half_exchanged(home: &Home) -> Result<()> {
+    match cut_off_run(home)? {
+        Some(run) if run.plan.is_repair() => Ok(()),
+        _ => refuse_cut_off_run(home),
+    }
+}
+
+/// Refuses when a run was cut off that keeps the database from being started. A pack that has let go
+/// of the database already, or never held it, does not.
+pub fn refuse_held_database(home: &Home) -> Result<()> {
+    match cut_off_run(home)? {
+        Some(run)
+            if run.plan.is_online_pack()
+                || (run.plan.starts_the_database() && matches!(run.due(), Due::Forward(_))) =>
+        {
+            Ok(())
+        }
+        _ => refuse_half_exchanged(home),
+    }
+}
+
+/// What a pack cost the users of the primary, as far as it was measured.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cost {
+    /// From the first step until the database accepted connections again.
+    pub downtime: Option<Duration>,
+    /// For how long writes had to wait.
+    pub writes_blocked: Option<Duration>,
+    /// For how long writes were refused, until the other node accepted them.
+    pub writes_refused: Option<Duration>,
+    /// For how long the database was down for a restart.
+    pub restarted_in: Option<Duration>,
 }
 
 /// Runs plans on one home. It holds the home's lock for as long as it lives.
@@ -85,15 +161,43 @@ pub struct Runner<'a> {
     config: &'a Config,
     interrupt: &'a Interrupt,
     secrets: Secrets,
-    written: Option<Written>,
+    written: Option<NewPack>,
+    extracted_in: f64,
+    undo_file: Option<PathBuf>,
+    begun: Option<Instant>,
+    cost: Cost,
+    taking: exchange::Taking,
     _lock: system::DirLock,
 }
 
 impl<'a> Runner<'a> {
     /// Takes the home's lock.
     pub fn lock(home: &'a Home, ui: &'a Ui, config: &'a Config, interrupt: &'a Interrupt) -> Result<Self> {
-        let lock = system::lock_dir(home.root())?;
-        Ok(Self { home, ui, config, interrupt, secrets: Secrets::default(), written: None, _lock: lock })
+        Ok(Self::holding(system::lock_dir(home.root())?, home, ui, config, interrupt))
+    }
+
+    /// Works on a home whose lock is held already.
+    fn holding(
+        lock: system::DirLock,
+        home: &'a Home,
+        ui: &'a Ui,
+        config: &'a Config,
+        interrupt: &'a Interrupt,
+    ) -> Self {
+        Self {
+            home,
+            ui,
+            config,
+            interrupt,
+            secrets: Secrets::default(),
+            written: None,
+            extracted_in: 0.0,
+            undo_file: None,
+            begun: None,
+            cost: Cost::default(),
+            taking: exchange::Taking::default(),
+            _lock: lock,
+        }
     }
 
     /// The home that it runs plans on.
@@ -107,9 +211,21 @@ impl<'a> Runner<'a> {
         self.secrets = secrets;
     }
 
+    /// How many seconds the last plan extracted a pack for.
+    #[must_use]
+    pub fn extracted_in(&self) -> f64 {
+        self.extracted_in
+    }
+
     /// The pack that the last plan wrote.
-    pub fn written(&mut self) -> Option<Written> {
+    pub fn written(&mut self) -> Option<NewPack> {
         self.written.take()
+    }
+
+    /// What the last plan cost the users of the primary.
+    #[must_use]
+    pub fn cost(&self) -> Cost {
+        self.cost
     }
 
     fn journal(&self) -> JournalFile {
@@ -129,16 +245,30 @@ impl<'a> Runner<'a> {
         Flavor::of(&version).with_context(|| format!("{version} is not known"))
     }
 
-    /// Finishes or rolls back what an earlier run left behind when it was cut off.
+    /// Finishes or rolls back what an earlier run left behind when it was cut off, but for a repair.
     ///
     /// # Errors
     /// Refuses to roll back under a server that somebody has started since.
     pub async fn settle(&mut self) -> Result<Settled> {
-        let Some(run) = cut_off_run(self.home)? else { return Ok(Settled::Nothing) };
+        match cut_off_run(self.home)? {
+            // It looks anew at everything when it is run again; a new pack makes it needless.
+            Some(run) if !run.plan.is_repair() => self.settle_run(run).await,
+            _ => Ok(Settled::Nothing),
+        }
+    }
+
+    /// Finishes or rolls back a run that was cut off, whatever it was.
+    ///
+    /// # Errors
+    /// Refuses to roll back under a server that somebody has started since.
+    pub async fn settle_run(&mut self, run: Progress) -> Result<Settled> {
         let command = run.plan.command.clone();
+        if matches!(run.due(), Due::Back(_)) {
+            self.refuse_strangers(&run)?;
+        }
+        self.journal().append(&Record::Resumed { at: now(), by: system::user_name() })?;
         match run.due() {
             Due::Back(begun) => {
-                self.refuse_strangers(&run)?;
                 self.ui.say(format!(
                     "An earlier `pmp-ha {command}` was cut off; what it had changed is put back first."
                 ));
@@ -156,9 +286,22 @@ impl<'a> Runner<'a> {
         }
     }
 
+    /// Closes a repair that was cut off, when everything was found to be equal.
+    pub fn close_repair(&mut self) -> Result<()> {
+        remove(&self.home.work())?;
+        self.journal().append(&Record::Close { at: now(), outcome: Outcome::Done })
+    }
+
+    fn undo_file(&self) -> Result<&std::path::Path> {
+        self.undo_file.as_deref().context("no file for the old rows was begun")
+    }
+
     /// Nothing is put back under a server that runs, but for those that the run itself started.
     fn refuse_strangers(&self, run: &Progress) -> Result<()> {
         let last = run.begun.checked_sub(1).and_then(|index| run.plan.steps.get(index));
+        if run.plan.works_on_a_running_server() {
+            return Ok(());
+        }
         if matches!(last, Some(Step::ProveStart)) || !self.database().offline_boots().is_empty() {
             return Ok(());
         }
@@ -177,12 +320,8 @@ impl<'a> Runner<'a> {
 
     /// Runs a plan from its first step.
     pub async fn drive(&mut self, plan: &Plan) -> Result<()> {
-        if !self.home.replication().is_dir() {
-            // The server reads its boot files below it, under whatever account it runs.
-            system::private_dir(&self.home.replication())?;
-            system::set_mode(&self.home.replication(), 0o711)?;
-            system::give_to(&self.home.replication(), system::owner(self.home.root())?)?;
-        }
+        make_replication(self.home)?;
+        self.begun = Some(Instant::now());
         self.journal().append(&Record::Open { at: now(), by: system::user_name(), plan: plan.clone() })?;
         self.forward(plan, 0).await
     }
@@ -231,6 +370,10 @@ impl<'a> Runner<'a> {
         self.journal().append(&Record::Close { at: now(), outcome: Outcome::RolledBack })
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a few lines a step: the table of contents of all that is done"
+    )]
     async fn apply(&mut self, step: &Step) -> Result<()> {
         match step {
             Step::MakeNodeFiles { membership, renew } => {
@@ -248,16 +391,67 @@ impl<'a> Runner<'a> {
                 node_files::wire(self)
             }
             Step::OfflineBoot(task) => boot::run(self, task).await,
-            Step::WritePack { pack, .. } => {
-                self.written = Some(data::write_pack(self, pack.as_ref()).await?);
+            Step::CopySource { .. } => source::copy(self).await,
+            Step::StartDatabase => {
+                start::database(self).await?;
+                self.cost.downtime = self.begun.map(|begun| begun.elapsed());
                 Ok(())
             }
-            Step::ExtractPack { pack, pack_id, .. } => data::extract_pack(self, pack.as_ref(), pack_id).await,
+            Step::RenewWayBack { membership, pack_id } => {
+                self.saved().save(NODE_FILES)?;
+                online::renew_way_back(self, membership, pack_id).await
+            }
+            Step::CopyOnline { way, pack_id, .. } => {
+                self.cost.writes_blocked = Some(online::copy(self, way, pack_id).await?);
+                Ok(())
+            }
+            Step::SettleCopy { way, pack_id } => source::settle(self, way, pack_id).await,
+            Step::WritePack { pack, dense, sign_with, encrypt_to, .. } => {
+                let wanted = data::Wanted {
+                    dense: *dense,
+                    sign_with: sign_with.as_deref(),
+                    encrypt_to: encrypt_to.as_deref(),
+                };
+                self.written = Some(data::write_pack(self, pack.as_ref(), &wanted).await?);
+                Ok(())
+            }
+            Step::ExtractPack { pack, pack_id, .. } => {
+                let begun = Instant::now();
+                data::extract_pack(self, pack.as_ref(), pack_id).await?;
+                self.extracted_in = begun.elapsed().as_secs_f64();
+                Ok(())
+            }
+            Step::CopyUnpacked { pack_id, .. } => in_place::copy(self, pack_id).await,
             Step::CopyData { from, .. } => data::copy_data(self, from.as_ref()).await,
+            Step::CopyLive { from, way, .. } => {
+                self.cost.writes_blocked = Some(online::copy_live(self, from.as_ref(), way).await?);
+                Ok(())
+            }
             Step::SwapData => datadir::swap(self.home),
-            Step::WriteRole { role } => {
+            Step::SetMembership { membership } => {
+                self.saved().save(NODE_FILES)?;
+                node_files::set(self, membership).await
+            }
+            Step::Reconfigure { account } => {
+                reconfigure::apply(self, account).await?;
+                self.cost.writes_refused = self.taking.refused_for();
+                Ok(())
+            }
+            Step::WriteRole { role, word } => {
                 self.saved().save(ROLE_FILE)?;
-                self.home.write_role(*role)
+                self.home.write_role(*role, word.as_deref())
+            }
+            Step::Fence { command } => promote::fence(self, command).await,
+            Step::BringUp => promote::bring_up(self).await,
+            Step::TakeDown => promote::take_down(self).await,
+            Step::DrainReplica { accept_loss, .. } => promote::drain(self, *accept_loss).await,
+            Step::Claim { epoch, fenced, .. } => promote::claim(self, *epoch, *fenced).await,
+            Step::Exchange(part) => exchange::apply(self, part).await,
+            Step::RestartDatabase => {
+                let begun = Instant::now();
+                promote::restart(self).await?;
+                self.cost.restarted_in = Some(begun.elapsed());
+                Ok(())
             }
             Step::WriteKeyPath { key } => {
                 self.saved().save(KEY_FILE)?;
@@ -266,12 +460,35 @@ impl<'a> Runner<'a> {
             Step::ProveStart => boot::prove_start(self).await,
             Step::DropOldData => datadir::drop_old(self.home),
             Step::KeepOldData { name } => datadir::keep_old(self.home, name),
+            Step::SwapKept { name } => kept::swap(self.home, name),
+            Step::RestoreKept => keep::restore(self),
+            Step::KeepHome { from, name, then } => keep::keep(self, from.as_deref(), name, then),
+            Step::DropKept { name } => remove(&datadir::parent(self.home).join(name)),
+            Step::SaveRows { file, now } => {
+                self.undo_file = Some(file.into());
+                repair::save_rows(self, file.as_ref(), *now).await
+            }
+            Step::MakeTable { table, kept } => {
+                repair::make_table(self, self.undo_file()?, table, kept.as_deref()).await
+            }
+            Step::PassConflicts { .. } => repair::pass_conflicts(self, self.undo_file()?).await,
+            Step::StartReplication => repair::start_replication(self).await,
+            Step::CorrectRows { scope, passing, .. } => {
+                repair::correct_rows(self, self.undo_file()?, scope, *passing).await
+            }
+            Step::ProveEqual { scope, passing, put_right } => {
+                repair::prove_equal(self, self.undo_file()?, scope, *passing).await?;
+                repair::forget_errant(self, put_right.as_ref()).await
+            }
         }
     }
 
     async fn undo(&mut self, step: &Step) -> Result<()> {
         match step {
-            Step::MakeNodeFiles { .. } | Step::TakeNodeFiles { .. } => self.saved().restore(NODE_FILES),
+            Step::MakeNodeFiles { .. } | Step::TakeNodeFiles { .. } | Step::SetMembership { .. } => {
+                self.saved().restore(NODE_FILES)
+            }
+            Step::Reconfigure { account } => reconfigure::undo(self, account).await,
             Step::WireStartScript => {
                 for path in node_files::SCRIPTS {
                     self.saved().restore(path)?;
@@ -279,12 +496,27 @@ impl<'a> Runner<'a> {
                 Ok(())
             }
             Step::OfflineBoot(BootTask::PrepareSource { .. }) => boot::take_source_back(self).await,
-            // The whole data directory is taken back by an earlier step.
-            Step::OfflineBoot(BootTask::PrepareReplica { .. } | BootTask::StandAlone { .. }) => {
+            Step::OfflineBoot(BootTask::WorkOff { account, .. }) | Step::DrainReplica { account, .. } => {
+                promote::undrain(self, account).await
+            }
+            Step::BringUp => promote::take_down(self).await,
+            Step::Exchange(part) => exchange::undo(self, part).await,
+            Step::Claim { .. } => promote::unclaim(self).await,
+            // The whole data directory is taken back by an earlier step, or nothing of it was changed.
+            Step::OfflineBoot(
+                BootTask::PrepareReplica { .. } | BootTask::StandAlone { .. } | BootTask::FindExtra { .. },
+            ) => {
                 self.database().clear_offline_boot(self.config.stop_deadline()).await
             }
+            Step::CopySource { .. } => Place::of_pack(self.home).drop(),
+            Step::RenewWayBack { .. } => online::put_way_back_back(self).await,
+            Step::CopyOnline { .. } => online::undo_copy(self).await,
+            Step::SettleCopy { .. } => source::let_go(self).await,
             Step::WritePack { pack, .. } => data::take_pack_back(self.home, pack.as_ref()),
-            Step::ExtractPack { .. } | Step::CopyData { .. } => datadir::drop_staged(self.home),
+            Step::ExtractPack { .. } | Step::CopyUnpacked { .. } | Step::CopyData { .. } => {
+                datadir::drop_staged(self.home)
+            }
+            Step::CopyLive { from, .. } => online::undo_copy_live(self, from.as_ref()).await,
             Step::SwapData => datadir::swap_back(self.home),
             Step::WriteRole { .. } => self.saved().restore(ROLE_FILE),
             Step::WriteKeyPath { .. } => self.saved().restore(KEY_FILE),
@@ -292,17 +524,44 @@ impl<'a> Runner<'a> {
                 let uninterrupted = Interrupt::default();
                 Database::of(self.home, &uninterrupted).stop(self.config.stop_deadline()).await.map(|_| ())
             }
+            Step::SwapKept { name } => kept::swap_back(self.home, name),
+            Step::RestoreKept => keep::take_back(self),
+            Step::SaveRows { file, .. } => repair::drop_file(file.as_ref()),
             // Behind the point of no return: never undone.
-            Step::DropOldData | Step::KeepOldData { .. } => Ok(()),
+            Step::StartDatabase
+            | Step::RestartDatabase
+            // Whoever was fenced stays so until the operator lets it loose, and an old primary stays down.
+            | Step::Fence { .. }
+            | Step::TakeDown
+            | Step::DropOldData
+            | Step::KeepOldData { .. }
+            | Step::KeepHome { .. }
+            | Step::DropKept { .. }
+            | Step::MakeTable { .. }
+            | Step::PassConflicts { .. }
+            | Step::StartReplication
+            | Step::CorrectRows { .. }
+            | Step::ProveEqual { .. } => Ok(()),
         }
     }
+}
+
+/// Makes the folder `replication` where a home has none.
+fn make_replication(home: &Home) -> Result<()> {
+    if home.replication().is_dir() {
+        return Ok(());
+    }
+    // The server reads its boot files below it, under whatever account it runs.
+    system::private_dir(&home.replication())?;
+    system::set_mode(&home.replication(), 0o711)?;
+    system::give_to(&home.replication(), system::owner(home.root())?)
 }
 
 fn incomplete(command: &str, what: &str, error: &anyhow::Error) -> anyhow::Error {
     Failure::new(Kind::Incomplete, format!("`pmp-ha {command}` is not complete: {what}"))
         .because(format!("{error:#}"))
         .hint(format!(
-            "Mend the cause and run `pmp-ha {command}` again: it goes on where it stopped, or puts everything back."
+            "Mend the cause and run `pmp-ha resume`, or `pmp-ha {command}` again: it goes on where it stopped, or puts everything back."
         ))
         .into()
 }

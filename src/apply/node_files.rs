@@ -3,23 +3,17 @@
 use anyhow::{Context, Result, anyhow};
 use fs_err as fs;
 
-use super::Runner;
-use crate::adapters::home::{Credential, Credentials, Home};
-use crate::adapters::{random, system, template, tls};
+use super::{Runner, accounts};
+use crate::adapters::home::{Credentials, Home};
+use crate::adapters::{system, template, tls};
 use crate::config::Config;
 use crate::domain::flavor::Flavor;
 use crate::domain::pair::Membership;
 use crate::domain::settings::{render, settings};
-use crate::domain::start_script;
+use crate::domain::start_script::{self, Gate};
 
 /// The start script, and the copy of it as it was before it was ever wired.
 pub(super) const SCRIPTS: [&str; 2] = ["bin/startDB.sh", "bin/startDB.sh.before-pmp-ha"];
-
-/// The account by which the other node reads the binlog.
-pub const REPLICATION_USER: &str = "pmp_ha_repl";
-
-/// The account that looks at the state of replication.
-pub const MONITOR_USER: &str = "pmp_ha_monitor";
 
 /// Writes the primary's files: a CA, its certificate, credentials, the option file.
 pub(super) async fn make(runner: &Runner<'_>, membership: &Membership, renew: bool) -> Result<()> {
@@ -35,12 +29,20 @@ pub(super) async fn make(runner: &Runner<'_>, membership: &Membership, renew: bo
     let node = tls::issue(&tls::read(&ca_cert)?, &tls::read(&ca_key)?, &membership.this().host)?;
     system::write_atomic(&dir.join("node.pem"), node.cert.as_bytes(), 0o600, None)?;
     system::write_atomic(&dir.join("node-key.pem"), node.key.as_bytes(), 0o600, None)?;
-    let credentials = dir.join("credentials.toml");
-    if !(renew && credentials.is_file()) {
-        let account = |user: &str| Credential { user: user.into(), password: random::password() };
-        let made = Credentials { replication: account(REPLICATION_USER), monitor: account(MONITOR_USER) };
-        system::write_atomic(&credentials, toml::to_string(&made)?.as_bytes(), 0o600, None)?;
-    }
+    let file = dir.join("credentials.toml");
+    let kept = if renew && file.is_file() { Some(Credentials::read(&file)?) } else { None };
+    let credentials = accounts::credentials(kept);
+    system::write_atomic(&file, toml::to_string(&credentials)?.as_bytes(), 0o600, None)?;
+    finish(home, membership, runner.flavor().await?, runner.config)
+}
+
+/// Gives the way back a new password, and takes note of what else is known of the pair now. The
+/// certificates stay: the server that runs has them.
+pub(super) async fn renew(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
+    let home = runner.home;
+    let credentials = accounts::credentials(Some(home.credentials()?));
+    let file = home.node_files().join("credentials.toml");
+    system::write_atomic(&file, toml::to_string(&credentials)?.as_bytes(), 0o600, None)?;
     finish(home, membership, runner.flavor().await?, runner.config)
 }
 
@@ -67,13 +69,7 @@ pub fn refresh(home: &Home, membership: &Membership, flavor: &Flavor, config: &C
 }
 
 fn option_file(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<String> {
-    let options = settings(
-        flavor,
-        membership,
-        &home.tls_paths(),
-        &config.timing(),
-        config.replication.keep_binlogs_days,
-    );
+    let options = settings(flavor, membership, &home.tls_paths(), &config.choices());
     template::fill(
         include_str!("../../templates/mysqld.cnf"),
         &[
@@ -84,6 +80,11 @@ fn option_file(home: &Home, membership: &Membership, flavor: &Flavor, config: &C
             ("settings", &render(&options)),
         ],
     )
+}
+
+/// Writes what the home knows about its pair anew, and the option file that follows from it.
+pub(super) async fn set(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
+    finish(runner.home, membership, runner.flavor().await?, runner.config)
 }
 
 fn finish(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<()> {
@@ -104,7 +105,7 @@ fn finish(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config
     system::sync_dir(&dir)
 }
 
-/// Makes the start script hand the option file to mysqld.
+/// Makes the start script hand the option file to mysqld, and ask first whether it may.
 pub(super) fn wire(runner: &Runner<'_>) -> Result<()> {
     let home = runner.home;
     let script = home.start_script();
@@ -113,7 +114,11 @@ pub(super) fn wire(runner: &Runner<'_>) -> Result<()> {
     if !start_script::is_wired(&text) {
         system::write_atomic(&home.path(SCRIPTS[1]), text.as_bytes(), mode, Some(owner))?;
     }
-    let wired = start_script::wire(&text, &home.option_file().to_string_lossy())
+    let gate = Gate {
+        program: system::this_program()?.to_string_lossy().into_owned(),
+        home: home.root().to_string_lossy().into_owned(),
+    };
+    let wired = start_script::wire(&text, &home.option_file().to_string_lossy(), Some(&gate))
         .map_err(|why| anyhow!("the start script cannot be wired: {}", why.0))?;
     system::write_atomic(&script, wired.as_bytes(), mode, Some(owner)).context("cannot wire the start script")
 }

@@ -1,21 +1,27 @@
-//! `pmp-ha install-pack [FILE]`
+//! `pmp-ha install-pack [FILE]`, `pmp-ha install-pack --in-place`
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use super::{Context, absolute, read_password_file};
+use super::{Context, absolute, opening, read_password_file};
 use crate::adapters::home::Home;
-use crate::adapters::observe;
-use crate::adapters::packfile::Pack;
+use crate::adapters::journal_file::JournalFile;
+use crate::adapters::packfile::{Opening, Pack};
+use crate::adapters::unpacked::Unpacked;
+use crate::adapters::{datadir, kept, observe};
 use crate::apply::{Runner, Secrets, Settled};
-use crate::cli::InstallPackArgs;
+use crate::cli::{InstallPackArgs, RejoinArgs};
+use crate::config::Config;
+use crate::domain::journal::done_runs;
 use crate::domain::manifest::Manifest;
 use crate::domain::pair::Role;
-use crate::domain::plan::{Bytes, Step};
-use crate::domain::procedures::install::{InstallScene, plan};
+use crate::domain::plan::{Bytes, Plan};
+use crate::domain::procedures::install::{InstallScene, OldData, Origin, Rejoins, installs, plan};
+use crate::domain::procedures::rejoin::{RejoinScene, change};
 use crate::failure::{Failure, Kind};
 
 #[derive(Serialize)]
@@ -24,16 +30,23 @@ struct Installed {
     files: usize,
     bytes: u64,
     source: String,
+    /// How long verifying, inflating, writing and reading back took; 0 where an earlier run did it.
+    seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<String>,
     next: &'static str,
 }
 
 impl Installed {
-    fn of(home: &Home, manifest: &Manifest) -> Self {
+    fn of(home: &Home, manifest: &Manifest, plan: &Plan, seconds: f64) -> Self {
+        let kept = plan.keeps().map(|name| datadir::parent(home).join(name).display().to_string());
         Self {
             home: home.root().display().to_string(),
             files: manifest.files.len(),
             bytes: manifest.total_size(),
             source: manifest.pair.node(Role::Primary).to_string(),
+            seconds,
+            kept,
             next: "pmp-ha key PATH, with the path of the primary's pmp_key.key; then pmp-ha start",
         }
     }
@@ -43,6 +56,9 @@ impl fmt::Display for Installed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} files, {}, verified and in place", self.home, self.files, Bytes(self.bytes))?;
         writeln!(f, "  replicates from {} as soon as it is started", self.source)?;
+        if let Some(kept) = &self.kept {
+            writeln!(f, "  what was there before is kept: {kept}; pmp-ha rollback returns to it")?;
+        }
         writeln!(f, "next: {}", self.next)
     }
 }
@@ -54,39 +70,147 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
     let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
     let settled = context.settled(&mut runner).await?;
 
-    let path = find_pack(&home, args.file)?;
-    let mut pack = Pack::open(&path)?;
+    let opening = opening(args.opening, &config.pack)?;
+    let source = if args.in_place {
+        Source::Unpacked(Unpacked::open(&home, opening.signed_by.as_ref())?)
+    } else {
+        Source::open(&home, args.file.as_deref(), &opening)?
+    };
+    let manifest = source.manifest().clone();
     if let Settled::Finished(plan) = settled
-        && plan.steps.iter().any(
-            |step| matches!(step, Step::ExtractPack { pack_id, .. } if *pack_id == pack.manifest().pack_id),
-        )
+        && installs(&plan) == Some(&manifest.pack_id)
     {
-        return context.ui.data(&Installed::of(&home, pack.manifest()));
+        return context.ui.data(&Installed::of(&home, &manifest, &plan, 0.0));
     }
-    let progress = context.ui.progress("verifying", pack.manifest().total_size());
-    let interrupt = context.interrupt.clone();
-    let pack =
-        tokio::task::spawn_blocking(move || pack.verify(&progress, &interrupt).map(|()| pack)).await??;
+    let origin = source.origin();
+    let begun = Instant::now();
+    verify(context, &home, source).await?;
+    let verified_in = begun.elapsed().as_secs_f64();
+    let old_data = if args.keep { keep(&home, &manifest) } else { OldData::Drop };
     let scene = InstallScene {
+        old_data,
+        kept: kept::read(&home)?,
         home: observe::scene(&home, &context.interrupt).await?,
-        manifest: pack.manifest().clone(),
-        pack: path.to_string_lossy().into_owned(),
+        manifest,
+        origin,
         password_given: db_password.is_some(),
+        port_is_forwarded: args.port_is_forwarded,
+        rejoins: None,
     };
     let plan = plan(&scene).map_err(Failure::refused)?;
     if !context.agreed(&plan)? {
         return Ok(());
     }
-    runner.with_secrets(Secrets { db_password });
+    runner.with_secrets(Secrets { db_password, opening });
+    let mut installed = Installed::of(&home, &scene.manifest, &plan, verified_in);
+    // A manifest of a large vault takes memory of its own, and is read once more.
+    drop(scene);
     runner.drive(&plan).await?;
-    context.ui.data(&Installed::of(&home, &scene.manifest))
+    installed.seconds += runner.extracted_in();
+    context.ui.data(&installed)
 }
 
-fn find_pack(home: &Home, named: Option<PathBuf>) -> Result<PathBuf> {
-    if let Some(named) = named {
-        return Ok(absolute(&named));
+/// Makes an old primary anew with a pack of the node that replaced it.
+pub(super) async fn over_an_old_primary(
+    context: &Context<'_>,
+    home: &Home,
+    config: &Config,
+    runner: &mut Runner<'_>,
+    scene: RejoinScene,
+    args: RejoinArgs,
+) -> Result<()> {
+    let change = change(&scene).map_err(Failure::refused)?;
+    let opening = opening(args.opening, &config.pack)?;
+    let source = Source::open(home, args.pack.as_deref(), &opening)?;
+    let (manifest, origin) = (source.manifest().clone(), source.origin());
+    verify(context, home, source).await?;
+    let file = scene.file;
+    let scene = InstallScene {
+        old_data: keep(home, &manifest),
+        kept: kept::read(home)?,
+        home: scene.home,
+        manifest,
+        origin,
+        password_given: false,
+        // It is the node that the pair knows, at whatever port it is reached.
+        port_is_forwarded: true,
+        rejoins: Some(Rejoins {
+            epoch: change.membership.pair.epoch,
+            running: scene.running,
+            extra: change.since.map(|since| (since, file)),
+        }),
+    };
+    let plan = plan(&scene).map_err(Failure::refused)?;
+    if !context.agreed(&plan)? {
+        return Ok(());
     }
-    let places = [home.path("HAPack.zip"), home.pack()];
+    runner.with_secrets(Secrets { db_password: None, opening });
+    runner.drive(&plan).await
+}
+
+fn keep(home: &Home, manifest: &Manifest) -> OldData {
+    OldData::Keep(kept::free_name(home, &format!("data.before-{}", manifest.pack_id)))
+}
+
+/// A pack as it was carried here.
+enum Source {
+    Zip(Pack, PathBuf),
+    Unpacked(Unpacked),
+}
+
+impl Source {
+    fn open(home: &Home, named: Option<&Path>, opening: &Opening) -> Result<Self> {
+        let path = find_pack(home, named)?;
+        Ok(Self::Zip(Pack::open(&path, opening)?, path))
+    }
+
+    fn manifest(&self) -> &Manifest {
+        match self {
+            Self::Zip(pack, _) => pack.manifest(),
+            Self::Unpacked(unpacked) => unpacked.manifest(),
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        match self {
+            Self::Zip(_, path) => Origin::Zip(path.to_string_lossy().into_owned()),
+            Self::Unpacked(_) => Origin::Unpacked,
+        }
+    }
+}
+
+/// Checks every byte of a pack before anything is written.
+async fn verify(context: &Context<'_>, home: &Home, source: Source) -> Result<()> {
+    let pack_id = source.manifest().pack_id.clone();
+    let progress = context.ui.progress("verifying", source.manifest().total_size());
+    let interrupt = context.interrupt.clone();
+    let in_place = matches!(source, Source::Unpacked(_));
+    let verified = tokio::task::spawn_blocking(move || match source {
+        Source::Zip(pack, _) => pack.verify(&progress, &interrupt),
+        Source::Unpacked(unpacked) => unpacked.verify(&progress, &interrupt),
+    })
+    .await?;
+    let Err(error) = verified else { return Ok(()) };
+    let failure = Failure::from_error(error);
+    let records = JournalFile::at(home.journal()).read()?;
+    match done_runs(&records).into_iter().find(|(_, plan)| installs(plan).is_some()) {
+        // The server works with these files since.
+        Some((at, plan)) if in_place && failure.kind == Kind::Refused && installs(plan) == Some(&pack_id) => {
+            bail!(failure.because(format!(
+                "this very pack was installed here at {at}: if it was not unpacked anew since then, nothing is left to do"
+            )))
+        }
+        _ => bail!(failure),
+    }
+}
+
+pub(super) fn find_pack(home: &Home, named: Option<&Path>) -> Result<PathBuf> {
+    if let Some(named) = named {
+        return Ok(absolute(named));
+    }
+    let places = ["HAPack.zip", "HAPack.zip.age"]
+        .map(|name| [home.path(name), home.replication().join(name)])
+        .concat();
     if let Some(found) = places.iter().find(|path| path.exists()) {
         return Ok(found.clone());
     }

@@ -10,7 +10,7 @@ use super::Context;
 use crate::adapters::home::Home;
 use crate::adapters::{observe, system};
 use crate::cli::KeyArgs;
-use crate::domain::procedures::key::check;
+use crate::domain::procedures::key::{Expected, check};
 use crate::failure::{Failure, Kind};
 
 #[derive(Serialize)]
@@ -48,7 +48,7 @@ pub(super) fn examined(
     context: &Context<'_>,
     home: &Home,
     named: Option<PathBuf>,
-    expected: Option<String>,
+    expected: impl Into<Expected>,
 ) -> Result<String> {
     let path = if let Some(path) = named {
         path
@@ -58,7 +58,7 @@ pub(super) fn examined(
             .hint("Give the full path of the primary's pmp_key.key.");
         PathBuf::from(context.ui.ask("Full path of the primary's pmp_key.key", missing)?)
     };
-    let scene = observe::key(home, &path, expected);
+    let scene = observe::key(home, &path, expected.into());
     for warning in check(&scene).map_err(Failure::from)? {
         context.ui.warn(warning);
     }

@@ -4,18 +4,22 @@ use anyhow::Result;
 
 use super::{Context, absolute};
 use crate::cli::LabCommand;
-use crate::lab;
+use crate::lab::{self, Content};
 
 pub async fn run(context: &Context<'_>, command: LabCommand) -> Result<()> {
     match command {
         LabCommand::Up(args) => {
-            let made = lab::up(&absolute(&args.dir), &args.server, args.size, context.ui, &context.interrupt)
-                .await?;
+            let like = args.like.as_deref().map(absolute);
+            let wanted = like.as_deref().map_or(Content::Megabytes(args.size), Content::Like);
+            let made =
+                lab::up(&absolute(&args.dir), &args.server, wanted, context.ui, &context.interrupt).await?;
             context.ui.data(&made)
         }
         LabCommand::Home(args) => {
-            let made =
-                lab::one_more(&absolute(&args.dir), &args.server, context.ui, &context.interrupt).await?;
+            let like = args.like.as_deref().map(absolute);
+            let wanted = like.as_deref().map_or(Content::Megabytes(0), Content::Like);
+            let dir = absolute(&args.dir);
+            let made = lab::one_more(&dir, &args.server, wanted, context.ui, &context.interrupt).await?;
             context.ui.data(&made)
         }
         LabCommand::Sql(args) => {

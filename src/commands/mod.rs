@@ -1,12 +1,26 @@
 //! One file a command: arguments, observe, decide, show or apply.
 
+mod history;
+mod inspect;
 mod install_pack;
 mod key;
+mod keygen;
 mod lab;
+mod may_start;
+mod monitor;
 mod pack;
+mod promote;
+mod reconfigure;
 mod recover;
+mod rehearse;
+mod rejoin;
+mod repair;
+mod resume;
+mod rollback;
 mod service;
+mod switchover;
 mod verify;
+mod verify_deep;
 
 use std::path::{Path, PathBuf};
 
@@ -15,10 +29,14 @@ use fs_err as fs;
 
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
+use crate::adapters::other_node;
+use crate::adapters::packfile::Opening;
+use crate::adapters::signature::Verifier;
 use crate::adapters::system;
-use crate::apply::{Runner, Settled, refuse_cut_off_run};
-use crate::cli::{Cli, Command, Global};
-use crate::config::Config;
+use crate::apply::{Runner, Settled, refuse_half_exchanged};
+use crate::cli::{Cli, Command, Global, OpeningArgs};
+use crate::config::{Config, PackConfig};
+use crate::domain::pair::Role;
 use crate::domain::plan::Plan;
 use crate::failure::{Failure, Kind};
 use crate::ui::Ui;
@@ -36,11 +54,25 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
     match cli.command {
         Command::Pack(args) => pack::run(&context, args).await,
         Command::InstallPack(args) => install_pack::run(&context, args).await,
+        Command::Inspect(args) => inspect::run(&context, args).await,
+        Command::Keygen(args) => keygen::run(&context, &args),
+        Command::Rollback => rollback::run(&context).await,
+        Command::Resume => resume::run(&context).await,
+        Command::History(args) => history::run(&context, &args),
         Command::Key(args) => key::run(&context, args),
         Command::Start => service::start(&context).await,
         Command::Stop => service::stop(&context).await,
-        Command::Verify => verify::run(&context).await,
+        Command::Verify(args) if args.deep => verify_deep::run(&context, args).await,
+        Command::Reconfigure(args) => reconfigure::run(&context, args).await,
+        Command::Verify(args) => verify::run(&context, args).await,
+        Command::Recover(args) if args.promote => promote::run(&context, args).await,
         Command::Recover(args) => recover::run(&context, args).await,
+        Command::Switchover(args) => Box::pin(switchover::run(&context, args)).await,
+        Command::Rejoin(args) => rejoin::run(&context, args).await,
+        Command::Monitor(args) => monitor::run(&context, args).await,
+        Command::MayStart(args) => may_start::run(&context, &args).await,
+        Command::Rehearse(args) => rehearse::run(&context, args).await,
+        Command::Repair(args) => repair::run(&context, args).await,
         Command::Lab(command) => lab::run(&context, command).await,
     }
 }
@@ -76,10 +108,21 @@ impl Context<'_> {
     /// Puts right what an earlier run left behind; a dry run only says so.
     async fn settled(&self, runner: &mut Runner<'_>) -> Result<Settled> {
         if self.global.dry_run {
-            refuse_cut_off_run(runner.home())?;
+            refuse_half_exchanged(runner.home())?;
             return Ok(Settled::Nothing);
         }
         runner.settle().await
+    }
+
+    /// Refuses on a primary that the other node has replaced. One that cannot be asked is no reason.
+    async fn still_primary(&self, home: &Home) -> Result<()> {
+        let Some(membership) = home.membership()?.filter(|own| own.role == Role::Primary) else {
+            return Ok(());
+        };
+        match other_node::standing_of(home, &membership).await.ok().and_then(may_start::why_not) {
+            Some(why) => bail!(may_start::refusal(&membership, &why)),
+            None => Ok(()),
+        }
     }
 
     /// Shows the plan and asks for agreement. Returns whether it is to be carried out.
@@ -98,6 +141,15 @@ impl Context<'_> {
         self.ui.confirm("Do this?")?;
         Ok(true)
     }
+}
+
+/// What opens a pack and what is demanded of it.
+fn opening(args: OpeningArgs, config: &PackConfig) -> Result<Opening> {
+    let signed_by = args.signed_by.as_ref().or(config.signed_by.as_ref());
+    Ok(Opening {
+        identity: args.identity.or_else(|| config.identity.clone()),
+        signed_by: signed_by.map(|path| Verifier::read(path)).transpose()?,
+    })
 }
 
 /// Reads a password from a file that only its owner may read.

@@ -1,17 +1,23 @@
 //! `pmp-ha pack PRIMARY SECONDARY`
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use fs_err as fs;
 use serde::Serialize;
 
-use super::Context;
-use crate::adapters::{names, observe, random};
-use crate::apply::Runner;
+use super::{Context, absolute};
+use crate::adapters::digest::hash_file;
+use crate::adapters::home::Home;
+use crate::adapters::signature::Signer;
+use crate::adapters::{datadir, names, observe, online, random, sealed};
+use crate::apply::{Runner, Settled};
 use crate::cli::PackArgs;
+use crate::config::PackConfig;
 use crate::domain::manifest::Sha256Hex;
-use crate::domain::plan::Bytes;
-use crate::domain::procedures::pack::{PackScene, plan};
+use crate::domain::plan::{Bytes, Plan};
+use crate::domain::procedures::pack::{Mode, PackScene, plan};
 use crate::failure::Failure;
 
 #[derive(Serialize)]
@@ -19,19 +25,61 @@ struct Packed {
     file: String,
     size: u64,
     sha256: Sha256Hex,
+    /// How long compressing, writing and reading back took; 0 where an earlier run did it.
+    seconds: f64,
+    /// The public key that it is encrypted to.
+    encrypted_to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    downtime_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    writes_blocked_seconds: Option<f64>,
     next: String,
 }
 
 impl fmt::Display for Packed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.file)?;
-        writeln!(f, "  size    {} ({} bytes)", Bytes(self.size), self.size)?;
+        writeln!(f, "  size    {} ({} bytes), made in {:.1} s", Bytes(self.size), self.size, self.seconds)?;
         writeln!(f, "  sha256  {}", self.sha256.as_str())?;
-        writeln!(
-            f,
-            "It holds the vault's data and the pair's secrets: carry it safely, and remove it when it is installed."
-        )?;
+        if let Some(seconds) = self.downtime_seconds {
+            writeln!(f, "The database accepted connections again after {seconds:.1} s.")?;
+        }
+        if let Some(seconds) = self.writes_blocked_seconds {
+            writeln!(f, "The database was up all the time; writes waited for {seconds:.1} s at most.")?;
+        }
+        let care = match &self.encrypted_to {
+            Some(key) => format!("It is encrypted: only the private key that belongs to {key} opens it (install-pack --identity FILE)."),
+            None => "It holds the vault's data and the pair's secrets: carry it safely, and remove it when it is installed.".into(),
+        };
+        writeln!(f, "{care}")?;
         writeln!(f, "next: {}", self.next)
+    }
+}
+
+/// How the pack is protected: full paths of key files that can be read.
+struct Protection {
+    sign_with: Option<String>,
+    encrypt_to: Option<String>,
+}
+
+impl Protection {
+    fn of(args: &PackArgs, config: &PackConfig) -> Result<Self> {
+        let full = |path: &PathBuf| absolute(path).to_string_lossy().into_owned();
+        let sign_with = args.sign_with.as_ref().or(config.sign_with.as_ref()).map(full);
+        let encrypt_to = args.encrypt_to.as_ref().or(config.encrypt_to.as_ref()).map(full);
+        if let Some(key) = &sign_with {
+            Signer::read(key.as_ref())?;
+        }
+        if let Some(key) = &encrypt_to {
+            sealed::recipient(key.as_ref())?;
+        }
+        Ok(Self { sign_with, encrypt_to })
+    }
+
+    /// An encrypted pack has another name: nobody takes it for a ZIP.
+    fn pack(&self, home: &Home) -> String {
+        let plain = home.pack().to_string_lossy().into_owned();
+        if self.encrypt_to.is_some() { format!("{plain}.age") } else { plain }
     }
 }
 
@@ -39,37 +87,75 @@ pub async fn run(context: &Context<'_>, args: PackArgs) -> Result<()> {
     let home = context.home()?;
     let config = context.config(&home)?;
     let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
-    context.settled(&mut runner).await?;
-
+    let keys = Protection::of(&args, &config.pack)?;
     let secondary = args.secondary.host.clone();
+    if let Settled::Finished(earlier) = context.settled(&mut runner).await?
+        && earlier.command == "pack"
+        && earlier.starts_the_database()
+    {
+        // The database runs: this was the pack that is asked for.
+        return done(context, &mut runner, &earlier, &secondary);
+    }
+
+    context.still_primary(&home).await?;
     let (scene, primary, second) = tokio::join!(
         observe::scene(&home, &context.interrupt),
         names::resolve(args.primary),
         names::resolve(args.secondary),
     );
+    let scene = scene?;
+    let mode = if args.online {
+        Mode::Online(online::look(&home, scene.membership.as_ref(), &config, &context.interrupt).await)
+    } else if args.restart {
+        let folder = home.pack().parent().map_or_else(|| home.replication(), Path::to_path_buf);
+        Mode::Restart { shares_blocks: datadir::shares_blocks(&home, &folder) }
+    } else {
+        Mode::Stopped
+    };
     let scene = PackScene {
-        home: scene?,
+        home: scene,
         primary,
         secondary: second,
+        mode,
         key_fingerprint: observe::own_key_fingerprint(&home),
         new_pair_id: random::id(),
         pack_id: random::id(),
-        pack: home.pack().to_string_lossy().into_owned(),
+        pack: keys.pack(&home),
+        dense: args.dense,
+        sign_with: keys.sign_with,
+        encrypt_to: keys.encrypt_to,
+        audit_tables: config.replication.audit_tables.clone(),
+        local_tables: config.replication.local_tables.clone(),
     };
     let plan = plan(&scene).map_err(Failure::refused)?;
     if !context.agreed(&plan)? {
         return Ok(());
     }
     runner.drive(&plan).await?;
-    if let Some(written) = runner.written() {
-        context.ui.data(&Packed {
-            file: scene.pack,
-            size: written.size,
-            sha256: written.sha256,
-            next: format!(
-                "copy it to {secondary}, into the folder of the secondary, and run there: pmp-ha install-pack\n      Then start the primary: pmp-ha start"
-            ),
-        })?;
-    }
-    Ok(())
+    done(context, &mut runner, &plan, &secondary)
+}
+
+/// Says what was made and what it cost.
+fn done(context: &Context<'_>, runner: &mut Runner<'_>, plan: &Plan, secondary: &str) -> Result<()> {
+    let Some((file, encrypted_to)) = plan.pack() else { return Ok(()) };
+    let (size, sha256, made_in) = match runner.written() {
+        Some(written) => (written.size, written.sha256, written.seconds),
+        None => (fs::metadata(file)?.len(), hash_file(file.as_ref())?, 0.0),
+    };
+    let runs = plan.starts_the_database() || plan.is_online_pack();
+    let then = if runs { "" } else { "\n      Then start the primary: pmp-ha start" };
+    let cost = runner.cost();
+    let seconds = |time: std::time::Duration| (time.as_secs_f64() * 1000.0).round() / 1000.0;
+    context.ui.data(&Packed {
+        file: file.to_owned(),
+        size,
+        sha256,
+        seconds: made_in,
+        encrypted_to: encrypted_to.map(str::to_owned),
+        downtime_seconds: cost.downtime.map(seconds),
+        writes_blocked_seconds: cost.writes_blocked.map(seconds),
+        next: format!(
+            "copy it to {secondary}, into the folder of the secondary, and run there: pmp-ha install-pack{then}"
+        ),
+    })
 }

@@ -1,16 +1,20 @@
 //! `pmp-ha recover --into NEW_HOME`
 
 use std::fmt;
+use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
 
 use super::{Context, key, read_password_file};
 use crate::adapters::home::Home;
+use crate::adapters::recovery_source::{self, Origin};
 use crate::adapters::{datadir, observe, system};
-use crate::apply::{Runner, Secrets, Settled, refuse_cut_off_run};
+use crate::apply::{Runner, Secrets, Settled, refuse_half_exchanged};
 use crate::cli::RecoverArgs;
+use crate::config::Config;
 use crate::domain::plan::Step;
+use crate::domain::procedures::key::Expected;
 use crate::domain::procedures::recover::{RecoverScene, plan};
 use crate::failure::Failure;
 
@@ -18,15 +22,18 @@ use crate::failure::Failure;
 struct Recovered {
     home: String,
     old_data: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    writes_blocked_seconds: Option<f64>,
     next: String,
 }
 
 impl Recovered {
-    fn of(home: &Home, old_data: &str) -> Self {
+    fn of(home: &Home, old_data: &str, writes_blocked: Option<Duration>) -> Self {
         let root = home.root().display();
         Self {
             home: root.to_string(),
             old_data: datadir::parent(home).join(old_data).display().to_string(),
+            writes_blocked_seconds: writes_blocked.map(|time| (time.as_secs_f64() * 1000.0).round() / 1000.0),
             next: format!(
                 "start Password Manager Pro in {root} and give its address to the users; never start the lost primary again.\n      For a new pair: pmp-ha pack there."
             ),
@@ -38,31 +45,49 @@ impl fmt::Display for Recovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} is a primary with the data of the secondary.", self.home)?;
         writeln!(f, "  its old data are kept in {}", self.old_data)?;
+        if let Some(seconds) = self.writes_blocked_seconds {
+            writeln!(f, "  the secondary was up all the time; its writes waited for {seconds:.1} s at most")?;
+        }
         writeln!(f, "next: {}", self.next)
     }
 }
 
 pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
-    let from = context.home()?;
-    let into = Home::open(&args.into)?;
+    let origin = match &args.from {
+        Some(named) => Origin::find(named)?,
+        None => Origin::Home(context.home()?),
+    };
+    // clap asks for it.
+    let Some(into) = &args.into else { return Ok(()) };
+    let into = Home::open(into)?;
     let config = context.config(&into)?;
     let db_password = read_password_file(args.db_password_file.as_deref())?;
     let mut runner = Runner::lock(&into, context.ui, &config, &context.interrupt)?;
-    let _from_lock = if from == into { None } else { Some(system::lock_dir(from.root())?) };
+    let from_itself = origin.folder() == into.root();
+    let _from_lock = if from_itself { None } else { Some(system::lock_dir(origin.folder())?) };
     if let Settled::Finished(plan) = context.settled(&mut runner).await?
         && let Some(Step::KeepOldData { name }) = plan.steps.last()
     {
-        return context.ui.data(&Recovered::of(&into, name));
+        return context.ui.data(&Recovered::of(&into, name, None));
     }
 
-    refuse_cut_off_run(&from)?;
-    let source = observe::recovery_source(&from, &context.interrupt)?;
-    let expected = source.membership.as_ref().and_then(|membership| membership.key_fingerprint.clone());
+    if let Some(from) = origin.home() {
+        refuse_half_exchanged(from)?;
+    }
+    let source = recovery_source::look(&origin, &into, &context.interrupt).await?;
+    let key_query = key_query(context, &origin, &config)?;
+    let expected = match source.membership.as_ref().map(|membership| &membership.key_fingerprint) {
+        Some(Some(fingerprint)) => Expected::Fingerprint(fingerprint.clone()),
+        _ if !key_query.is_empty() => Expected::AskTheData,
+        Some(None) => Expected::Nothing,
+        None => Expected::NothingFromData,
+    };
     let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     let mut scene = RecoverScene {
         source,
         target: observe::scene(&into, &context.interrupt).await?,
         key: String::new(),
+        key_query,
         accept_loss: args.accept_loss,
         password_given: db_password.is_some(),
         old_data_name: format!("data.before-recovery-{stamp}"),
@@ -74,7 +99,17 @@ pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
     if !context.agreed(&plan)? {
         return Ok(());
     }
-    runner.with_secrets(Secrets { db_password });
+    runner.with_secrets(Secrets { db_password, ..Secrets::default() });
     runner.drive(&plan).await?;
-    context.ui.data(&Recovered::of(&into, &scene.old_data_name))
+    context.ui.data(&Recovered::of(&into, &scene.old_data_name, runner.cost().writes_blocked))
+}
+
+/// The query that asks the data about the key. A fresh installation has no configuration yet: then
+/// that of the secondary holds.
+fn key_query(context: &Context<'_>, origin: &Origin, config: &Config) -> Result<String> {
+    let own = config.product.key_query.trim();
+    match origin.home() {
+        Some(from) if own.is_empty() => Ok(context.config(from)?.product.key_query.trim().to_owned()),
+        _ => Ok(own.to_owned()),
+    }
 }

@@ -9,9 +9,11 @@ use super::Context;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::mysqld::Database;
-use crate::adapters::{observe, snapshot, system};
-use crate::apply::{node_files, refuse_cut_off_run};
+use crate::adapters::{observe, snapshot, system, tfa};
+use crate::apply::{node_files, refuse_held_database};
 use crate::domain::flavor::Flavor;
+use crate::domain::pair::Role;
+use crate::domain::snapshot::{Deviation, Tfa};
 use crate::failure::{Failure, Kind};
 
 #[derive(Serialize)]
@@ -39,7 +41,8 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
         return context.ui.done(&up(pid, format!("runs already, process {pid}")));
     }
     require_whole(&home)?;
-    refuse_cut_off_run(&home)?;
+    refuse_held_database(&home)?;
+    context.still_primary(&home).await?;
     if let Some(why) = observe::database_port_taken(&home) {
         bail!(Failure::new(Kind::Refused, "cannot start the database").because(why).hint(
             "Something else listens on the port that conf/database_params.conf names: find it and stop it."
@@ -69,7 +72,18 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
     };
     context.ui.done(&up(pid, format!("is up: {version}, process {pid}")))?;
     if let Some(membership) = membership {
-        for deviation in snapshot::local_deviations(&home, &membership, &config, &context.interrupt).await {
+        if membership.role == Role::Secondary
+            && let Tfa::Unknown(why) = tfa::look(&home, &config).await
+        {
+            context.ui.warn(format!("the TFA setting could not be noted: {why}"));
+        }
+        let deviations = snapshot::local_deviations(&home, &membership, &config, &context.interrupt).await;
+        let (absent, others): (Vec<_>, Vec<_>) =
+            deviations.into_iter().partition(Deviation::is_for_want_of_semi_sync);
+        if !absent.is_empty() {
+            context.ui.warn("this server offers no semi-synchronous replication: see `pmp-ha verify`");
+        }
+        for deviation in others {
             let (variable, wanted) = (deviation.variable, deviation.wanted);
             context
                 .ui

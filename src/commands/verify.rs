@@ -1,31 +1,120 @@
 //! `pmp-ha verify`
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 
 use super::Context;
+use crate::adapters::home::Home;
+use crate::adapters::prove::prove;
 use crate::adapters::snapshot;
-use crate::apply::refuse_cut_off_run;
-use crate::domain::health::Status;
+use crate::apply::{now, refuse_cut_off_run};
+use crate::cli::VerifyArgs;
+use crate::config::Config;
 use crate::domain::judge::{judge, no_pair};
+use crate::domain::nagios::{self, State};
+use crate::domain::report::{Report, Verdict, Watch};
 use crate::failure::{Failure, Kind};
 
-pub async fn run(context: &Context<'_>) -> Result<()> {
+pub async fn run(context: &Context<'_>, args: VerifyArgs) -> Result<()> {
+    // clap does not see that they meet when one of them stands before the command.
+    if args.nagios && context.global.json {
+        bail!(
+            Failure::new(Kind::Usage, "--nagios and --json cannot go together")
+                .hint("Leave one of them out.")
+        );
+    }
     let home = context.home()?;
     let config = context.config(&home)?;
+    match args.watch {
+        Some(seconds) => watch(context, &home, &config, &args, Duration::from_secs(seconds)).await,
+        None => once(context, &home, &config, &args).await,
+    }
+}
+
+async fn once(context: &Context<'_>, home: &Home, config: &Config, args: &VerifyArgs) -> Result<()> {
+    let for_nagios = args.nagios;
+    let cut_off = cut_off(home);
     // The two words come first whatever happens; what is said here goes to stderr.
-    if let Err(cut_off) = refuse_cut_off_run(&home) {
+    if let Some(cut_off) = cut_off.as_ref().filter(|_| !for_nagios) {
         context.ui.warn(cut_off);
     }
-    let health = match home.membership()? {
-        Some(membership) => {
-            let seen = snapshot::take(&home, membership, &config, &context.interrupt).await?;
-            judge(&seen, config.limits())
-        }
-        None => no_pair(&format!("{} has no conf/pmp-ha/pair.toml", home.root().display())),
+    let Some(report) = look(context, home, config, args).await? else {
+        bail!(Failure::interrupted());
     };
-    context.ui.data(&health)?;
-    if (health.high_availability, health.replication) != (Status::Alive, Status::Alive) {
+    if for_nagios {
+        context.ui.data(&nagios::lines(&report, config.limits(), cut_off.as_slice()))?;
+        return match State::of(&report.health) {
+            State::Ok => Ok(()),
+            state => bail!(Failure::new(Kind::Plugin(state), "the pair is not as it should be")),
+        };
+    }
+    context.ui.data(&report)?;
+    if report.verdict() != Verdict::ALIVE {
         bail!(Failure::new(Kind::NotAlive, "the pair is not Alive"));
     }
     Ok(())
+}
+
+/// Looks until the operator, or whoever reads it, has seen enough: both are a good end.
+async fn watch(
+    context: &Context<'_>,
+    home: &Home,
+    config: &Config,
+    args: &VerifyArgs,
+    pause: Duration,
+) -> Result<()> {
+    let (mut watch, mut warned) = (Watch::default(), None);
+    let repaints = context.ui.can_repaint();
+    loop {
+        let cut_off = cut_off(home);
+        if let Some(cut_off) = cut_off.as_ref().filter(|text| warned.as_ref() != Some(*text) && !repaints) {
+            context.ui.warn(cut_off);
+        }
+        let Some(mut report) = look(context, home, config, args).await? else { return Ok(()) };
+        watch.next(&mut report);
+        let is_read = if context.global.json {
+            context.ui.line(&report)?
+        } else if repaints {
+            let warning = cut_off.as_ref().map(|text| format!("warning: {text}\n")).unwrap_or_default();
+            context.ui.repaint(&format!("{}{warning}", watch.screen(&report)))?
+        } else {
+            context.ui.text(&format!("{}\n", watch.entry(&report)))?
+        };
+        if !is_read || context.interrupt.sleep(pause).await.is_err() {
+            return Ok(());
+        }
+        warned = cut_off;
+    }
+}
+
+fn cut_off(home: &Home) -> Option<String> {
+    refuse_cut_off_run(home).err().map(|cut_off| cut_off.to_string())
+}
+
+/// One look; `None` when the operator would not wait for it.
+async fn look(
+    context: &Context<'_>,
+    home: &Home,
+    config: &Config,
+    args: &VerifyArgs,
+) -> Result<Option<Report>> {
+    let tool = env!("CARGO_PKG_VERSION");
+    let Some(membership) = home.membership()? else {
+        let health = no_pair(&format!("{} has no conf/pmp-ha/pair.toml", home.root().display()));
+        return Ok(Some(Report::new(health, now(), tool)));
+    };
+    let looked = async {
+        let mut seen = snapshot::take(home, membership, config, &context.interrupt).await?;
+        if args.prove {
+            let proof = prove(home, &seen.membership, config.proof_patience(), &context.interrupt).await;
+            seen.proof = Some(proof.map_err(|error| format!("{error:#}")));
+        }
+        anyhow::Ok(seen)
+    };
+    let seen = tokio::select! {
+        seen = looked => seen?,
+        () = context.interrupt.wanted() => return Ok(None),
+    };
+    Ok(Some(Report::new(judge(&seen, config.limits()), now(), tool).about(&seen)))
 }

@@ -56,6 +56,12 @@ impl MariaDbPosition {
         let named = info.split_whitespace().find_map(gtid);
         named.is_some_and(|(domain, sequence)| self.0.get(&domain).is_some_and(|last| sequence <= *last))
     }
+
+    /// Tells whether every transaction of a position (`1-1-42,2-2-7`) is behind this one.
+    #[must_use]
+    pub fn covers_all(&self, position: &str) -> bool {
+        position.split(',').all(|gtid| self.covers(gtid))
+    }
 }
 
 fn gtid(text: &str) -> Option<(u32, u64)> {
@@ -81,5 +87,6 @@ mod tests {
                 && !position.covers("BEGIN")
         );
         assert!(!MariaDbPosition::parse("").covers("GTID 1-1-1"));
+        assert!(position.covers_all("1-1-42,2-2-7") && !position.covers_all("1-1-42,2-2-8"));
     }
 }

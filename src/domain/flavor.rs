@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::coordinates::Coordinates;
 use super::datafiles::Layout;
+use super::pair::Role;
 use super::sql::{Sql, quote};
 
 /// Who wrote the server.
@@ -37,6 +38,8 @@ impl ServerVersion {
     pub fn parse(text: &str) -> Option<Self> {
         let after = text.split_once("Ver ").map_or(text, |(_, rest)| rest).trim_start();
         let word = after.split_whitespace().next()?;
+        // MariaDB up to 10 greets with this in front, for the sake of old replicas.
+        let word = word.strip_prefix("5.5.5-").unwrap_or(word);
         let family =
             if text.to_ascii_lowercase().contains("mariadb") { Family::MariaDb } else { Family::MySql };
         let mut number = [0; 3];
@@ -83,6 +86,17 @@ pub enum Positioning {
     MariaDbGtid,
 }
 
+/// What inside a server has to look after replication, because the server itself does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watchdog {
+    /// Nothing.
+    None,
+    /// An applier that a full disk has stopped.
+    OfApplier,
+    /// That, and a receiver that does not notice a silent link.
+    OfReceiverAndApplier,
+}
+
 /// How accounts are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Accounts {
@@ -112,7 +126,7 @@ pub struct Flavor {
     pub layout: Layout,
     /// The longest host name that the server stores for a source, in bytes.
     pub longest_source_host: usize,
-    /// Whether the TLS of today (1.2 and newer) can be spoken with it.
+    /// Whether every build of it speaks the TLS of today, 1.2 or newer.
     pub modern_tls: bool,
     family: Family,
     from: (u32, u32, u32),
@@ -123,7 +137,17 @@ pub struct Flavor {
     repositories_as_tables: bool,
     mysqlx: bool,
     tls_versions: bool,
+    filters_at_run_time: bool,
+    semi_sync_wait_point: Option<&'static str>,
 }
+
+/// The commit waits before it is done: nobody sees a row that the secondary may still lack.
+const AFTER_SYNC: &str = "AFTER_SYNC";
+
+/// The commit is done, and only its acknowledgement waits. With `MySQL`'s GTIDs the secondary would
+/// otherwise be ahead of the primary for as long as a commit waits, and turn a receiver away for good
+/// that connects for the way back just then (1236, purged).
+const AFTER_COMMIT: &str = "AFTER_COMMIT";
 
 const MYSQL_56: Flavor = Flavor {
     name: "MySQL 5.6",
@@ -141,6 +165,8 @@ const MYSQL_56: Flavor = Flavor {
     repositories_as_tables: true,
     mysqlx: false,
     tls_versions: false,
+    filters_at_run_time: false,
+    semi_sync_wait_point: None,
 };
 
 const MYSQL_97: Flavor = Flavor {
@@ -159,6 +185,8 @@ const MYSQL_97: Flavor = Flavor {
     repositories_as_tables: false,
     mysqlx: true,
     tls_versions: true,
+    filters_at_run_time: true,
+    semi_sync_wait_point: Some(AFTER_COMMIT),
 };
 
 const MARIADB_105: Flavor = Flavor {
@@ -177,6 +205,8 @@ const MARIADB_105: Flavor = Flavor {
     repositories_as_tables: false,
     mysqlx: false,
     tls_versions: true,
+    filters_at_run_time: true,
+    semi_sync_wait_point: Some(AFTER_SYNC),
 };
 
 /// Each row holds from its version up to the next row of the same family.
@@ -188,6 +218,8 @@ static FLAVORS: [Flavor; 7] = [
         from: (5, 7, 6),
         accounts: Accounts::CreateUser,
         modern_tls: false,
+        filters_at_run_time: true,
+        semi_sync_wait_point: Some(AFTER_SYNC),
         ..MYSQL_56
     },
     Flavor {
@@ -202,6 +234,12 @@ static FLAVORS: [Flavor; 7] = [
     MARIADB_105,
     Flavor { name: "MariaDB 11.4 and later", from: (11, 4, 0), ..MARIADB_105 },
 ];
+
+/// Loads the plugin by which a server copies itself.
+pub const MAKE_CLONE_PLUGIN: &str = "INSTALL PLUGIN clone SONAME 'mysql_clone.so'";
+
+/// Takes it away again.
+pub const DROP_CLONE_PLUGIN: &str = "UNINSTALL PLUGIN clone";
 
 /// Everything that a replica has to be told about its source.
 #[derive(Clone, Copy)]
@@ -226,6 +264,13 @@ pub struct SourceSpec<'a> {
     pub connect_retry: u64,
     /// Seconds between two heartbeats on a quiet link.
     pub heartbeat: u64,
+}
+
+/// The wish that a commit waits until the secondary has received it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SemiSync {
+    /// Seconds after which it goes on without.
+    pub timeout: u64,
 }
 
 /// Tries before a receiver gives up: at one try a second 136 years, which means never.
@@ -295,10 +340,39 @@ impl Flavor {
         format!("STOP {}", self.replica_word())
     }
 
+    /// Starts the receiver alone.
+    #[must_use]
+    pub fn start_receiver(&self) -> String {
+        format!("START {} IO_THREAD", self.replica_word())
+    }
+
     /// Starts the applier alone, to work off what was received.
     #[must_use]
     pub fn start_applier(&self) -> String {
         format!("START {} SQL_THREAD", self.replica_word())
+    }
+
+    /// Stops the applier alone; what comes in is received all the same.
+    #[must_use]
+    pub fn stop_applier(&self) -> String {
+        format!("STOP {} SQL_THREAD", self.replica_word())
+    }
+
+    /// Makes the applier stop at every conflict, or put the source's row over what is in the way.
+    #[must_use]
+    pub fn exec_mode(&self, strict: bool) -> String {
+        let mode = if strict { "STRICT" } else { "IDEMPOTENT" };
+        format!("SET GLOBAL {} = '{mode}'", self.option("replica_exec_mode"))
+    }
+
+    /// Answers the `number` and `message` of each applier worker that failed by itself. Of several
+    /// the replica status may show one that only stopped (3030) because another had failed.
+    #[must_use]
+    pub fn worker_errors_query(&self) -> Option<&'static str> {
+        (self.layout == Layout::MySql8).then_some(
+            "SELECT LAST_ERROR_NUMBER AS number, LAST_ERROR_MESSAGE AS message \
+             FROM performance_schema.replication_applier_status_by_worker WHERE LAST_ERROR_NUMBER NOT IN (0, 3030)",
+        )
     }
 
     /// Makes `MariaDB`'s applier read the relay logs from a place. With GTIDs it would drop
@@ -309,6 +383,38 @@ impl Flavor {
             "CHANGE MASTER TO MASTER_USE_GTID=no, RELAY_LOG_FILE={}, RELAY_LOG_POS={position}",
             quote(file)
         ))
+    }
+
+    /// Makes the stopped applier take these tables and no others, until the next start of the server;
+    /// `None` where only a start can.
+    #[must_use]
+    pub fn filter_now(&self, patterns: &[String]) -> Option<Sql> {
+        if !self.filters_at_run_time {
+            return None;
+        }
+        Some(Sql::new(match self.family {
+            Family::MySql => {
+                let patterns: Vec<String> = patterns.iter().map(|pattern| quote(pattern)).collect();
+                format!("CHANGE REPLICATION FILTER REPLICATE_WILD_DO_TABLE = ({})", patterns.join(", "))
+            }
+            Family::MariaDb => format!("SET GLOBAL replicate_wild_do_table = {}", quote(&patterns.join(","))),
+        }))
+    }
+
+    /// Stops the receiver alone; what was received is applied all the same.
+    #[must_use]
+    pub fn stop_receiver(&self) -> String {
+        format!("STOP {} IO_THREAD", self.replica_word())
+    }
+
+    /// Answers with the `File` and `Position` at which the server's own binlog ends.
+    #[must_use]
+    pub fn binlog_end_query(&self) -> &'static str {
+        // Both statements got their new words in the same version.
+        match self.reset_binlogs {
+            "RESET MASTER" => "SHOW MASTER STATUS",
+            _ => "SHOW BINARY LOG STATUS",
+        }
     }
 
     /// Forgets the source, its position and the relay logs.
@@ -354,9 +460,12 @@ impl Flavor {
             Coordinates::Gtid { executed } => {
                 vec![format!("SET GLOBAL gtid_purged = {}", quote(executed)).into()]
             }
-            Coordinates::MariaDbGtid { position } => {
-                vec![format!("SET GLOBAL gtid_slave_pos = {}", quote(position)).into()]
-            }
+            // In strict mode a server with binlogs of its own refuses every position but its own.
+            Coordinates::MariaDbGtid { position } => vec![
+                "SET GLOBAL gtid_strict_mode = OFF".to_owned().into(),
+                format!("SET GLOBAL gtid_slave_pos = {}", quote(position)).into(),
+                "SET GLOBAL gtid_strict_mode = ON".to_owned().into(),
+            ],
         }
     }
 
@@ -435,7 +544,8 @@ impl Flavor {
         })
     }
 
-    /// What the monitor account needs to see replication, and nothing more.
+    /// What the monitor account needs to see replication and the names of the tables that are
+    /// written to, and nothing more.
     #[must_use]
     pub fn monitor_grants(&self) -> Vec<&'static str> {
         match (self.family, self.layout) {
@@ -443,11 +553,23 @@ impl Flavor {
                 vec!["PROCESS, BINLOG MONITOR, SLAVE MONITOR ON *.*", "SELECT ON `pmp\\_ha`.*"]
             }
             (Family::MySql, Layout::MySql8) => vec![
-                "PROCESS, REPLICATION CLIENT ON *.*",
+                "PROCESS, REPLICATION CLIENT, REPLICATION SLAVE ON *.*",
                 "SELECT ON `pmp\\_ha`.*",
                 "SELECT ON performance_schema.*",
             ],
-            (Family::MySql, _) => vec!["PROCESS, REPLICATION CLIENT ON *.*", "SELECT ON `pmp\\_ha`.*"],
+            (Family::MySql, _) => {
+                vec!["PROCESS, REPLICATION CLIENT, REPLICATION SLAVE ON *.*", "SELECT ON `pmp\\_ha`.*"]
+            }
+        }
+    }
+
+    /// The digest of a text, at least 128 bits in hexadecimal digits. `MySQL` 9.6 has moved MD5
+    /// into a component that nobody loads; elsewhere it takes a third of the time.
+    #[must_use]
+    pub fn digest(&self, text: &str) -> String {
+        match self.layout {
+            Layout::MySql8 => format!("SHA2({text}, 256)"),
+            Layout::MySql5 | Layout::MariaDb => format!("MD5({text})"),
         }
     }
 
@@ -506,6 +628,177 @@ impl Flavor {
         self.tls_versions
     }
 
+    /// What inside the server has to look after replication.
+    #[must_use]
+    pub fn watchdog(&self) -> Watchdog {
+        match (self.family, self.modern_tls) {
+            // It has an option for that: `applier_retries_on`.
+            (Family::MariaDb, _) => Watchdog::None,
+            (Family::MySql, true) => Watchdog::OfApplier,
+            // Those that speak old TLS wait for ever on a silent link.
+            (Family::MySql, false) => Watchdog::OfReceiverAndApplier,
+        }
+    }
+
+    /// Whether an option names the errors on which the applier tries again.
+    #[must_use]
+    pub fn applier_retries_on(&self) -> bool {
+        self.family == Family::MariaDb
+    }
+
+    /// The tables that hold the rights of an account, and the column that names it.
+    #[must_use]
+    pub fn grant_tables(&self) -> Vec<(&'static str, &'static str)> {
+        let mut out = match self.family {
+            Family::MySql => vec![("user", "User")],
+            Family::MariaDb => vec![("global_priv", "User"), ("roles_mapping", "User")],
+        };
+        out.extend(
+            ["db", "tables_priv", "columns_priv", "procs_priv", "proxies_priv"].map(|table| (table, "User")),
+        );
+        if self.layout == Layout::MySql8 {
+            out.extend([
+                ("global_grants", "USER"),
+                ("role_edges", "TO_USER"),
+                ("default_roles", "USER"),
+                ("password_history", "User"),
+            ]);
+        }
+        out
+    }
+
+    /// The tables of [`Self::grant_tables`] whose rows a `REVOKE ALL PRIVILEGES` leaves.
+    #[must_use]
+    pub fn grants_that_revoke_leaves(&self) -> &'static [(&'static str, &'static str)] {
+        match (self.family, self.layout) {
+            (Family::MariaDb, _) => &[("roles_mapping", "User"), ("proxies_priv", "User")],
+            (Family::MySql, Layout::MySql8) => {
+                &[("role_edges", "TO_USER"), ("default_roles", "USER"), ("proxies_priv", "User")]
+            }
+            (Family::MySql, _) => &[("proxies_priv", "User")],
+        }
+    }
+
+    /// Where the rights of an account stand, as SQL expressions: table, account name, host, the
+    /// object that they are on, what they are. `{priv}` stands for all its `…_priv` columns.
+    #[must_use]
+    pub fn rights(&self) -> Vec<[&'static str; 5]> {
+        let mut out = vec![
+            ["db", "User", "Host", "CONCAT(Db, '.*')", "{priv}"],
+            [
+                "tables_priv",
+                "User",
+                "Host",
+                "CONCAT(Db, '.', Table_name)",
+                "CONCAT_WS('/', Table_priv, Column_priv)",
+            ],
+            ["columns_priv", "User", "Host", "CONCAT(Db, '.', Table_name, '.', Column_name)", "Column_priv"],
+            ["procs_priv", "User", "Host", "CONCAT(Db, '.', Routine_name, '()')", "Proc_priv"],
+            ["proxies_priv", "User", "Host", "CONCAT('proxy of ', Proxied_user)", "'PROXY'"],
+        ];
+        match (self.family, self.layout) {
+            (Family::MariaDb, _) => out.extend([
+                ["global_priv", "User", "Host", "'*.*'", "JSON_VALUE(Priv, '$.access')"],
+                ["roles_mapping", "User", "Host", "CONCAT('role ', Role)", "Admin_option"],
+            ]),
+            (Family::MySql, Layout::MySql8) => out.extend([
+                ["user", "User", "Host", "'*.*'", "{priv}"],
+                ["global_grants", "USER", "HOST", "'*.*'", "CONCAT_WS(' ', PRIV, WITH_GRANT_OPTION)"],
+                ["role_edges", "TO_USER", "TO_HOST", "CONCAT('role ', FROM_USER)", "WITH_ADMIN_OPTION"],
+            ]),
+            (Family::MySql, _) => out.push(["user", "User", "Host", "'*.*'", "{priv}"]),
+        }
+        out
+    }
+
+    /// Whether the server can copy its own data while it works; both families have something of
+    /// the kind, and this is `MySQL`'s from 8.0.17 on.
+    #[must_use]
+    pub fn clones_itself(&self) -> bool {
+        self.layout == Layout::MySql8
+    }
+
+    /// How the server's own backup tool may be called, for the servers that have one.
+    #[must_use]
+    pub fn backup_tools(&self) -> &'static [&'static str] {
+        match self.family {
+            Family::MariaDb => &["mariadb-backup", "mariabackup"],
+            Family::MySql => &[],
+        }
+    }
+
+    /// How far the redo log of a server at rest may be ahead of its checkpoint: `MariaDB` notes each
+    /// checkpoint in the log itself.
+    #[must_use]
+    pub fn checkpoint_record(&self) -> u64 {
+        match self.family {
+            Family::MariaDb => 16,
+            Family::MySql => 0,
+        }
+    }
+
+    /// The plugins without which the server knows no semi-synchronous replication, one a side: name
+    /// and file. `MariaDB` has it built in.
+    #[must_use]
+    pub fn semi_sync_plugins(&self) -> &'static [(&'static str, &'static str)] {
+        match (self.family, self.words) {
+            (Family::MariaDb, _) => &[],
+            (Family::MySql, Words::Old) => &[
+                ("rpl_semi_sync_master", "semisync_master.so"),
+                ("rpl_semi_sync_slave", "semisync_slave.so"),
+            ],
+            (Family::MySql, Words::New) => &[
+                ("rpl_semi_sync_source", "semisync_source.so"),
+                ("rpl_semi_sync_replica", "semisync_replica.so"),
+            ],
+        }
+    }
+
+    /// Loads the plugins into a server that runs, for as long as it runs: from the next start on the
+    /// option file does it, and a row in `mysql.plugin` would go into packs.
+    #[must_use]
+    pub fn load_semi_sync(&self) -> Vec<String> {
+        let load = |(name, file): &(&str, &str)| {
+            [
+                format!("INSTALL PLUGIN {name} SONAME '{file}'"),
+                format!("DELETE FROM mysql.plugin WHERE name = '{name}'"),
+            ]
+        };
+        self.semi_sync_plugins().iter().flat_map(load).collect()
+    }
+
+    /// The variables of semi-synchronous replication, in the new words, and their values on the node
+    /// that plays `role`: the side of the source on the primary only, that of the replica on the
+    /// secondary only. So the way back of the audit rows stays asynchronous.
+    #[must_use]
+    pub fn semi_sync_variables(&self, role: Role, wanted: Option<SemiSync>) -> Vec<(&'static str, String)> {
+        let mut out = Vec::new();
+        if let Some(SemiSync { timeout }) = wanted {
+            out.push(("rpl_semi_sync_source_timeout", (timeout * 1000).to_string()));
+            if let Some(place) = self.semi_sync_wait_point {
+                out.push(("rpl_semi_sync_source_wait_point", place.into()));
+            }
+        }
+        for (variable, side) in [
+            ("rpl_semi_sync_source_enabled", Role::Primary),
+            ("rpl_semi_sync_replica_enabled", Role::Secondary),
+        ] {
+            let on = wanted.is_some() && side == role;
+            out.push((variable, if on { "ON" } else { "OFF" }.into()));
+        }
+        out
+    }
+
+    /// Makes a running server that has it take a role in semi-synchronous replication, or none. The
+    /// side of the replica takes effect when the receiver connects the next time.
+    #[must_use]
+    pub fn semi_sync(&self, role: Role, wanted: Option<SemiSync>) -> Vec<String> {
+        self.semi_sync_variables(role, wanted)
+            .into_iter()
+            .map(|(variable, value)| format!("SET GLOBAL {} = {value}", self.option(variable)))
+            .collect()
+    }
+
     /// Whether the retry count is an option of the server rather than of the channel.
     #[must_use]
     pub fn retry_count_is_an_option(&self) -> bool {
@@ -551,6 +844,7 @@ mod tests {
                 "MariaDB 10.11.19",
             ),
             ("11.8.6-MariaDB-0+deb13u1-log", "MariaDB 11.8.6"),
+            ("5.5.5-10.11.19-MariaDB-0+deb12u1-log", "MariaDB 10.11.19"),
         ] {
             assert_eq!(ServerVersion::parse(text).map(|v| v.to_string()).as_deref(), Some(shown));
         }
@@ -601,6 +895,32 @@ mod tests {
         let position = Coordinates::MariaDbGtid { position: "1-1-1".into() };
         let maria = MARIADB_105.change_source(&SourceSpec { from: &position, ..spec });
         assert!(maria.text().ends_with("VERIFY_SERVER_CERT=1, MASTER_USE_GTID=slave_pos"));
+    }
+
+    #[test]
+    fn each_side_of_semi_synchronous_replication_is_on_where_it_belongs_only() {
+        let wanted = Some(SemiSync { timeout: 10 });
+        assert_eq!(
+            MYSQL_56.semi_sync(Role::Primary, wanted),
+            [
+                "SET GLOBAL rpl_semi_sync_master_timeout = 10000",
+                "SET GLOBAL rpl_semi_sync_master_enabled = ON",
+                "SET GLOBAL rpl_semi_sync_slave_enabled = OFF",
+            ]
+        );
+        assert_eq!(
+            MYSQL_97.semi_sync(Role::Secondary, wanted),
+            [
+                "SET GLOBAL rpl_semi_sync_source_timeout = 10000",
+                "SET GLOBAL rpl_semi_sync_source_wait_point = AFTER_COMMIT",
+                "SET GLOBAL rpl_semi_sync_source_enabled = OFF",
+                "SET GLOBAL rpl_semi_sync_replica_enabled = ON",
+            ]
+        );
+        assert_eq!(
+            MARIADB_105.semi_sync(Role::Primary, None),
+            ["SET GLOBAL rpl_semi_sync_master_enabled = OFF", "SET GLOBAL rpl_semi_sync_slave_enabled = OFF"]
+        );
     }
 
     #[test]

@@ -45,8 +45,21 @@ pub enum Severity {
     Failed,
     /// Makes it Unknown.
     Unknown,
+    /// Something has to be done, and the status stands.
+    Warning,
     /// Worth knowing; changes nothing.
     Note,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        })
+    }
 }
 
 /// One reason.
@@ -73,17 +86,28 @@ pub struct Health {
     pub high_availability: Status,
     /// Of the applying.
     pub replication: Status,
-    /// The reasons.
-    pub findings: Vec<Finding>,
     /// What is as it should be, in a line.
     pub summary: String,
+    /// The reasons.
+    pub findings: Vec<Finding>,
 }
 
 /// Where good ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Seconds that the secondary may be behind.
+    /// Seconds that a node may be behind.
     pub lag: u64,
+    /// Seconds that the newest heartbeat row of a server that runs may be old.
+    pub heartbeat: u64,
+}
+
+impl Limits {
+    /// [`Self::lag`], to be compared with a measure.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "seconds of a limit are far below 2^52")]
+    pub fn lag_seconds(&self) -> f64 {
+        self.lag as f64
+    }
 }
 
 impl fmt::Display for Health {
@@ -92,12 +116,7 @@ impl fmt::Display for Health {
         writeln!(f, "Replication Status: {}", self.replication)?;
         writeln!(f, "  {}", self.summary)?;
         for finding in &self.findings {
-            let mark = match finding.severity {
-                Severity::Failed => "failed",
-                Severity::Unknown => "unknown",
-                Severity::Note => "note",
-            };
-            writeln!(f, "  {mark}: {} [{}]", finding.what, finding.code)?;
+            writeln!(f, "  {}: {} [{}]", finding.severity, finding.what, finding.code)?;
             writeln!(f, "    because {}", finding.evidence)?;
             writeln!(f, "    hint: {}", finding.hint)?;
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::Plan;
+use super::plan::{Plan, Step};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,13 @@ pub enum Record {
         by: String,
         /// What is going to happen.
         plan: Plan,
+    },
+    /// A run that was cut off is taken up, to be finished or rolled back.
+    Resumed {
+        /// When, RFC 3339, UTC.
+        at: String,
+        /// The account of the operating system that did it.
+        by: String,
     },
     /// A step is about to begin.
     Begin {
@@ -54,6 +61,10 @@ pub enum Record {
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
+    /// When it began, RFC 3339, UTC.
+    pub at: String,
+    /// The account of the operating system that ran it.
+    pub by: String,
     /// The plan of the run.
     pub plan: Plan,
     /// The first step that is not done: it may have begun.
@@ -81,6 +92,14 @@ impl Progress {
             Due::Back(self.begun)
         }
     }
+
+    /// Whether the files may say already what the node is to become, while its database was not told:
+    /// a secondary that is started now has no write guard.
+    #[must_use]
+    pub fn is_ahead_of_the_database(&self) -> bool {
+        let Due::Forward(next) = self.due() else { return false };
+        self.plan.steps.iter().skip(next).any(|step| matches!(step, Step::Reconfigure { .. }))
+    }
 }
 
 /// Folds the records into the run that is still open, if one is.
@@ -89,7 +108,10 @@ pub fn open_run(records: &[Record]) -> Option<Progress> {
     let mut open: Option<Progress> = None;
     for record in records {
         match (record, open.as_mut()) {
-            (Record::Open { plan, .. }, _) => open = Some(Progress { plan: plan.clone(), next: 0, begun: 0 }),
+            (Record::Open { at, by, plan }, _) => {
+                let (at, by, plan) = (at.clone(), by.clone(), plan.clone());
+                open = Some(Progress { at, by, plan, next: 0, begun: 0 });
+            }
             (Record::Begin { step }, Some(run)) => run.begun = run.begun.max(step + 1),
             (Record::Done { step }, Some(run)) => run.next = step + 1,
             (Record::Undone { step }, Some(run)) => {
@@ -97,10 +119,29 @@ pub fn open_run(records: &[Record]) -> Option<Progress> {
                 run.next = run.next.min(*step);
             }
             (Record::Close { .. }, _) => open = None,
-            (_, None) => {}
+            (Record::Resumed { .. }, Some(_)) | (_, None) => {}
         }
     }
     open
+}
+
+/// The plans of the runs that came to their end, with the moment of it, the newest first.
+#[must_use]
+pub fn done_runs(records: &[Record]) -> Vec<(&str, &Plan)> {
+    let mut out = Vec::new();
+    let mut open = None;
+    for record in records {
+        match record {
+            Record::Open { plan, .. } => open = Some(plan),
+            Record::Close { at, outcome: Outcome::Done } => {
+                out.extend(open.take().map(|plan| (at.as_str(), plan)));
+            }
+            Record::Close { outcome: Outcome::RolledBack, .. } => open = None,
+            Record::Resumed { .. } | Record::Begin { .. } | Record::Done { .. } | Record::Undone { .. } => {}
+        }
+    }
+    out.reverse();
+    out
 }
 
 #[cfg(test)]
@@ -136,5 +177,17 @@ mod tests {
         assert_eq!(due(&[begin(0), done(0), begin(1), Record::Undone { step: 1 }]), Some(Due::Back(1)));
         let close = Record::Close { at: "t".into(), outcome: Outcome::RolledBack };
         assert_eq!(due(&[begin(0), close]), None);
+    }
+
+    #[test]
+    fn the_database_lags_behind_the_files_until_it_was_told() {
+        let mut plan = plan();
+        plan.steps = vec![Step::TakeDown, Step::Reconfigure { account: "root".into() }, Step::BringUp];
+        plan.point_of_no_return = 1;
+        let is_ahead = |next| {
+            let run = Progress { at: "t".into(), by: "u".into(), plan: plan.clone(), next, begun: next };
+            run.is_ahead_of_the_database()
+        };
+        assert_eq!([0, 1, 2, 3].map(is_ahead), [false, true, false, false]);
     }
 }

@@ -38,6 +38,9 @@ impl RelPath {
             if part.ends_with(['.', ' ']) {
                 return bad("has a part that ends with a dot or a space");
             }
+            if is_reserved(part) {
+                return bad("has a part that is a device on Windows");
+            }
         }
         Ok(Self(path))
     }
@@ -53,6 +56,16 @@ impl RelPath {
     pub fn below(&self, folder: &str) -> Option<&str> {
         self.0.strip_prefix(folder)?.strip_prefix('/')
     }
+}
+
+/// Names that Windows keeps for devices, with any suffix.
+fn is_reserved(part: &str) -> bool {
+    let stem = part.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
+    let numbered = |device: &str| {
+        stem.strip_prefix(device)
+            .is_some_and(|rest| rest.len() == 1 && rest.bytes().all(|b| b.is_ascii_digit()))
+    };
+    ["CON", "PRN", "AUX", "NUL"].contains(&stem.as_str()) || numbered("COM") || numbered("LPT")
 }
 
 impl TryFrom<String> for RelPath {
@@ -117,6 +130,32 @@ impl From<Sha256Hex> for String {
     }
 }
 
+/// A piece of a file's deflate stream that inflates by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Block {
+    /// Bytes in the pack.
+    pub packed: u32,
+    /// Of these bytes.
+    pub sha256: Sha256Hex,
+}
+
+impl TryFrom<String> for Block {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let parts = text.split_once(' ').and_then(|(packed, hash)| Some((packed.parse().ok()?, hash)));
+        let (packed, hash) = parts.ok_or("a block is its length, a space and its SHA-256")?;
+        Ok(Self { packed, sha256: Sha256Hex::try_from(hash.to_owned())? })
+    }
+}
+
+impl From<Block> for String {
+    fn from(block: Block) -> Self {
+        format!("{} {}", block.packed, block.sha256.as_str())
+    }
+}
+
 /// One file of the pack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -127,6 +166,34 @@ pub struct Entry {
     pub size: u64,
     /// Of the uncompressed bytes.
     pub sha256: Sha256Hex,
+    /// Of the uncompressed bytes.
+    pub crc32: u32,
+    /// The pieces that it is packed in, each of [`Manifest::BLOCK`] bytes but for the last.
+    pub blocks: Vec<Block>,
+}
+
+impl Entry {
+    /// How many bytes block `index` has, uncompressed.
+    #[must_use]
+    pub fn block_size(&self, index: usize) -> u64 {
+        let start = (index as u64).saturating_mul(Manifest::BLOCK);
+        self.size.saturating_sub(start).min(Manifest::BLOCK)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let path = &self.path;
+        if path.below(DATA).is_none() && path.below(NODE_FILES).is_none() {
+            return Err(format!("its entry {path} lies outside {DATA} and {NODE_FILES}"));
+        }
+        if self.blocks.len() as u64 != self.size.div_ceil(Manifest::BLOCK) {
+            return Err(format!("its entry {path} has {} blocks for {} bytes", self.blocks.len(), self.size));
+        }
+        // Deflate never needs much more than what goes in.
+        if self.blocks.iter().any(|block| u64::from(block.packed) > Manifest::BLOCK + Manifest::BLOCK / 64) {
+            return Err(format!("its entry {path} has a block that is larger than its content"));
+        }
+        Ok(())
+    }
 }
 
 /// What makes two installations the same product: no build number is public.
@@ -176,10 +243,16 @@ pub const NODE_FILES: &str = "conf/pmp-ha";
 
 impl Manifest {
     /// The format that this version reads and writes.
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
+
+    /// Bytes of a file that are packed by themselves.
+    pub const BLOCK: u64 = 1 << 20;
 
     /// Where the manifest itself lies in a pack.
     pub const PATH: &str = "replication/manifest.json";
+
+    /// Where the signature of the manifest lies in a pack that is signed.
+    pub const SIGNATURE: &str = "replication/manifest.sig";
 
     /// The sum of all file sizes, bytes.
     #[must_use]
@@ -202,11 +275,16 @@ impl Manifest {
         }
         let mut seen = BTreeSet::new();
         for entry in &self.files {
-            if entry.path.below(DATA).is_none() && entry.path.below(NODE_FILES).is_none() {
-                return Err(format!("its entry {} lies outside {DATA} and {NODE_FILES}", entry.path));
-            }
+            entry.check()?;
             if !seen.insert(entry.path.as_str().to_lowercase()) {
                 return Err(format!("its entry {} stands there twice", entry.path));
+            }
+        }
+        for entry in &self.files {
+            let path = entry.path.as_str().to_lowercase();
+            let mut folders = path.match_indices('/').map(|(end, _)| &path[..end]);
+            if let Some(file) = folders.find(|folder| seen.contains(*folder)) {
+                return Err(format!("its entry {} lies in {file}, which is a file", entry.path));
             }
         }
         Ok(())
@@ -222,8 +300,22 @@ mod tests {
         for good in ["mysql/data/ibdata1", "mysql/data/#innodb_redo/#ib_redo1", "a b/c@d.ibd"] {
             assert!(RelPath::new(good).is_ok(), "{good}");
         }
-        for bad in ["", "/etc/passwd", "a/../b", "..", "./a", "a//b", "a\\b", "c:/x", "a/\n", "a/b.", "a /b"]
-        {
+        for bad in [
+            "",
+            "/etc/passwd",
+            "a/../b",
+            "..",
+            "./a",
+            "a//b",
+            "a\\b",
+            "c:/x",
+            "a/\n",
+            "a/b.",
+            "a /b",
+            "a/nul.frm",
+            "Com1",
+            "lpt9.x/a",
+        ] {
             assert!(RelPath::new(bad).is_err(), "{bad}");
         }
         assert!(serde_json::from_str::<RelPath>("\"../x\"").is_err());

@@ -5,8 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::tables::TablePatterns;
+
 /// What an installation does in the pair. Roles change; a node is named by its host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Read and write.
@@ -80,8 +82,11 @@ pub struct Node {
     pub number: u32,
     /// The name that the other node connects to and that its certificate carries.
     pub host: String,
-    /// The port of its database.
+    /// The port at which the other node reaches its database.
     pub db_port: u16,
+    /// The port that its database itself listened on when the pair was set up, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_port: Option<u16>,
     /// The port of its web server when the pair was set up, if it was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web_port: Option<u16>,
@@ -104,10 +109,26 @@ pub struct Pair {
     pub id: String,
     /// The schema of the product as it is called on disk, lower case.
     pub schema: String,
+    /// The tables whose rows both nodes write and that flow both ways.
+    pub audit_tables: TablePatterns,
+    /// Further tables into which the application may insert on the secondary; those rows stay there.
+    pub local_tables: TablePatterns,
     /// The number of the node that is the primary.
     pub primary: u32,
+    /// Counts the changes of roles, from 1.
+    #[serde(default = "first_epoch")]
+    pub epoch: u64,
+    /// The word in `conf/serverstate.conf` of a secondary, as the product's installer wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secondary_word: Option<String>,
     /// Both nodes, number 1 first.
     pub nodes: [Node; 2],
+}
+
+/// The epoch of a pair in which the roles never changed.
+#[must_use]
+pub fn first_epoch() -> u64 {
+    1
 }
 
 impl Pair {
@@ -116,6 +137,29 @@ impl Pair {
     pub fn node(&self, role: Role) -> &Node {
         let wanted = |node: &&Node| (node.number == self.primary) == (role == Role::Primary);
         self.nodes.iter().find(wanted).unwrap_or(&self.nodes[0])
+    }
+
+    /// A pair as tests need it: nodes `n1` and `n2`, the first one primary.
+    #[cfg(test)]
+    #[must_use]
+    pub fn example() -> Self {
+        let node = |number| Node {
+            number,
+            host: format!("n{number}"),
+            db_port: 2345,
+            local_port: Some(2345),
+            web_port: Some(7272),
+        };
+        Self {
+            id: "x".into(),
+            schema: "passtrix".into(),
+            audit_tables: TablePatterns::new(["*audit"]),
+            local_tables: TablePatterns::default(),
+            primary: 1,
+            epoch: first_epoch(),
+            secondary_word: None,
+            nodes: [node(1), node(2)],
+        }
     }
 
     /// The other node's role.
@@ -158,6 +202,13 @@ impl Membership {
     pub fn peer(&self) -> &Node {
         self.pair.node(Pair::peer_of(self.role))
     }
+
+    /// What this node is to know about the pair once it plays `role`, in the epoch that begins then.
+    #[must_use]
+    pub fn changed_to(&self, role: Role, epoch: u64) -> Self {
+        let primary = if role == Role::Primary { self.this().number } else { self.peer().number };
+        Self { role, pair: Pair { primary, epoch, ..self.pair.clone() }, ..self.clone() }
+    }
 }
 
 #[cfg(test)]
@@ -178,10 +229,18 @@ mod tests {
 
     #[test]
     fn the_peer_is_the_other_node_whoever_is_primary() {
-        let node = |number| Node { number, host: format!("n{number}"), db_port: 2345, web_port: None };
-        let pair = Pair { id: "x".into(), schema: "passtrix".into(), primary: 2, nodes: [node(1), node(2)] };
+        let pair = Pair { primary: 2, ..Pair::example() };
         let membership = Membership { format: 1, role: Role::Secondary, key_fingerprint: None, pair };
         assert_eq!(membership.this().number, 1);
         assert_eq!(membership.peer().number, 2);
+    }
+
+    #[test]
+    fn a_change_of_roles_keeps_who_is_who() {
+        let old = Membership { format: 1, role: Role::Primary, key_fingerprint: None, pair: Pair::example() };
+        let new = old.changed_to(Role::Secondary, 2);
+        assert_eq!((new.this().number, new.peer().number), (1, 2));
+        assert_eq!((new.pair.primary, new.pair.epoch), (2, 2));
+        assert_eq!(new.changed_to(Role::Secondary, 3).pair.primary, 2);
     }
 }

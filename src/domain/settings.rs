@@ -1,17 +1,25 @@
 //! What the server of a node has to be told, computed once: rendered as an option file, and
 //! compared afterwards with what the running server says is in effect.
 
-use super::flavor::{Flavor, Positioning, RETRY_COUNT};
-use super::pair::{Membership, Role};
+use super::flavor::{Flavor, Positioning, RETRY_COUNT, SemiSync};
+use super::own_schema::DISK_ERRORS;
+use super::pair::{Membership, Pair, Role};
 
 /// The schema of the tool itself, replicated with the vault.
 pub const OWN_SCHEMA: &str = "pmp_ha";
+
+/// What the tool keeps in the database of one node. It is never replicated.
+pub const LOCAL_SCHEMA: &str = "pmp_ha_local";
 
 /// The base name of the binlogs, relative to the data directory.
 pub const BINLOG: &str = "pmp-ha-binlog";
 
 /// The base name of the relay logs.
 pub const RELAY_LOG: &str = "pmp-ha-relay";
+
+/// Before an option that a server need not know: without the plugin it starts all the same, and
+/// `verify` tells of it.
+const LOOSE: &str = "loose-";
 
 /// How quickly the pair notices and heals, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +30,28 @@ pub struct Timing {
     pub connect_retry: u64,
     /// Between two heartbeats of a quiet source.
     pub heartbeat: u64,
+    /// Between two heartbeat rows of each node.
+    pub beat: u64,
+}
+
+/// What the administrator chose for the server of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choices {
+    /// How quickly the pair notices and heals.
+    pub timing: Timing,
+    /// Days that binlogs are kept; 0 keeps all.
+    pub keep_binlogs_days: u32,
+    /// Whether commits wait for the secondary.
+    pub semi_sync: Option<SemiSync>,
+}
+
+impl Choices {
+    /// The choices for a boot without a network, in which a commit would wait in vain, and for
+    /// whatever does not depend on who waits for whom.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self { semi_sync: None, ..self }
+    }
 }
 
 /// Where the TLS files of this node lie, full paths.
@@ -48,17 +78,13 @@ pub struct Setting {
 
 /// Computes the options of the node that `membership` describes.
 #[must_use]
-pub fn settings(
-    flavor: &Flavor,
-    membership: &Membership,
-    tls: &TlsPaths,
-    timing: &Timing,
-    keep_days: u32,
-) -> Vec<Setting> {
+pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choices: &Choices) -> Vec<Setting> {
+    let Choices { timing, keep_binlogs_days, semi_sync } = choices;
     let mut out = Vec::new();
     let mut set = |option: &str, value: &str, shown: Option<&str>| {
         let option = flavor.option(option);
-        let in_effect = shown.map(|shown| (option.replace('-', "_"), shown.to_owned()));
+        let variable = option.strip_prefix(LOOSE).unwrap_or(&option).replace('-', "_");
+        let in_effect = shown.map(|shown| (variable, shown.to_owned()));
         out.push(Setting { option, value: value.to_owned(), in_effect });
     };
     let this = membership.this();
@@ -74,6 +100,10 @@ pub fn settings(
     // Without these one audit row on each side of a cut link stops both appliers with 1062.
     set("auto-increment-increment", "2", Some("2"));
     set("auto-increment-offset", &number, Some(&number));
+    // What came from the other node is not passed on: there are only two, and no loop can arise.
+    set("log-replica-updates", "OFF", Some("OFF"));
+    // The heartbeat rows are written by an event.
+    set("event-scheduler", "ON", Some("ON"));
     set("relay-log", RELAY_LOG, None);
     set("relay-log-recovery", "ON", Some("ON"));
     let net_timeout = timing.net_timeout.to_string();
@@ -81,6 +111,18 @@ pub fn settings(
     // A reader's lock must not stop the applier for good with 1205.
     let retries = RETRY_COUNT.to_string();
     set("replica-transaction-retries", &retries, Some(&retries));
+    if flavor.applier_retries_on() {
+        // The server's own list, and what it says while the disk is full.
+        let disk = DISK_ERRORS.map(|number| number.to_string()).join(",");
+        set(
+            "slave-transaction-retry-errors",
+            &format!("1158,1159,1160,1161,1205,1213,1429,2013,12701,{disk}"),
+            None,
+        );
+        set("slave-transaction-retry-interval", "10", Some("10"));
+    }
+    // A repair that was killed must not leave an applier that passes conflicts.
+    set("replica-exec-mode", "STRICT", Some("STRICT"));
     // A look from the other node that ends with the greeting counts as an aborted connection, and
     // after a hundred of them the server would lock the other node out.
     set("max-connect-errors", "1000000000", None);
@@ -108,11 +150,11 @@ pub fn settings(
     // 0 keeps every binlog, so that a secondary finds its place however long it was away.
     match flavor.positioning {
         Positioning::Gtid => {
-            let seconds = (u64::from(keep_days) * 86_400).to_string();
+            let seconds = (u64::from(*keep_binlogs_days) * 86_400).to_string();
             set("binlog-expire-logs-seconds", &seconds, Some(&seconds));
         }
         Positioning::FilePosition | Positioning::MariaDbGtid => {
-            set("expire-logs-days", &keep_days.to_string(), None);
+            set("expire-logs-days", &keep_binlogs_days.to_string(), None);
         }
     }
     set("ssl-ca", &tls.ca, Some(&tls.ca));
@@ -124,22 +166,32 @@ pub fn settings(
     if flavor.has_mysqlx() {
         set("mysqlx", "OFF", None);
     }
-    if membership.role == Role::Secondary {
-        set("read-only", "ON", Some("ON"));
-        // Events came with the copy of the primary and would write here, too.
-        set("event-scheduler", "OFF", Some("OFF"));
-        for pattern in replicated(&membership.pair.schema) {
-            set("replicate-wild-do-table", &pattern, None);
+    if semi_sync.is_some() {
+        for (_, file) in flavor.semi_sync_plugins() {
+            set("plugin-load-add", file, None);
         }
+        for (variable, value) in flavor.semi_sync_variables(membership.role, *semi_sync) {
+            set(&format!("{LOOSE}{}", variable.replace('_', "-")), &value, Some(&value));
+        }
+    }
+    for pattern in taken_by(membership.role, &membership.pair) {
+        set("replicate-wild-do-table", &pattern, None);
     }
     out
 }
 
-/// What the secondary takes from the primary, as the server's patterns.
+/// What a node takes from the other one, as the server's patterns. `_` is a wildcard in them.
 #[must_use]
-pub fn replicated(schema: &str) -> [String; 2] {
-    // `_` is a wildcard in these patterns.
-    [format!("{}.%", schema.replace('_', "\\_")), format!("{}.%", OWN_SCHEMA.replace('_', "\\_"))]
+pub fn taken_by(role: Role, pair: &Pair) -> Vec<String> {
+    let own = OWN_SCHEMA.replace('_', "\\_");
+    match role {
+        Role::Secondary => vec![format!("{}.%", pair.schema.replace('_', "\\_")), format!("{own}.%")],
+        Role::Primary => {
+            let mut out = pair.audit_tables.filters(&pair.schema);
+            out.push(format!("{own}.heartbeat"));
+            out
+        }
+    }
 }
 
 /// Renders the settings as lines of an option file. Values are quoted: a `#` would begin a
@@ -156,22 +208,37 @@ pub fn render(settings: &[Setting]) -> String {
 mod tests {
     use super::*;
     use crate::domain::flavor::ServerVersion;
-    use crate::domain::pair::{Node, Pair};
+    use crate::domain::pair::Pair;
 
     fn rendered(version: &str, role: Role) -> String {
         let version = ServerVersion::parse(version).expect("a version");
-        let node = |number| Node { number, host: format!("n{number}"), db_port: 2345, web_port: None };
-        let pair = Pair { id: "x".into(), schema: "passtrix".into(), primary: 1, nodes: [node(1), node(2)] };
-        let membership = Membership { format: 1, role, key_fingerprint: None, pair };
+        let membership = Membership { format: 1, role, key_fingerprint: None, pair: Pair::example() };
         let tls = TlsPaths { ca: "/a b/ca".into(), cert: "/c".into(), key: "/k".into() };
-        let timing = Timing { net_timeout: 5, connect_retry: 3, heartbeat: 1 };
-        render(&settings(Flavor::of(&version).expect("a row"), &membership, &tls, &timing, 0))
+        let timing = Timing { net_timeout: 5, connect_retry: 3, heartbeat: 1, beat: 2 };
+        let choices = Choices { timing, keep_binlogs_days: 0, semi_sync: Some(SemiSync { timeout: 10 }) };
+        render(&settings(Flavor::of(&version).expect("a row"), &membership, &tls, &choices))
     }
 
     #[test]
     fn the_two_nodes_never_count_the_same() {
         assert!(rendered("5.6.24", Role::Primary).contains("auto-increment-offset = \"1\""));
         assert!(rendered("5.6.24", Role::Secondary).contains("auto-increment-offset = \"2\""));
+    }
+
+    #[test]
+    fn a_server_without_the_plugins_of_semi_synchronous_replication_starts_all_the_same() {
+        for (version, role, wanted) in [
+            ("5.6.24", Role::Primary, "plugin-load-add = \"semisync_master.so\""),
+            ("5.6.24", Role::Primary, "loose-rpl-semi-sync-master-enabled = \"ON\""),
+            ("9.7.4", Role::Secondary, "plugin-load-add = \"semisync_source.so\""),
+            ("9.7.4", Role::Secondary, "loose-rpl-semi-sync-replica-enabled = \"ON\""),
+            ("10.11.9-MariaDB", Role::Primary, "loose-rpl-semi-sync-master-wait-point = \"AFTER_SYNC\""),
+        ] {
+            let text = rendered(version, role);
+            assert!(text.lines().any(|line| line == wanted), "no {wanted} in {text}");
+        }
+        assert!(!rendered("5.6.24", Role::Primary).contains("wait-point"));
+        assert!(!rendered("11.8.6-MariaDB", Role::Primary).contains("plugin-load-add"));
     }
 
     #[test]
@@ -187,10 +254,13 @@ mod tests {
     }
 
     #[test]
-    fn only_the_secondary_filters_and_is_read_only() {
-        assert!(!rendered("5.6.24", Role::Primary).contains("read-only"));
-        let secondary = rendered("5.6.24", Role::Secondary);
-        assert!(secondary.contains("replicate-wild-do-table = \"passtrix.%\"\n"));
-        assert!(secondary.contains("replicate-wild-do-table = \"pmp\\\\_ha.%\"\n"));
+    fn the_secondary_takes_the_vault_and_the_primary_only_audit_rows_and_heartbeats() {
+        let filters = |role| -> Vec<String> {
+            let text = rendered("5.6.24", role);
+            let of = |line: &str| line.strip_prefix("replicate-wild-do-table = ").map(ToOwned::to_owned);
+            text.lines().filter_map(of).collect()
+        };
+        assert_eq!(filters(Role::Secondary), [r#""passtrix.%""#, r#""pmp\\_ha.%""#]);
+        assert_eq!(filters(Role::Primary), [r#""passtrix.%audit""#, r#""pmp\\_ha.heartbeat""#]);
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::errant::Errant;
 use super::flavor::ServerVersion;
-use super::pair::Membership;
+use super::pair::{Membership, Role};
+use super::standing::NodeState;
 
 /// Something that was looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,14 +43,14 @@ pub enum BlindReason {
     NotRunning,
     /// Nobody answers at its address.
     Unreachable,
+    /// Its machine answers that nobody listens at its port.
+    NobodyListens,
     /// Somebody accepts the connection and then says nothing: frozen, or not this server.
     Silent,
     /// It answers, and turned the account away.
     TurnedAway,
     /// It answers, and has no connection left: alive.
     TooManyConnections,
-    /// It only speaks TLS that no client of today speaks; it did answer with its greeting.
-    TlsTooOld,
 }
 
 /// A server, as its own answers describe it.
@@ -64,6 +66,70 @@ pub struct ServerView {
     pub replica: Option<ReplicaView>,
     /// The hosts from which replicas of the pair are reading its binlog.
     pub replicas_connected: Vec<String>,
+    /// Whether its commits wait for a replica; asked for only where that is configured.
+    pub semi_sync: Option<SemiSyncView>,
+    /// Its clock when the heartbeat rows were read, microseconds since 1970, UTC.
+    pub clock: i64,
+    /// How far its clock is ahead of the clock of the machine that asked, microseconds.
+    pub clock_offset: i64,
+    /// The heartbeat rows as they stand in its data.
+    pub beats: Vec<Beat>,
+    /// What it says that it is in the pair.
+    pub says: Option<NodeState>,
+    /// What the rights of the application are other than they were set; `None` where no write
+    /// guard was ever set.
+    pub rights_changed: Option<Vec<String>>,
+    /// What was written on it against the rules; looked for on the secondary only.
+    pub errant: Option<Errantry>,
+}
+
+/// Semi-synchronous replication, as the server of a source describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SemiSyncView {
+    /// It has none: its plugin is not loaded.
+    Absent,
+    /// It has it.
+    Present {
+        /// Whether its commits wait now.
+        on: bool,
+        /// How many replicas say when they have received something.
+        replicas: u64,
+        /// How many commits have not waited since the server was started.
+        not_awaited: u64,
+    },
+}
+
+/// What was written on the secondary against the rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrantWrites {
+    /// The first ones.
+    pub found: Vec<Errant>,
+    /// How many there are.
+    pub total: u64,
+    /// Bytes of binlog that were not read yet.
+    pub unread: u64,
+}
+
+/// What came of the search for writes against the rules.
+pub type Errantry = Result<ErrantWrites, String>;
+
+impl ServerView {
+    /// The heartbeat row of a node as it stands in the data of this server.
+    #[must_use]
+    pub fn beat_of(&self, node: u32) -> Option<Beat> {
+        self.beats.iter().find(|beat| beat.node == node).copied()
+    }
+}
+
+/// The heartbeat row of a node. Times are microseconds since 1970, UTC; 0 is never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beat {
+    /// Whose row it is.
+    pub node: u32,
+    /// When it was written, by the clock of that node.
+    pub beat: i64,
+    /// The newest row of the other node that it had applied by then, by the other's clock.
+    pub echo: i64,
 }
 
 /// The receiver thread.
@@ -146,6 +212,14 @@ pub struct Deviation {
     pub found: Option<String>,
 }
 
+impl Deviation {
+    /// Whether it only says that the server has no semi-synchronous replication at all.
+    #[must_use]
+    pub fn is_for_want_of_semi_sync(&self) -> bool {
+        self.found.is_none() && self.variable.starts_with("rpl_semi_sync_")
+    }
+}
+
 /// Everything that one look at the pair gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -159,4 +233,50 @@ pub struct Snapshot {
     pub peer: Observed<ServerView>,
     /// What of the nodes' settings is not in effect.
     pub deviations: Vec<Deviation>,
+    /// The TFA setting, on a secondary.
+    pub tfa: Tfa,
+    /// Bytes free where the data of this node lie.
+    pub disk: Option<u64>,
+    /// The proof that rows flow both ways, if it was asked for, or why there is none.
+    pub proof: Option<Result<Proof, String>>,
+}
+
+/// The TFA setting, which the product reads when it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tfa {
+    /// No query is configured, or this is not a secondary.
+    NotWatched,
+    /// It is what it was at the last start.
+    AsAtStart,
+    /// It has changed since.
+    Changed,
+    /// Nothing was noted at the last start; it was now.
+    NotedNow,
+    /// It cannot be read.
+    Unknown(String),
+}
+
+/// How long a heartbeat row took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// Until it was seen on the other node; `None` where that did not happen or could not be seen.
+    pub there: Option<Duration>,
+    /// Until its echo was back here; `None` when it did not come in time.
+    pub back: Option<Duration>,
+    /// How long it was waited for.
+    pub waited: Duration,
+}
+
+impl Snapshot {
+    /// The server of the node that plays `role`, seen or not.
+    #[must_use]
+    pub fn observed(&self, role: Role) -> &Observed<ServerView> {
+        if role == self.membership.role { &self.local } else { &self.peer }
+    }
+
+    /// The server of the node that plays `role`, if it was seen.
+    #[must_use]
+    pub fn server(&self, role: Role) -> Option<&ServerView> {
+        self.observed(role).seen()
+    }
 }

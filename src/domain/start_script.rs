@@ -14,13 +14,35 @@ const CLOSED: [&str; 4] = ["--bind-address", "--bind_address", "--skip-networkin
 /// How the option file of the tool is called in every home; a script with another one is not ours.
 const OURS: &str = "/conf/pmp-ha/mysqld.cnf";
 
+/// What the gate's line ends with, by which it is found again.
+const GATE_MARK: &str = "# pmp-ha: is the other node the primary now?";
+
+/// A program that is asked before the server is started, and may say no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// Full path of this tool.
+    pub program: String,
+    /// The home that it is asked about.
+    pub home: String,
+}
+
+impl Gate {
+    /// The gate as a line. A tool that was removed keeps no database from starting.
+    fn line(&self) -> String {
+        let Self { program, home } = self;
+        format!("[ ! -x \"{program}\" ] || \"{program}\" --home \"{home}\" may-start || exit 4 {GATE_MARK}\n")
+    }
+}
+
 /// Returns the script with `option_file` in place of `--no-defaults`, and without the options
-/// that bind the server to its own machine. A script that is wired already is wired anew.
+/// that bind the server to its own machine, and with the gate before it, if there is one. A script
+/// that is wired already is wired anew.
 ///
 /// # Errors
 /// When there is not exactly one line that starts the server with `--no-defaults` or with our
 /// option file, so that nothing is guessed.
-pub fn wire(script: &str, option_file: &str) -> Result<String, NotWirable> {
+pub fn wire(script: &str, option_file: &str, gate: Option<&Gate>) -> Result<String, NotWirable> {
+    let script = without_gate(script);
     match script.lines().filter(|line| starts_server(line)).collect::<Vec<_>>()[..] {
         [line] if line.contains(NO_DEFAULTS) || line.contains(OURS) => {}
         [_] => return Err(NotWirable("it hands an option file of its own to mysqld".into())),
@@ -29,13 +51,20 @@ pub fn wire(script: &str, option_file: &str) -> Result<String, NotWirable> {
             return Err(NotWirable(format!("{} lines of it start mysqld with {NO_DEFAULTS}", lines.len())));
         }
     }
-    if let Some(bad) = option_file.chars().find(|c| "\"$`\\\n".contains(*c)) {
-        return Err(NotWirable(format!("the path of the home holds the character {bad:?}")));
+    let program = gate.map(|gate| gate.program.as_str()).unwrap_or_default();
+    if let Some(bad) = option_file.chars().chain(program.chars()).find(|c| "\"$`\\\n".contains(*c)) {
+        return Err(NotWirable(format!(
+            "the path of the home, or of this tool, holds the character {bad:?}"
+        )));
     }
+    let gate = gate.map(|gate| (first_line_of_the_start(&script), gate.line()));
     let mut out = String::with_capacity(script.len() + option_file.len());
     let open_up = |line: String| CLOSED.iter().fold(line, |line, option| drop_option(&line, option));
     let mut goes_on = false;
-    for line in script.split_inclusive('\n') {
+    for (number, line) in script.split_inclusive('\n').enumerate() {
+        if let Some((_, text)) = gate.as_ref().filter(|(before, _)| *before == number) {
+            out.push_str(text);
+        }
         if starts_server(line) {
             out.push_str(&open_up(replace_option(line, &format!("{DEFAULTS_FILE}\"{option_file}\""))));
         } else if goes_on {
@@ -46,6 +75,20 @@ pub fn wire(script: &str, option_file: &str) -> Result<String, NotWirable> {
         goes_on = (goes_on || starts_server(line)) && line.trim_end().ends_with(['\\', '^']);
     }
     Ok(out)
+}
+
+fn without_gate(script: &str) -> String {
+    script.split_inclusive('\n').filter(|line| !line.contains(GATE_MARK)).collect()
+}
+
+/// The line in which the command begins that starts the server: it may go on in the next ones.
+fn first_line_of_the_start(script: &str) -> usize {
+    let lines: Vec<&str> = script.lines().collect();
+    let mut first = lines.iter().position(|line| starts_server(line)).unwrap_or(0);
+    while first > 0 && lines[first - 1].trim_end().ends_with('\\') {
+        first -= 1;
+    }
+    first
 }
 
 /// Tells whether the script is wired to the option file of this tool.
@@ -111,7 +154,7 @@ mod tests {
 
     #[test]
     fn only_the_option_changes_and_the_server_opens_up() {
-        let wired = wire(SCRIPT, "/opt/My PMP/conf/pmp-ha/mysqld.cnf").expect("wirable");
+        let wired = wire(SCRIPT, "/opt/My PMP/conf/pmp-ha/mysqld.cnf", None).expect("wirable");
         assert_eq!(
             wired,
             "#!/bin/sh\n# mysqld --no-defaults in a comment\n\
@@ -124,7 +167,7 @@ mod tests {
     fn a_command_may_go_on_in_the_next_lines() {
         let script =
             "mysqld --no-defaults \\\n  --bind-address=127.0.0.1 \\\n  --port=1\necho --bind-address=x\n";
-        let wired = wire(script, "/x").expect("wirable");
+        let wired = wire(script, "/x", None).expect("wirable");
         assert_eq!(wired, "mysqld --defaults-file=\"/x\" \\\n \\\n  --port=1\necho --bind-address=x\n");
     }
 
@@ -137,7 +180,7 @@ mod tests {
             "--skip-networking",
         ] {
             let script = format!("mysqladmin --no-defaults ping\nmysqld --no-defaults {closed} --port=1\n");
-            let wired = wire(&script, "/x").expect("wirable");
+            let wired = wire(&script, "/x", None).expect("wirable");
             assert_eq!(
                 wired, "mysqladmin --no-defaults ping\nmysqld --defaults-file=\"/x\" --port=1\n",
                 "{closed}"
@@ -145,17 +188,30 @@ mod tests {
         }
     }
 
+    fn gate() -> Gate {
+        Gate { program: "/opt/pmp-ha".into(), home: "/a b".into() }
+    }
+
+    #[test]
+    fn the_gate_stands_before_the_command_wherever_that_begins() {
+        let line = "[ ! -x \"/opt/pmp-ha\" ] || \"/opt/pmp-ha\" --home \"/a b\" may-start || exit 4 # pmp-ha: is the other node the primary now?\n";
+        let wired = wire("cd /x\nmysqld \\\n --no-defaults \\\n --port=1\nexit 0\n", "/c", Some(&gate()));
+        let wanted = format!("cd /x\n{line}mysqld \\\n --defaults-file=\"/c\" \\\n --port=1\nexit 0\n");
+        assert_eq!(wired, Ok(wanted));
+    }
+
     #[test]
     fn wiring_again_changes_the_file_and_nothing_else() {
-        let wired = wire(SCRIPT, "/a b/conf/pmp-ha/mysqld.cnf").expect("wirable");
-        assert_eq!(wire(&wired, "/c/2.cnf"), wire(SCRIPT, "/c/2.cnf"));
+        let wired = wire(SCRIPT, "/a b/conf/pmp-ha/mysqld.cnf", Some(&gate())).expect("wirable");
+        assert_eq!(wire(&wired, "/c/2.cnf", None), wire(SCRIPT, "/c/2.cnf", None));
+        assert_eq!(wire(&wired, "/a b/conf/pmp-ha/mysqld.cnf", Some(&gate())), Ok(wired));
     }
 
     #[test]
     fn nothing_is_guessed() {
-        assert!(wire("mysqld --port=1\n", "/x").is_err());
-        assert!(wire("mysqld --no-defaults\nmysqld --no-defaults\n", "/x").is_err());
-        assert!(wire("mysqld --defaults-file=/etc/my.cnf\n", "/x").is_err());
-        assert!(wire(SCRIPT, "/a$b").is_err());
+        assert!(wire("mysqld --port=1\n", "/x", None).is_err());
+        assert!(wire("mysqld --no-defaults\nmysqld --no-defaults\n", "/x", None).is_err());
+        assert!(wire("mysqld --defaults-file=/etc/my.cnf\n", "/x", None).is_err());
+        assert!(wire(SCRIPT, "/a$b", None).is_err());
     }
 }

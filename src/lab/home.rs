@@ -1,11 +1,11 @@
 //! One PMP home, as the product's installer leaves it.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 
 use super::{Made, fill, free_port};
@@ -27,14 +27,26 @@ pub(super) struct Blueprint {
     pub role_word: &'static str,
     /// Where the other node finds it.
     pub address: Ipv4Addr,
-    /// How much data it is filled with; 0 leaves it as freshly installed.
-    pub megabytes: u64,
+    /// Where its database comes from.
+    pub origin: Origin,
 }
+
+/// Where the database of a home comes from.
+pub(super) enum Origin {
+    /// The server makes it, and it is filled with so many MB.
+    Made { megabytes: u64 },
+    /// It is a copy of the one in another home.
+    Copied { from: PathBuf },
+}
+
+/// What comes with a server of MariaDB to copy its data while it works.
+const BACKUP_TOOL: &str = "mariadb-backup";
 
 /// How long the first boot may take.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Makes the home. Its database has been booted once, without a network, and is stopped.
+/// Makes the home. Its database has been booted once, without a network, and is stopped; or it is a
+/// copy of one that has.
 pub(super) async fn make(blueprint: &Blueprint, ui: &Ui, interrupt: &Interrupt) -> Result<Made> {
     let root = &blueprint.root;
     for folder in [
@@ -60,8 +72,20 @@ pub(super) async fn make(blueprint: &Blueprint, ui: &Ui, interrupt: &Interrupt) 
     let flavor = Flavor::of(&version).with_context(|| format!("{version} is not known"))?;
     let options = server_options(flavor.layout, version.family);
     let (db_port, web_port) = (free_port()?, free_port()?);
-    let password = random::password();
+    let password = match &blueprint.origin {
+        Origin::Made { .. } => random::password(),
+        Origin::Copied { from } => Home::open(from)?.database_params().map_err(|why| anyhow!(why))?.password,
+    };
     write_configuration(blueprint, &options, db_port, web_port, &password)?;
+    let made =
+        Made { home: root.display().to_string(), endpoint: format!("{}:{db_port}", blueprint.address) };
+    let megabytes = match &blueprint.origin {
+        Origin::Made { megabytes } => *megabytes,
+        Origin::Copied { from } => {
+            copy_folder(&from.join("mysql/data"), &home.data(), interrupt)?;
+            return Ok(made);
+        }
+    };
 
     ui.say(format!("{}: making a fresh database of {version}", root.display()));
     init_data(blueprint, &options).await?;
@@ -73,9 +97,9 @@ pub(super) async fn make(blueprint: &Blueprint, ui: &Ui, interrupt: &Interrupt) 
     let mut session = booted?;
     let filled = async {
         fill::schema(&mut session).await?;
-        if blueprint.megabytes > 0 {
-            let progress = ui.progress("filling", blueprint.megabytes << 20);
-            fill::vault(&mut session, blueprint.megabytes << 20, &progress, interrupt).await?;
+        if megabytes > 0 {
+            let progress = ui.progress("filling", megabytes << 20);
+            fill::vault(&mut session, megabytes << 20, &progress, interrupt).await?;
         }
         let hosts = session.query("SELECT Host AS host FROM mysql.user WHERE User = 'root'").await?;
         for host in hosts.iter().filter_map(|row| row.get("host")) {
@@ -92,7 +116,22 @@ pub(super) async fn make(blueprint: &Blueprint, ui: &Ui, interrupt: &Interrupt) 
     remove(&home.work())?;
     // The identity comes with the first start, as after the product's own installer.
     remove(&home.data().join("auto.cnf"))?;
-    Ok(Made { home: root.display().to_string(), endpoint: format!("{}:{db_port}", blueprint.address) })
+    Ok(made)
+}
+
+fn copy_folder(from: &Path, to: &Path, interrupt: &Interrupt) -> Result<()> {
+    system::private_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        interrupt.check()?;
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target, interrupt)?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Options that the product's start script gives besides those of every server.
@@ -113,7 +152,12 @@ fn write_bundled_server(blueprint: &Blueprint) -> Result<()> {
         &[("server", &blueprint.server.to_string_lossy())],
     )?;
     let path = blueprint.root.join(system::SERVER);
-    system::write_atomic(&path, text.as_bytes(), 0o755, None)
+    system::write_atomic(&path, text.as_bytes(), 0o755, None)?;
+    let tool = blueprint.server.join("bin").join(BACKUP_TOOL);
+    if tool.is_file() {
+        system::link(&tool, &blueprint.root.join("mysql/bin").join(BACKUP_TOOL))?;
+    }
+    Ok(())
 }
 
 fn write_configuration(

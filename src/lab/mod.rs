@@ -29,6 +29,24 @@ const MARKER: &str = "pmp-ha-lab";
 /// How long a server of a lab may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(120);
 
+/// What is in the database of a home that is to be made.
+#[derive(Debug, Clone, Copy)]
+pub enum Content<'a> {
+    /// About so many MB of a vault; 0 leaves it as freshly installed.
+    Megabytes(u64),
+    /// A copy of what is in another one, of the same server and stopped: of a lab, or of a home.
+    Like(&'a Path),
+}
+
+impl Content<'_> {
+    fn of_home(self, name: &str) -> home::Origin {
+        match self {
+            Self::Megabytes(megabytes) => home::Origin::Made { megabytes },
+            Self::Like(lab) => home::Origin::Copied { from: lab.join(name) },
+        }
+    }
+}
+
 /// A home that was made.
 #[derive(Debug, Serialize)]
 pub struct Made {
@@ -83,22 +101,32 @@ impl fmt::Display for Rows {
 }
 
 /// Makes `dir/primary`, filled, and `dir/secondary`, fresh. Both are stopped.
-pub async fn up(dir: &Path, server: &str, megabytes: u64, ui: &Ui, interrupt: &Interrupt) -> Result<Lab> {
+pub async fn up(
+    dir: &Path,
+    server: &str,
+    content: Content<'_>,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<Lab> {
     let server = find_server(server)?;
     claim(dir)?;
     system::write_atomic(&dir.join(MARKER), b"a lab of pmp-ha; `pmp-ha lab down` removes it\n", 0o600, None)?;
     let made = async {
-        let blueprint = |name: &str, word: &'static str, address, megabytes| Blueprint {
+        let blueprint = |name: &str, word: &'static str, address, content: Content<'_>| Blueprint {
             root: dir.join(name),
             server: server.clone(),
             role_word: word,
             address,
-            megabytes,
+            origin: content.of_home(name),
+        };
+        let fresh = match content {
+            Content::Megabytes(_) => Content::Megabytes(0),
+            Content::Like(_) => content,
         };
         let primary =
-            make(&blueprint("primary", "master", Ipv4Addr::LOCALHOST, megabytes), ui, interrupt).await?;
+            make(&blueprint("primary", "master", Ipv4Addr::LOCALHOST, content), ui, interrupt).await?;
         let secondary =
-            make(&blueprint("secondary", "slave", Ipv4Addr::new(127, 0, 0, 2), 0), ui, interrupt).await?;
+            make(&blueprint("secondary", "slave", Ipv4Addr::new(127, 0, 0, 2), fresh), ui, interrupt).await?;
         Ok(Lab { primary, secondary })
     };
     let made: Result<Lab> = made.await;
@@ -109,7 +137,13 @@ pub async fn up(dir: &Path, server: &str, megabytes: u64, ui: &Ui, interrupt: &I
 }
 
 /// Makes one more fresh installation, stopped.
-pub async fn one_more(dir: &Path, server: &str, ui: &Ui, interrupt: &Interrupt) -> Result<Made> {
+pub async fn one_more(
+    dir: &Path,
+    server: &str,
+    content: Content<'_>,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<Made> {
     let server = find_server(server)?;
     claim(dir)?;
     let blueprint = Blueprint {
@@ -117,7 +151,7 @@ pub async fn one_more(dir: &Path, server: &str, ui: &Ui, interrupt: &Interrupt) 
         server,
         role_word: "master",
         address: Ipv4Addr::LOCALHOST,
-        megabytes: 0,
+        origin: content.of_home(""),
     };
     let made = make(&blueprint, ui, interrupt).await;
     if made.is_err() {

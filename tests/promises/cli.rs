@@ -66,20 +66,30 @@ fn json_is_what_stdout_holds_whether_it_went_well_or_not() {
 }
 
 /// A command on a terminal of its own.
-struct OnTerminal {
+pub struct OnTerminal {
     child: std::process::Child,
     keys: File,
     screen: Arc<Mutex<Vec<u8>>>,
 }
 
 impl OnTerminal {
-    fn run(mut command: Command) -> Self {
+    /// All but its stdout, which is for data.
+    fn run(command: Command) -> Self {
+        Self::spawn(command, false)
+    }
+
+    /// With its stdout, too.
+    pub fn run_whole(command: Command) -> Self {
+        Self::spawn(command, true)
+    }
+
+    fn spawn(mut command: Command, whole: bool) -> Self {
         let pty = nix::pty::openpty(None, None).expect("a terminal");
         let slave = || Stdio::from(pty.slave.try_clone().expect("the same"));
         let child = command
             .stdin(slave())
             .stderr(slave())
-            .stdout(Stdio::null())
+            .stdout(if whole { slave() } else { Stdio::null() })
             .env("TERM", "xterm")
             .spawn()
             .expect("it runs");
@@ -100,12 +110,21 @@ impl OnTerminal {
 
     /// Waits for a question and types an answer.
     fn answer(&mut self, question: &str, answer: &str) {
-        let screen = || String::from_utf8_lossy(&self.screen.lock().expect("no panic")).into_owned();
-        wait_until(&format!("it asks {question}"), || screen().contains(question));
+        wait_until(&format!("it asks {question}"), || self.screen().contains(question));
         self.keys.write_all(answer.as_bytes()).expect("typed");
     }
 
-    fn exit_code(mut self) -> Option<i32> {
+    /// Everything that was written to it.
+    pub fn screen(&self) -> String {
+        String::from_utf8_lossy(&self.screen.lock().expect("no panic")).into_owned()
+    }
+
+    /// The process on it.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn exit_code(mut self) -> Option<i32> {
         self.child.wait().expect("a child").code()
     }
 }

@@ -7,15 +7,17 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::wire::Link;
+use crate::sql::Db;
+use crate::wire::{Link, Links};
 
 /// How long a test waits for a condition before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Makes one test for each server out of a function that takes the server's name.
 ///
@@ -52,6 +54,11 @@ impl Ran {
         Self::of(shown, command.output().expect("it runs"))
     }
 
+    /// What is known of a command that was watched.
+    pub fn of_parts(shown: String, code: Option<i32>, stdout: String, stderr: String) -> Self {
+        Self { code, stdout, stderr, shown }
+    }
+
     fn of(shown: String, output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr), shown }
@@ -77,6 +84,15 @@ impl Ran {
             assert!(self.stderr.contains(text), "no {text:?} in\n{self}");
         }
         self
+    }
+
+    /// Fails unless it ended with an error that names a full disk.
+    #[track_caller]
+    pub fn tells_of_a_full_disk(&self) {
+        assert!(matches!(self.code, Some(1 | 3)), "{self}");
+        for text in ["error: ", "No space left on device"] {
+            assert!(self.stderr.contains(text), "no {text:?} in\n{self}");
+        }
     }
 
     /// Fails unless it was refused with an error, evidence and a hint that hold `texts`.
@@ -138,6 +154,7 @@ impl Lab {
     pub fn up_with(server: &str, name: &str, megabytes: u64) -> Self {
         let dir = tempfile::Builder::new().prefix("pmp-ha-test").tempdir().expect("a folder");
         let root = dir.path().join(name);
+        let pristine = pristine(server, megabytes);
         let made = pmp_ha(&[
             "--json",
             "lab",
@@ -145,8 +162,8 @@ impl Lab {
             &root.to_string_lossy(),
             "--server",
             server,
-            "--size",
-            &megabytes.to_string(),
+            "--like",
+            &pristine.to_string_lossy(),
         ])
         .ok();
         let made: serde_json::Value = serde_json::from_str(&made.stdout).expect("JSON");
@@ -194,16 +211,49 @@ impl Lab {
         let lab = Self::up(server);
         let link = Link::to(&lab.primary.endpoint);
         lab.secondary.configure("[replication]\nconnect_retry = 1\n");
-        lab.set_up(&format!("127.0.0.1:{}", link.port));
+        lab.set_up(&link.endpoint);
         (lab, link)
+    }
+
+    /// A pair whose nodes reach each other through links that the test holds, and through nothing
+    /// else.
+    pub fn pair_through_links(server: &str) -> (Self, Links) {
+        let lab = Self::up(server);
+        let links = Links::of(&lab);
+        for node in [&lab.primary, &lab.secondary] {
+            node.configure("[replication]\nconnect_retry = 1\n");
+        }
+        lab.install_through_links(&links);
+        lab.start();
+        lab.wait_alive();
+        (lab, links)
+    }
+
+    /// A pack of names that lead through links, installed.
+    pub fn install_through_links(&self, links: &Links) {
+        self.primary.run(&["pack", &links.to_primary.endpoint, &links.to_secondary.endpoint]).ok();
+        self.carry();
+        self.secondary.run(&["install-pack", "--port-is-forwarded"]).ok();
+        self.secondary.run(&["key", &self.key().to_string_lossy()]).ok();
     }
 
     /// The whole manual, with a name for the primary as the secondary is to reach it.
     pub fn set_up(&self, primary: &str) {
         self.install_through(primary);
+        self.start();
+        self.wait_alive();
+    }
+
+    /// Starts both nodes.
+    pub fn start(&self) {
         self.primary.run(&["start"]).ok();
         self.secondary.run(&["start"]).ok();
-        self.wait_alive();
+    }
+
+    /// Stops both nodes.
+    pub fn stop(&self) {
+        self.primary.run(&["stop"]).ok();
+        self.secondary.run(&["stop"]).ok();
     }
 
     /// The manual up to its last step: a pair that is not started yet.
@@ -225,11 +275,15 @@ impl Lab {
         self.secondary.run(&["key", &self.key().to_string_lossy()]).ok();
     }
 
-    /// Waits until `verify` on the secondary says Alive twice.
+    /// Waits until `verify` on both nodes says Alive twice.
+    #[track_caller]
     pub fn wait_alive(&self) {
-        wait_until("the secondary says Alive, Alive", || {
-            self.secondary.verify() == ("Alive".into(), "Alive".into())
-        });
+        wait_alive_both([&self.primary, &self.secondary]);
+    }
+
+    /// Whether `verify` on both nodes says Alive twice, or what it says.
+    pub fn all_alive(&self) -> Result<(), String> {
+        alive([&self.primary, &self.secondary])
     }
 
     /// Waits until a query gives the same on both nodes, and returns what.
@@ -245,10 +299,66 @@ impl Lab {
     /// One more fresh installation beside the two.
     pub fn fresh_home(&self, name: &str) -> Node {
         let home = self.root.join(name);
-        let made = pmp_ha(&["--json", "lab", "home", &home.to_string_lossy(), "--server", &self.server]).ok();
+        // Of a lab without a vault, so that no two homes of a test have the same password.
+        let like = pristine(&self.server, 0).join("primary");
+        let made = pmp_ha(&[
+            "--json",
+            "lab",
+            "home",
+            &home.to_string_lossy(),
+            "--server",
+            &self.server,
+            "--like",
+            &like.to_string_lossy(),
+        ])
+        .ok();
         let made: serde_json::Value = serde_json::from_str(&made.stdout).expect("JSON");
         Node { home, endpoint: made["endpoint"].as_str().expect("an endpoint").to_owned() }
     }
+}
+
+/// A lab that is never started, for copies: to make databases takes a server longer than most of what
+/// is tested afterwards. It is made anew for every build of the binary.
+fn pristine(server: &str, megabytes: u64) -> PathBuf {
+    let built = std::fs::metadata(env!("CARGO_BIN_EXE_pmp-ha")).and_then(|meta| meta.modified());
+    let built = built.expect("a time").duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
+    let (labs, name) = (Path::new(env!("CARGO_TARGET_TMPDIR")), format!("{server}-{megabytes}"));
+    let folder = labs.join(&name);
+    let lab = folder.join(built.to_string());
+    // Some tests run in a process of their own.
+    let lock = std::fs::File::create(labs.join(format!("{name}.lock"))).expect("made");
+    let _alone = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error).expect("locked");
+    if lab.exists() {
+        return lab;
+    }
+    // Of an older binary.
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+    std::fs::create_dir_all(&folder).expect("made");
+    // A run that is cut off leaves no half lab under the name.
+    let half = folder.join("half");
+    let size = megabytes.to_string();
+    pmp_ha(&["lab", "up", &half.to_string_lossy(), "--server", server, "--size", &size]).ok();
+    std::fs::rename(&half, &lab).expect("renamed");
+    lab
+}
+
+/// Waits until `verify` on two nodes says Alive twice.
+#[track_caller]
+pub fn wait_alive_both(nodes: [&Node; 2]) {
+    wait_until_or("both nodes say Alive, Alive", || alive(nodes));
+}
+
+/// Whether `verify` on two nodes says Alive twice, or what it says.
+pub fn alive(nodes: [&Node; 2]) -> Result<(), String> {
+    for node in nodes {
+        let ran = node.run(&["verify"]);
+        if !ran.stdout.starts_with("High Availability Status: Alive\nReplication Status: Alive\n") {
+            return Err(ran.to_string());
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Lab {
@@ -326,7 +436,17 @@ impl Node {
     /// The process of this home's server, from its own pid file.
     #[track_caller]
     pub fn pid(&self) -> u32 {
-        pid_in(&self.home).expect("a running server")
+        self.running_pid().expect("a running server")
+    }
+
+    /// The process of this home's server, if there is one.
+    pub fn running_pid(&self) -> Option<u32> {
+        pid_in(&self.home)
+    }
+
+    /// Whether there is a process of its server.
+    pub fn is_running(&self) -> bool {
+        self.running_pid().is_some()
     }
 
     /// Kills the server as a power failure would, and waits until it is gone.
@@ -335,6 +455,28 @@ impl Node {
         let pid = self.pid();
         send_signal(pid, "KILL");
         wait_until("the killed server is gone", || !is_alive(pid));
+    }
+
+    /// Runs a statement as the tool's own account, which may do everything; the rows, tab-separated.
+    #[track_caller]
+    pub fn admin_sql(&self, statement: &str) -> String {
+        let rows = Db::admin(self).rows(statement);
+        let lines: Vec<String> =
+            rows.into_iter().map(|row| row.into_values().collect::<Vec<_>>().join("\t")).collect();
+        lines.join("\n")
+    }
+
+    /// Purges every binlog but the newest, which holds nothing of what came before.
+    #[track_caller]
+    pub fn drop_old_binlogs(&self) {
+        let mut db = Db::admin(self);
+        db.rows("FLUSH LOGS");
+        let newest = db.rows("SHOW BINARY LOGS").pop().expect("a binlog");
+        // MariaDB asks for a moment in which nobody reads the old ones.
+        wait_until("the old binlogs are gone", || {
+            db.rows(&format!("PURGE BINARY LOGS TO '{}'", newest["Log_name"]));
+            db.rows("SHOW BINARY LOGS").len() == 1
+        });
     }
 
     /// Every file below the home with its mode and content, but for the journal: to see that
@@ -586,9 +728,21 @@ fn walk(dir: &Path, root: &Path, out: &mut BTreeMap<String, String>) {
 /// Waits until a condition holds, and fails the test when it does not in time.
 #[track_caller]
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    wait_until_or(what, || if holds() { Ok(()) } else { Err(String::new()) });
+}
+
+/// Waits until a condition holds, and fails the test with what was last seen when it does not.
+#[track_caller]
+pub fn wait_until_or(what: &str, look: impl FnMut() -> Result<(), String>) {
+    wait_within(PATIENCE, what, look);
+}
+
+/// As [`wait_until_or`], with a patience of its own.
+#[track_caller]
+pub fn wait_within(patience: Duration, what: &str, mut look: impl FnMut() -> Result<(), String>) {
     let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "waited {} s in vain until {what}", PATIENCE.as_secs());
+    while let Err(seen) = look() {
+        assert!(begun.elapsed() < patience, "waited {} s in vain until {what}\n{seen}", patience.as_secs());
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -13,16 +13,16 @@ const ANY: &str = "mariadb-10.11";
 const OWN: [&str; 3] = ["bin", "conf", "replication"];
 
 /// When a command is cut off: the step whose line it has said, and what has to be there besides.
-struct Moment {
+pub struct Moment {
     step: &'static str,
     there: Option<&'static str>,
 }
 
-fn at(step: &'static str) -> Moment {
+pub fn at(step: &'static str) -> Moment {
     Moment { step, there: None }
 }
 
-fn when(step: &'static str, there: &'static str) -> Moment {
+pub fn when(step: &'static str, there: &'static str) -> Moment {
     Moment { step, there: Some(there) }
 }
 
@@ -34,11 +34,11 @@ impl Moment {
 }
 
 /// Where the database is while it is booted: it has written its pid, and answers.
-const BOOTED: &str = "mysql/tmp/mysql.sock";
+pub const BOOTED: &str = "mysql/tmp/mysql.sock";
 
 /// No server of this home runs, and no script that could still bring one up.
 #[track_caller]
-fn nothing_runs(node: &Node) {
+pub fn nothing_runs(node: &Node) {
     let mut left = node.processes();
     // A stop script looks a last time whether the server is gone.
     left.retain(|line| !line.contains("/bin/stopDB.sh"));
@@ -163,7 +163,7 @@ fn ctrl_c_at_any_moment_of_recover_leaves_both_homes_as_they_were() {
 }
 
 /// What a start of the database wrote to `logs` is no change.
-fn without_logs(mut files: BTreeMap<String, String>) -> BTreeMap<String, String> {
+pub fn without_logs(mut files: BTreeMap<String, String>) -> BTreeMap<String, String> {
     files.retain(|path, _| !path.starts_with("logs"));
     files
 }
@@ -270,7 +270,7 @@ fn a_recover_that_was_killed_at_any_moment_is_put_right_by_the_next_run() {
 
 /// Kills the tool at a moment, and proves by the journal of `changed` that a run was cut off.
 #[track_caller]
-fn kill_in(node: &Node, args: &[&str], changed: &Node, moment: &Moment) {
+pub fn kill_in(node: &Node, args: &[&str], changed: &Node, moment: &Moment) {
     let ran = cut(node.command(args), Signal::SIGKILL, |said| moment.has_come(said, changed));
     assert_eq!(ran.code, None, "{ran}");
     assert_eq!(changed.outcome(), None, "the run had ended: {ran}");

@@ -7,23 +7,49 @@
 )]
 #![allow(clippy::needless_pass_by_value, reason = "a test hands over what it made for the purpose")]
 
+mod audit_rows;
 mod bad_input;
 mod bad_packs;
 mod cli;
 mod crash;
+mod deep;
+mod disk;
+mod errant;
+mod failover;
+mod forge;
+mod guard;
 mod harness;
+mod in_place;
 mod interrupts;
 mod key;
+#[cfg(target_arch = "x86_64")]
+mod kill_points;
 mod lab;
 mod link;
+mod load;
 mod main_job;
+mod online;
 mod pack_content;
 mod pair;
+mod protected;
+mod readers;
+mod reconfigure;
 mod recovered;
 mod recovery;
+mod rehearse;
+mod repair;
+mod resume;
+mod rollback;
+mod runbook;
+mod scenarios;
+mod semi_sync;
 mod service;
 mod sql;
+mod switchover;
 mod tls;
+#[cfg(target_arch = "x86_64")]
+mod trace;
 mod verify;
+mod verify_output;
 mod way_back;
 mod wire;

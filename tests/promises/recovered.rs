@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::crash::{TABLE, Writer};
-use crate::harness::{Lab, Node, wait_until};
+use crate::harness::{Lab, Node, wait_alive_both, wait_until};
 use crate::on_every_server;
 use crate::sql::Db;
 
@@ -81,8 +81,7 @@ fn a_new_pair_grows_from_it(lab: &Lab, primary: &Node, key: &str) {
     secondary.run(&["key", key]).ok();
     primary.run(&["start"]).ok();
     secondary.run(&["start"]).ok();
-    let alive = ("Alive".to_owned(), "Alive".to_owned());
-    wait_until("the new pair is Alive", || secondary.verify() == alive);
+    wait_alive_both([primary, &secondary]);
     primary.sql("INSERT INTO Ptrx_Settings VALUES ('AGAIN', 'a pair')");
     for table in ["passtrix.x", "passtrix.ptrx_settings", "passtrix.ptrx_account"] {
         let sum = format!("CHECKSUM TABLE {table}");

@@ -1,13 +1,22 @@
 //! `recover`: what it refuses, what it saves from a crash, and what it leaves when it fails.
 
+use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{Lab, Node, Put, Ran, assert_same, wait_until};
+use nix::sys::signal::Signal;
+
+use crate::harness::{Lab, Node, Put, Ran, assert_same, cut, wait_until};
+use crate::interrupts::{kill_in, when, without_logs};
 use crate::on_every_server;
+use crate::sql::Db;
 
 const ANY: &str = "mariadb-10.11";
 
-on_every_server!(a_secondary_that_crashed_loses_no_row, what_was_received_and_not_applied_is_applied,);
+on_every_server!(
+    a_secondary_that_crashed_loses_no_row,
+    what_was_received_and_not_applied_is_applied,
+    a_new_primary_grows_from_whatever_is_left_of_the_secondary,
+);
 
 fn recover(from: &Node, into: &Node, lab: &Lab) -> Ran {
     from.run(&["recover", "--into", &into.home.to_string_lossy(), "--key", &lab.key().to_string_lossy()])
@@ -45,7 +54,7 @@ fn a_secondary_that_crashed_loses_no_row(server: &str) {
 fn what_was_received_and_not_applied_is_applied(server: &str) {
     let lab = Lab::pair(server);
     let word = replica(server);
-    lab.secondary.sql(&format!("STOP {word} SQL_THREAD"));
+    lab.secondary.admin_sql(&format!("STOP {word} SQL_THREAD"));
     lab.primary.sql("INSERT INTO Ptrx_Settings VALUES ('RECEIVED', 'and not applied')");
     wait_received(&lab, "and not applied");
     let query = "SELECT VALUE FROM Ptrx_Settings WHERE NAME = 'RECEIVED'";
@@ -58,6 +67,152 @@ fn what_was_received_and_not_applied_is_applied(server: &str) {
     fresh.run(&["start"]).ok();
     assert_eq!(fresh.sql(query), "and not applied");
     fresh.run(&["stop"]).ok();
+}
+
+/// A copy of a folder below the lab's, as a person would make one.
+fn copy(lab: &Lab, folder: &Path, name: &str) -> String {
+    let to = lab.dir().join(name);
+    let done = Command::new("cp").arg("-a").args([folder, &to]).status();
+    assert!(done.expect("it runs").success());
+    to.to_string_lossy().into_owned()
+}
+
+const KEY_QUERY: &str = "[product]\nkey_query = \"SELECT COUNT(*) FROM Ptrx_Settings WHERE NAME = 'KEY' AND VALUE = SHA2({key}, 256)\"\n";
+
+fn a_new_primary_grows_from_whatever_is_left_of_the_secondary(server: &str) {
+    let lab = Lab::pair(server);
+    let secondary = &lab.secondary;
+    if server == "mariadb-11.8" {
+        // Each way to copy has its server: without its tool this one is copied under a lock.
+        std::fs::remove_file(secondary.path("mysql/bin/mariadb-backup")).expect("removed");
+    }
+    let key = lab.dir().join("carried.key");
+    std::fs::copy(lab.key(), &key).expect("copied");
+    let text = std::fs::read_to_string(&key).expect("a text");
+    let value = text.split_once("ENCRYPTIONKEY=").expect("a key").1.trim().replace("\\=", "=");
+    lab.primary.sql(&format!("INSERT INTO Ptrx_Settings VALUES ('KEY', SHA2('{value}', 256))"));
+    let rows = "SELECT (SELECT COUNT(*) FROM Ptrx_Account), (SELECT MAX(PASSWORD) FROM Ptrx_Account), (SELECT COUNT(*) FROM Ptrx_UserAudit), (SELECT GROUP_CONCAT(NAME, VALUE ORDER BY NAME) FROM Ptrx_Settings)";
+    lab.wait_same(rows);
+
+    from_a_running_one(&lab, &key, rows);
+    secondary.sql("INSERT INTO Ptrx_UserAudit (NAME) VALUES ('written after the first recovery')");
+    let last = secondary.sql(rows);
+    secondary.kill();
+    from_its_bare_data(&lab, &key, (rows, &last), &value);
+}
+
+/// The primary is lost while the secondary has not yet applied what it has received.
+fn from_a_running_one(lab: &Lab, key: &Path, rows: &str) {
+    let (secondary, fresh) = (&lab.secondary, lab.fresh_home("started once"));
+    fresh.run(&["start"]).ok();
+    fresh.run(&["stop"]).ok();
+    let (into, key) = (fresh.home.to_string_lossy(), key.to_string_lossy());
+    let args = ["recover", "--into", &into, "--key", &key];
+    let before = without_logs(fresh.fingerprint());
+    let (pid, grants) = (secondary.pid(), secondary.sql("SHOW GRANTS"));
+
+    // What was begun on the running secondary is taken back, and nothing is left in the new home.
+    kill_in(secondary, &args, &fresh, &when("1/7", "mysql/data.pmp-ha-new"));
+    fresh.run(&["resume"]).ok();
+    assert_same(&before, &without_logs(fresh.fingerprint()), "a copy that was cut off");
+    wait_until("replication goes on", || lab.secondary.verify() == ("Alive".into(), "Alive".into()));
+
+    let mut holder = Db::admin(secondary);
+    holder.rows("LOCK TABLES Ptrx_Settings READ");
+    lab.primary.sql("INSERT INTO Ptrx_Settings VALUES ('RECEIVED', 'and not applied')");
+    wait_received(lab, "and not applied");
+    lab.primary.kill();
+    let mut looks = 0;
+    let ran = cut(secondary.command(&args), Signal::SIGCONT, |said| {
+        if said.contains("1/7") && looks < 50 {
+            let tool =
+                "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'pmp_ha_admin' AND DB IS NULL";
+            looks += usize::from(!holder.rows(tool).is_empty());
+            assert!(!fresh.path("mysql/data.pmp-ha-new").exists(), "it is copied before all is applied");
+        }
+        if looks == 50 {
+            holder.rows("UNLOCK TABLES");
+        }
+        looks == 50
+    })
+    .ok();
+    assert!(ran.stdout.contains("the secondary was up all the time"), "{ran}");
+
+    assert_eq!((secondary.pid(), secondary.sql("SHOW GRANTS")), (pid, grants), "{ran}");
+    secondary.sql("INSERT INTO Ptrx_UserAudit (NAME) VALUES ('its users go on')");
+    let status = lab.replica_status(secondary);
+    let runs =
+        |words: [&str; 2]| words.iter().find_map(|word| status.get(*word).cloned()).unwrap_or_default();
+    assert_ne!(runs(["Slave_IO_Running", "Replica_IO_Running"]), "No", "{status:?}");
+    assert_eq!(runs(["Slave_SQL_Running", "Replica_SQL_Running"]), "Yes", "{status:?}");
+    fresh.run(&["start"]).ok();
+    assert_eq!(fresh.sql("SELECT VALUE FROM Ptrx_Settings WHERE NAME = 'RECEIVED'"), "and not applied");
+    let counted = |node: &Node| {
+        node.sql(&rows.replace(
+            "FROM Ptrx_UserAudit",
+            "FROM Ptrx_UserAudit WHERE NAME <> 'its users go on' OR NAME IS NULL",
+        ))
+    };
+    assert_eq!(counted(&fresh), counted(secondary));
+    nothing_is_left_of_the_pair(lab, &fresh);
+    fresh.run(&["stop"]).ok();
+}
+
+/// A home that was never started gets the data of a secondary that crashed, of which nothing but the
+/// folder mysql was saved.
+fn from_its_bare_data(lab: &Lab, key: &Path, (rows, last): (&str, &str), value: &str) {
+    let fresh = lab.fresh_home("never started");
+    for entry in std::fs::read_dir(fresh.path("mysql/data")).expect("there").flatten() {
+        if entry.path().is_dir() {
+            std::fs::remove_dir_all(entry.path()).expect("removed");
+        } else {
+            std::fs::remove_file(entry.path()).expect("removed");
+        }
+    }
+    let data = copy(lab, &lab.secondary.path("mysql"), "mysql of the secondary");
+    let into = fresh.home.to_string_lossy();
+    let recover = |key: &Path| {
+        crate::harness::pmp_ha(&[
+            "recover",
+            "--from",
+            &data,
+            "--into",
+            &into,
+            "--key",
+            &key.to_string_lossy(),
+        ])
+    };
+    let dry = ["--dry-run", "recover", "--from", &data, "--into", &into, "--key", &key.to_string_lossy()];
+    let ran = crate::harness::pmp_ha(&dry).ok();
+    assert!(ran.stdout.contains("same build"), "{ran}");
+    ran.says(&["whether it is the key of these data could not be checked", "product.key_query"]);
+
+    fresh.configure(KEY_QUERY);
+    let before = without_logs(fresh.fingerprint());
+    let ran = recover(&fresh.path("conf/pmp_key.key")).refused(&[
+        "cannot use this encryption key",
+        "product.key_query says that it is not the one",
+        "what was changed is put back",
+    ]);
+    assert_same(&before, &without_logs(fresh.fingerprint()), &ran.to_string());
+    let ran = recover(key).ok();
+    assert!(!ran.to_string().contains(value), "the key is shown");
+    let journal = std::fs::read_to_string(fresh.path("replication/pmp-ha-journal.jsonl")).expect("there");
+    assert!(!journal.contains(value), "the key is in the journal");
+    fresh.run(&["start"]).ok();
+    assert_eq!(fresh.sql(rows), last, "{ran}");
+    nothing_is_left_of_the_pair(lab, &fresh);
+}
+
+fn nothing_is_left_of_the_pair(lab: &Lab, fresh: &Node) {
+    assert!(lab.replica_status(fresh).is_empty());
+    assert_eq!(fresh.sql("SELECT COUNT(*) FROM mysql.user WHERE User LIKE 'pmp\\_ha%'"), "0");
+    assert_eq!(fresh.sql("SHOW DATABASES LIKE 'pmp\\_ha%'"), "");
+    assert_eq!(fresh.sql("SELECT COUNT(*) FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'clone'"), "0");
+    for left in ["mysql/data.pmp-ha-new", "mysql/data/#clone", "replication/pmp-ha-work"] {
+        assert!(!fresh.path(left).exists(), "{left}");
+    }
+    fresh.sql("UPDATE Ptrx_Settings SET VALUE = 'a primary' WHERE NAME = 'TFA_TYPE'");
 }
 
 /// Waits until a text is in a relay log of the secondary.
@@ -88,7 +243,7 @@ fn a_note_of_the_applier_that_is_older_than_the_data_does_not_apply_anything_twi
         insert("B", "behind the note");
         lab.wait_same(rows);
         if received {
-            lab.secondary.sql("STOP SLAVE SQL_THREAD");
+            lab.secondary.admin_sql("STOP SLAVE SQL_THREAD");
             insert("C", "only received");
             wait_received(&lab, "only received");
         }
@@ -203,10 +358,7 @@ fn refuses_to_recover_from_or_into_what_is_not_right() {
     );
 
     // What is not whole, or not of the same kind.
-    {
-        let _gone = Put::gone(secondary.path("conf/pmp-ha/pair.toml"));
-        refused(secondary, &args, &["is not a node of a pair"]);
-    }
+    data_without_a_home(&lab, &fresh);
     {
         let _gone = Put::gone(secondary.path("mysql/data/ib_logfile0"));
         refused(secondary, &args, &["the data are not whole: ib_logfile0 is missing"]);
@@ -231,10 +383,15 @@ fn refuses_to_recover_from_or_into_what_is_not_right() {
         refused(secondary, &args, &["conf/database_params.conf is encrypted", "--db-password-file"]);
     }
 
-    // What runs is never copied and never overwritten.
+    // What runs is never overwritten, and copied only where everything that was received is applied.
     secondary.run(&["start"]).ok();
     let pid = secondary.pid().to_string();
-    secondary.run(&args).refused(&["the home that the data come from is in use", &pid]);
+    secondary.admin_sql("STOP SLAVE SQL_THREAD");
+    secondary.run(&args).refused(&["the running secondary does not apply what it has received"]);
+    {
+        let _gone = Put::gone(secondary.path("conf/pmp-ha/pair.toml"));
+        secondary.run(&args).refused(&["what the data come from is in use", &pid]);
+    }
     secondary.run(&["stop"]).ok();
     fresh.run(&["start"]).ok();
     let pid = fresh.pid().to_string();
@@ -242,6 +399,23 @@ fn refuses_to_recover_from_or_into_what_is_not_right() {
     fresh.run(&["stop"]).ok();
 
     secondary.run(&args).ok();
+}
+
+fn data_without_a_home(lab: &Lab, fresh: &Node) {
+    let (into, key) = (fresh.home.to_string_lossy(), lab.key());
+    let key = key.to_string_lossy();
+    let recover = |from: &str| {
+        let before = without_logs(fresh.fingerprint());
+        let ran = crate::harness::pmp_ha(&["recover", "--from", from, "--into", &into, "--key", &key]);
+        assert_same(&before, &without_logs(fresh.fingerprint()), &ran.to_string());
+        ran
+    };
+    let foreign = copy(lab, &lab.fresh_home("foreign").home.join("mysql"), "foreign data");
+    recover(&foreign).refused(&["is not a node of a pair: its data have no schema pmp_ha"]);
+    recover("/tmp").refused(&["there are no data to recover from", "/tmp is no home"]);
+    // Only a boot of the copy tells that they are a primary's.
+    let data = copy(lab, &lab.primary.path("mysql"), "a primary's data");
+    recover(&data).refused(&["these are the data of a primary", "what was changed is put back"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Opts, OptsBuilder, SslOpts, Value};
-use pmp_ha::adapters::home::{Credentials, Home};
+use pmp_ha::adapters::home::{Credential, Credentials, Home};
 
 use crate::harness::{Lab, Node, wait_until};
 
@@ -23,9 +23,8 @@ impl Db {
     pub fn open(opts: Opts) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let opened = runtime.block_on(async {
-            tokio::time::timeout(Duration::from_secs(30), Conn::new(opts))
-                .await
-                .expect("an answer to the login")
+            let in_time = tokio::time::timeout(Duration::from_secs(30), Conn::new(opts)).await;
+            in_time.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
         });
         opened.map(|conn| Self { runtime, conn })
     }
@@ -36,10 +35,47 @@ impl Db {
         Self::open(root(node)).expect("the product's account logs in")
     }
 
+    /// Logs in to a node's server as the tool's own account, which may do everything there.
+    #[track_caller]
+    pub fn admin(node: &Node) -> Self {
+        let home = Home::open(&node.home).expect("a home");
+        let account = home.credentials().expect("credentials").admin;
+        let opts = OptsBuilder::default()
+            .user(Some(account.user))
+            .pass(Some(account.password))
+            .db_name(Some("passtrix"))
+            .prefer_socket(false)
+            .socket(Some(home.socket().to_string_lossy().into_owned()));
+        Self::open(opts.into()).expect("the tool's own account logs in")
+    }
+
+    /// Logs in as whoever may do everything: the tool's account on a node of a pair, else the product's.
+    #[track_caller]
+    pub fn of_owner(node: &Node) -> Self {
+        let in_a_pair = node.path("conf/pmp-ha/credentials.toml").exists();
+        if in_a_pair { Self::admin(node) } else { Self::of(node) }
+    }
+
     /// Runs a statement.
     pub fn try_rows(&mut self, statement: &str) -> Result<Vec<Row>, Error> {
         let rows: Vec<mysql_async::Row> = self.runtime.block_on(self.conn.query(statement))?;
         Ok(rows.into_iter().map(to_row).collect())
+    }
+
+    /// Runs a statement of a server that may keep everybody waiting: the rows as text, or why there
+    /// are none.
+    pub fn in_time(&mut self, limit: Duration, statement: &str) -> String {
+        let rows = self.runtime.block_on(async {
+            tokio::time::timeout(limit, self.conn.query::<mysql_async::Row, _>(statement)).await
+        });
+        match rows {
+            Err(_) => format!("{statement}: no answer within {} s", limit.as_secs()),
+            Ok(Err(error)) => format!("{statement}: {error}"),
+            Ok(Ok(rows)) => {
+                let rows: Vec<String> = rows.into_iter().map(|row| format!("{:?}", to_row(row))).collect();
+                format!("{statement}:\n{}", rows.join("\n"))
+            }
+        }
     }
 
     /// Runs a statement that works.
@@ -77,10 +113,14 @@ pub fn root(node: &Node) -> Opts {
 
 /// How the replication account of a pair logs in over TCP, with whatever TLS.
 pub fn replication_account(node: &Node, host: &str, port: u16, tls: Option<SslOpts>) -> Opts {
-    let account = credentials(node).replication;
+    account(&credentials(node).replication, host, port, tls)
+}
+
+/// How an account logs in over TCP, with whatever TLS.
+pub fn account(account: &Credential, host: &str, port: u16, tls: Option<SslOpts>) -> Opts {
     OptsBuilder::default()
-        .user(Some(account.user))
-        .pass(Some(account.password))
+        .user(Some(account.user.clone()))
+        .pass(Some(account.password.clone()))
         .ip_or_hostname(host.to_owned())
         .tcp_port(port)
         .prefer_socket(false)
@@ -95,8 +135,8 @@ pub fn credentials(node: &Node) -> Credentials {
 }
 
 impl Lab {
-    /// Whether the servers' TLS is too old for any client of today.
-    pub fn speaks_old_tls_only(&self) -> bool {
+    /// Whether the servers are the oldest that there are: no TLS but 1.0, and replication of its age.
+    pub fn is_mysql_5_6(&self) -> bool {
         self.server == "mysql-5.6"
     }
 
@@ -115,7 +155,7 @@ impl Lab {
     /// The replica status of a node, its columns in the words Source and Replica; empty for none.
     #[track_caller]
     pub fn replica_status(&self, node: &Node) -> Row {
-        let rows = Db::of(node).rows(&self.words("SHOW SLAVE STATUS"));
+        let rows = Db::of_owner(node).rows(&self.words("SHOW SLAVE STATUS"));
         let renamed = |name: String| name.replace("Master", "Source").replace("Slave_", "Replica_");
         let row = rows.into_iter().next().unwrap_or_default();
         row.into_iter().map(|(k, v)| (renamed(k), v)).collect()
@@ -124,9 +164,15 @@ impl Lab {
     /// Changes something about the secondary's source, and nothing about its place in the binlog.
     #[track_caller]
     pub fn change_source(&self, what: &str) {
-        let mut db = Db::of(&self.secondary);
+        self.change_source_of(&self.secondary, what);
+    }
+
+    /// Changes something about a node's source, and nothing about its place in the binlog.
+    #[track_caller]
+    pub fn change_source_of(&self, node: &Node, what: &str) {
+        let mut db = Db::admin(node);
         db.rows(&self.words("STOP SLAVE"));
-        let status = self.replica_status(&self.secondary);
+        let status = self.replica_status(node);
         // A new host or port makes 5.6 begin anew unless the place is stated.
         let place = match self.server.as_str() {
             "mysql-5.6" => format!(
@@ -143,9 +189,15 @@ impl Lab {
     /// Waits until a try of the secondary to connect has failed, and returns the error.
     #[track_caller]
     pub fn wait_refused(&self, why: &str) -> String {
+        self.wait_refused_at(&self.secondary, why)
+    }
+
+    /// Waits until a try of a node to connect has failed, and returns the error.
+    #[track_caller]
+    pub fn wait_refused_at(&self, node: &Node, why: &str) -> String {
         let mut status = Row::new();
         wait_until(&format!("the receiver is refused: {why}"), || {
-            status = self.replica_status(&self.secondary);
+            status = self.replica_status(node);
             assert_ne!(status["Replica_IO_Running"], "Yes", "{why}: it connected");
             status["Last_IO_Errno"] != "0"
         });

@@ -1,16 +1,24 @@
 //! Replication is encrypted, and each side lets in nobody but the other.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mysql_async::{ClientIdentity, Error, SslOpts};
+use pmp_ha::adapters::mysql::{Address, Session, Speaks};
 use pmp_ha::adapters::tls::{Issued, issue, make_ca};
+use pmp_ha::domain::settings::TlsPaths;
+use pmp_ha::domain::snapshot::{Blind, BlindReason};
 
-use crate::harness::Lab;
+use crate::harness::{Lab, Put, Ran};
 use crate::on_every_server;
-use crate::sql::{Db, replication_account};
+use crate::sql::{Db, credentials, replication_account};
 use crate::wire::holds;
 
-on_every_server!(the_link_is_encrypted_and_shows_nothing_in_clear, only_the_two_nodes_let_each_other_in,);
+on_every_server!(
+    the_link_is_encrypted_and_shows_nothing_in_clear,
+    only_the_two_nodes_let_each_other_in,
+    verify_asks_nobody_but_the_other_node,
+);
 
 fn the_link_is_encrypted_and_shows_nothing_in_clear(server: &str) {
     const MARKER: &str = "a-marker-that-nobody-on-the-way-may-read";
@@ -31,13 +39,25 @@ fn the_link_is_encrypted_and_shows_nothing_in_clear(server: &str) {
         assert_eq!(PathBuf::from(&status[column]), wanted, "{column}");
     }
 
+    // The link hears what `verify` asks the primary, too: each of its variables, for one.
+    let before = link.recorded().len();
+    assert_eq!(lab.secondary.findings(), Vec::<String>::new());
     let seen = link.recorded();
+    assert!(seen.len() > before + 5000, "the link heard {} bytes of verify", seen.len() - before);
     // The greeting comes before TLS: the link does hear what is in clear.
     let greeting = Db::of(&lab.primary).list("SELECT VERSION()").concat();
     let version = greeting.split('-').next().expect("a word").to_owned();
     assert!(holds(&seen, version.as_bytes()), "the link heard no greeting");
     assert!(seen.len() > 5 * MARKER.len(), "the link heard {} bytes", seen.len());
-    for secret in [MARKER, "Ptrx_Settings", "ptrx_settings", "pmp_ha_repl"] {
+    for secret in [
+        MARKER,
+        "Ptrx_Settings",
+        "ptrx_settings",
+        "pmp_ha_repl",
+        "pmp_ha_monitor",
+        "GLOBAL VARIABLES",
+        "max_connections",
+    ] {
         assert!(!holds(&seen, secret.as_bytes()), "{secret} went over the wire in clear");
     }
 }
@@ -95,9 +115,8 @@ fn primary_lets_in_the_secondary_only(lab: &Lab, strangers: &Strangers) {
     };
     let refused = login(None).expect_err("a login without TLS");
     assert!(is_denied(&refused), "{refused}");
-    if lab.speaks_old_tls_only() {
-        // No client of today speaks TLS 1.0; the secondary's own server is the client below.
-        return;
+    if lab.is_mysql_5_6() {
+        return old_primary_lets_in_the_secondary_only(lab, strangers);
     }
     let node_file = |name: &str| lab.secondary.home.join("conf/pmp-ha").join(name);
     let tls = |identity: Option<(&Path, &Path)>| {
@@ -117,6 +136,100 @@ fn primary_lets_in_the_secondary_only(lab: &Lab, strangers: &Strangers) {
     let (cert, key) = (node_file("node.pem"), node_file("node-key.pem"));
     let me = login(Some(tls(Some((&cert, &key))))).expect("the secondary's own certificate");
     assert_eq!(me[0]["me"], "pmp_ha_repl@%");
+}
+
+/// The same over TLS 1.0, for which the driver of this test needs the bridge of pmp-ha.
+fn old_primary_lets_in_the_secondary_only(lab: &Lab, strangers: &Strangers) {
+    let text = |path: &Path| path.display().to_string();
+    let file = |name: &str| text(&lab.secondary.home.join("conf/pmp-ha").join(name));
+    let login = |host: &str, ca: &str, cert: &str, key: &str| {
+        let tls = TlsPaths { ca: ca.to_owned(), cert: cert.to_owned(), key: key.to_owned() };
+        let address =
+            Address::Tls { host: host.to_owned(), port: lab.primary.port(), tls, speaks: Speaks::Old };
+        let account = credentials(&lab.primary).replication;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut session = Session::open(&address, &account, Duration::from_secs(30)).await?;
+            let me = session.one("SELECT CURRENT_USER() AS me").await.expect("an answer");
+            let cipher = session.one("SHOW STATUS LIKE 'Ssl_cipher'").await.expect("an answer");
+            session.close().await;
+            Ok((me.and_then(|row| row.get("me")), cipher.and_then(|row| row.get("Value"))))
+        })
+    };
+    let (ca, cert, key) = (file("ca.pem"), file("node.pem"), file("node-key.pem"));
+    let refused = |login: Result<_, Blind>| login.expect_err("a refusal");
+    let strange = refused(login("127.0.0.1", &ca, &text(&strangers.cert), &text(&strangers.key)));
+    assert_eq!(strange.why, BlindReason::TurnedAway, "{}", strange.evidence);
+    let strange = refused(login("127.0.0.1", &text(&strangers.ca), &cert, &key));
+    assert!(strange.evidence.starts_with("certificate verify failed: "), "{}", strange.evidence);
+    let strange = refused(login("127.0.0.3", &ca, &cert, &key));
+    assert_eq!(strange.evidence, "certificate verify failed: IP address mismatch");
+    let strange = refused(login("localhost", &ca, &cert, &key));
+    assert_eq!(strange.evidence, "certificate verify failed: hostname mismatch");
+
+    let (me, cipher) = login("127.0.0.1", &ca, &cert, &key).expect("the secondary's own certificate");
+    assert_eq!(me.as_deref(), Some("pmp_ha_repl@%"));
+    assert!(cipher.as_ref().is_some_and(|cipher| cipher.starts_with("AES")), "{cipher:?}");
+}
+
+/// The tool's own login to the other node, by the files that it has now: the servers have read theirs.
+fn verify_asks_nobody_but_the_other_node(server: &str) {
+    let lab = Lab::pair(server);
+    let strangers = Strangers::new(&lab);
+    let text = |path: &Path| std::fs::read_to_string(path).expect("readable");
+    let file = |name: &str| lab.primary.home.join("conf/pmp-ha").join(name);
+    lab.primary.run(&["verify"]).ok();
+    let refused = |why: &str, evidence: &str| {
+        let ran = lab.primary.run(&["verify"]).exits(5);
+        if lab.is_mysql_5_6() {
+            assert!(ran.stdout.contains("[peer-refused]") && ran.stdout.contains(evidence), "{why}: {ran}");
+        }
+        assert!(ran.stdout.starts_with("High Availability Status: Failed\n"), "{why}: {ran}");
+    };
+
+    let put = Put::content(file("ca.pem"), text(&strangers.ca));
+    refused("the peer's certificate is of another CA", "certificate verify failed: ");
+    drop(put);
+    let put = [
+        Put::content(file("node.pem"), text(&strangers.cert)),
+        Put::content(file("node-key.pem"), text(&strangers.key)),
+    ];
+    refused("our certificate is of another CA", "does not trust a certificate");
+    drop(put);
+    for (host, evidence) in [("127.0.0.3", "IP address mismatch"), ("localhost", "hostname mismatch")] {
+        let put = Put::replaced(file("pair.toml"), "127.0.0.2", host);
+        refused("the host is not in the peer's certificate", evidence);
+        drop(put);
+    }
+    lab.primary.run(&["verify"]).ok();
+}
+
+#[test]
+fn verify_says_nothing_in_clear_to_an_old_server_without_tls() {
+    let lab = Lab::pair("mysql-5.6");
+    lab.secondary.run(&["stop"]).ok();
+    // A 5.6 whose key is in a form that it cannot read switches TLS off, and starts.
+    let put = Put::content(lab.secondary.home.join("conf/pmp-ha/node-key.pem"), "not a key");
+    lab.secondary.run(&["start"]).ok();
+    let ran = lab.primary.run(&["verify"]).exits(5);
+    assert!(ran.stdout.contains("[peer-refused]") && ran.stdout.contains("does not offer TLS"), "{ran}");
+    lab.secondary.run(&["stop"]).ok();
+    drop(put);
+    lab.secondary.run(&["start"]).ok();
+    lab.wait_alive();
+    lab.primary.run(&["verify"]).ok();
+}
+
+#[test]
+fn verify_knows_an_old_server_by_its_host_name_and_leaves_no_folder_behind() {
+    let lab = Lab::up("mysql-5.6");
+    lab.set_up(&format!("localhost:{}", lab.primary.port()));
+    let temporary = lab.dir().join("temporary");
+    std::fs::create_dir(&temporary).expect("made");
+    let mut command = lab.secondary.command(&["--json", "verify"]);
+    command.env("TMPDIR", &temporary);
+    Ran::from_command(command).ok();
+    assert_eq!(std::fs::read_dir(&temporary).expect("readable").count(), 0);
 }
 
 fn is_denied(error: &Error) -> bool {

@@ -9,7 +9,10 @@ use crate::on_every_server;
 
 const ANY: &str = "mariadb-10.11";
 
-on_every_server!(a_first_pack_that_is_undone_leaves_nothing_in_the_database);
+on_every_server!(
+    a_first_pack_that_is_undone_leaves_nothing_in_the_database,
+    a_pack_for_other_names_that_is_undone_leaves_the_pair_alive,
+);
 
 fn a_first_pack_that_is_undone_leaves_nothing_in_the_database(server: &str) {
     let lab = Lab::up_with(server, "lab", 20);
@@ -35,9 +38,8 @@ fn nothing_of_ours_is_in(node: &Node) {
     node.run(&["stop"]).ok();
 }
 
-#[test]
-fn a_pack_for_other_names_that_is_undone_leaves_the_pair_alive() {
-    let lab = Lab::pair("mysql-5.6");
+fn a_pack_for_other_names_that_is_undone_leaves_the_pair_alive(server: &str) {
+    let lab = Lab::pair(server);
     let node = &lab.primary;
     node.run(&["stop"]).ok();
     let other = format!("localhost:{}", node.port());
@@ -48,6 +50,8 @@ fn a_pack_for_other_names_that_is_undone_leaves_the_pair_alive() {
     node.sql("INSERT INTO Ptrx_Settings VALUES ('STILL', 'a pair')");
     lab.wait_same("SELECT NAME, VALUE FROM Ptrx_Settings ORDER BY NAME");
     assert_eq!(node.sql("SELECT User FROM mysql.user WHERE User = 'pmp_ha_boot'"), "");
+    lab.secondary.sql("INSERT INTO Ptrx_UserAudit (NAME) VALUES ('still flows back')");
+    lab.wait_same("SELECT AUDITID, NAME FROM Ptrx_UserAudit ORDER BY AUDITID");
 }
 
 #[test]
@@ -104,7 +108,7 @@ fn verify_on_the_primary_judges_the_secondarys_settings_and_a_slow_heartbeat_is_
     for node in [&lab.secondary, &lab.primary, &lab.secondary] {
         node.run(&["verify"]).ok();
     }
-    lab.secondary.sql("SET GLOBAL read_only = OFF");
+    lab.secondary.admin_sql("SET GLOBAL auto_increment_offset = 1");
     assert_eq!(lab.primary.findings(), ["setting-not-in-effect"]);
     lab.primary.run(&["verify"]).exits(5);
 }

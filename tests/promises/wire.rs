@@ -1,10 +1,15 @@
-//! A network between the nodes that can be listened to, cut, and made to swallow everything.
+//! A network between the nodes that can be listened to, delayed, cut, and made to swallow everything.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use nix::sys::socket;
+
+use crate::harness::Lab;
 
 /// How a link treats what it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +24,8 @@ enum Mode {
 
 struct Shared {
     mode: Mutex<Mode>,
+    /// Milliseconds by which whatever is passed on is late.
+    delay: AtomicU64,
     /// Counts up whenever the connections that there are have to end.
     cuts: AtomicUsize,
     turned_away: AtomicUsize,
@@ -29,19 +36,66 @@ struct Shared {
 /// A link on the loopback: listens on a port of its own and forwards to one target.
 pub struct Link {
     pub port: u16,
+    /// HOST:PORT of its near end.
+    pub endpoint: String,
     shared: Arc<Shared>,
+}
+
+/// The network between two nodes: a link for each direction in which one of them connects.
+pub struct Links {
+    pub to_primary: Link,
+    pub to_secondary: Link,
+}
+
+impl Links {
+    /// Links to both nodes, each at the address of the node that it leads to.
+    pub fn of(lab: &Lab) -> Self {
+        Self { to_primary: Link::to(&lab.primary.endpoint), to_secondary: Link::to(&lab.secondary.endpoint) }
+    }
+
+    fn both(&self) -> [&Link; 2] {
+        [&self.to_primary, &self.to_secondary]
+    }
+
+    pub fn open(&self) {
+        self.both().into_iter().for_each(Link::open);
+    }
+
+    pub fn cut(&self) {
+        self.both().into_iter().for_each(Link::cut);
+    }
+
+    /// How many tries to connect to each node met a cut link.
+    pub fn turned_away(&self) -> [usize; 2] {
+        self.both().map(Link::turned_away)
+    }
+
+    pub fn swallow(&self) {
+        self.both().into_iter().for_each(Link::swallow);
+    }
+
+    pub fn delay(&self, by: Duration) {
+        self.both().into_iter().for_each(|link| link.delay(by));
+    }
 }
 
 const TICK: Duration = Duration::from_millis(20);
 
 impl Link {
-    /// Opens a link to HOST:PORT.
+    /// Opens a link to HOST:PORT, on another port of the same address.
     pub fn to(target: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (host, _) = target.rsplit_once(':').expect("a port");
+        Self::at(host, target)
+    }
+
+    /// Opens a link to HOST:PORT, at another address.
+    pub fn at(host: &str, target: &str) -> Self {
+        let listener = listener_at(host);
         listener.set_nonblocking(true).expect("settable");
         let port = listener.local_addr().expect("an address").port();
         let shared = Arc::new(Shared {
             mode: Mutex::new(Mode::Open),
+            delay: AtomicU64::new(0),
             cuts: AtomicUsize::new(0),
             turned_away: AtomicUsize::new(0),
             recorded: Mutex::default(),
@@ -49,7 +103,7 @@ impl Link {
         });
         let (target, of_thread) = (target.to_owned(), Arc::clone(&shared));
         std::thread::spawn(move || accept(&listener, &target, &of_thread));
-        Self { port, shared }
+        Self { port, endpoint: format!("{host}:{port}"), shared }
     }
 
     /// Passes everything on again. A connection from which bytes were swallowed stays dead and
@@ -67,6 +121,12 @@ impl Link {
     /// Keeps all connections, takes new ones, and passes nothing on.
     pub fn swallow(&self) {
         self.set(Mode::Swallowing);
+    }
+
+    /// Passes everything on so much later from now on, each way.
+    pub fn delay(&self, by: Duration) {
+        let by = u64::try_from(by.as_millis()).expect("not so long");
+        self.shared.delay.store(by, Ordering::SeqCst);
     }
 
     /// Ends all connections, the dead ones too.
@@ -100,18 +160,56 @@ pub fn holds(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
+/// A listener that keeps its port while it does not listen: the kernel lets go of a port that it
+/// chose itself.
+fn listener_at(host: &str) -> TcpListener {
+    loop {
+        let chosen = TcpListener::bind((host, 0)).expect("a port");
+        let address = chosen.local_addr().expect("an address");
+        drop(chosen);
+        if let Ok(listener) = TcpListener::bind(address) {
+            return listener;
+        }
+    }
+}
+
+/// Whether somebody listens on the port of HOST:PORT. A look that connects would count as an
+/// aborted login at the server.
+fn is_listened_on(target: &str) -> bool {
+    let port = target.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).expect("a port");
+    let (port, listening) = (format!(":{port:04X}"), "0A");
+    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
+        std::fs::read_to_string(table).unwrap_or_default().lines().any(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            words.next().is_some_and(|local| local.ends_with(&port)) && words.nth(1) == Some(listening)
+        })
+    })
+}
+
 fn accept(listener: &TcpListener, target: &str, shared: &Arc<Shared>) {
+    let mut listens = true;
     while !shared.ended.load(Ordering::SeqCst) {
         let Ok((client, _)) = listener.accept() else {
             std::thread::sleep(TICK);
+            // An open link refuses a connection to a target that is down, as the target itself would.
+            let open = *shared.mode.lock().expect("whole") == Mode::Open;
+            let shall_listen = !open || is_listened_on(target);
+            if listens && !shall_listen {
+                socket::shutdown(listener.as_raw_fd(), socket::Shutdown::Both).expect("closed");
+            } else if shall_listen && !listens {
+                socket::listen(listener, socket::Backlog::MAXCONN).expect("it listens again");
+            }
+            listens = shall_listen;
             continue;
         };
+        // A cut that comes after this look ends the connection that is about to be made.
+        let born = shared.cuts.load(Ordering::SeqCst);
         let mode = *shared.mode.lock().expect("whole");
         if mode == Mode::Cut {
             shared.turned_away.fetch_add(1, Ordering::SeqCst);
             continue;
         }
-        // A target that is down ends the connection, as it would without the link.
+        // A target that has just gone down ends the connection.
         let Ok(server) = TcpStream::connect(target) else {
             continue;
         };
@@ -119,13 +217,13 @@ fn accept(listener: &TcpListener, target: &str, shared: &Arc<Shared>) {
         for (from, to) in [(&client, &server), (&server, &client)] {
             let (from, to) = (from.try_clone().expect("clonable"), to.try_clone().expect("clonable"));
             let (shared, swallowed) = (Arc::clone(shared), Arc::clone(&swallowed));
-            std::thread::spawn(move || pump(from, to, &shared, &swallowed));
+            std::thread::spawn(move || pump(from, to, &shared, born, &swallowed));
         }
     }
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, shared: &Shared, swallowed: &AtomicBool) {
-    let born = shared.cuts.load(Ordering::SeqCst);
+/// Passes on what comes in, until the link is cut more often than it was when this was `born`.
+fn pump(mut from: TcpStream, mut to: TcpStream, shared: &Shared, born: usize, swallowed: &AtomicBool) {
     let mut buffer = vec![0; 64 << 10];
     from.set_nonblocking(false).expect("settable");
     from.set_read_timeout(Some(TICK)).expect("settable");
@@ -142,6 +240,11 @@ fn pump(mut from: TcpStream, mut to: TcpStream, shared: &Shared, swallowed: &Ato
             }
             Err(_) => break,
         };
+        std::thread::sleep(Duration::from_millis(shared.delay.load(Ordering::SeqCst)));
+        // What was sent after the link was cut does not arrive, nor what was on its way.
+        if shared.cuts.load(Ordering::SeqCst) != born {
+            break;
+        }
         if *shared.mode.lock().expect("whole") == Mode::Swallowing {
             swallowed.store(true, Ordering::SeqCst);
         }

@@ -10,6 +10,15 @@ const SPACE_MARGIN: u64 = 32 << 20;
 
 /// Collects what is wrong with the home itself, whatever is to be done with it.
 pub(super) fn home(what: &str, scene: &Scene) -> Vec<Refusal> {
+    whole(what, scene, running(what, scene))
+}
+
+/// Collects what is wrong with a home whose database runs, and may.
+pub(super) fn running_home(what: &str, scene: &Scene) -> Vec<Refusal> {
+    whole(what, scene, Vec::new())
+}
+
+fn whole(what: &str, scene: &Scene, in_the_way: Vec<Refusal>) -> Vec<Refusal> {
     let mut out = Vec::new();
     if !scene.missing.is_empty() {
         out.push(Refusal::new(
@@ -18,13 +27,7 @@ pub(super) fn home(what: &str, scene: &Scene) -> Vec<Refusal> {
             "Name the folder of a complete installation with --home.",
         ));
     }
-    for evidence in &scene.running {
-        out.push(Refusal::new(
-            what,
-            evidence,
-            "Stop Password Manager Pro and its database (`pmp-ha stop`), then try again.",
-        ));
-    }
+    out.extend(in_the_way);
     if let Err(why) = &scene.params {
         out.push(Refusal::new(
             what,
@@ -32,9 +35,7 @@ pub(super) fn home(what: &str, scene: &Scene) -> Vec<Refusal> {
             "Put the file back as the installation wrote it.",
         ));
     }
-    for why in &scene.not_writable {
-        out.push(Refusal::new(what, why, "Run the command as the account that owns the installation."));
-    }
+    out.extend(not_writable(what, scene));
     if scene.missing.is_empty() {
         server(what, scene, &mut out);
     }
@@ -83,13 +84,30 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
             "The script must hold one line that starts mysqld with --no-defaults.",
         ));
     }
-    if scene.data_is_mount_point {
-        out.push(Refusal::new(
+    out.extend(mount_point(what, scene));
+}
+
+/// Says what runs out of the home.
+pub(super) fn running(what: &str, scene: &Scene) -> Vec<Refusal> {
+    let hint = "Stop Password Manager Pro and its database (`pmp-ha stop`), then try again.";
+    scene.running.iter().map(|evidence| Refusal::new(what, evidence, hint)).collect()
+}
+
+/// Says what this account cannot work with.
+pub(super) fn not_writable(what: &str, scene: &Scene) -> Vec<Refusal> {
+    let hint = "Run the command as the account that owns the installation.";
+    scene.not_writable.iter().map(|why| Refusal::new(what, why, hint)).collect()
+}
+
+/// Says when the data directory cannot be exchanged.
+pub(super) fn mount_point(what: &str, scene: &Scene) -> Option<Refusal> {
+    scene.data_is_mount_point.then(|| {
+        Refusal::new(
             what,
             "mysql/data is the mount point of a filesystem, and cannot be exchanged as a whole",
             "Mount the filesystem at mysql instead, or at a folder that mysql/data links to the inside of.",
-        ));
-    }
+        )
+    })
 }
 
 /// Checks that the password is known which the accounts in the data have to agree with.

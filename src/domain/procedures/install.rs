@@ -1,10 +1,30 @@
 //! `install-pack`: whether a verified pack fits this home, and how it gets in.
 
 use super::{Scene, checks};
+use crate::domain::kept::Kept;
 use crate::domain::manifest::Manifest;
 use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::{BootTask, Plan, Step};
 use crate::domain::refusal::Refusal;
+use crate::domain::standing::BinlogPlace;
+
+/// Where the files of a pack come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Full path of the pack.
+    Zip(String),
+    /// They were unpacked by hand over the home.
+    Unpacked,
+}
+
+/// What becomes of the data that the pack replaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OldData {
+    /// They are removed.
+    Drop,
+    /// They are kept under this name, for `rollback`.
+    Keep(String),
+}
 
 /// What `install-pack` looks at.
 #[derive(Debug, Clone)]
@@ -13,10 +33,29 @@ pub struct InstallScene {
     pub home: Scene,
     /// The manifest of a pack whose every hash was checked.
     pub manifest: Manifest,
-    /// Full path of the pack.
-    pub pack: String,
+    /// Where its files are.
+    pub origin: Origin,
+    /// What becomes of the data that are there.
+    pub old_data: OldData,
+    /// What is kept already.
+    pub kept: Option<Kept>,
     /// Whether the operator gave the database password in a file.
     pub password_given: bool,
+    /// Whether the operator says that the port in the pack is forwarded to the database here.
+    pub port_is_forwarded: bool,
+    /// What an old primary has to know of the change of roles, where it is made anew by the pack.
+    pub rejoins: Option<Rejoins>,
+}
+
+/// An old primary that is made anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejoins {
+    /// The epoch in which the other node is the primary.
+    pub epoch: u64,
+    /// Whether its database runs.
+    pub running: bool,
+    /// Up to where the new primary had followed it, and the file for what it has beyond that.
+    pub extra: Option<(BinlogPlace, String)>,
 }
 
 const WHAT: &str = "cannot install the pack";
@@ -28,8 +67,12 @@ const WHAT: &str = "cannot install the pack";
 pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
     let home = &scene.home;
     let manifest = &scene.manifest;
-    let mut refusals = checks::home(WHAT, home);
-    if home.missing.is_empty() && home.role != Role::Secondary {
+    let mut refusals = match &scene.rejoins {
+        Some(rejoins) if rejoins.running => checks::running_home(WHAT, home),
+        _ => checks::home(WHAT, home),
+    };
+    refusals.extend(scene.rejoins.as_ref().and_then(|rejoins| not_of_this_change(scene, rejoins)));
+    if scene.rejoins.is_none() && home.missing.is_empty() && home.role != Role::Secondary {
         refusals.push(Refusal::new(
             WHAT,
             format!("this home is a primary: conf/serverstate.conf says '{}'", home.role_word.trim()),
@@ -47,14 +90,17 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
     }
     if let Ok(params) = &home.params {
         let node = manifest.pair.node(Role::Secondary);
-        if params.port != node.db_port {
+        if params.port != node.db_port && !scene.port_is_forwarded {
             refusals.push(Refusal::new(
                 WHAT,
                 format!(
                     "the pack was made for a secondary on port {}, and the database of this home is on {}",
                     node.db_port, params.port
                 ),
-                format!("Make the pack again with {}:{} as the second name.", node.host, params.port),
+                format!(
+                    "Make the pack again with {}:{} as the second name. If something between forwards port {} to this database, say so with --port-is-forwarded.",
+                    node.host, params.port, node.db_port
+                ),
             ));
         }
         if params.username != manifest.application_account {
@@ -82,15 +128,12 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
         format: Membership::FORMAT,
         role: Role::Secondary,
         key_fingerprint: manifest.key_fingerprint.clone(),
-        pair: with_web_port(manifest, home.web_port),
+        pair: with_what_is_here(manifest, home),
     };
-    let steps = vec![
-        Step::ExtractPack {
-            pack: scene.pack.clone(),
-            pack_id: manifest.pack_id.clone(),
-            files: manifest.files.len(),
-            bytes: manifest.total_size(),
-        },
+    let word = membership.pair.secondary_word.clone();
+    let mut steps = before_an_old_primary_goes(scene);
+    steps.extend([
+        stage(scene),
         Step::SwapData,
         Step::TakeNodeFiles { membership },
         Step::WireStartScript,
@@ -98,21 +141,96 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
             account: manifest.application_account.clone(),
             from: manifest.coordinates.clone(),
         }),
-        Step::DropOldData,
-    ];
+    ]);
+    if scene.rejoins.is_some() {
+        steps.push(Step::WriteRole { role: Role::Secondary, word });
+    }
+    let point_of_no_return = steps.len();
     let mut warnings: Vec<String> = checks::unproved(home).into_iter().collect();
-    if home.membership.is_some() {
+    let (end, warning) = end(scene);
+    steps.extend(end);
+    warnings.extend(warning);
+    if scene.rejoins.is_some() {
+        steps.push(Step::BringUp);
+    } else if home.membership.is_some() {
         warnings.push(
             "this home is a secondary already: its data are replaced, and rows that were written only here are gone with them".into(),
         );
     }
     Ok(Plan {
-        command: "install-pack".into(),
+        command: if scene.rejoins.is_some() { "rejoin" } else { "install-pack" }.into(),
         home: home.identity.clone(),
         warnings,
-        point_of_no_return: steps.len() - 1,
+        point_of_no_return,
         steps,
     })
+}
+
+/// A pack with which an old primary is made anew is one of the node that replaced it.
+fn not_of_this_change(scene: &InstallScene, rejoins: &Rejoins) -> Option<Refusal> {
+    let (own, pair) = (scene.home.membership.as_ref()?, &scene.manifest.pair);
+    let fits = pair.id == own.pair.id && pair.epoch == rejoins.epoch && pair.primary == own.peer().number;
+    (!fits).then(|| {
+        Refusal::new(
+            WHAT,
+            format!("the pack is not one of {} as the primary of epoch {}", own.peer(), rejoins.epoch),
+            "Make a new pack there: `pmp-ha pack`.",
+        )
+    })
+}
+
+/// Looks for what only the old primary has, and saves it.
+fn before_an_old_primary_goes(scene: &InstallScene) -> Vec<Step> {
+    let Some(rejoins) = &scene.rejoins else { return Vec::new() };
+    let mut steps = Vec::new();
+    if rejoins.running {
+        steps.push(Step::TakeDown);
+    }
+    if let Some((since, file)) = rejoins.extra.clone() {
+        steps.push(Step::OfflineBoot(BootTask::FindExtra { since, file, go_on: true }));
+    }
+    steps
+}
+
+/// Makes the files of the pack ready beside the data directory.
+fn stage(scene: &InstallScene) -> Step {
+    let manifest = &scene.manifest;
+    let (pack_id, files, bytes) = (manifest.pack_id.clone(), manifest.files.len(), manifest.total_size());
+    match &scene.origin {
+        Origin::Zip(pack) => Step::ExtractPack { pack: pack.clone(), pack_id, files, bytes },
+        Origin::Unpacked => Step::CopyUnpacked { pack_id, files, bytes },
+    }
+}
+
+/// The pack that a plan installs, if it does.
+#[must_use]
+pub fn installs(plan: &Plan) -> Option<&str> {
+    plan.steps.iter().find_map(|step| match step {
+        Step::ExtractPack { pack_id, .. } | Step::CopyUnpacked { pack_id, .. } => Some(pack_id.as_str()),
+        _ => None,
+    })
+}
+
+/// What becomes of the old data, and what there is to say about it.
+fn end(scene: &InstallScene) -> (Vec<Step>, Option<String>) {
+    let kept = scene.kept.as_ref();
+    match &scene.old_data {
+        OldData::Drop => {
+            let stays = |kept: &Kept| {
+                format!(
+                    "mysql/{} stays, and `pmp-ha rollback` returns to it: to the home as it was until {}, when {}",
+                    kept.data, kept.until, kept.then
+                )
+            };
+            (vec![Step::DropOldData], kept.map(stays))
+        }
+        OldData::Keep(name) => {
+            let then = format!("the pack {} was installed", scene.manifest.pack_id);
+            let mut steps = vec![Step::KeepHome { from: None, name: name.clone(), then }];
+            steps.extend(kept.map(|kept| Step::DropKept { name: kept.data.clone() }));
+            (steps, None)
+        }
+    }
 }
 
 fn same_product(home: &Scene, manifest: &Manifest) -> Option<Refusal> {
@@ -131,11 +249,15 @@ fn same_product(home: &Scene, manifest: &Manifest) -> Option<Refusal> {
     ))
 }
 
-fn with_web_port(manifest: &Manifest, web_port: Option<u16>) -> crate::domain::pair::Pair {
+fn with_what_is_here(manifest: &Manifest, home: &Scene) -> crate::domain::pair::Pair {
     let mut pair = manifest.pair.clone();
+    if home.role == Role::Secondary {
+        pair.secondary_word = Some(home.role_word.trim().to_owned());
+    }
     for node in &mut pair.nodes {
         if node.number != pair.primary {
-            node.web_port = web_port;
+            node.web_port = home.web_port;
+            node.local_port = home.params.as_ref().ok().map(|params| params.port);
         }
     }
     pair
@@ -147,11 +269,10 @@ mod tests {
     use crate::domain::coordinates::Coordinates;
     use crate::domain::flavor::ServerVersion;
     use crate::domain::manifest::{Fingerprint, Sha256Hex};
-    use crate::domain::pair::{Node, Pair};
+    use crate::domain::pair::Pair;
     use crate::domain::procedures::examples::{fingerprint, home};
 
     fn scene() -> InstallScene {
-        let node = |number, host: &str| Node { number, host: host.into(), db_port: 2345, web_port: None };
         InstallScene {
             home: home(Role::Secondary),
             manifest: Manifest {
@@ -163,17 +284,16 @@ mod tests {
                 fingerprint: fingerprint(),
                 application_account: "root".into(),
                 key_fingerprint: None,
-                pair: Pair {
-                    id: "x".into(),
-                    schema: "passtrix".into(),
-                    primary: 1,
-                    nodes: [node(1, "a"), node(2, "b")],
-                },
+                pair: Pair::example(),
                 coordinates: Coordinates::FilePosition { file: "b.000001".into(), position: 4 },
                 files: vec![],
             },
-            pack: "/opt/PMP/HAPack.zip".into(),
+            origin: Origin::Zip("/opt/PMP/HAPack.zip".into()),
+            old_data: OldData::Drop,
+            kept: None,
             password_given: false,
+            port_is_forwarded: false,
+            rejoins: None,
         }
     }
 
@@ -187,6 +307,42 @@ mod tests {
     fn only_the_removal_of_the_old_data_cannot_be_undone() {
         let plan = plan(&scene()).expect("a plan");
         assert_eq!(plan.steps[plan.point_of_no_return..], [Step::DropOldData]);
+    }
+
+    #[test]
+    fn one_state_is_kept_and_the_one_before_goes_last() {
+        let keep = |kept| InstallScene { old_data: OldData::Keep("data.before-p".into()), kept, ..scene() };
+        let keeps = Step::KeepHome {
+            from: None,
+            name: "data.before-p".into(),
+            then: "the pack p was installed".into(),
+        };
+        let first = plan(&keep(None)).expect("a plan");
+        assert_eq!(first.steps[first.point_of_no_return..], *std::slice::from_ref(&keeps));
+        let earlier = Kept {
+            format: Kept::FORMAT,
+            data: "data.before-o".into(),
+            until: "2026-01-01T00:00:00Z".into(),
+            then: "the pack o was installed".into(),
+            of_a_pair: false,
+            fingerprint: None,
+        };
+        let second = plan(&keep(Some(earlier.clone()))).expect("a plan");
+        let drops = Step::DropKept { name: "data.before-o".into() };
+        assert_eq!(second.steps[second.point_of_no_return..], [keeps, drops]);
+        let without = plan(&InstallScene { kept: Some(earlier), ..scene() }).expect("a plan");
+        assert!(without.warnings[0].contains("mysql/data.before-o stays"));
+    }
+
+    #[test]
+    fn what_was_unpacked_by_hand_is_copied_first_and_then_all_is_the_same() {
+        let zipped = scene();
+        let unpacked = InstallScene { origin: Origin::Unpacked, ..scene() };
+        let [zipped, unpacked] = [zipped, unpacked].map(|scene| plan(&scene).expect("a plan"));
+        assert!(matches!(unpacked.steps[0], Step::CopyUnpacked { .. }));
+        assert_eq!(installs(&unpacked), Some("p"));
+        assert_eq!(unpacked.steps[1..], zipped.steps[1..]);
+        assert_eq!(unpacked.point_of_no_return, zipped.point_of_no_return);
     }
 
     #[test]

@@ -14,8 +14,27 @@ pub struct KeyScene {
     pub inside_home: bool,
     /// Salted hashes of the entries of the file.
     pub fingerprints: Vec<String>,
-    /// The hash that the pair expects, if it is known.
-    pub expected: Option<String>,
+    /// What is known of the right one.
+    pub expected: Expected,
+}
+
+/// What is known of the key that the data are encrypted with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// Its salted hash.
+    Fingerprint(String),
+    /// Nothing, because the primary could not read it when the pack was made.
+    Nothing,
+    /// Nothing, because the data came without a home.
+    NothingFromData,
+    /// The data themselves are asked later.
+    AskTheData,
+}
+
+impl From<Option<String>> for Expected {
+    fn from(fingerprint: Option<String>) -> Self {
+        fingerprint.map_or(Self::Nothing, Self::Fingerprint)
+    }
 }
 
 /// Decides.
@@ -52,7 +71,7 @@ pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
             "Rename the file or its folder.",
         ));
     }
-    if let Some(expected) = &scene.expected
+    if let Expected::Fingerprint(expected) = &scene.expected
         && !scene.fingerprints.contains(expected)
     {
         return Err(Refusal::new(
@@ -67,8 +86,15 @@ pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
             "{path} lies inside the installation: whoever copies the home has the data and their key. Better keep it elsewhere"
         ));
     }
-    if scene.expected.is_none() {
-        warnings.push("whether it is the key of these data could not be checked: the primary's key was not readable when the pack was made".into());
+    let unchecked = match &scene.expected {
+        Expected::Fingerprint(_) | Expected::AskTheData => None,
+        Expected::Nothing => Some("the primary's key was not readable when the pack was made"),
+        Expected::NothingFromData => {
+            Some("only a copy of the data is there, and product.key_query of the configuration is empty")
+        }
+    };
+    if let Some(why) = unchecked {
+        warnings.push(format!("whether it is the key of these data could not be checked: {why}"));
     }
     Ok(warnings)
 }

@@ -4,14 +4,21 @@ mod checks;
 pub mod install;
 pub mod key;
 pub mod pack;
+pub mod promote;
+pub mod reconfigure;
 pub mod recover;
+pub mod rehearse;
+pub mod rejoin;
+pub mod repair;
+pub mod rollback;
+pub mod switchover;
 
 use super::datafiles::Layout;
 use super::flavor::ServerVersion;
 use super::home::DatabaseParams;
 use super::manifest::{Fingerprint, RelPath};
 use super::pair::{Membership, Role};
-use super::plan::HomeIdentity;
+use super::plan::{HomeIdentity, Step};
 
 /// A file of a data directory and its size in bytes; the path is from the data directory.
 pub type DataFile = (RelPath, u64);
@@ -67,6 +74,19 @@ impl Scene {
         let bytes = files.iter().map(|(_, size)| size).sum();
         (files, bytes)
     }
+}
+
+/// The steps by which a node becomes the primary, whose database runs and is guarded as a secondary's.
+fn take_over(home: &Scene, membership: Membership, account: String) -> Vec<Step> {
+    let mut steps = vec![
+        Step::SetMembership { membership },
+        Step::Reconfigure { account },
+        Step::WriteRole { role: Role::Primary, word: None },
+    ];
+    if promote::needs_a_restart(home) {
+        steps.push(Step::RestartDatabase);
+    }
+    steps
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use super::{Scene, checks};
 use crate::domain::datafiles::{FileClass, classify};
 use crate::domain::flavor::Flavor;
-use crate::domain::pair::{Endpoint, Membership, Node, Pair, Role};
-use crate::domain::plan::{BootTask, Plan, Step};
+use crate::domain::pair::{Endpoint, Membership, Node, Pair, Role, first_epoch};
+use crate::domain::plan::{BootTask, CopyWay, Plan, Step};
 use crate::domain::refusal::Refusal;
+use crate::domain::tables::TablePatterns;
 
 /// A name from the command line and what it resolves to.
 #[derive(Debug, Clone)]
@@ -20,6 +21,35 @@ pub struct Named {
     pub local: bool,
 }
 
+/// What was seen of the running database, under which a pack is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Online {
+    /// The home belongs to no pair.
+    NotSetUp,
+    /// It does not run.
+    NotRunning,
+    /// It could not be looked at: why.
+    NotSeen(String),
+    /// Settings of the pair are not in effect, a sentence each.
+    WithoutSettings(Vec<String>),
+    /// It can be copied in this way.
+    Ready(CopyWay),
+}
+
+/// What becomes of the database while the pack is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// It is stopped and stays so.
+    Stopped,
+    /// It is stopped, and started as soon as its files are no longer needed cold.
+    Restart {
+        /// Whether a copy beside the pack shares its blocks with the original.
+        shares_blocks: bool,
+    },
+    /// It runs all the time.
+    Online(Online),
+}
+
 /// What `pack` looks at.
 #[derive(Debug, Clone)]
 pub struct PackScene {
@@ -29,6 +59,8 @@ pub struct PackScene {
     pub primary: Named,
     /// The second name.
     pub secondary: Named,
+    /// What becomes of the database.
+    pub mode: Mode,
     /// A salted hash of the encryption key, if the key can be read.
     pub key_fingerprint: Option<String>,
     /// Random, for a pair that is new.
@@ -37,6 +69,16 @@ pub struct PackScene {
     pub pack_id: String,
     /// Full path of the pack to write.
     pub pack: String,
+    /// Whether it shall rather be small than quickly made.
+    pub dense: bool,
+    /// The private key that signs it.
+    pub sign_with: Option<String>,
+    /// The file with the public key that it is encrypted to.
+    pub encrypt_to: Option<String>,
+    /// The tables whose rows both nodes write.
+    pub audit_tables: TablePatterns,
+    /// Further tables into which the application may insert on the secondary.
+    pub local_tables: TablePatterns,
 }
 
 const WHAT: &str = "cannot make a pack";
@@ -47,7 +89,10 @@ const WHAT: &str = "cannot make a pack";
 /// Every precondition that does not hold.
 pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     let home = &scene.home;
-    let mut refusals = checks::home(WHAT, home);
+    let mut refusals = match scene.mode {
+        Mode::Online(_) => checks::running_home(WHAT, home),
+        Mode::Stopped | Mode::Restart { .. } => checks::home(WHAT, home),
+    };
     if home.missing.is_empty() && home.role != Role::Primary {
         refusals.push(Refusal::new(
             WHAT,
@@ -70,7 +115,11 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
         ));
     }
     let (files, bytes) = home.data_to_copy(|path| classify(path) == FileClass::Data);
-    refusals.extend(checks::space(WHAT, "the folder replication", bytes, home.free_for_pack));
+    let needed = if matches!(scene.mode, Mode::Online(_)) { bytes.saturating_mul(2) } else { bytes };
+    refusals.extend(checks::space(WHAT, "the folder replication", needed, home.free_for_pack));
+    if let Mode::Online(seen) = &scene.mode {
+        refusals.extend(running_database(seen));
+    }
     refusals.extend(names(scene));
 
     let (Ok(params), Some(schema), true) = (&home.params, &home.schema_on_disk, refusals.is_empty()) else {
@@ -93,25 +142,31 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
         warnings.push("the encryption key of this home cannot be read now, so that the secondary cannot check that it is given the same one".into());
     }
 
-    let nodes = [
-        Node { number: 1, host: scene.primary.endpoint.host.clone(), db_port, web_port: home.web_port },
-        Node {
-            number: 2,
-            host: scene.secondary.endpoint.host.clone(),
-            db_port: scene.secondary.endpoint.port.unwrap_or(params.port),
-            web_port: None,
-        },
-    ];
     let same_pair = |old: &&Membership| {
         old.role == Role::Primary
-            && old.pair.nodes[0].host == nodes[0].host
-            && old.pair.nodes[1].host == nodes[1].host
+            && old.this().host == scene.primary.endpoint.host
+            && old.peer().host == scene.secondary.endpoint.host
     };
     let old = home.membership.as_ref().filter(same_pair);
+    let primary = old.map_or(1, |old| old.pair.primary);
+    let mut nodes = nodes(scene, db_port, params.port);
+    if let Some(peer) = old.map(Membership::peer) {
+        // What it said of itself when it was set up.
+        (nodes[1].local_port, nodes[1].web_port) = (peer.local_port, peer.web_port);
+    }
+    if primary == 2 {
+        // A node keeps its number whatever it is in the pair.
+        nodes.reverse();
+        (nodes[0].number, nodes[1].number) = (1, 2);
+    }
     let pair = Pair {
         id: old.map_or_else(|| scene.new_pair_id.clone(), |old| old.pair.id.clone()),
         schema: schema.clone(),
-        primary: 1,
+        audit_tables: scene.audit_tables.clone(),
+        local_tables: scene.local_tables.clone(),
+        primary,
+        epoch: old.map_or_else(first_epoch, |old| old.pair.epoch),
+        secondary_word: old.and_then(|old| old.pair.secondary_word.clone()),
         nodes,
     };
     let membership = Membership {
@@ -120,14 +175,120 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
         key_fingerprint: scene.key_fingerprint.clone(),
         pair,
     };
-    let steps = vec![
-        Step::MakeNodeFiles { membership, renew: old.is_some() },
+    let data = (files.len(), bytes);
+    let renew = old.is_some();
+    let steps = match &scene.mode {
+        Mode::Online(_) if old.is_none_or(|old| old.pair != membership.pair) => {
+            return Err(vec![Refusal::new(WHAT, OTHER_PAIR, FIRST_NEEDS_A_STOP)]);
+        }
+        Mode::Online(Online::Ready(way)) => online(scene, membership, way, data),
+        _ => stopped(scene, membership, renew, data),
+    };
+    if matches!(scene.mode, Mode::Restart { .. })
+        && !steps.iter().any(|s| matches!(s, Step::CopySource { .. }))
+    {
+        warnings.push(NO_SPACE_FOR_A_COPY.into());
+    }
+    // Once it is started the database belongs to the product again, and is not stopped under it.
+    let started = steps.iter().position(|step| *step == Step::StartDatabase);
+    let point_of_no_return = started.unwrap_or(steps.len());
+    Ok(Plan { command: "pack".into(), home: home.identity.clone(), warnings, steps, point_of_no_return })
+}
+
+fn nodes(scene: &PackScene, db_port: u16, local_port: u16) -> [Node; 2] {
+    [
+        Node {
+            number: 1,
+            host: scene.primary.endpoint.host.clone(),
+            db_port,
+            local_port: Some(local_port),
+            web_port: scene.home.web_port,
+        },
+        Node {
+            number: 2,
+            host: scene.secondary.endpoint.host.clone(),
+            db_port: scene.secondary.endpoint.port.unwrap_or(local_port),
+            local_port: None,
+            web_port: None,
+        },
+    ]
+}
+
+/// The steps for a database that is stopped now.
+fn stopped(scene: &PackScene, membership: Membership, renew: bool, data: (usize, u64)) -> Vec<Step> {
+    let (files, bytes) = data;
+    let write = write(scene, data);
+    let mut steps = vec![
+        Step::MakeNodeFiles { membership, renew },
         Step::WireStartScript,
         Step::OfflineBoot(BootTask::PrepareSource { pack_id: scene.pack_id.clone() }),
-        Step::WritePack { pack: scene.pack.clone(), files: files.len(), bytes },
     ];
-    let point_of_no_return = steps.len();
-    Ok(Plan { command: "pack".into(), home: home.identity.clone(), warnings, steps, point_of_no_return })
+    if let Mode::Restart { shares_blocks } = scene.mode {
+        let needed = if shares_blocks { bytes } else { bytes.saturating_mul(2) };
+        if checks::space(WHAT, "", needed, scene.home.free_for_pack).is_none() {
+            // A copy takes a third of the time that compressing takes.
+            steps.extend([Step::CopySource { files, bytes }, Step::StartDatabase, write]);
+        } else {
+            steps.extend([write, Step::StartDatabase]);
+        }
+    } else {
+        steps.push(write);
+    }
+    steps
+}
+
+/// The steps for a database that goes on running.
+fn online(scene: &PackScene, membership: Membership, way: &CopyWay, data: (usize, u64)) -> Vec<Step> {
+    let (files, bytes) = data;
+    let (way, pack_id) = (way.clone(), scene.pack_id.clone());
+    vec![
+        Step::RenewWayBack { membership, pack_id: pack_id.clone() },
+        Step::CopyOnline { way: way.clone(), pack_id: pack_id.clone(), files, bytes },
+        Step::SettleCopy { way, pack_id },
+        write(scene, data),
+    ]
+}
+
+fn write(scene: &PackScene, (files, bytes): (usize, u64)) -> Step {
+    Step::WritePack {
+        pack: scene.pack.clone(),
+        files,
+        bytes,
+        dense: scene.dense,
+        sign_with: scene.sign_with.clone(),
+        encrypt_to: scene.encrypt_to.clone(),
+    }
+}
+
+const NO_SPACE_FOR_A_COPY: &str =
+    "there is no space for a copy of the data: the database is started when they are packed";
+
+const OTHER_PAIR: &str =
+    "the running database was set up for another pair, or its ports or tables have changed since";
+
+const FIRST_NEEDS_A_STOP: &str = "The first pack needs a stop, because the settings of the pair take effect with a start: stop Password Manager Pro and its database, and use --restart instead of --online.";
+
+/// Why no pack can be made under the running database.
+fn running_database(seen: &Online) -> Option<Refusal> {
+    let (because, hint) = match seen {
+        Online::Ready(_) => return None,
+        Online::NotSetUp => {
+            let because = "this home belongs to no pair yet: its database has neither the settings nor the accounts that replication needs";
+            (because.into(), FIRST_NEEDS_A_STOP)
+        }
+        Online::NotRunning => (
+            "the database does not run".into(),
+            "Leave out --online, or start the database (`pmp-ha start`) and try again.",
+        ),
+        Online::NotSeen(why) => {
+            (format!("the tool's own account cannot look at the running database: {why}"), FIRST_NEEDS_A_STOP)
+        }
+        Online::WithoutSettings(missing) => (
+            format!("settings of the pair are not in effect in the running database: {}", missing.join("; ")),
+            FIRST_NEEDS_A_STOP,
+        ),
+    };
+    Some(Refusal::new(WHAT, because, hint))
 }
 
 fn names(scene: &PackScene) -> Vec<Refusal> {
@@ -204,10 +365,16 @@ mod tests {
             home: home(Role::Primary),
             primary: named("a.example", [10, 0, 0, 1]),
             secondary: named("b.example", [10, 0, 0, 2]),
+            mode: Mode::Stopped,
             key_fingerprint: Some("f".into()),
             new_pair_id: "new".into(),
             pack_id: "p".into(),
             pack: "/opt/PMP/replication/HAPack.zip".into(),
+            dense: false,
+            sign_with: None,
+            encrypt_to: None,
+            audit_tables: TablePatterns::new(["*audit"]),
+            local_tables: TablePatterns::default(),
         }
     }
 
@@ -223,6 +390,54 @@ mod tests {
         assert_eq!(plan.warnings, Vec::<String>::new());
         assert_eq!(plan.point_of_no_return, plan.steps.len());
         assert!(plan.to_string().contains("compress 2 files, 1010 bytes"), "{plan}");
+    }
+
+    /// What is left free for the server itself.
+    const MARGIN: u64 = 32 << 20;
+
+    #[test]
+    fn with_space_the_database_starts_from_a_copy_and_without_it_after_the_pack() {
+        let steps = |free, shares_blocks| {
+            let mut scene = scene();
+            scene.mode = Mode::Restart { shares_blocks };
+            scene.home.free_for_pack = free;
+            let plan = plan(&scene).expect("a plan");
+            assert_eq!(plan.steps[plan.point_of_no_return], Step::StartDatabase);
+            assert_eq!(plan.warnings.len(), usize::from(plan.steps.len() == 5));
+            plan.to_string()
+        };
+        let copied = steps(MARGIN + 2020, false);
+        assert!(copied.contains("4. copy 2 files, 1010 bytes, to replication/pmp-ha-work"), "{copied}");
+        assert!(copied.contains("5. start the database"), "{copied}");
+        let packed = steps(MARGIN + 2019, false);
+        assert!(packed.contains("4. compress 2 files"), "{packed}");
+        assert!(packed.contains("5. start the database"), "{packed}");
+        assert!(steps(MARGIN + 1010, true).contains("4. copy 2 files"));
+    }
+
+    #[test]
+    fn a_running_database_is_packed_only_where_it_has_the_settings_of_the_same_pair() {
+        let mut scene = scene();
+        let Some(Step::MakeNodeFiles { membership, .. }) =
+            plan(&scene).expect("a plan").steps.first().cloned()
+        else {
+            panic!("the first step makes the node files");
+        };
+        scene.home.running = vec!["the database runs: process 7".into()];
+        scene.mode = Mode::Online(Online::NotSetUp);
+        let first = plan(&scene).expect_err("a refusal");
+        assert!(first[0].because.contains("belongs to no pair yet"), "{first:?}");
+        assert!(first[0].hint.contains("--restart"), "{first:?}");
+
+        scene.mode = Mode::Online(Online::Ready(CopyWay::Lock));
+        assert!(plan(&scene).expect_err("another pair")[0].because.contains("another pair"));
+        scene.home.membership = Some(membership);
+        let online = plan(&scene).expect("a plan");
+        assert_eq!(online.steps.len(), 4);
+        assert_eq!(online.point_of_no_return, 4);
+        assert!(online.works_on_a_running_server());
+        scene.audit_tables = TablePatterns::new(["*other"]);
+        assert!(plan(&scene).expect_err("other tables")[0].hint.contains("--restart"));
     }
 
     #[test]
@@ -263,6 +478,26 @@ mod tests {
             s.home.role = Role::Secondary;
         });
         assert_eq!(found.len(), 3, "{found:?}");
+    }
+
+    #[test]
+    fn a_pack_of_a_node_that_became_the_primary_keeps_numbers_and_epoch() {
+        let mut scene = scene();
+        let Some(Step::MakeNodeFiles { membership, .. }) =
+            plan(&scene).expect("a plan").steps.first().cloned()
+        else {
+            panic!("the first step makes the node files");
+        };
+        let there = Membership { role: Role::Secondary, ..membership };
+        scene.home.membership = Some(there.changed_to(Role::Primary, 2));
+        std::mem::swap(&mut scene.primary, &mut scene.secondary);
+        let again = plan(&scene).expect("a plan");
+        let Some(Step::MakeNodeFiles { membership, renew: true }) = again.steps.first() else {
+            panic!("it is the same pair");
+        };
+        assert_eq!(membership.this().number, 2);
+        assert_eq!(membership.this().host, "b.example");
+        assert_eq!((membership.peer().number, membership.pair.epoch), (1, 2));
     }
 
     #[test]

@@ -1,21 +1,24 @@
 //! `recover --into`: from the data of a secondary to a new primary in a fresh installation.
 
+use super::repair::Applier;
 use super::{Scene, checks};
 use crate::domain::datafiles::{FileClass, Layout, classify};
+use crate::domain::flavor::Flavor;
 use crate::domain::manifest::Fingerprint;
 use crate::domain::pair::{Membership, Role};
-use crate::domain::plan::{BootTask, Plan, Step};
+use crate::domain::plan::{BootTask, CopyWay, KeyCheck, Plan, Step};
 use crate::domain::refusal::Refusal;
+use crate::domain::settings::OWN_SCHEMA;
 
-/// The home that the data come from: a secondary's, or a copy of it.
+/// What the data come from: a secondary's home, a copy of it, or a copy of its data alone.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Full path of the home.
-    pub home: String,
+    /// Full path of the home, or of the folder that is a copy of its data.
+    pub place: String,
     /// Full path of its data directory.
     pub data_path: String,
-    /// Evidence that its database runs.
-    pub running: Vec<String>,
+    /// Whether somebody works with it.
+    pub activity: Activity,
     /// The shape of its data directory.
     pub layout: Option<Layout>,
     /// How many files a copy takes, and their bytes.
@@ -26,10 +29,34 @@ pub struct Source {
     pub missing: Vec<String>,
     /// What makes it the same product as the target; `None` where the files are not there.
     pub fingerprint: Option<Fingerprint>,
-    /// What it knows about its pair.
+    /// What it knows about its pair; `None` where only the data can tell.
     pub membership: Option<Membership>,
+    /// Whether the data have the schema that only those of a pair have.
+    pub of_a_pair: bool,
     /// Files that this account cannot read.
     pub unreadable: Vec<String>,
+}
+
+/// Whether somebody works with the data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Activity {
+    /// Nobody.
+    AtRest,
+    /// A database that can be copied while it works.
+    Live(Live),
+    /// Somebody, so that they cannot be copied: the evidence.
+    Taken(Vec<String>),
+}
+
+/// What was seen of a running secondary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Live {
+    /// How it can be copied.
+    pub way: CopyWay,
+    /// Its applier; `None` where it has no source.
+    pub applier: Option<Applier>,
+    /// Whether its receiver is connected to the primary.
+    pub is_connected: bool,
 }
 
 /// What `recover --into` looks at.
@@ -41,6 +68,8 @@ pub struct RecoverScene {
     pub target: Scene,
     /// Full path of the original encryption key, checked.
     pub key: String,
+    /// The query that asks the data about the key; empty where there is none.
+    pub key_query: String,
     /// Whether the operator gave the database password in a file.
     pub password_given: bool,
     /// Whether the operator accepts that received transactions may be lost.
@@ -58,46 +87,31 @@ pub fn is_copied(path: &str) -> bool {
     classify(path) != FileClass::Own
 }
 
+/// Which files a copy of a running database takes: what belongs to every copy.
+#[must_use]
+pub fn is_copied_live(path: &str) -> bool {
+    classify(path) == FileClass::Data
+}
+
+/// What an installation that was never started may lack: the recovery brings it.
+fn is_brought(path: &str) -> bool {
+    path.starts_with("mysql/data/") || ["conf/manage_key.conf", "conf/serverstate.conf"].contains(&path)
+}
+
 /// Decides.
 ///
 /// # Errors
 /// Every precondition that does not hold.
 pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
     let (source, target) = (&scene.source, &scene.target);
+    let mut fresh = target.clone();
+    fresh.missing.retain(|path| !is_brought(path));
+    // Its own data, if there are any, are set aside: what counts is what its server writes.
+    let row = target.server.as_ref().ok().and_then(Flavor::of);
+    fresh.layout = row.map(|row| row.layout).or(target.layout);
     let mut refusals = from(source);
-    refusals.extend(checks::home(WHAT, target));
-    if source.home == target.identity.path {
-        refusals.push(Refusal::new(
-            WHAT,
-            "the new home is the home that the data come from",
-            "Name a fresh installation with --into.",
-        ));
-    }
-    if target.membership.is_some() {
-        refusals.push(Refusal::new(
-            WHAT,
-            format!("{} already belongs to a pair: it has conf/pmp-ha/pair.toml", target.identity.path),
-            "Name a fresh installation with --into.",
-        ));
-    }
-    if let (Some(a), Some(b)) = (source.layout, target.layout)
-        && a != b
-    {
-        refusals.push(Refusal::new(
-            WHAT,
-            format!("the data have the shape {a:?}, and the new installation's server writes {b:?}"),
-            "The fresh installation must be of the same version as the secondary.",
-        ));
-    }
-    if let (Some(a), Some(b)) = (&source.fingerprint, &target.fingerprint)
-        && a != b
-    {
-        refusals.push(Refusal::new(
-            WHAT,
-            "the two homes are of different builds of the product",
-            "The fresh installation must be of the same version as the secondary.",
-        ));
-    }
+    refusals.extend(checks::home(WHAT, &fresh));
+    refusals.extend(not_fresh(source, &fresh));
     refusals.extend(checks::password(WHAT, target, scene.password_given));
     refusals.extend(checks::space(
         WHAT,
@@ -108,28 +122,29 @@ pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
     let (Ok(params), true) = (&target.params, refusals.is_empty()) else {
         return Err(refusals);
     };
-
-    let mut warnings: Vec<String> = checks::unproved(target).into_iter().collect();
-    if source.fingerprint.is_none() {
-        warnings.push(
-            "whether both homes are of the same build could not be checked: files are missing in the old one"
-                .into(),
-        );
-    }
-    if scene.accept_loss {
-        warnings.push(
-            "where what the secondary had received cannot be applied, the rest of it is given up".into(),
-        );
-    }
     let (files, bytes) = source.to_copy;
+    let (copy, copied) = match &source.activity {
+        Activity::Live(live) => {
+            let (from, way) = (source.place.clone(), live.way.clone());
+            (Step::CopyLive { from, way: way.clone(), files, bytes }, Some(way))
+        }
+        Activity::AtRest | Activity::Taken(_) => {
+            (Step::CopyData { from: source.data_path.clone(), files, bytes }, None)
+        }
+    };
+    let key_check = (!scene.key_query.trim().is_empty())
+        .then(|| KeyCheck { key: scene.key.clone(), query: scene.key_query.clone() });
     let steps = vec![
-        Step::CopyData { from: source.data_path.clone(), files, bytes },
+        copy,
         Step::SwapData,
         Step::OfflineBoot(BootTask::StandAlone {
             account: params.username.clone(),
             accept_loss: scene.accept_loss,
+            copied,
+            unnamed: source.membership.is_none(),
+            key_check,
         }),
-        Step::WriteRole { role: Role::Primary },
+        Step::WriteRole { role: Role::Primary, word: None },
         Step::WriteKeyPath { key: scene.key.clone() },
         Step::ProveStart,
         Step::KeepOldData { name: scene.old_data_name.clone() },
@@ -137,33 +152,95 @@ pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
     Ok(Plan {
         command: "recover".into(),
         home: target.identity.clone(),
-        warnings,
+        warnings: warnings(scene),
         point_of_no_return: steps.len() - 1,
         steps,
     })
 }
 
-fn from(source: &Source) -> Vec<Refusal> {
+/// Why the target is not what a secondary's data can go into.
+fn not_fresh(source: &Source, target: &Scene) -> Vec<Refusal> {
     let mut out = Vec::new();
-    for evidence in &source.running {
+    if source.place == target.identity.path {
         out.push(Refusal::new(
             WHAT,
-            format!("the home that the data come from is in use: {evidence}"),
-            "Stop it first: `pmp-ha stop`. A copy of a running database is worthless.",
+            "the new home is the home that the data come from",
+            "Name a fresh installation with --into.",
         ));
     }
-    if source.membership.is_none() {
+    if target.membership.is_some() {
         out.push(Refusal::new(
             WHAT,
-            format!("{} is not a node of a pair: it has no conf/pmp-ha/pair.toml", source.home),
-            "Name the secondary's home, or a copy of the whole of it, with --home.",
+            format!("{} already belongs to a pair: it has conf/pmp-ha/pair.toml", target.identity.path),
+            "Name a fresh installation with --into.",
+        ));
+    }
+    if let (Some(a), Some(b)) = (source.layout, target.layout)
+        && a != b
+    {
+        out.push(Refusal::new(
+            WHAT,
+            format!("the data have the shape {a:?}, and the new installation's server writes {b:?}"),
+            "The fresh installation must be of the same version as the secondary.",
+        ));
+    }
+    if let (Some(a), Some(b)) = (&source.fingerprint, &target.fingerprint)
+        && a != b
+    {
+        out.push(Refusal::new(
+            WHAT,
+            "the two homes are of different builds of the product",
+            "The fresh installation must be of the same version as the secondary.",
+        ));
+    }
+    out
+}
+
+fn warnings(scene: &RecoverScene) -> Vec<String> {
+    let source = &scene.source;
+    let mut out: Vec<String> = checks::unproved(&scene.target).into_iter().collect();
+    if source.fingerprint.is_none() {
+        out.push("whether the data are of the same build as the new home could not be checked: the files of the product are not beside them".into());
+    }
+    match &source.activity {
+        Activity::Live(live) if live.is_connected => out.push("the secondary is still connected to its primary: what the primary writes from now on is not in the new home. Stop the primary for good before the new home is started".into()),
+        Activity::AtRest if scene.accept_loss => out.push(
+            "where what the secondary had received cannot be applied, the rest of it is given up".into(),
+        ),
+        _ => {}
+    }
+    out
+}
+
+fn from(source: &Source) -> Vec<Refusal> {
+    let mut out = Vec::new();
+    match &source.activity {
+        Activity::Taken(evidence) => out.extend(evidence.iter().map(|evidence| {
+            Refusal::new(
+                WHAT,
+                format!("what the data come from is in use: {evidence}"),
+                "Stop it first: `pmp-ha stop`. Of a running database only the whole home of a secondary can be copied.",
+            )
+        })),
+        Activity::Live(Live { applier: Some(Applier::Stopped | Applier::Failed(_)), .. }) => out.push(Refusal::new(
+            WHAT,
+            "the running secondary does not apply what it has received: `pmp-ha verify` there says why",
+            "Stop its database (`pmp-ha stop`), then recover again: the rest is applied to the copy, as far as it can be.",
+        )),
+        Activity::Live(_) | Activity::AtRest => {}
+    }
+    if source.membership.is_none() && !source.of_a_pair {
+        out.push(Refusal::new(
+            WHAT,
+            format!("{} is not a node of a pair: its data have no schema {OWN_SCHEMA}", source.place),
+            "Name the secondary's home, a copy of it, or a copy of its folder mysql with --from.",
         ));
     }
     if source.membership.as_ref().is_some_and(|membership| membership.role == Role::Primary) {
         out.push(Refusal::new(
             WHAT,
-            format!("{} is the primary of its pair, not the secondary", source.home),
-            "Name the secondary's home with --home.",
+            format!("{} is the primary of its pair, not the secondary", source.place),
+            "Name the secondary's home with --from.",
         ));
     }
     if source.layout.is_none() || !source.missing.is_empty() {
@@ -196,4 +273,94 @@ fn from(source: &Source) -> Vec<Refusal> {
         ));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::pair::Pair;
+    use crate::domain::procedures::examples::{fingerprint, home};
+
+    fn scene(change: impl FnOnce(&mut RecoverScene)) -> Result<Plan, Vec<Refusal>> {
+        let membership =
+            Membership { format: 1, role: Role::Secondary, key_fingerprint: None, pair: Pair::example() };
+        let source = Source {
+            place: "/old".into(),
+            data_path: "/old/mysql/data".into(),
+            activity: Activity::AtRest,
+            layout: Some(Layout::MySql5),
+            to_copy: (2, 1010),
+            odd_data: vec![],
+            missing: vec![],
+            fingerprint: Some(fingerprint()),
+            membership: Some(membership),
+            of_a_pair: true,
+            unreadable: vec![],
+        };
+        let mut scene = RecoverScene {
+            source,
+            target: home(Role::Primary),
+            key: "/key".into(),
+            key_query: String::new(),
+            password_given: false,
+            accept_loss: false,
+            old_data_name: "old".into(),
+        };
+        change(&mut scene);
+        plan(&scene)
+    }
+
+    fn live(applier: Applier) -> Activity {
+        Activity::Live(Live { way: CopyWay::Lock, applier: Some(applier), is_connected: false })
+    }
+
+    #[track_caller]
+    fn refused(change: impl FnOnce(&mut RecoverScene), because: &str) {
+        let refusals = scene(change).expect_err("a refusal");
+        assert!(refusals.iter().any(|refusal| refusal.because.contains(because)), "{refusals:?}");
+    }
+
+    #[test]
+    fn a_running_secondary_is_copied_as_soon_as_it_has_applied_everything() {
+        let plan = scene(|scene| scene.source.activity = live(Applier::Runs)).expect("a plan");
+        assert!(matches!(plan.steps[0], Step::CopyLive { .. }), "{plan}");
+        assert!(!plan.steps[2].to_string().contains("apply what was received"), "{plan}");
+        for applier in [Applier::Stopped, Applier::Failed(1062)] {
+            refused(|scene| scene.source.activity = live(applier), "does not apply what it has received");
+        }
+        refused(|scene| scene.source.activity = Activity::Taken(vec!["process 7".into()]), "process 7");
+    }
+
+    #[test]
+    fn an_installation_that_was_never_started_will_do() {
+        let never = |scene: &mut RecoverScene| {
+            scene.target.missing = vec!["mysql/data/ibdata1".into(), "conf/manage_key.conf".into()];
+            scene.target.layout = None;
+        };
+        assert!(scene(never).is_ok());
+        refused(|scene| scene.target.missing = vec!["bin/startDB.sh".into()], "bin/startDB.sh is missing");
+        refused(|scene| scene.source.layout = Some(Layout::MariaDb), "the shape MariaDb");
+    }
+
+    #[test]
+    fn where_only_the_data_can_tell_they_are_asked_for_a_guard() {
+        let bare = |scene: &mut RecoverScene| {
+            scene.source.membership = None;
+            scene.source.fingerprint = None;
+        };
+        let plan = scene(bare).expect("a plan");
+        assert!(matches!(&plan.steps[2], Step::OfflineBoot(BootTask::StandAlone { unnamed: true, .. })));
+        assert!(plan.warnings[0].contains("same build"), "{plan}");
+        let foreign = |scene: &mut RecoverScene| {
+            scene.source.membership = None;
+            scene.source.of_a_pair = false;
+        };
+        refused(foreign, "is not a node of a pair");
+    }
+
+    #[test]
+    fn the_plan_names_the_key_and_the_query_without_the_key_in_it() {
+        let plan = scene(|scene| scene.key_query = "SELECT {key} = 1".into()).expect("a plan");
+        assert!(plan.to_string().contains("ask the data whether /key is their key"), "{plan}");
+    }
 }

@@ -1,0 +1,216 @@
+//! The bytes of a pack that are not content: headers and table of contents, as APPNOTE 6.3 has them.
+//!
+//! They follow from the manifest alone. A writer writes them; a reader wants them byte for byte, so
+//! that no bit of a pack can differ unseen.
+
+/// How the content of a member is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// As it is.
+    Stored,
+    /// Deflated.
+    Deflated,
+}
+
+/// A file of the ZIP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its path, `/` between the parts, at most 65535 bytes.
+    pub name: String,
+    /// How it is kept.
+    pub method: Method,
+    /// CRC-32 of the content.
+    pub crc32: u32,
+    /// Bytes of the content.
+    pub size: u64,
+    /// Bytes in the ZIP.
+    pub packed: u64,
+}
+
+/// From this size on the content may need 64-bit fields, whatever it shrinks or grows to.
+const WIDE: u64 = 0xF000_0000;
+
+/// What a 32-bit field says whose value stands in a 64-bit one.
+const ELSEWHERE: u32 = u32::MAX;
+
+/// Readers of ZIP 2.0 know deflate.
+const NARROW_VERSION: u16 = 20;
+
+/// Readers of ZIP 4.5 know 64-bit fields.
+const WIDE_VERSION: u16 = 45;
+
+/// Made on Unix: the attributes hold a mode.
+const MADE_ON_UNIX: u16 = 3 << 8;
+
+/// A file that its owner reads and writes.
+const ATTRIBUTES: u32 = 0o100_600 << 16;
+
+/// 1980-01-01, the first day that ZIP knows: when a file was changed says nothing here.
+const DATE: u16 = 1 << 5 | 1;
+
+/// The name is UTF-8.
+const UTF8: u16 = 1 << 11;
+
+/// The bytes of numbers, the lowest first.
+#[derive(Default)]
+struct Bytes(Vec<u8>);
+
+impl Bytes {
+    fn u16(mut self, n: u16) -> Self {
+        self.0.extend(n.to_le_bytes());
+        self
+    }
+
+    fn u32(mut self, n: u32) -> Self {
+        self.0.extend(n.to_le_bytes());
+        self
+    }
+
+    fn u64(mut self, n: u64) -> Self {
+        self.0.extend(n.to_le_bytes());
+        self
+    }
+
+    fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.extend(bytes);
+        self
+    }
+}
+
+/// A value for a 32-bit field, if it fits below the mark.
+fn narrow(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(ELSEWHERE)
+}
+
+fn short(n: usize) -> u16 {
+    u16::try_from(n).unwrap_or(u16::MAX)
+}
+
+impl Member {
+    fn is_wide(&self) -> bool {
+        self.size >= WIDE
+    }
+
+    /// The fields that both headers share, from the flags to the sizes.
+    fn fields(&self, bytes: Bytes) -> Bytes {
+        let method = if self.method == Method::Deflated { 8 } else { 0 };
+        let sizes =
+            if self.is_wide() { [ELSEWHERE, ELSEWHERE] } else { [narrow(self.packed), narrow(self.size)] };
+        bytes
+            .u16(if self.name.is_ascii() { 0 } else { UTF8 })
+            .u16(method)
+            .u16(0)
+            .u16(DATE)
+            .u32(self.crc32)
+            .u32(sizes[0])
+            .u32(sizes[1])
+            .u16(short(self.name.len()))
+    }
+
+    fn needs(&self) -> u16 {
+        if self.is_wide() { WIDE_VERSION } else { NARROW_VERSION }
+    }
+
+    /// What stands before the content. Its length depends on name and size only.
+    #[must_use]
+    pub fn local_header(&self) -> Vec<u8> {
+        let extra = if self.is_wide() {
+            Bytes::default().u16(1).u16(16).u64(self.size).u64(self.packed).0
+        } else {
+            Vec::new()
+        };
+        let bytes = Bytes::default().u32(0x0403_4b50).u16(self.needs());
+        self.fields(bytes).u16(short(extra.len())).bytes(self.name.as_bytes()).bytes(&extra).0
+    }
+
+    /// Its line in the table of contents.
+    pub(super) fn central_header(&self, offset: u64) -> Vec<u8> {
+        let far = offset >= u64::from(ELSEWHERE);
+        let mut wide = Bytes::default();
+        if self.is_wide() {
+            wide = wide.u64(self.size).u64(self.packed);
+        }
+        if far {
+            wide = wide.u64(offset);
+        }
+        let extra = if wide.0.is_empty() {
+            Vec::new()
+        } else {
+            Bytes::default().u16(1).u16(short(wide.0.len())).bytes(&wide.0).0
+        };
+        let needs = if far { WIDE_VERSION } else { self.needs() };
+        let bytes = Bytes::default().u32(0x0201_4b50).u16(MADE_ON_UNIX | WIDE_VERSION).u16(needs);
+        self.fields(bytes)
+            .u16(short(extra.len()))
+            .u16(0) // comment
+            .u16(0) // disk
+            .u16(0) // internal attributes
+            .u32(ATTRIBUTES)
+            .u32(narrow(offset))
+            .bytes(self.name.as_bytes())
+            .bytes(&extra)
+            .0
+    }
+}
+
+/// The table of contents of members, each with the offset of its local header, for a ZIP in which it
+/// stands at `start`.
+#[must_use]
+pub fn table_of_contents<'a>(members: impl IntoIterator<Item = (&'a Member, u64)>, start: u64) -> Vec<u8> {
+    let mut count = 0_u64;
+    let mut out = Vec::new();
+    for (member, offset) in members {
+        count += 1;
+        out.extend(member.central_header(offset));
+    }
+    let size = out.len() as u64;
+    let most = u64::from(ELSEWHERE);
+    if count >= u64::from(u16::MAX) || size >= most || start >= most {
+        let record = Bytes::default()
+            .u32(0x0606_4b50)
+            .u64(44)
+            .u16(MADE_ON_UNIX | WIDE_VERSION)
+            .u16(WIDE_VERSION)
+            .u32(0)
+            .u32(0)
+            .u64(count)
+            .u64(count)
+            .u64(size)
+            .u64(start);
+        let locator = Bytes::default().u32(0x0706_4b50).u32(0).u64(start + size).u32(1);
+        out.extend(record.0);
+        out.extend(locator.0);
+    }
+    let count = u16::try_from(count).unwrap_or(u16::MAX);
+    let end = Bytes::default().u32(0x0605_4b50).u16(0).u16(0).u16(count).u16(count);
+    out.extend(end.u32(narrow(size)).u32(narrow(start)).u16(0).0);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(size: u64) -> Member {
+        Member { name: "mysql/data/ibdata1".into(), method: Method::Deflated, crc32: 1, size, packed: size }
+    }
+
+    #[test]
+    fn a_header_is_as_long_before_its_content_is_packed_as_after() {
+        for size in [0, 1, WIDE - 1, WIDE, 1 << 40] {
+            let before = Member { packed: 0, crc32: 0, ..member(size) };
+            assert_eq!(before.local_header().len(), member(size).local_header().len());
+        }
+    }
+
+    #[test]
+    fn wide_fields_come_where_narrow_ones_end() {
+        assert_eq!(member(WIDE - 1).local_header().len() + 20, member(WIDE).local_header().len());
+        let near = table_of_contents([(&member(1), 0)], 100);
+        let far = table_of_contents([(&member(1), 1 << 32)], (1 << 32) + 100);
+        assert_eq!(near.len() + 12 + 56 + 20, far.len());
+        let many: Vec<_> = (0..70_000).map(|n| (member(1), n)).collect();
+        let table = table_of_contents(many.iter().map(|(member, at)| (member, *at)), 100);
+        assert_eq!(table[table.len() - 22..][8..12], [0xFF; 4]);
+    }
+}

@@ -1,0 +1,70 @@
+//! A server that copies itself: MySQL's clone plugin.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{COPY_DEADLINE, Copying, session, while_probing};
+use crate::adapters::home::Home;
+use crate::adapters::mysql::Session;
+use crate::adapters::saved::remove;
+use crate::adapters::system;
+use crate::apply::Runner;
+use crate::domain::flavor::{DROP_CLONE_PLUGIN, MAKE_CLONE_PLUGIN};
+use crate::domain::own_schema::ADMIN_USER;
+use crate::domain::sql::quote;
+
+/// The statement, by which one that was left behind is found.
+const CLONE: &str = "CLONE LOCAL DATA DIRECTORY";
+
+/// Says that the plugin was loaded for this run.
+fn note(home: &Home) -> PathBuf {
+    home.work().join("clone-plugin-loaded")
+}
+
+/// Copies the data; returns how long a write had to wait at most.
+pub(super) async fn copy(copying: &Copying<'_>, install: bool) -> Result<Duration> {
+    let runner = copying.runner;
+    let mut session = session(copying.home).await?.with_deadline(COPY_DEADLINE);
+    if install {
+        system::write_atomic(&note(runner.home), b"", 0o600, None)?;
+        session.run(MAKE_CLONE_PLUGIN).await?;
+    }
+    let spinner = runner.ui.spinner("the database copies itself");
+    let statement = format!("{CLONE} = {}", quote(&copying.target.to_string_lossy()));
+    let longest = while_probing(copying, session.run(statement)).await;
+    drop(spinner);
+    let longest = longest?;
+    forget_plugin(runner, &mut session).await?;
+    session.close().await;
+    Ok(longest)
+}
+
+/// Ends a copy that goes on although nobody waits for it any more.
+pub(super) async fn end(session: &mut Session) -> Result<()> {
+    let left = format!(
+        "SELECT ID AS id FROM information_schema.PROCESSLIST WHERE USER = {} AND INFO LIKE '{CLONE}%'",
+        quote(ADMIN_USER)
+    );
+    loop {
+        let rows = session.query(left.as_str()).await?;
+        let Some(id) = rows.iter().find_map(|row| row.get("id")) else { return Ok(()) };
+        // ignored: it may have ended by itself, which the next look tells
+        let _ = session.run(format!("KILL {id}")).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Unloads the plugin, where it was loaded for this run.
+pub(super) async fn forget_plugin(runner: &Runner<'_>, session: &mut Session) -> Result<()> {
+    let note = note(runner.home);
+    if !note.exists() {
+        return Ok(());
+    }
+    let loaded = "SELECT 1 FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'clone'";
+    if session.one(loaded).await?.is_some() {
+        session.run(DROP_CLONE_PLUGIN).await?;
+    }
+    remove(&note)
+}

@@ -1,0 +1,136 @@
+//! The folder of a throw-away server: marked as ours, noted in the home, and locked for as long as it
+//! is used, so that the next run finds and removes what a killed one has left.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use fs_err as fs;
+
+use crate::adapters::home::Home;
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::mysqld::Database;
+use crate::adapters::saved::remove;
+use crate::adapters::{datadir, system};
+use crate::apply::place::Place;
+use crate::apply::{Runner, make_replication, online};
+use crate::domain::procedures::rehearse;
+use crate::failure::{Failure, Kind};
+
+const NAME: &str = "pmp-ha-rehearsal";
+
+/// Tells a folder of a rehearsal from one of somebody else.
+const MARK: &str = ".pmp-ha-rehearsal";
+
+/// The folder of a rehearsal.
+pub struct Folder {
+    place: Place,
+    note: PathBuf,
+}
+
+impl Folder {
+    /// The folder below `dir`, by default below the folder `replication` of the home.
+    #[must_use]
+    pub fn of(home: &Home, dir: Option<&Path>) -> Self {
+        let parent = dir.map_or_else(|| home.replication(), Path::to_path_buf);
+        Self::at(home, parent.join(NAME))
+    }
+
+    fn at(home: &Home, root: PathBuf) -> Self {
+        Self { place: Place::at(root), note: home.replication().join("pmp-ha-rehearsal.note") }
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn root(&self) -> &Path {
+        self.place.root()
+    }
+
+    /// Looks whether a throw-away server can be there.
+    pub fn look(&self, home: &Home) -> Result<rehearse::Folder> {
+        let root = self.root();
+        // The folder `replication` is made where it is missing.
+        let parent = root.ancestors().skip(1).find(|path| path.is_dir()).unwrap_or(Path::new("/"));
+        let mut unfit = Vec::new();
+        let given = root.parent().unwrap_or(parent);
+        if given != parent && given != home.replication() {
+            unfit.push(format!("there is no folder {}", given.display()));
+        }
+        if !system::is_writable_dir(parent) {
+            unfit.push(format!("{} cannot be written to", parent.display()));
+        }
+        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        if real(parent).starts_with(real(&home.data())) {
+            unfit.push(format!("{} lies in the data of the home", parent.display()));
+        }
+        if !self.is_ours()? {
+            unfit.push(format!("{} is there already, and not of a rehearsal", root.display()));
+        }
+        Ok(rehearse::Folder {
+            path: root.to_string_lossy().into_owned(),
+            free: system::free_space(parent)?,
+            shares_blocks: datadir::shares_blocks(home, parent),
+            unfit,
+        })
+    }
+
+    /// Whether the folder is not there, or was made for a rehearsal.
+    fn is_ours(&self) -> Result<bool> {
+        let root = self.root();
+        if !root.exists() || root.join(MARK).is_file() {
+            return Ok(true);
+        }
+        Ok(root.is_dir() && !root.is_symlink() && fs::read_dir(root)?.next().is_none())
+    }
+
+    /// Makes it, and takes its lock.
+    pub(super) fn make(&self, home: &Home) -> Result<system::DirLock> {
+        make_replication(home)?;
+        system::write_atomic(&self.note, self.root().to_string_lossy().as_bytes(), 0o600, None)?;
+        self.place.make(home)?;
+        system::write_atomic(&self.root().join(MARK), b"", 0o600, None)?;
+        system::lock_dir(self.root())
+    }
+
+    /// Ends the throw-away server, and removes all of it.
+    pub(super) async fn remove(&self) -> Result<()> {
+        // Without a whole home in it no server was ever booted there.
+        if let Ok(around) = Home::open(self.root()) {
+            Database::of(&around, &Interrupt::default()).kill_offline_boot().await?;
+        }
+        for entry in fs::read_dir(self.root()).into_iter().flatten() {
+            let path = entry?.path();
+            // The mark goes last: a run that is killed here is still known.
+            if !path.ends_with(MARK) {
+                remove(&path)?;
+            }
+        }
+        remove(&self.note)?;
+        remove(self.root())
+    }
+
+    /// Removes what a killed rehearsal has left behind, here or where the home has a note of it.
+    ///
+    /// # Errors
+    /// Refuses while another rehearsal is at work.
+    pub async fn clear(&self, runner: &Runner<'_>) -> Result<()> {
+        let noted = fs::read_to_string(&self.note).ok().map(|root| Self::at(runner.home, root.into()));
+        for left in noted.iter().chain([self]) {
+            if !left.root().exists() || !left.is_ours()? {
+                continue;
+            }
+            let Ok(_lock) = system::lock_dir(left.root()) else {
+                bail!(
+                    Failure::new(Kind::Refused, "another rehearsal is at work")
+                        .because(format!("it holds the lock on {}", left.root().display()))
+                        .hint("Wait until it has ended.")
+                );
+            };
+            runner.ui.say("An earlier `pmp-ha rehearse` was cut off; what it left is removed first.");
+            online::end_copy_for_rehearsal(runner, &left.place).await?;
+            left.remove().await?;
+        }
+        remove(&self.note)
+    }
+}

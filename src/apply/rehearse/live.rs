@@ -1,0 +1,205 @@
+//! The running databases of the pair, as a rehearsal asks them: what their tables hold, how far the
+//! applier is, which pack was made last. They are only read.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::adapters::home::Home;
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::mysql::{Address, Session, StatementFailed};
+use crate::adapters::snapshot::{parse_replica, peer_address};
+use crate::adapters::{binlogs, compare};
+use crate::domain::flavor::Flavor;
+use crate::domain::manifest::Manifest;
+use crate::domain::pair::Role;
+use crate::domain::rehearsal::checks::Packs;
+use crate::domain::rehearsal::report::{Check, Code, Defect, Topic};
+use crate::domain::rehearsal::tables::{Figures, Live, Tables};
+use crate::domain::rows::{Range, Shape};
+use crate::domain::settings::OWN_SCHEMA;
+use crate::domain::sql::quote;
+use crate::ui::Ui;
+
+/// A table is read in one statement, however large it is.
+pub(super) const WHOLE_TABLE: Duration = Duration::from_secs(24 * 3600);
+
+const LOGIN: Duration = Duration::from_secs(5);
+
+/// The running database as it is at a moment, to be read later.
+///
+/// It is read only when the copy is known to be readable: an altered page ends a server that reads it,
+/// and that shall be the throw-away one.
+pub(super) struct Snapshot(Session);
+
+impl Snapshot {
+    /// Takes one of the database of this home. It holds no lock.
+    pub(super) async fn take(home: &Home) -> Result<Self> {
+        let opened = compare::open_here(home).await?;
+        let session =
+            opened.map_err(|blind| anyhow!("the running database lets nobody in: {}", blind.evidence))?;
+        let mut session = session.with_deadline(WHOLE_TABLE);
+        // A product may have made idle sessions short-lived.
+        session.run("SET SESSION wait_timeout = 28800").await?;
+        session.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
+        session.run("START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
+        Ok(Self(session))
+    }
+
+    /// Reads every table of the product. One that was made anew since is left out, and so is one of an
+    /// engine that knows no snapshots.
+    pub(super) async fn tables(mut self, schema: &str, ui: &Ui, interrupt: &Interrupt) -> Result<Tables> {
+        let tables = tables(&mut self.0, schema, Some("InnoDB"), ui, interrupt).await?;
+        self.0.close().await;
+        Ok(tables)
+    }
+}
+
+/// Reads every table of the product, of one engine or of all.
+async fn tables(
+    session: &mut Session,
+    schema: &str,
+    engine: Option<&str>,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<Tables> {
+    let described = session
+        .query(format!(
+            "SELECT LOWER(TABLE_NAME) AS tbl, DATA_LENGTH AS bytes, ENGINE AS engine \
+             FROM information_schema.TABLES WHERE TABLE_SCHEMA = {}",
+            quote(schema)
+        ))
+        .await?;
+    let shapes = compare::shapes(session, schema).await?;
+    let chosen: Vec<(String, u64)> = described
+        .iter()
+        .filter(|row| engine.is_none() || row.get("engine").as_deref() == engine)
+        .filter_map(|row| Some((row.get("tbl")?, row.get("bytes")?.parse().ok()?)))
+        .collect();
+    let progress = ui.progress("reading", chosen.iter().map(|(_, bytes)| bytes).sum());
+    let mut out = Tables::new();
+    for (name, bytes) in chosen {
+        let Some(shape) = shapes.get(&name) else { continue };
+        match interrupt.or(figures(session, schema, shape)).await {
+            Ok(figures) => out.extend([(name, figures)]),
+            Err(error) if is_made_anew(&error) => {}
+            Err(error) => return Err(error),
+        }
+        progress.add(bytes);
+    }
+    Ok(out)
+}
+
+/// Whether a table is not there any more as it was.
+fn is_made_anew(error: &anyhow::Error) -> bool {
+    const NO_SUCH_TABLE: u16 = 1146;
+    const TABLE_DEF_CHANGED: u16 = 1412;
+    let code = error.downcast_ref::<StatementFailed>().and_then(|failed| failed.code);
+    code.is_some_and(|code| [NO_SUCH_TABLE, TABLE_DEF_CHANGED].contains(&code))
+}
+
+/// Reads a table.
+pub(super) async fn figures(session: &mut Session, schema: &str, shape: &Shape) -> Result<Figures> {
+    let row = session.one(shape.summary(schema, &Range::default())).await?.unwrap_or_default();
+    let rows = row.get("pmp_ha_rows").and_then(|rows| rows.parse().ok());
+    let figures = rows.zip(row.get("pmp_ha_sum")).map(|(rows, checksum)| Figures { rows, checksum });
+    figures.with_context(|| format!("the server gave no checksum of {}", shape.name))
+}
+
+/// Reads every table of whichever database of the pair runs: that of this home, else the other one.
+pub(super) async fn tables_of_pair(
+    home: &Home,
+    runs_here: bool,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<Live> {
+    let Some(membership) = home.membership()? else {
+        return Ok(Live::None("this home belongs to no pair yet".into()));
+    };
+    let schema = &membership.pair.schema;
+    let (node, opened) = if runs_here {
+        (membership.this(), compare::open_here(home).await)
+    } else {
+        (membership.peer(), compare::open_there(home, &membership).await)
+    };
+    let why = match opened {
+        Ok(Ok(session)) => {
+            let mut session = session.with_deadline(WHOLE_TABLE);
+            let now = tables(&mut session, schema, None, ui, interrupt).await?;
+            session.close().await;
+            return Ok(Live::GoneOn { whom: node.to_string(), now });
+        }
+        Ok(Err(blind)) => blind.evidence,
+        Err(error) => format!("{error:#}"),
+    };
+    Ok(Live::None(format!("the database of {node} was not seen: {why}")))
+}
+
+/// How far the applier of the running database is: the check, and its seconds of work if they are known.
+pub(super) async fn applied(session: &mut Session, flavor: &Flavor) -> Result<(Check, Option<f64>)> {
+    let Some(row) = session.one(flavor.show_replica_status()).await? else {
+        let defect = Defect::new(
+            Code::NotApplied,
+            "the running database has no source to replicate from",
+            "Set the pair up anew: `pmp-ha pack` on the primary, `pmp-ha install-pack` here.",
+        );
+        return Ok((Check::of(Topic::Received, vec![defect], ""), None));
+    };
+    let replica = parse_replica(flavor, &row);
+    let state = row.get(&flavor.column("Replica_SQL_Running_State")).unwrap_or_default();
+    let (number, message) = &replica.applier_error;
+    if *number != 0 {
+        let defect = Defect::new(
+            Code::NotApplied,
+            format!("the applier of the running database stopped at error {number}: {message}"),
+            "Run `pmp-ha repair` here: recovery would not get past it, either.",
+        );
+        return Ok((Check::of(Topic::Received, vec![defect], ""), None));
+    }
+    if state.contains("has read all relay log") {
+        let check = Check::passed(Topic::Received, "the running database has applied what it received");
+        return Ok((check, Some(0.0)));
+    }
+    let behind = replica.lag.map_or_else(|| "an unknown time".to_owned(), |lag| format!("{lag} s"));
+    let evidence = format!("the running database applies it itself, and is {behind} behind");
+    #[expect(clippy::cast_precision_loss, reason = "a lag in seconds is far below 2^52")]
+    let seconds = replica.lag.map(|lag| lag as f64);
+    Ok((Check::passed(Topic::Received, evidence), seconds))
+}
+
+/// What the databases of the pair say about the packs that were made.
+pub async fn packs(home: &Home, manifest: &Manifest, runs_here: bool) -> Result<Packs> {
+    let Some(membership) = home.membership()? else {
+        return Ok(Packs::Unknown("this home belongs to no pair yet".into()));
+    };
+    let credentials = home.credentials()?;
+    let there = peer_address(home, &membership).await;
+    let here = Address::Socket(home.socket());
+    let (whom, address, account) = if runs_here {
+        (membership.this(), &here, &credentials.admin)
+    } else {
+        (membership.peer(), &there, &credentials.reader)
+    };
+    let mut session = match Session::open(address, account, LOGIN).await {
+        Ok(session) => session,
+        Err(blind) => return Ok(Packs::Unknown(format!("{whom} was not seen: {}", blind.evidence))),
+    };
+    let last = session.one(format!("SELECT pack_id FROM {OWN_SCHEMA}.pack WHERE node = 1")).await;
+    session.close().await;
+    let Some(last) = last?.and_then(|row| row.get("pack_id")) else {
+        return Ok(Packs::Unknown(format!("{whom} knows of no pack")));
+    };
+    let (address, account) = match membership.role {
+        Role::Primary => (&here, &credentials.admin),
+        Role::Secondary => (&there, &credentials.monitor),
+    };
+    let reach = match Session::open(address, account, LOGIN).await {
+        Err(_) => None,
+        Ok(mut session) => {
+            let reach = binlogs::reach_back_to(&mut session, &manifest.coordinates).await?;
+            session.close().await;
+            Some(reach)
+        }
+    };
+    Ok(Packs::Known { whom: whom.to_string(), last, epoch: membership.pair.epoch, reach })
+}

@@ -1,0 +1,72 @@
+//! `pmp-ha keygen PURPOSE FILE`
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+use super::{Context, absolute};
+use crate::adapters::{sealed, signature, system};
+use crate::cli::{KeyPurpose, KeygenArgs};
+use crate::failure::{Failure, Kind};
+
+#[derive(Serialize)]
+struct Made {
+    private: String,
+    public: String,
+    next: &'static str,
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "private key  {}  keep it here, readable for its owner only", self.private)?;
+        writeln!(f, "public key   {}  carry it to the other node", self.public)?;
+        writeln!(f, "next: {}", self.next)
+    }
+}
+
+pub fn run(context: &Context<'_>, args: &KeygenArgs) -> Result<()> {
+    let private = absolute(&args.file);
+    let mut name = private.as_os_str().to_owned();
+    name.push(".pub");
+    let public = PathBuf::from(name);
+    for path in [&private, &public] {
+        if path.exists() {
+            bail!(
+                Failure::new(Kind::Refused, "cannot make a pair of keys")
+                    .because(format!("{} is there already", path.display()))
+                    .hint("Name another file: a key that is overwritten opens nothing any more.")
+            );
+        }
+    }
+    let (private_text, public_text, next) = match args.purpose {
+        KeyPurpose::Signing => {
+            let keys = signature::generate()?;
+            (
+                keys.private,
+                keys.public,
+                "`pmp-ha pack --sign-with` the private key here, `pmp-ha install-pack --signed-by` the public one there",
+            )
+        }
+        KeyPurpose::Encryption => {
+            let keys = sealed::generate();
+            (
+                keys.private,
+                keys.public,
+                "`pmp-ha pack --encrypt-to` the public key there, `pmp-ha install-pack --identity` the private one here",
+            )
+        }
+    };
+    if context.global.dry_run {
+        context.ui.say(format!("would make {} and {}", private.display(), public.display()));
+        return Ok(());
+    }
+    system::write_atomic(&private, private_text.as_bytes(), 0o600, None)?;
+    system::write_atomic(&public, public_text.as_bytes(), 0o644, None)?;
+    context.ui.data(&Made {
+        private: private.display().to_string(),
+        public: public.display().to_string(),
+        next,
+    })
+}

@@ -1,0 +1,129 @@
+//! `pmp-ha may-start`: what the start script asks before it starts the database.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::Context;
+use crate::adapters::home::Home;
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::mysql::greeting_of_socket;
+use crate::adapters::mysqld::Database;
+use crate::adapters::{other_node, system};
+use crate::apply::{cut_off_run, refuse_cut_off_run};
+use crate::cli::MayStartArgs;
+use crate::domain::pair::{Membership, Role};
+use crate::domain::snapshot::Blind;
+use crate::domain::standing::{Standing, standing};
+use crate::failure::{Failure, Kind};
+
+/// How long a server may take until it holds its data, and from then on until it answers.
+const SERVER_GRACE: Duration = Duration::from_secs(30);
+const ANSWER_GRACE: Duration = Duration::from_secs(1800);
+
+/// How long the answer may take that the start waits for.
+const VERDICT_GRACE: Duration = Duration::from_secs(6);
+
+const TICK: Duration = Duration::from_millis(50);
+
+/// What the process that asks tells the one that waits.
+const MAY: &str = "may";
+
+pub async fn run(context: &Context<'_>, args: &MayStartArgs) -> Result<()> {
+    let home = context.home()?;
+    let Some(membership) = home.membership()? else { return Ok(()) };
+    if membership.role == Role::Secondary {
+        return is_guarded(&home);
+    }
+    if args.hold {
+        return hold(context, &home, &membership).await;
+    }
+    let root = home.root().to_string_lossy().into_owned();
+    let mut child = system::spawn_self(&["--home", &root, "may-start", "--hold"])?;
+    let verdict = tokio::task::spawn_blocking(move || system::first_line_of(&mut child));
+    // Who cannot ask is not kept from serving: a primary works without its secondary.
+    if let Ok(Ok(Ok(verdict))) = tokio::time::timeout(VERDICT_GRACE, verdict).await
+        && let Some(("no", why)) = verdict.split_once(' ')
+    {
+        bail!(refusal(&membership, why));
+    }
+    // Meanwhile it may have become the secondary.
+    match home.membership()? {
+        Some(own) if own.role == Role::Secondary => is_guarded(&home),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a secondary that was the primary, and whose database was not told so yet: it has no guard.
+fn is_guarded(home: &Home) -> Result<()> {
+    match cut_off_run(home)? {
+        Some(run) if run.is_ahead_of_the_database() => refuse_cut_off_run(home),
+        _ => Ok(()),
+    }
+}
+
+/// Asks, tells the verdict, and holds the place of a starting primary until the database answers.
+async fn hold(context: &Context<'_>, home: &Home, membership: &Membership) -> Result<()> {
+    let asked = async {
+        let mut session = other_node::open(home, membership).await?;
+        let blind = |error: anyhow::Error| Blind {
+            why: crate::domain::snapshot::BlindReason::Silent,
+            evidence: format!("{error:#}"),
+        };
+        other_node::announce_start(&mut session).await.map_err(blind)?;
+        let said = other_node::says(&mut session).await.map_err(blind)?;
+        Ok::<_, Blind>((session, said.map_or(Standing::Holds, |said| standing(membership, &said))))
+    };
+    let (session, standing) = match asked.await {
+        Ok(asked) => asked,
+        Err(blind) => {
+            context.ui.text(&format!("{MAY} (the other node could not be asked: {})\n", blind.evidence))?;
+            return Ok(());
+        }
+    };
+    if let Some(why) = why_not(standing) {
+        context.ui.text(&format!("no {why}\n"))?;
+        session.close().await;
+        return Ok(());
+    }
+    context.ui.text(&format!("{MAY}\n"))?;
+    until_it_answers(home).await?;
+    session.close().await;
+    Ok(())
+}
+
+async fn until_it_answers(home: &Home) -> Result<()> {
+    let interrupt = Interrupt::default();
+    let database = Database::of(home, &interrupt);
+    let begun = tokio::time::Instant::now();
+    let mut seen = false;
+    while begun.elapsed() < if seen { ANSWER_GRACE } else { SERVER_GRACE } {
+        let holds = database.pid()?.is_some();
+        // One that has ended does not come.
+        if seen && !holds {
+            return Ok(());
+        }
+        seen |= holds;
+        if holds && greeting_of_socket(&home.socket(), Duration::from_secs(1)).await.is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(TICK).await;
+    }
+    Ok(())
+}
+
+/// Why a node must not serve writes.
+pub(super) fn why_not(standing: Standing) -> Option<String> {
+    match standing {
+        Standing::Holds => None,
+        Standing::Superseded { by } => Some(format!("the other node became the primary in epoch {by}")),
+        Standing::Disputed => Some("the other node is a primary of the same epoch".into()),
+    }
+}
+
+/// The refusal to let an old primary work.
+pub(super) fn refusal(membership: &Membership, why: &str) -> Failure {
+    Failure::new(Kind::Refused, "this node is not the primary any more")
+        .because(format!("{why}, and this one is of epoch {}: {}", membership.pair.epoch, membership.peer()))
+        .hint("Run `pmp-ha rejoin` here: it makes this node the secondary of the other one.")
+}

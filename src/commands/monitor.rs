@@ -1,0 +1,81 @@
+//! `pmp-ha monitor`
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::{Context, may_start};
+use crate::adapters::home::Home;
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::mysqld::Database;
+use crate::adapters::{other_node, snapshot, system};
+use crate::apply::now;
+use crate::cli::MonitorArgs;
+use crate::config::Config;
+use crate::domain::judge::judge;
+use crate::domain::pair::Role;
+use crate::domain::report::{Report, Watch};
+
+/// Looks until Ctrl-C, and says each change. A primary that finds itself replaced is taken down.
+pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
+    let home = context.home()?;
+    let config = context.config(&home)?;
+    let pause = Duration::from_secs(args.every);
+    let mut watch = Watch::default();
+    let mut first = true;
+    loop {
+        if let Some(why) = replaced(&home).await? {
+            return take_down(context, &home, &config, &why).await;
+        }
+        let looked = tokio::select! {
+            looked = look(&home, &config, &context.interrupt) => looked,
+            () = context.interrupt.wanted() => return Ok(()),
+        };
+        let mut report = looked?;
+        watch.next(&mut report);
+        if first || report.changed_from.is_some() {
+            let told = if context.global.json {
+                context.ui.line(&report)?
+            } else {
+                context.ui.text(&format!("{}\n", watch.entry(&report)))?
+            };
+            if !told {
+                return Ok(());
+            }
+        }
+        first = false;
+        if context.interrupt.sleep(pause).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn look(home: &Home, config: &Config, interrupt: &Interrupt) -> Result<Report> {
+    // The roles may have changed since the last look.
+    let seen = snapshot::take(home, home.require_membership()?, config, interrupt).await?;
+    let report = Report::new(judge(&seen, config.limits()), now(), env!("CARGO_PKG_VERSION"));
+    Ok(report.about(&seen))
+}
+
+/// Why this node must not serve, if it is a primary that was replaced.
+async fn replaced(home: &Home) -> Result<Option<String>> {
+    let membership = home.require_membership()?;
+    if membership.role != Role::Primary {
+        return Ok(None);
+    }
+    // Who cannot ask goes on: a primary works without its secondary.
+    Ok(other_node::standing_of(home, &membership).await.ok().and_then(may_start::why_not))
+}
+
+/// Stops the database of a primary that was replaced.
+async fn take_down(context: &Context<'_>, home: &Home, config: &Config, why: &str) -> Result<()> {
+    let membership = home.require_membership()?;
+    if context.global.dry_run {
+        context.ui.say(format!("would stop the database: {why}"));
+    } else {
+        let _lock = system::lock_dir(home.root())?;
+        Database::of(home, &Interrupt::default()).stop(config.stop_deadline()).await?;
+        context.ui.warn(format!("the database was stopped: {why}"));
+    }
+    bail!(may_start::refusal(&membership, why))
+}

@@ -1,0 +1,193 @@
+//! `pmp-ha recover --promote`
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::Context;
+use crate::adapters::home::Home;
+use crate::adapters::mysqld::Database;
+use crate::adapters::{compare, observe, other_node, snapshot};
+use crate::apply::Runner;
+use crate::cli::RecoverArgs;
+use crate::config::Config;
+use crate::domain::lag;
+use crate::domain::own_schema::{ASK_ROLE, read_role};
+use crate::domain::pair::{Membership, Role};
+use crate::domain::procedures::promote::{COMMAND, Fencing, Loss, PrimarySeen, PromoteScene, plan};
+use crate::domain::snapshot::{BlindReason, Observed, Receiver, Snapshot};
+use crate::failure::Failure;
+
+/// How long a server that was killed may take until its port is closed.
+const DYING: Duration = Duration::from_secs(5);
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+struct Promoted {
+    /// The home that is the primary now.
+    home: String,
+    /// The epoch that began.
+    epoch: u64,
+    /// What may be lost of the old primary's work.
+    loss: Lost,
+    /// What the operator has to do next.
+    next: Vec<String>,
+}
+
+/// The loss, as programs get it.
+#[derive(Debug, Serialize)]
+struct Lost {
+    /// The old primary's last heartbeat that was applied here, by its own clock, RFC 3339. Whatever it
+    /// committed before is here.
+    since: Option<String>,
+    /// How long ago that was, seconds.
+    seconds: Option<f64>,
+    /// The same as a sentence.
+    text: String,
+}
+
+impl fmt::Display for Promoted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} is the primary now, in epoch {}.", self.home, self.epoch)?;
+        writeln!(f, "  {}", self.loss.text)?;
+        for (number, next) in self.next.iter().enumerate() {
+            writeln!(f, "{} {next}", if number == 0 { "next:" } else { "     " })?;
+        }
+        Ok(())
+    }
+}
+
+pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
+    let home = context.home()?;
+    let config = context.config(&home)?;
+    let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
+    if context.settled(&mut runner).await?.finished(COMMAND).is_some() {
+        return context.ui.data(&promoted(&home).await?);
+    }
+    let scene = observe(context, &home, &config, &args).await?;
+    let plan = plan(&scene).map_err(Failure::refused)?;
+    if !context.agreed(&plan)? {
+        return Ok(());
+    }
+    runner.drive(&plan).await?;
+    context.ui.data(&promoted(&home).await?)
+}
+
+async fn observe(
+    context: &Context<'_>,
+    home: &Home,
+    config: &Config,
+    args: &RecoverArgs,
+) -> Result<PromoteScene> {
+    let scene = observe::scene(home, &context.interrupt).await?;
+    let fencing = match (args.fenced, config.fence.command.as_slice()) {
+        (true, _) => Fencing::ByOperator,
+        (false, []) => Fencing::None,
+        (false, command) => Fencing::ByCommand(command.to_vec()),
+    };
+    let running = Database::of(home, &context.interrupt).serving_pid().await?.is_some();
+    let mut out = PromoteScene {
+        home: scene,
+        running,
+        primary: PrimarySeen::Unreachable("it was not looked for".into()),
+        fencing,
+        loss: Loss { since: None, seconds: None },
+        applier_error: None,
+        accept_loss: args.accept_loss,
+    };
+    if let Some(membership) = out.home.membership.clone().filter(|own| own.role == Role::Secondary) {
+        let seen = snapshot::take(home, membership, config, &context.interrupt).await?;
+        out.primary = primary(&seen);
+        if matches!(out.primary, PrimarySeen::Unreachable(_)) {
+            let again = other_node::until_nobody_listens(&seen.membership, DYING, &context.interrupt).await?;
+            out.primary = again.map_or(out.primary, PrimarySeen::NobodyListens);
+        }
+        out.loss = loss(&seen);
+        out.applier_error = applier_error(&seen);
+    }
+    Ok(out)
+}
+
+/// What is seen of the primary: over its port, or through what still comes from it.
+fn primary(seen: &Snapshot) -> PrimarySeen {
+    let replica = seen.local.seen().and_then(|server| server.replica.as_ref());
+    let hears = replica.is_some_and(|replica| {
+        replica.receiver == Receiver::Connected && replica.pulse.as_ref().is_some_and(|pulse| pulse.moved)
+    });
+    match &seen.peer {
+        Observed::Seen(_) => PrimarySeen::Answers("its database lets this node in".into()),
+        Observed::NotSeen(_) if hears => {
+            PrimarySeen::Answers("its heartbeats come through by replication".into())
+        }
+        Observed::NotSeen(blind) => match blind.why {
+            BlindReason::NobodyListens | BlindReason::NotRunning => {
+                PrimarySeen::NobodyListens(blind.evidence.clone())
+            }
+            BlindReason::Unreachable => PrimarySeen::Unreachable(blind.evidence.clone()),
+            BlindReason::Silent | BlindReason::TurnedAway | BlindReason::TooManyConnections => {
+                PrimarySeen::Answers(blind.evidence.clone())
+            }
+        },
+    }
+}
+
+fn loss(seen: &Snapshot) -> Loss {
+    let primary = seen.membership.pair.node(Role::Primary).number;
+    let beat = seen.local.seen().and_then(|server| server.beat_of(primary)).filter(|beat| beat.beat > 0);
+    Loss { since: beat.and_then(|beat| moment(beat.beat)), seconds: lag::of(seen, Role::Secondary) }
+}
+
+/// A moment of the servers' clocks, RFC 3339.
+fn moment(micros: i64) -> Option<String> {
+    Some(jiff::Timestamp::from_microsecond(micros).ok()?.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string())
+}
+
+fn applier_error(seen: &Snapshot) -> Option<String> {
+    let (number, message) = &seen.local.seen()?.replica.as_ref()?.applier_error;
+    (*number != 0).then(|| format!("error {number}: {message}"))
+}
+
+/// What this home is now, as its database says.
+async fn promoted(home: &Home) -> Result<Promoted> {
+    let membership = home.require_membership()?;
+    let said = match compare::open_here(home).await? {
+        Ok(mut session) => {
+            let row = session.one(ASK_ROLE).await?;
+            session.close().await;
+            row.and_then(|row| read_role(|name| row.get(name)))
+        }
+        Err(_) => None,
+    };
+    let heard = said.as_ref().and_then(|said| said.heard);
+    let now = jiff::Timestamp::now().as_microsecond();
+    #[expect(clippy::cast_precision_loss, reason = "microseconds since a heartbeat are far below 2^52")]
+    let seconds = heard.map(|heard| (now - heard) as f64 / 1e6);
+    let loss = Loss { since: heard.and_then(moment), seconds };
+    let text = loss.of(&membership.peer().host);
+    Ok(Promoted {
+        home: home.root().display().to_string(),
+        epoch: membership.pair.epoch,
+        loss: Lost { since: loss.since, seconds, text },
+        next: next(home, &membership),
+    })
+}
+
+fn next(home: &Home, membership: &Membership) -> Vec<String> {
+    let (this, peer) = (&membership.this().host, &membership.peer().host);
+    let key = match home.key_path() {
+        Some(path) => {
+            format!("see that the encryption key can be read: conf/manage_key.conf names {}", path.display())
+        }
+        None => "say where the encryption key is: pmp-ha key PATH".into(),
+    };
+    let web = membership.this().web_port.or_else(|| home.web_port());
+    let address = web.map_or_else(|| this.clone(), |port| format!("{this}:{port}"));
+    vec![
+        key,
+        "restart Password Manager Pro here: it reads its role when it starts".into(),
+        format!("give the users its address, https://{address}"),
+        format!("when {peer} is repaired, run there: pmp-ha rejoin"),
+    ]
+}

@@ -1,0 +1,147 @@
+//! `pmp-ha switchover`
+
+use std::fmt;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use serde::Serialize;
+
+use super::Context;
+use crate::adapters::home::Home;
+use crate::adapters::mysqld::Database;
+use crate::adapters::other_node::{self, Watched};
+use crate::adapters::{observe, random, snapshot};
+use crate::apply::{Cost, Runner};
+use crate::cli::SwitchoverArgs;
+use crate::config::Config;
+use crate::domain::judge::{judge, no_pair};
+use crate::domain::pair::Role;
+use crate::domain::procedures::switchover::{COMMAND, SwitchoverScene, plan};
+use crate::failure::{Failure, Kind};
+
+/// How long the other node may go on after this one is done.
+const OTHER_ENDS: Duration = Duration::from_secs(180);
+
+#[derive(Serialize)]
+struct Exchanged {
+    home: String,
+    role: Role,
+    epoch: u64,
+    /// On the new primary: from the first write that was refused until writes were accepted here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    writes_refused_seconds: Option<f64>,
+    /// For how long its database was down after that, where it had to be restarted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restart_seconds: Option<f64>,
+    next: String,
+}
+
+impl fmt::Display for Exchanged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} is the {} now, in epoch {}.", self.home, self.role, self.epoch)?;
+        if let Some(seconds) = self.writes_refused_seconds {
+            writeln!(f, "  writes were refused for {seconds:.2} s")?;
+        }
+        if let Some(seconds) = self.restart_seconds {
+            writeln!(f, "  and for {seconds:.2} s more, in which this database was restarted")?;
+        }
+        writeln!(f, "next: {}", self.next)
+    }
+}
+
+pub async fn run(context: &Context<'_>, args: SwitchoverArgs) -> Result<()> {
+    let home = context.home()?;
+    let config = context.config(&home)?;
+    let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
+    if context.settled(&mut runner).await?.finished(COMMAND).is_some() {
+        return exchanged(context, &home, Cost::default());
+    }
+    let scene = observe(context, &home, &config, args.wait).await?;
+    let plan = plan(&scene).map_err(Failure::refused)?;
+    if !context.agreed(&plan)? {
+        return Ok(());
+    }
+    let other = match config.switchover.peer_command.split_first() {
+        Some((program, words)) if !args.answer => Some(answer(program, words, args.wait)?),
+        _ => None,
+    };
+    runner.drive(&plan).await?;
+    if let Some(other) = other {
+        ended(other).await?;
+    }
+    exchanged(context, &home, runner.cost())
+}
+
+async fn observe(context: &Context<'_>, home: &Home, config: &Config, wait: u64) -> Result<SwitchoverScene> {
+    let scene = observe::scene(home, &context.interrupt).await?;
+    let mut out = SwitchoverScene {
+        running: Database::of(home, &context.interrupt).serving_pid().await?.is_some(),
+        health: no_pair("it was not looked at"),
+        other: Ok(None),
+        turn: None,
+        run: random::id(),
+        wait,
+        refuse_at_most: config.switchover.refuse_at_most,
+        home: scene,
+    };
+    let Some(own) = out.home.membership.clone() else { return Ok(out) };
+    let seen = snapshot::take(home, own.clone(), config, &context.interrupt).await?;
+    out.health = judge(&seen, config.limits());
+    out.other = other_node::ask(home, &own).await.map_err(|blind| blind.evidence);
+    let mut watched = Watched::of(home, &own);
+    out.turn = watched.turn().await.ok().flatten();
+    watched.close().await;
+    Ok(out)
+}
+
+/// Runs the other node's part there.
+fn answer(program: &str, words: &[String], wait: u64) -> Result<tokio::process::Child> {
+    tokio::process::Command::new(program)
+        .args(words)
+        .args(["--yes", COMMAND, "--answer", "--wait", &wait.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| {
+            Failure::new(Kind::Failed, "the other node cannot be told to take part")
+                .because(format!("{program} cannot be run: {error}"))
+                .hint("Put switchover.peer_command of conf/pmp-ha.toml right, or leave it empty and run `pmp-ha switchover` on both nodes.")
+                .into()
+        })
+}
+
+async fn ended(child: tokio::process::Child) -> Result<()> {
+    let output = tokio::time::timeout(OTHER_ENDS, child.wait_with_output())
+        .await
+        .map_err(|_| anyhow!("the other node's part did not end within {} s", OTHER_ENDS.as_secs()))??;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let tail: Vec<&str> = said.lines().rev().take(4).collect();
+        bail!(
+            Failure::new(Kind::Incomplete, "this node's part is done, and the other node's is not")
+                .because(tail.into_iter().rev().collect::<Vec<_>>().join(" "))
+                .hint("Run `pmp-ha switchover` there again: it goes on where it stopped.")
+        );
+    }
+    Ok(())
+}
+
+fn exchanged(context: &Context<'_>, home: &Home, cost: Cost) -> Result<()> {
+    let membership = home.require_membership()?;
+    let seconds = |time: Option<Duration>| time.map(|time| (time.as_secs_f64() * 1000.0).round() / 1000.0);
+    let primary = membership.role == Role::Primary;
+    context.ui.data(&Exchanged {
+        home: home.root().display().to_string(),
+        role: membership.role,
+        epoch: membership.pair.epoch,
+        writes_refused_seconds: seconds(cost.writes_refused).filter(|_| primary),
+        restart_seconds: seconds(cost.restarted_in),
+        next: if primary {
+            "restart Password Manager Pro here, which reads its role when it starts, and give its address to the users; then pmp-ha verify".into()
+        } else {
+            "restart Password Manager Pro here, which reads its role when it starts; then pmp-ha verify".into()
+        },
+    })
+}

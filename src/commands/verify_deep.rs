@@ -1,0 +1,58 @@
+//! `pmp-ha verify --deep`
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::Context;
+use crate::adapters::snapshot;
+use crate::apply::{deep, refuse_cut_off_run};
+use crate::cli::VerifyArgs;
+use crate::domain::deep::refusals;
+use crate::domain::flavor::Flavor;
+use crate::domain::pair::Role;
+use crate::failure::{Failure, Kind};
+
+pub async fn run(context: &Context<'_>, args: VerifyArgs) -> Result<()> {
+    let home = context.home()?;
+    let config = context.config(&home)?;
+    refuse_cut_off_run(&home)?;
+    let membership = home.require_membership()?;
+    if membership.role == Role::Secondary {
+        bail!(
+            Failure::new(Kind::Refused, "the data are compared from the primary")
+                .because(format!("{} is the secondary of the pair", home.root().display()))
+                .hint(format!("Run `pmp-ha verify --deep` on {}.", membership.peer().host))
+        );
+    }
+    let seen = snapshot::take(&home, membership.clone(), &config, &context.interrupt).await?;
+    let refusals = refusals(&seen);
+    if !refusals.is_empty() {
+        bail!(Failure::refused(refusals));
+    }
+    let server = seen.server(Role::Primary).context("the primary was not seen")?;
+    let flavor = Flavor::of(&server.version).with_context(|| format!("{} is not known", server.version))?;
+    let mut wanted = args.tables;
+    wanted.sort();
+    wanted.dedup();
+    let task = deep::Task {
+        home: &home,
+        membership: &membership,
+        config: &config,
+        flavor,
+        ui: context.ui,
+        interrupt: &context.interrupt,
+        wanted,
+        pause: Duration::from_millis(args.pause),
+        anew: args.anew,
+    };
+    if context.global.dry_run {
+        return context.ui.data(&deep::outline(&task).await?);
+    }
+    let report = deep::compare(&task).await?;
+    context.ui.data(&report)?;
+    if !report.same {
+        bail!(Failure::new(Kind::NotAlive, "the data of the two nodes are not the same"));
+    }
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! What was written on the secondary against the rules, read from its binlog.
+//!
+//! GTIDs and coordinates cannot tell an audit row from a stray one: both are the secondary's. The
+//! events name the tables. Statements are never shown: they may hold an encryption key.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::pair::Pair;
+use super::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
+use super::standing::BinlogPlace;
+
+/// A row of `SHOW BINLOG EVENTS`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Where it begins, bytes.
+    pub position: u64,
+    /// Where the next one begins, bytes.
+    pub end: u64,
+    /// `Table_map`, `Write_rows_v1`, `Query`, …
+    pub kind: String,
+    /// Who wrote it first.
+    pub server_id: u32,
+    /// What it says.
+    pub info: String,
+}
+
+/// Where the first event of every binlog stands, bytes.
+pub const FIRST_EVENT: u64 = 4;
+
+/// Something that should not have been written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Errant {
+    /// The binlog file.
+    pub file: String,
+    /// Where in it, bytes.
+    pub position: u64,
+    /// What it was, without any value.
+    pub what: String,
+}
+
+/// How far the binlogs of the secondary were read, and what was found in them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Whose binlogs they are and since when: pack, number of the node, epoch.
+    pub history: String,
+    /// The file that is read next.
+    pub file: String,
+    /// The place in it, bytes; always between two transactions.
+    pub position: u64,
+    /// The first writes against the rules, at most [`Reading::SHOWN`].
+    pub found: Vec<Errant>,
+    /// How many there were.
+    pub total: u64,
+    /// The tables that the current transaction has named, by number.
+    #[serde(skip)]
+    tables: BTreeMap<u64, String>,
+}
+
+impl Reading {
+    /// How many are remembered one by one.
+    pub const SHOWN: usize = 20;
+
+    /// A reading of this history from a place on.
+    #[must_use]
+    pub fn since(history: &str, place: &BinlogPlace) -> Self {
+        let BinlogPlace { file, position } = place.clone();
+        Self { history: history.to_owned(), file, position, ..Self::default() }
+    }
+
+    /// Takes in the next event of the current file.
+    pub fn take(&mut self, event: &Event, node: u32, pair: &Pair) {
+        let kind = event.kind.to_lowercase();
+        if event.server_id == node
+            && let Some(what) = self.judge(&kind, &event.info, pair)
+        {
+            self.total += 1;
+            if self.found.len() < Self::SHOWN {
+                self.found.push(Errant { file: self.file.clone(), position: event.position, what });
+            }
+        }
+        // Behind these no transaction is open.
+        let ends =
+            ["xid", "rotate", "stop", "format_desc", "previous_gtids", "gtid_list", "binlog_checkpoint"];
+        let statement = ["query", "query_compressed"].contains(&kind.as_str())
+            && !matches!(words(&event.info).as_str(), "BEGIN" | "SAVEPOINT");
+        if ends.contains(&kind.as_str()) || statement {
+            self.tables.clear();
+            self.position = event.end;
+        }
+    }
+
+    /// Goes on with the next file.
+    pub fn next_file(&mut self, file: &str) {
+        self.tables.clear();
+        file.clone_into(&mut self.file);
+        self.position = FIRST_EVENT;
+    }
+
+    /// Forgets what was found before a place: it was put right.
+    pub fn forget_before(&mut self, place: &BinlogPlace) {
+        let (file, position) = (place.file.as_str(), place.position);
+        let before = self.found.len();
+        self.found.retain(|found| (found.file.as_str(), found.position) >= (file, position));
+        let forgotten = u64::try_from(before - self.found.len()).unwrap_or(0);
+        self.total = if self.found.is_empty() { 0 } else { self.total - forgotten };
+    }
+
+    fn judge(&mut self, kind: &str, info: &str, pair: &Pair) -> Option<String> {
+        match kind {
+            "table_map" => {
+                let (number, name) = table_map(info)?;
+                let (schema, table) = name.split_once('.').unwrap_or(("", &name));
+                let (schema, table) = (schema.to_owned(), table.to_owned());
+                self.tables.insert(number, name.clone());
+                let own = [OWN_SCHEMA, LOCAL_SCHEMA].contains(&schema.as_str());
+                let may = schema.eq_ignore_ascii_case(&pair.schema)
+                    && (pair.audit_tables.contains(&table) || pair.local_tables.contains(&table));
+                (!own && !may).then(|| format!("rows of {name}"))
+            }
+            kind if kind.starts_with("update_rows") || kind.starts_with("delete_rows") => {
+                let name = self.tables.get(&table_id(info)?)?;
+                let own = name.starts_with(&format!("{OWN_SCHEMA}."))
+                    || name.starts_with(&format!("{LOCAL_SCHEMA}."));
+                let verb = if kind.starts_with("update") { "changed" } else { "deleted" };
+                (!own).then(|| format!("rows of {name} were {verb}"))
+            }
+            "query" | "query_compressed" => {
+                let words = words(info);
+                let first = words.split(' ').next().unwrap_or_default();
+                (!OF_TRANSACTIONS.contains(&first) && !OF_UPKEEP.contains(&first))
+                    .then(|| format!("a statement: {words} …"))
+            }
+            kind if kind.starts_with("write_rows") => None,
+            "xid"
+            | "rotate"
+            | "stop"
+            | "format_desc"
+            | "previous_gtids"
+            | "gtid"
+            | "gtid_tagged"
+            | "anonymous_gtid"
+            | "gtid_list"
+            | "binlog_checkpoint"
+            | "annotate_rows"
+            | "rows_query"
+            | "intvar"
+            | "rand"
+            | "user var"
+            | "heartbeat"
+            | "start_encryption"
+            | "transaction_payload" => None,
+            other => Some(format!("an event of kind {other}")),
+        }
+    }
+}
+
+/// Statements that only mark where a transaction begins and ends.
+const OF_TRANSACTIONS: [&str; 4] = ["BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT"];
+
+/// Statements that a server logs and that change no row.
+const OF_UPKEEP: [&str; 3] = ["FLUSH", "ANALYZE", "OPTIMIZE"];
+
+/// The first two words of a statement, or one if it is a word of transactions.
+fn words(info: &str) -> String {
+    let statement = match info.strip_prefix("use `").and_then(|rest| rest.split_once("`; ")) {
+        Some((_, statement)) => statement,
+        None => info,
+    };
+    let statement = statement.trim_start();
+    // A comment may stand first, and hold anything.
+    let statement = match statement.strip_prefix("/*").and_then(|rest| rest.split_once("*/")) {
+        Some((_, rest)) => rest,
+        None => statement,
+    };
+    let plain = |word: &&str| word.chars().all(|c| c.is_ascii_alphabetic());
+    let mut words: Vec<String> =
+        statement.split_whitespace().take_while(plain).take(2).map(str::to_uppercase).collect();
+    if words.first().is_some_and(|first| OF_TRANSACTIONS.contains(&first.as_str())) {
+        words.truncate(1);
+    }
+    if words.is_empty() { "SOMETHING".into() } else { words.join(" ") }
+}
+
+/// `table_id: 108 (passtrix.x)`
+fn table_map(info: &str) -> Option<(u64, String)> {
+    let number = table_id(info)?;
+    let name = info.split_once('(')?.1.split_once(')')?.0;
+    Some((number, name.to_lowercase()))
+}
+
+/// `table_id: 108 flags: STMT_END_F`
+fn table_id(info: &str) -> Option<u64> {
+    info.split_once("table_id: ")?.1.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(file: &str, position: u64) -> BinlogPlace {
+        BinlogPlace { file: file.to_owned(), position }
+    }
+
+    fn read(events: &[(&str, &str)]) -> Reading {
+        let mut reading = Reading::since("p", &at("b.000001", FIRST_EVENT));
+        for (place, (kind, info)) in (1..).zip(events) {
+            let event = Event {
+                position: place * 100,
+                end: place * 100 + 100,
+                kind: (*kind).to_owned(),
+                server_id: 2,
+                info: (*info).to_owned(),
+            };
+            reading.take(&event, 2, &Pair::example());
+        }
+        reading
+    }
+
+    fn found(events: &[(&str, &str)]) -> Vec<String> {
+        read(events).found.into_iter().map(|errant| errant.what).collect()
+    }
+
+    #[test]
+    fn audit_rows_and_heartbeats_are_never_errant() {
+        assert_eq!(
+            found(&[
+                ("Format_desc", "Server ver: 5.6.24-log, Binlog ver: 4"),
+                ("Query", "BEGIN"),
+                ("Table_map", "table_id: 108 (passtrix.ptrx_useraudit)"),
+                ("Write_rows", "table_id: 108 flags: STMT_END_F"),
+                ("Xid", "COMMIT /* xid=1 */"),
+                ("Gtid", "BEGIN GTID 2-2-5"),
+                ("Table_map", "table_id: 9 (pmp_ha.heartbeat)"),
+                ("Update_rows_v1", "table_id: 9 flags: STMT_END_F"),
+                ("Query", "COMMIT"),
+                ("Query", "FLUSH RELAY LOGS"),
+                ("Query", "use `passtrix`; ANALYZE TABLE ptrx_account"),
+            ]),
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn everything_else_is() {
+        assert_eq!(
+            found(&[
+                ("Table_map", "table_id: 7 (passtrix.ptrx_account)"),
+                ("Write_rows", "table_id: 7 flags: STMT_END_F"),
+                ("Table_map", "table_id: 108 (passtrix.ptrx_useraudit)"),
+                ("Delete_rows_v1", "table_id: 108 flags: STMT_END_F"),
+                ("Query", "use `passtrix`; /* hi */ create table t (secret int)"),
+                ("Query", "CREATE USER 'x'@'y' IDENTIFIED BY 'secret'"),
+                ("XA_prepare", "XA PREPARE X'61'"),
+            ]),
+            [
+                "rows of passtrix.ptrx_account",
+                "rows of passtrix.ptrx_useraudit were deleted",
+                "a statement: CREATE TABLE …",
+                "a statement: CREATE USER …",
+                "an event of kind xa_prepare",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_another_server_wrote_does_not_count() {
+        let mut reading = Reading::since("p", &at("b.000001", FIRST_EVENT));
+        let event =
+            Event { position: 4, end: 9, kind: "Query".into(), server_id: 1, info: "DROP TABLE x".into() };
+        reading.take(&event, 2, &Pair::example());
+        assert_eq!(reading.found, []);
+    }
+
+    #[test]
+    fn reading_goes_on_between_two_transactions() {
+        let open = read(&[
+            ("Query", "BEGIN"),
+            ("Table_map", "table_id: 108 (passtrix.ptrx_useraudit)"),
+            ("Xid", ""),
+            ("Query", "BEGIN"),
+            ("Table_map", "table_id: 108 (passtrix.ptrx_useraudit)"),
+        ]);
+        assert_eq!(open.position, 400);
+    }
+
+    #[test]
+    fn what_was_put_right_is_forgotten() {
+        let mut reading = read(&[("Query", "DROP TABLE a"), ("Query", "DROP TABLE b")]);
+        reading.forget_before(&at("b.000001", 150));
+        assert_eq!((reading.total, reading.found.len()), (1, 1));
+        reading.forget_before(&at("b.000002", 4));
+        assert_eq!((reading.total, reading.found.len()), (0, 0));
+    }
+}

@@ -1,0 +1,277 @@
+//! One direction of replication: its link, its applier, its lag.
+
+use super::Judge;
+use super::explain::explain;
+use crate::domain::health::{About, Limits, Severity};
+use crate::domain::lag;
+use crate::domain::pair::{Pair, Role};
+use crate::domain::settings::taken_by;
+use crate::domain::snapshot::{ChannelTls, Receiver, ReplicaView, ServerView};
+
+/// A direction, and the codes of what is found about it.
+pub(super) struct Channel {
+    /// The role of the node that receives.
+    at: Role,
+    /// For sentences: what flows there.
+    what: &'static str,
+    no_source: &'static str,
+    wrong_source: &'static str,
+    wrong_identity: &'static str,
+    not_verified: &'static str,
+    silent: &'static str,
+    connecting: &'static str,
+    stopped: &'static str,
+    applier_stopped: &'static str,
+    binlog_gone: &'static str,
+    wrong_filter: &'static str,
+    lagging: &'static str,
+    lag_unknown: &'static str,
+    not_seen: &'static str,
+}
+
+/// From the primary to the secondary.
+pub(super) const FORTH: Channel = Channel {
+    at: Role::Secondary,
+    what: "the replication of the vault",
+    no_source: "not-a-replica",
+    wrong_source: "wrong-source",
+    wrong_identity: "wrong-source-identity",
+    not_verified: "channel-not-verified",
+    silent: "link-silent",
+    connecting: "receiver-connecting",
+    stopped: "receiver-stopped",
+    applier_stopped: "applier-stopped",
+    binlog_gone: "binlog-gone",
+    wrong_filter: "wrong-filter",
+    lagging: "lagging",
+    lag_unknown: "lag-unknown",
+    not_seen: "replica-not-seen",
+};
+
+/// The way back of the audit rows, from the secondary to the primary.
+pub(super) const BACK: Channel = Channel {
+    at: Role::Primary,
+    what: "the way back of the audit rows",
+    no_source: "back-not-a-replica",
+    wrong_source: "back-wrong-source",
+    wrong_identity: "back-wrong-source-identity",
+    not_verified: "back-channel-not-verified",
+    silent: "back-link-silent",
+    connecting: "back-receiver-connecting",
+    stopped: "back-receiver-stopped",
+    applier_stopped: "back-applier-stopped",
+    binlog_gone: "back-binlog-gone",
+    wrong_filter: "back-wrong-filter",
+    lagging: "back-lagging",
+    lag_unknown: "back-lag-unknown",
+    not_seen: "back-not-seen",
+};
+
+const ANEW: &str = "Set it up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.";
+
+impl Judge<'_> {
+    /// Judges one direction, as the server of the node that receives describes it.
+    pub(super) fn channel(&mut self, channel: &Channel, limits: Limits) {
+        let server = match self.seen(channel.at) {
+            Ok(server) => server.clone(),
+            Err(blind) => {
+                let evidence = blind.evidence.clone();
+                self.find(
+                    channel.not_seen,
+                    About::Replication,
+                    Severity::Unknown,
+                    &format!("whether the {} applies what it receives cannot be seen from here", channel.at),
+                    evidence,
+                    &format!("Run `pmp-ha verify` on the {}.", channel.at),
+                );
+                return;
+            }
+        };
+        let Some(replica) = server.replica.clone() else {
+            for about in [About::HighAvailability, About::Replication] {
+                self.find(
+                    channel.no_source,
+                    about,
+                    Severity::Failed,
+                    &format!("the database of the {} has no source to replicate from", channel.at),
+                    "its replica status is empty".into(),
+                    ANEW,
+                );
+            }
+            return;
+        };
+        self.source(channel, &replica);
+        self.link(channel, &replica);
+        self.applier(channel, &replica);
+        self.lag(channel, &server, &replica, limits);
+        self.filter(channel, &replica);
+    }
+
+    fn source(&mut self, channel: &Channel, replica: &ReplicaView) {
+        let at = channel.at;
+        let source = self.snapshot.membership.pair.node(Pair::peer_of(at)).clone();
+        if replica.source_host != source.host || replica.source_port != source.db_port {
+            self.find(
+                channel.wrong_source,
+                About::HighAvailability,
+                Severity::Failed,
+                &format!("the database of the {at} replicates from somebody else"),
+                format!(
+                    "its source is {}:{}, and the {} is {source}",
+                    replica.source_host,
+                    replica.source_port,
+                    Pair::peer_of(at)
+                ),
+                "If the other node has moved, run `pmp-ha reconfigure` there; else somebody changed it by hand: set the pair up anew.",
+            );
+        }
+        if replica.source_server_id.is_some_and(|id| id != 0 && id != source.number) {
+            self.find(
+                channel.wrong_identity,
+                About::HighAvailability,
+                Severity::Failed,
+                &format!("the source of the database of the {at} is another server"),
+                format!(
+                    "it has the server id {:?}, and {source} has {}",
+                    replica.source_server_id, source.number
+                ),
+                "See what answers at that address.",
+            );
+        }
+        if replica.channel_tls != ChannelTls::Verified {
+            self.find(
+                channel.not_verified,
+                About::HighAvailability,
+                Severity::Failed,
+                "the replication link is not protected as it should be",
+                format!("on the {at} the TLS of the channel is {:?}", replica.channel_tls),
+                ANEW,
+            );
+        }
+    }
+
+    fn link(&mut self, channel: &Channel, replica: &ReplicaView) {
+        let at = channel.at;
+        let (number, message) = &replica.receiver_error;
+        let explained = explain(*number, at)
+            .unwrap_or("It connects again by itself as soon as the other node is reachable.");
+        let said =
+            if *number == 0 { "no error yet".to_owned() } else { format!("error {number}: {message}") };
+        let source = format!("{}:{}", replica.source_host, replica.source_port);
+        match replica.receiver {
+            Receiver::Connected => {
+                if let Some(pulse) = replica.pulse.as_ref().filter(|pulse| !pulse.moved) {
+                    self.find(
+                        channel.silent,
+                        About::HighAvailability,
+                        Severity::Failed,
+                        &format!("the {at} is connected to {source}, and nothing comes through"),
+                        format!("no heartbeat and no event within {:.1} s", pulse.watched.as_secs_f64()),
+                        "The other server is frozen, or the network swallows packets. The receiver connects anew by itself.",
+                    );
+                }
+            }
+            Receiver::Connecting => self.find(
+                channel.connecting,
+                About::HighAvailability,
+                Severity::Failed,
+                &format!("the {at} is not connected to {source}"),
+                format!("the receiver is connecting; {said}"),
+                explained,
+            ),
+            Receiver::Stopped => self.find(
+                channel.stopped,
+                About::HighAvailability,
+                Severity::Failed,
+                &format!("the {at} has stopped to receive"),
+                format!("the receiver does not run; {said}"),
+                explained,
+            ),
+        }
+    }
+
+    fn applier(&mut self, channel: &Channel, replica: &ReplicaView) {
+        let at = channel.at;
+        let (number, message) = &replica.applier_error;
+        if *number != 0 || !replica.applier_runs {
+            let said = if *number == 0 {
+                "no error is recorded".into()
+            } else {
+                format!("error {number}: {message}")
+            };
+            self.find(
+                channel.applier_stopped,
+                About::Replication,
+                Severity::Failed,
+                &format!("the {at} has stopped to apply what it receives"),
+                said,
+                explain(*number, at).unwrap_or(
+                    "Read the error log there. Then run `pmp-ha repair` on the secondary: it shows what differs, and starts the applier.",
+                ),
+            );
+        }
+        // MySQL 8 and later have a number of their own for the source's 1236.
+        if matches!(replica.receiver_error.0, 1236 | 13114) {
+            self.find(
+                channel.binlog_gone,
+                About::Replication,
+                Severity::Failed,
+                &format!("the other node no longer has the binlog that the {at} needs"),
+                replica.receiver_error.1.clone(),
+                explain(1236, at).unwrap_or_default(),
+            );
+        }
+    }
+
+    fn lag(&mut self, channel: &Channel, server: &ServerView, replica: &ReplicaView, limits: Limits) {
+        let at = channel.at;
+        let own = replica.lag.map(|lag| format!("; the server's own figure is {lag} s")).unwrap_or_default();
+        match lag::while_it_lives(self.snapshot, at) {
+            Some(lag) if lag > limits.lag_seconds() => self.find(
+                channel.lagging,
+                About::Replication,
+                Severity::Failed,
+                &format!("the {at} is behind"),
+                format!("by {lag:.0} s, by the heartbeat rows; the limit is {} s{own}", limits.lag),
+                "It catches up by itself if the other node writes less than it can apply; look at its disk and load.",
+            ),
+            None if replica.applier_runs => {
+                let age = server.beat_of(self.snapshot.membership.pair.node(Pair::peer_of(at)).number);
+                let newest = match age.filter(|beat| beat.beat > 0) {
+                    Some(beat) => format!(
+                        "the newest heartbeat row that was applied is {:.0} s old",
+                        lag::seconds(server.clock - beat.beat)
+                    ),
+                    None => "no heartbeat row has arrived yet".into(),
+                };
+                self.find(
+                    channel.lag_unknown,
+                    About::Replication,
+                    Severity::Unknown,
+                    &format!("how far the {at} is behind is not known"),
+                    format!("while the link is down nobody can tell; {newest}; what it has received it applies"),
+                    "It is known again when the link is back.",
+                );
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn filter(&mut self, channel: &Channel, replica: &ReplicaView) {
+        let at = channel.at;
+        let mut wanted = taken_by(at, &self.snapshot.membership.pair);
+        let mut found = replica.wild_do_tables.clone();
+        found.sort_unstable();
+        wanted.sort_unstable();
+        if found != wanted {
+            self.find(
+                channel.wrong_filter,
+                About::Replication,
+                Severity::Failed,
+                &format!("{}: the {at} does not take the tables it should", channel.what),
+                format!("its filter is [{}], wanted is [{}]", found.join(", "), wanted.join(", ")),
+                "Restart the database there with `pmp-ha stop` and `pmp-ha start`.",
+            );
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What the tool keeps inside the database: its tables, and the events that keep the pair's pulse.
+//!
+//! Everything in [`OWN_SCHEMA`] exists on both nodes; the primary's changes of it are replicated,
+//! and of the secondary's only its heartbeat. What belongs to one node alone lies in
+//! [`LOCAL_SCHEMA`], which no filter lets through.
+
+use super::flavor::{Flavor, Watchdog};
+use super::pair::Role;
+use super::settings::{LOCAL_SCHEMA, OWN_SCHEMA, Timing};
+use super::sql::{Sql, quote};
+use super::standing::{BinlogPlace, NodeState};
+use super::turn::{Phase, Turn};
+
+/// The account that the tool works with on a running server, and that its events run as.
+pub const ADMIN_USER: &str = "pmp_ha_admin";
+
+/// The clock of the heartbeats: microseconds since 1970 in UTC, whatever the session's time zone.
+pub const CLOCK: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))";
+
+/// What a server says when its disk is full: a file or a table cannot grow, or be made.
+pub const DISK_ERRORS: [u32; 6] = [3, 1021, 1026, 1030, 1114, 3675];
+
+/// Makes both schemas and their tables, where they are not there yet.
+#[must_use]
+pub fn tables() -> Vec<Sql> {
+    [
+        format!("CREATE DATABASE IF NOT EXISTS {OWN_SCHEMA}"),
+        format!("CREATE DATABASE IF NOT EXISTS {LOCAL_SCHEMA}"),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {OWN_SCHEMA}.pack (node INT UNSIGNED NOT NULL PRIMARY KEY, \
+             pack_id VARCHAR(32) NOT NULL) ENGINE=InnoDB"
+        ),
+        // Each node writes its own row: when it wrote, and the newest row of the other node that
+        // it had applied by then.
+        format!(
+            "CREATE TABLE IF NOT EXISTS {OWN_SCHEMA}.heartbeat (node INT UNSIGNED NOT NULL PRIMARY KEY, \
+             beat BIGINT NOT NULL, echo BIGINT NOT NULL) ENGINE=InnoDB"
+        ),
+        // What each node says of itself, in its own row, which is not replicated: the other one reads it.
+        format!(
+            "CREATE TABLE IF NOT EXISTS {OWN_SCHEMA}.role (node INT UNSIGNED NOT NULL PRIMARY KEY, \
+             epoch BIGINT UNSIGNED NOT NULL, role VARCHAR(9) NOT NULL, secondary_word VARCHAR(255) NULL, \
+             followed_file VARCHAR(255) NULL, followed_position BIGINT UNSIGNED NULL, heard BIGINT NULL) \
+             ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4"
+        ),
+        // What each node says in an exchange of roles, not replicated either.
+        format!(
+            "CREATE TABLE IF NOT EXISTS {OWN_SCHEMA}.turn (node INT UNSIGNED NOT NULL PRIMARY KEY, \
+             run VARCHAR(32) NOT NULL, phase VARCHAR(16) NOT NULL, mark BIGINT NOT NULL, \
+             refused_since BIGINT NULL, at BIGINT NOT NULL) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4"
+        ),
+        // Up to where writes on the secondary against the rules were put right.
+        format!(
+            "CREATE TABLE IF NOT EXISTS {OWN_SCHEMA}.errant_cleared (node INT UNSIGNED NOT NULL PRIMARY KEY, \
+             file VARCHAR(255) NOT NULL, position BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB"
+        ),
+        format!("INSERT IGNORE INTO {OWN_SCHEMA}.heartbeat VALUES (1, 0, 0), (2, 0, 0)"),
+        // The last comparison of the data, a row a range of keys: what this node found itself, and
+        // what the primary found at the same point. The bounds are JSON arrays of the key's values
+        // as text, bytes as 0x…; the lower one is exclusive, the upper one inclusive, NULL is open.
+        format!(
+            "CREATE TABLE IF NOT EXISTS {OWN_SCHEMA}.checksum (run VARCHAR(32) NOT NULL, tbl VARCHAR(64) NOT NULL, \
+             chunk INT UNSIGNED NOT NULL, lower_key TEXT NULL, upper_key TEXT NULL, \
+             rows_here BIGINT NOT NULL, crc_here CHAR(64) NOT NULL, \
+             rows_source BIGINT NULL, crc_source CHAR(64) NULL, PRIMARY KEY (run, tbl, chunk)) \
+             ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+        ),
+    ]
+    .map(Sql::new)
+    .into()
+}
+
+/// Makes this node say what it is. The statement must not be logged.
+#[must_use]
+pub fn say(state: &NodeState) -> Sql {
+    let text = |value: Option<&str>| value.map_or_else(|| "NULL".to_owned(), quote);
+    let followed = state.followed.as_ref();
+    Sql::new(format!(
+        "REPLACE INTO {OWN_SCHEMA}.role VALUES ({}, {}, '{}', {}, {}, {}, {})",
+        state.node,
+        state.epoch,
+        state.role,
+        text(state.secondary_word.as_deref()),
+        text(followed.map(|place| place.file.as_str())),
+        followed.map_or_else(|| "NULL".to_owned(), |place| place.position.to_string()),
+        state.heard.map_or_else(|| "NULL".to_owned(), |heard| heard.to_string())
+    ))
+}
+
+/// What the server that is asked says of itself.
+pub const ASK_ROLE: &str = "SELECT node, epoch, role, secondary_word, followed_file, followed_position, heard \
+     FROM pmp_ha.role WHERE node = @@GLOBAL.server_id";
+
+/// Reads the answer to [`ASK_ROLE`]; `None` when it says nothing that is understood.
+pub fn read_role(column: impl Fn(&str) -> Option<String>) -> Option<NodeState> {
+    let role = match column("role")?.as_str() {
+        "primary" => Role::Primary,
+        "secondary" => Role::Secondary,
+        _ => return None,
+    };
+    let followed =
+        column("followed_file").zip(column("followed_position").and_then(|text| text.parse().ok()));
+    Some(NodeState {
+        node: column("node")?.parse().ok()?,
+        epoch: column("epoch")?.parse().ok()?,
+        role,
+        secondary_word: column("secondary_word"),
+        followed: followed.map(|(file, position)| BinlogPlace { file, position }),
+        heard: column("heard").and_then(|text| text.parse().ok()),
+    })
+}
+
+/// Says a word in an exchange of roles, or repeats it. The statement must not be logged.
+#[must_use]
+pub fn say_turn(run: &str, phase: Phase) -> Sql {
+    Sql::new(format!(
+        "INSERT INTO {OWN_SCHEMA}.turn (node, run, phase, mark, at) VALUES (@@GLOBAL.server_id, {run}, '{phase}', 0, {CLOCK}) \
+         ON DUPLICATE KEY UPDATE mark = IF(run = VALUES(run), mark, 0), \
+         refused_since = IF(run = VALUES(run), refused_since, NULL), \
+         run = VALUES(run), phase = VALUES(phase), at = VALUES(at)",
+        run = quote(run)
+    ))
+}
+
+/// Takes back what was said in an exchange of roles.
+#[must_use]
+pub fn withdraw_turn() -> Sql {
+    Sql::new(format!(
+        "UPDATE {OWN_SCHEMA}.turn SET phase = '{}', at = {CLOCK} WHERE node = @@GLOBAL.server_id",
+        Phase::Withdrawn
+    ))
+}
+
+/// The word of the server that is asked, with its age by its own clock.
+#[must_use]
+pub fn ask_turn() -> Sql {
+    Sql::new(format!(
+        "SELECT run, phase, mark, {CLOCK} - at AS age, {CLOCK} - IFNULL(refused_since, {CLOCK}) AS refusing_for \
+         FROM {OWN_SCHEMA}.turn WHERE node = @@GLOBAL.server_id"
+    ))
+}
+
+/// Reads the answer to [`ask_turn`]; `None` when it says nothing that is understood.
+pub fn read_turn(column: impl Fn(&str) -> Option<String>) -> Option<Turn> {
+    let number = |name: &str| column(name)?.parse().ok();
+    Some(Turn {
+        run: column("run")?,
+        phase: Phase::parse(&column("phase")?)?,
+        mark: number("mark")?,
+        age: number("age")?,
+        refusing_for: number("refusing_for")?,
+    })
+}
+
+/// Writes this node's heartbeat now.
+#[must_use]
+pub fn beat_now() -> Sql {
+    Sql::new(format!("UPDATE {OWN_SCHEMA}.heartbeat SET beat = {CLOCK} WHERE node = @@GLOBAL.server_id"))
+}
+
+/// Makes the events of a node anew: the heartbeat, and the watchdog where the server needs one.
+#[must_use]
+pub fn events(flavor: &Flavor, timing: &Timing) -> Vec<Sql> {
+    let mut out = vec![
+        format!("DROP EVENT IF EXISTS {OWN_SCHEMA}.beat"),
+        format!("DROP EVENT IF EXISTS {OWN_SCHEMA}.watchdog"),
+        beat_event(timing.beat),
+    ];
+    match flavor.watchdog() {
+        Watchdog::None => {}
+        Watchdog::OfApplier => out.push(watchdog_of_new_servers(timing)),
+        Watchdog::OfReceiverAndApplier => out.extend([
+            format!("DROP TABLE IF EXISTS {LOCAL_SCHEMA}.watch"),
+            format!(
+                "CREATE TABLE {LOCAL_SCHEMA}.watch (node INT UNSIGNED NOT NULL PRIMARY KEY, \
+                 beat BIGINT NOT NULL, pulses BIGINT NOT NULL, at BIGINT NOT NULL) ENGINE=InnoDB"
+            ),
+            watchdog_of_old_servers(timing),
+        ]),
+    }
+    out.into_iter().map(Sql::new).collect()
+}
+
+fn event(name: &str, seconds: u64, body: &str) -> String {
+    // One at a time: on a full disk each would wait, and take a connection.
+    format!(
+        "CREATE DEFINER='{ADMIN_USER}'@'localhost' EVENT {OWN_SCHEMA}.{name} ON SCHEDULE EVERY {seconds} SECOND \
+         ON COMPLETION PRESERVE ENABLE DO BEGIN\n\
+         DECLARE heard BIGINT DEFAULT 0;\n\
+         DECLARE pulses BIGINT DEFAULT 0;\n\
+         IF GET_LOCK('{OWN_SCHEMA}.{name}', 0) = 1 THEN\n{body}\n\
+         DO RELEASE_LOCK('{OWN_SCHEMA}.{name}');\n\
+         END IF;\nEND"
+    )
+}
+
+const HEARD: &str =
+    "SELECT MAX(h.beat) INTO heard FROM pmp_ha.heartbeat h WHERE h.node <> @@GLOBAL.server_id;";
+
+fn beat_event(seconds: u64) -> String {
+    let body = format!(
+        "{HEARD}\n\
+         UPDATE {OWN_SCHEMA}.heartbeat SET beat = {CLOCK}, echo = heard WHERE node = @@GLOBAL.server_id;"
+    );
+    event("beat", seconds, &body)
+}
+
+/// Two things do not heal by themselves on old servers.
+///
+/// A receiver that believes that it is connected, while neither a row nor a heartbeat has come in
+/// since the last look, is made to connect anew. One that somebody has stopped is left alone.
+///
+/// An applier that met a full disk has stopped. Why it stopped cannot be read from inside the
+/// server, but while the disk is full the watchdog itself fails; so after a gap the applier is
+/// started. It goes on where it stopped: nothing is skipped.
+fn watchdog_of_old_servers(timing: &Timing) -> String {
+    let seconds = timing.net_timeout.max(2 * timing.beat + 1);
+    let gap = 3_000_000 * seconds;
+    let body = format!(
+        "{HEARD}\n\
+         SELECT VARIABLE_VALUE INTO pulses FROM information_schema.GLOBAL_STATUS \
+         WHERE VARIABLE_NAME = 'SLAVE_RECEIVED_HEARTBEATS';\n\
+         IF EXISTS (SELECT 1 FROM {LOCAL_SCHEMA}.watch w WHERE w.at < {CLOCK} - {gap}) THEN\n\
+         START SLAVE SQL_THREAD;\nEND IF;\n\
+         IF EXISTS (SELECT 1 FROM {LOCAL_SCHEMA}.watch w WHERE w.beat = heard AND w.pulses = pulses) \
+         AND EXISTS (SELECT 1 FROM information_schema.PROCESSLIST \
+         WHERE USER = 'system user' AND STATE = 'Waiting for master to send event') THEN\n\
+         STOP SLAVE IO_THREAD;\nSTART SLAVE IO_THREAD;\nEND IF;\n\
+         REPLACE INTO {LOCAL_SCHEMA}.watch VALUES (@@GLOBAL.server_id, heard, pulses, {CLOCK});"
+    );
+    event("watchdog", seconds, &body)
+}
+
+/// An applier that met a full disk has stopped, and is started again. It goes on where it stopped:
+/// nothing is skipped. One that stopped for any other reason is left alone.
+///
+/// A receiver that connected while a commit of this very server was on its way has stopped as well:
+/// the other node had applied that already, and it is in no binlog there.
+fn watchdog_of_new_servers(timing: &Timing) -> String {
+    let errors = DISK_ERRORS.map(|number| number.to_string()).join(", ");
+    let body = format!(
+        "IF EXISTS (SELECT 1 FROM performance_schema.replication_applier_status_by_worker \
+         WHERE SERVICE_STATE = 'OFF' AND LAST_ERROR_NUMBER IN ({errors})) THEN\n\
+         START REPLICA SQL_THREAD;\nEND IF;\n\
+         IF EXISTS (SELECT 1 FROM performance_schema.replication_connection_status \
+         WHERE SERVICE_STATE = 'OFF' \
+         AND LAST_ERROR_MESSAGE LIKE CONCAT('%the missing transactions are ''', @@GLOBAL.server_uuid, ':%')) THEN\n\
+         START REPLICA IO_THREAD;\nEND IF;"
+    );
+    event("watchdog", timing.net_timeout.max(2 * timing.beat + 1), &body)
+}

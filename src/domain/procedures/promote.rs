@@ -1,0 +1,279 @@
+//! `recover --promote`: the secondary becomes the primary where it stands.
+
+use super::{Scene, checks};
+use crate::domain::flavor::Flavor;
+use crate::domain::pair::Role;
+use crate::domain::plan::{BootTask, Plan, Step};
+use crate::domain::refusal::Refusal;
+
+/// What is seen of the primary from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PrimarySeen {
+    /// It answers, or did a moment ago: what was seen.
+    Answers(String),
+    /// Its machine says that nobody listens at its port.
+    NobodyListens(String),
+    /// Nothing comes back: it is down, or the network between is.
+    Unreachable(String),
+}
+
+/// How the primary is kept from serving.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fencing {
+    /// Nobody has seen to it.
+    None,
+    /// The operator says so.
+    ByOperator,
+    /// This program does it.
+    ByCommand(Vec<String>),
+}
+
+/// What a failover may lose: whatever the primary committed after the last sign of it that came through.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loss {
+    /// Its last heartbeat that was applied here, by its own clock, RFC 3339; `None` when none ever was.
+    pub since: Option<String>,
+    /// How long ago that was, seconds.
+    pub seconds: Option<f64>,
+}
+
+/// What `recover --promote` looks at.
+#[derive(Debug, Clone)]
+pub struct PromoteScene {
+    /// The home of the secondary.
+    pub home: Scene,
+    /// Whether its database runs.
+    pub running: bool,
+    /// The primary.
+    pub primary: PrimarySeen,
+    /// How it is fenced.
+    pub fencing: Fencing,
+    /// What may be lost, as far as it can be told before everything received is applied.
+    pub loss: Loss,
+    /// The error at which the applier stopped, if it did.
+    pub applier_error: Option<String>,
+    /// Whether the operator accepts that what was received cannot all be applied.
+    pub accept_loss: bool,
+}
+
+/// How the command is called.
+pub const COMMAND: &str = "recover --promote";
+
+const WHAT: &str = "cannot promote this node";
+
+/// Decides.
+///
+/// # Errors
+/// Every precondition that does not hold.
+pub fn plan(scene: &PromoteScene) -> Result<Plan, Vec<Refusal>> {
+    let home = &scene.home;
+    let mut refusals = checks::running_home(WHAT, home);
+    refusals.extend(not_a_secondary(home));
+    refusals.extend(primary_serves(scene));
+    if let Some(error) = scene.applier_error.as_ref().filter(|_| !scene.accept_loss) {
+        refusals.push(Refusal::new(
+            WHAT,
+            format!("it has failed to apply what it received: {error}"),
+            "If the primary can still be reached, `pmp-ha repair` puts it right. If the rest of what was received is to be given up, add --accept-loss.",
+        ));
+    }
+    let (Some(old), Ok(params), true) = (&home.membership, &home.params, refusals.is_empty()) else {
+        return Err(refusals);
+    };
+    let epoch = old.pair.epoch + 1;
+    let account = params.username.clone();
+    let mut membership = old.changed_to(Role::Primary, epoch);
+    let word = home.role_word.trim();
+    if membership.pair.secondary_word.is_none() && !word.is_empty() {
+        membership.pair.secondary_word = Some(word.to_owned());
+    }
+    let fenced = scene.fencing != Fencing::None;
+    let mut steps = Vec::new();
+    if let Fencing::ByCommand(command) = &scene.fencing {
+        steps.push(Step::Fence { command: command.clone() });
+    }
+    if !scene.running {
+        let accept_loss = scene.accept_loss;
+        steps.push(Step::OfflineBoot(BootTask::WorkOff { account: account.clone(), accept_loss }));
+        steps.push(Step::BringUp);
+    }
+    steps.push(Step::DrainReplica { account: account.clone(), accept_loss: scene.accept_loss });
+    steps.push(Step::Claim { epoch, account: account.clone(), fenced });
+    let point_of_no_return = steps.len();
+    steps.extend(super::take_over(home, membership, account));
+    Ok(Plan {
+        command: COMMAND.into(),
+        home: home.identity.clone(),
+        warnings: warnings(scene, &old.peer().host),
+        point_of_no_return,
+        steps,
+    })
+}
+
+fn not_a_secondary(home: &Scene) -> Option<Refusal> {
+    let (because, hint) = match &home.membership {
+        None => (
+            "this home does not belong to a pair yet".to_owned(),
+            "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+        ),
+        Some(membership) if membership.role == Role::Primary => (
+            format!("it is the primary already, in epoch {}", membership.pair.epoch),
+            "Nothing is to be done here.",
+        ),
+        Some(_) => return None,
+    };
+    Some(Refusal::new(WHAT, because, hint))
+}
+
+fn primary_serves(scene: &PromoteScene) -> Option<Refusal> {
+    let peer = scene.home.membership.as_ref()?.peer().to_string();
+    if scene.fencing != Fencing::None {
+        return None;
+    }
+    match &scene.primary {
+        PrimarySeen::NobodyListens(_) => None,
+        PrimarySeen::Answers(evidence) => Some(Refusal::new(
+            WHAT,
+            format!("the primary {peer} is there: {evidence}"),
+            "To exchange the roles of two nodes that work, use `pmp-ha switchover`. If the primary must go, switch it off, and say so with --fenced.",
+        )),
+        PrimarySeen::Unreachable(evidence) => Some(Refusal::new(
+            WHAT,
+            format!(
+                "whether the primary {peer} is down, or only the network between, cannot be seen from here: {evidence}"
+            ),
+            "Make sure that it does not serve anybody: switch its machine off, or stop its database there. Then say so with --fenced.",
+        )),
+    }
+}
+
+fn warnings(scene: &PromoteScene, primary: &str) -> Vec<String> {
+    let mut out: Vec<String> = checks::unproved(&scene.home).into_iter().collect();
+    out.push(scene.loss.of(primary));
+    if scene.fencing == Fencing::ByOperator {
+        let seen = match &scene.primary {
+            PrimarySeen::Answers(evidence)
+            | PrimarySeen::NobodyListens(evidence)
+            | PrimarySeen::Unreachable(evidence) => evidence,
+        };
+        out.push(format!(
+            "{primary} is taken for fenced because you say so ({seen}): if it serves anybody, two nodes accept writes, and those on {primary} are not in this vault"
+        ));
+    }
+    if scene.accept_loss {
+        out.push("where what was received cannot be applied, the rest of it is given up".into());
+    }
+    out
+}
+
+impl Loss {
+    /// The loss as a sentence, with how sure it is.
+    #[must_use]
+    pub fn of(&self, primary: &str) -> String {
+        match (&self.since, self.seconds) {
+            (Some(since), Some(seconds)) => format!(
+                "what {primary} committed after {since}, by its own clock, may be lost: that was {seconds:.1} s ago. Everything before is here. How many transactions it was cannot be known without {primary}: none, if it was down by then or nobody wrote"
+            ),
+            _ => format!(
+                "no heartbeat of {primary} ever came through: what it committed since the pack was made may be lost"
+            ),
+        }
+    }
+}
+
+/// Whether this server takes over another role in replication at a start only.
+pub(super) fn needs_a_restart(home: &Scene) -> bool {
+    let flavor = home.server.as_ref().ok().and_then(Flavor::of);
+    flavor.is_some_and(|flavor| flavor.filter_now(&[]).is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::pair::{Membership, Pair};
+    use crate::domain::procedures::examples::home;
+
+    fn scene(change: impl FnOnce(&mut PromoteScene)) -> PromoteScene {
+        let mut home = home(Role::Secondary);
+        home.running = vec!["the database runs".into()];
+        let pair = Pair::example();
+        home.membership = Some(Membership { format: 1, role: Role::Secondary, key_fingerprint: None, pair });
+        let mut scene = PromoteScene {
+            home,
+            running: true,
+            primary: PrimarySeen::NobodyListens("connection refused".into()),
+            fencing: Fencing::None,
+            loss: Loss { since: Some("2026-02-03T04:05:06Z".into()), seconds: Some(3.21) },
+            applier_error: None,
+            accept_loss: false,
+        };
+        change(&mut scene);
+        scene
+    }
+
+    fn because(change: impl FnOnce(&mut PromoteScene)) -> Vec<String> {
+        plan(&scene(change)).expect_err("a refusal").into_iter().map(|refusal| refusal.because).collect()
+    }
+
+    #[test]
+    fn a_primary_that_is_down_is_replaced_and_the_loss_is_said_before() {
+        let plan = plan(&scene(|_| {})).expect("a plan");
+        assert!(
+            plan.warnings[0]
+                .contains("after 2026-02-03T04:05:06Z, by its own clock, may be lost: that was 3.2 s ago")
+        );
+        let Some(Step::SetMembership { membership }) = plan.steps.get(plan.point_of_no_return) else {
+            panic!("the roles are written behind the point of no return: {plan}")
+        };
+        assert_eq!((membership.role, membership.pair.primary, membership.pair.epoch), (Role::Primary, 2, 2));
+        assert_eq!(membership.pair.secondary_word.as_deref(), Some("slave"));
+    }
+
+    #[test]
+    fn a_primary_that_may_be_alive_is_not_replaced_but_by_who_has_fenced_it() {
+        for seen in [PrimarySeen::Answers("it greets".into()), PrimarySeen::Unreachable("timed out".into())] {
+            assert_eq!(because(|s| s.primary = seen.clone()).len(), 1);
+            let plan = plan(&scene(|s| {
+                s.primary = seen.clone();
+                s.fencing = Fencing::ByOperator;
+            }));
+            let plan = plan.expect("a plan");
+            assert!(plan.warnings.iter().any(|warning| warning.contains("because you say so")), "{plan}");
+        }
+    }
+
+    #[test]
+    fn a_fence_command_comes_first_and_a_stopped_database_is_worked_off_first() {
+        let plan = plan(&scene(|s| {
+            s.fencing = Fencing::ByCommand(vec!["/sbin/off".into()]);
+            s.primary = PrimarySeen::Answers("it greets".into());
+            s.running = false;
+        }));
+        let plan = plan.expect("a plan");
+        assert!(matches!(plan.steps[0], Step::Fence { .. }));
+        assert!(matches!(plan.steps[1], Step::OfflineBoot(BootTask::WorkOff { .. })));
+        assert_eq!(plan.steps[2], Step::BringUp);
+    }
+
+    #[test]
+    fn a_failed_applier_asks_for_a_word() {
+        let failed = |s: &mut PromoteScene| s.applier_error = Some("error 1062".into());
+        assert!(because(failed)[0].contains("error 1062"));
+        assert!(
+            plan(&scene(|s| {
+                failed(s);
+                s.accept_loss = true;
+            }))
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn only_a_secondary_is_promoted() {
+        assert!(because(|s| s.home.membership = None)[0].contains("does not belong to a pair"));
+        let primary = |s: &mut PromoteScene| {
+            s.home.membership = s.home.membership.as_ref().map(|m| m.changed_to(Role::Primary, 4));
+        };
+        assert_eq!(because(primary), ["it is the primary already, in epoch 4"]);
+    }
+}

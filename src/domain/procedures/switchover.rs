@@ -1,0 +1,255 @@
+//! `switchover`: two nodes that work exchange their roles, each by a plan of its own.
+
+use super::{Scene, checks, rejoin};
+use crate::domain::health::{Health, Severity, Status};
+use crate::domain::pair::{Membership, Pair, Role};
+use crate::domain::plan::{Exchange, Plan, Step};
+use crate::domain::refusal::Refusal;
+use crate::domain::standing::NodeState;
+use crate::domain::turn::{Phase, Turn};
+
+/// What `switchover` looks at.
+#[derive(Debug, Clone)]
+pub struct SwitchoverScene {
+    /// The home.
+    pub home: Scene,
+    /// Whether its database runs.
+    pub running: bool,
+    /// The verdict on the pair.
+    pub health: Health,
+    /// What the other node says of itself, or why it could not be asked.
+    pub other: Result<Option<NodeState>, String>,
+    /// Its turn, where it has one.
+    pub turn: Option<Turn>,
+    /// Random, for a new exchange.
+    pub run: String,
+    /// How long to wait for the other node, seconds.
+    pub wait: u64,
+    /// How long the application's writes may be refused before everything is put back, seconds.
+    pub refuse_at_most: u64,
+}
+
+/// How the command is called.
+pub const COMMAND: &str = "switchover";
+
+const WHAT: &str = "cannot exchange the roles";
+
+/// Decides.
+///
+/// # Errors
+/// Every precondition that does not hold.
+pub fn plan(scene: &SwitchoverScene) -> Result<Plan, Vec<Refusal>> {
+    let home = &scene.home;
+    let mut refusals = checks::running_home(WHAT, home);
+    if home.membership.is_none() {
+        refusals.push(Refusal::new(
+            WHAT,
+            "this home does not belong to a pair yet",
+            "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+        ));
+    }
+    if !scene.running {
+        refusals.push(Refusal::new(WHAT, "the database here does not run", "Start it: `pmp-ha start`."));
+    }
+    let (Some(own), Ok(params), true) = (&home.membership, &home.params, refusals.is_empty()) else {
+        return Err(refusals);
+    };
+    let account = params.username.clone();
+    if let Some(run) = given_to_us(own, scene) {
+        return Ok(take_what_was_handed_over(scene, own, account, run));
+    }
+    refusals.extend(not_alive(&scene.health));
+    let word = match (&scene.other, own.role) {
+        (Err(why), _) => {
+            refusals.push(Refusal::new(
+                WHAT,
+                format!("{} cannot be asked: {why}", own.peer()),
+                "Both nodes have to work. To promote the secondary of a primary that is gone: `pmp-ha recover --promote`.",
+            ));
+            None
+        }
+        (Ok(said), Role::Primary) => said.as_ref().and_then(|said| said.secondary_word.clone()),
+        (Ok(_), Role::Secondary) => Some(home.role_word.trim().to_owned()),
+    }
+    .filter(|word| !word.is_empty());
+    if word.is_none() && refusals.is_empty() {
+        refusals.push(Refusal::new(
+            WHAT,
+            "the word is not known that makes a secondary in conf/serverstate.conf: the other node was not installed as one",
+            "Set the secondary up anew: `pmp-ha pack`, `pmp-ha install-pack`.",
+        ));
+    }
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    let (wait, epoch) = (scene.wait, own.pair.epoch + 1);
+    let mut membership = own.changed_to(Pair::peer_of(own.role), epoch);
+    membership.pair.secondary_word.clone_from(&word);
+    let (before, after) = match own.role {
+        Role::Primary => (giving(scene, &account), following(membership, account, word)),
+        Role::Secondary => {
+            let run = scene.run.clone();
+            let steps = [Exchange::Meet { run: Some(run), wait }, Exchange::CatchUp, Exchange::AwaitHandOver];
+            (steps.map(Step::Exchange).into(), super::take_over(home, membership, account))
+        }
+    };
+    Ok(plan_of(scene, before, after))
+}
+
+fn giving(scene: &SwitchoverScene, account: &str) -> Vec<Step> {
+    let account = account.to_owned();
+    [
+        Exchange::Meet { run: None, wait: scene.wait },
+        Exchange::RefuseWrites { account },
+        Exchange::AwaitCaughtUp { at_most: scene.refuse_at_most },
+    ]
+    .map(Step::Exchange)
+    .into()
+}
+
+fn following(membership: Membership, account: String, word: Option<String>) -> Vec<Step> {
+    let mut steps = vec![Step::Exchange(Exchange::HandOver)];
+    let follow = rejoin::follow(membership, account, word);
+    let (set, rest) = follow.split_at(1);
+    steps.extend_from_slice(set);
+    steps.push(Step::TakeDown);
+    steps.extend_from_slice(rest);
+    steps
+}
+
+fn plan_of(scene: &SwitchoverScene, before: Vec<Step>, after: Vec<Step>) -> Plan {
+    let point_of_no_return = before.len();
+    Plan {
+        command: COMMAND.into(),
+        home: scene.home.identity.clone(),
+        warnings: checks::unproved(&scene.home).into_iter().collect(),
+        point_of_no_return,
+        steps: [before, after].concat(),
+    }
+}
+
+/// The exchange in which the other node has handed the role over to this one, which was not there to
+/// take it.
+fn given_to_us<'a>(own: &Membership, scene: &'a SwitchoverScene) -> Option<&'a str> {
+    let turn = scene.turn.as_ref().filter(|turn| turn.phase == Phase::HandedOver)?;
+    let said = scene.other.as_ref().ok()?.as_ref()?;
+    let waits = said.epoch > own.pair.epoch && said.role == Role::Secondary;
+    (own.role == Role::Secondary && waits).then_some(turn.run.as_str())
+}
+
+fn take_what_was_handed_over(scene: &SwitchoverScene, own: &Membership, account: String, run: &str) -> Plan {
+    let mut membership = own.changed_to(Role::Primary, own.pair.epoch + 1);
+    membership.pair.secondary_word = Some(scene.home.role_word.trim().to_owned());
+    let before = [Exchange::TakeUp { run: run.to_owned() }, Exchange::CatchUp, Exchange::AwaitHandOver];
+    plan_of(scene, before.map(Step::Exchange).into(), super::take_over(&scene.home, membership, account))
+}
+
+fn not_alive(health: &Health) -> Vec<Refusal> {
+    let alive = health.high_availability == Status::Alive && health.replication == Status::Alive;
+    let mut out: Vec<Refusal> = health
+        .findings
+        .iter()
+        .filter(|finding| matches!(finding.severity, Severity::Failed | Severity::Unknown))
+        .map(|finding| {
+            Refusal::new(WHAT, format!("{}: {}", finding.what, finding.evidence), finding.hint.clone())
+        })
+        .collect();
+    if out.is_empty() && !alive {
+        out.push(Refusal::new(WHAT, "the pair is not Alive", "See `pmp-ha verify`."));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::health::{About, Finding};
+    use crate::domain::procedures::examples::home;
+
+    fn scene(role: Role, change: impl FnOnce(&mut SwitchoverScene)) -> SwitchoverScene {
+        let mut home = home(role);
+        home.running = vec!["the database runs".into()];
+        home.membership = Some(Membership { format: 1, role, key_fingerprint: None, pair: Pair::example() });
+        let said = NodeState {
+            node: 2,
+            epoch: 1,
+            role: Pair::peer_of(role),
+            secondary_word: Some("slave".into()),
+            followed: None,
+            heard: None,
+        };
+        let mut scene = SwitchoverScene {
+            home,
+            running: true,
+            health: Health {
+                high_availability: Status::Alive,
+                replication: Status::Alive,
+                summary: String::new(),
+                findings: vec![],
+            },
+            other: Ok(Some(said)),
+            turn: None,
+            run: "r".into(),
+            wait: 300,
+            refuse_at_most: 30,
+        };
+        change(&mut scene);
+        scene
+    }
+
+    fn memberships(plan: &Plan) -> (Role, u32, u64) {
+        let set = plan.steps.iter().find_map(|step| match step {
+            Step::SetMembership { membership } => Some(membership),
+            _ => None,
+        });
+        let membership = set.expect("the roles are written");
+        (membership.role, membership.pair.primary, membership.pair.epoch)
+    }
+
+    #[test]
+    fn the_primary_refuses_writes_before_the_secondary_can_take_over() {
+        let gives = plan(&scene(Role::Primary, |_| {})).expect("a plan");
+        assert_eq!(memberships(&gives), (Role::Secondary, 2, 2));
+        assert_eq!(gives.steps[gives.point_of_no_return], Step::Exchange(Exchange::HandOver));
+        let refuses = |step: &Step| matches!(step, Step::Exchange(Exchange::RefuseWrites { .. }));
+        assert!(gives.steps[..gives.point_of_no_return].iter().any(refuses));
+
+        let takes = plan(&scene(Role::Secondary, |_| {})).expect("a plan");
+        assert_eq!(memberships(&takes), (Role::Primary, 2, 2));
+        assert_eq!(takes.steps[takes.point_of_no_return - 1], Step::Exchange(Exchange::AwaitHandOver));
+    }
+
+    #[test]
+    fn a_pair_that_is_not_alive_is_left_alone() {
+        let finding = Finding {
+            code: "x",
+            about: About::Replication,
+            severity: Severity::Failed,
+            what: "it stopped".into(),
+            evidence: "error 1062".into(),
+            hint: "Repair it.".into(),
+        };
+        let sick = scene(Role::Primary, |s| {
+            s.health.replication = Status::Failed;
+            s.health.findings = vec![finding];
+        });
+        assert_eq!(plan(&sick).expect_err("a refusal")[0].because, "it stopped: error 1062");
+        let gone = scene(Role::Secondary, |s| s.other = Err("timed out".into()));
+        assert!(plan(&gone).expect_err("a refusal")[0].because.contains("cannot be asked"));
+    }
+
+    #[test]
+    fn a_role_that_was_handed_over_is_taken_later() {
+        let later = scene(Role::Secondary, |s| {
+            s.health.high_availability = Status::Failed;
+            if let Ok(Some(said)) = &mut s.other {
+                (said.epoch, said.role) = (2, Role::Secondary);
+            }
+            s.turn =
+                Some(Turn { run: "old".into(), phase: Phase::HandedOver, mark: 1, age: 1, refusing_for: 1 });
+        });
+        let plan = plan(&later).expect("a plan");
+        assert_eq!(plan.steps[0], Step::Exchange(Exchange::TakeUp { run: "old".into() }));
+        assert_eq!(memberships(&plan), (Role::Primary, 2, 2));
+    }
+}

@@ -1,0 +1,5 @@
+//! A rehearsal of the recovery, as values: what was checked, what was found, how long it took.
+
+pub mod checks;
+pub mod report;
+pub mod tables;

@@ -1,0 +1,377 @@
+//! What a rehearsal proved. `docs/rehearsal.md` is its handbook.
+//!
+//! A field may be added at any time; one that goes or changes its meaning raises [`SCHEMA`].
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::tables::TableLine;
+
+/// The number of the schema.
+pub const SCHEMA: u32 = 1;
+
+/// A defect that would spoil a recovery. Its code is stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// A page of a table is not what the server wrote.
+    AlteredPage,
+    /// Binlogs that a crashed server would need are not there.
+    BinlogMissing,
+    /// The pack is not what was made.
+    DamagedPack,
+    /// A file of the data directory is not there.
+    FileMissing,
+    /// The account of the product cannot be used.
+    LoginFails,
+    /// An account is not in the data.
+    MissingAccounts,
+    /// What was received cannot be applied.
+    NotApplied,
+    /// The redo log is not there, or cannot be used.
+    RedoMissing,
+    /// The server does not start on the data, or does not go on.
+    ServerFails,
+    /// The pack is not the last one, or nobody could go on from it.
+    StalePack,
+    /// A table is not what it is in the running database.
+    TableDiffers,
+    /// The server runs without TLS.
+    TlsKey,
+    /// A table cannot be read.
+    UnreadableTable,
+    /// The encryption key is not the one of the data.
+    WrongKey,
+    /// The pack is of another version.
+    WrongVersion,
+}
+
+impl Code {
+    /// Every one, sorted.
+    pub const ALL: [Self; 15] = [
+        Self::AlteredPage,
+        Self::BinlogMissing,
+        Self::DamagedPack,
+        Self::FileMissing,
+        Self::LoginFails,
+        Self::MissingAccounts,
+        Self::NotApplied,
+        Self::RedoMissing,
+        Self::ServerFails,
+        Self::StalePack,
+        Self::TableDiffers,
+        Self::TlsKey,
+        Self::UnreadableTable,
+        Self::WrongKey,
+        Self::WrongVersion,
+    ];
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AlteredPage => "altered-page",
+            Self::BinlogMissing => "binlog-missing",
+            Self::DamagedPack => "damaged-pack",
+            Self::FileMissing => "file-missing",
+            Self::LoginFails => "login-fails",
+            Self::MissingAccounts => "missing-accounts",
+            Self::NotApplied => "not-applied",
+            Self::RedoMissing => "redo-missing",
+            Self::ServerFails => "server-fails",
+            Self::StalePack => "stale-pack",
+            Self::TableDiffers => "table-differs",
+            Self::TlsKey => "tls-key",
+            Self::UnreadableTable => "unreadable-table",
+            Self::WrongKey => "wrong-key",
+            Self::WrongVersion => "wrong-version",
+        })
+    }
+}
+
+/// What a check is about, in the order of the checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Topic {
+    /// The encryption key that recovery needs.
+    Key,
+    /// Whether the pack is of the version of this home.
+    Version,
+    /// Whether a secondary could go on from the pack.
+    Age,
+    /// Whether the files are there that recovery needs.
+    Files,
+    /// Whether every byte of the pack is what was made.
+    Content,
+    /// Whether the server starts on the data.
+    Start,
+    /// Whether it speaks TLS with the key of the node.
+    Tls,
+    /// Whether what was received can be applied.
+    Received,
+    /// Whether the accounts are in the data.
+    Accounts,
+    /// Whether every table can be read.
+    Tables,
+    /// Whether the product's account logs in once the data stand alone.
+    Login,
+    /// Whether rows and checksums are those of the running database.
+    Comparison,
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key => "key",
+            Self::Version => "version",
+            Self::Age => "age",
+            Self::Files => "files",
+            Self::Content => "content",
+            Self::Start => "start",
+            Self::Tls => "tls",
+            Self::Received => "received",
+            Self::Accounts => "accounts",
+            Self::Tables => "tables",
+            Self::Login => "login",
+            Self::Comparison => "comparison",
+        })
+    }
+}
+
+/// Something that would spoil a recovery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Defect {
+    /// Which.
+    pub code: Code,
+    /// What was seen.
+    pub evidence: String,
+    /// What to do, a sentence.
+    pub hint: String,
+}
+
+impl Defect {
+    /// Builds a defect.
+    pub fn new(code: Code, evidence: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code, evidence: evidence.into(), hint: hint.into() }
+    }
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is as it should be.
+    Passed,
+    /// It is not.
+    Failed,
+    /// There was nothing to check, or no way to.
+    NotDone,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What it is about.
+    pub check: Topic,
+    /// How it ended.
+    pub result: Outcome,
+    /// What was seen; why it was not done.
+    pub evidence: String,
+    /// What is wrong, if it failed.
+    pub defects: Vec<Defect>,
+}
+
+impl Check {
+    /// One that passed.
+    pub fn passed(check: Topic, evidence: impl Into<String>) -> Self {
+        Self { check, result: Outcome::Passed, evidence: evidence.into(), defects: Vec::new() }
+    }
+
+    /// One that was not done.
+    pub fn not_done(check: Topic, why: impl Into<String>) -> Self {
+        Self { check, result: Outcome::NotDone, evidence: why.into(), defects: Vec::new() }
+    }
+
+    /// One that found defects, or passed where there are none.
+    pub fn of(check: Topic, defects: Vec<Defect>, evidence: impl Into<String>) -> Self {
+        let result = if defects.is_empty() { Outcome::Passed } else { Outcome::Failed };
+        Self { check, result, evidence: evidence.into(), defects }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.result {
+            Outcome::Passed => writeln!(f, "  passed: {}: {}", self.check, self.evidence),
+            Outcome::NotDone => writeln!(f, "  not done: {}: {}", self.check, self.evidence),
+            Outcome::Failed => self.defects.iter().try_for_each(|defect| {
+                writeln!(f, "  failed: {}: {} [{}]", self.check, defect.evidence, defect.code)?;
+                writeln!(f, "    hint: {}", defect.hint)
+            }),
+        }
+    }
+}
+
+/// How long the parts took, in seconds. Absent is a part that was not done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Seconds {
+    /// The copy of the data, or the extraction of the pack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copy: Option<f64>,
+    /// The start of the server, with the recovery from a crash where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot: Option<f64>,
+    /// The applying of what was received; under a running database how far its applier was behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub apply: Option<f64>,
+    /// The reading of every table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof: Option<f64>,
+    /// The change to a server without a source, and the accounts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stand_alone: Option<f64>,
+    /// The clean stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop: Option<f64>,
+}
+
+impl Seconds {
+    /// How long a recovery is to be expected to take: what was measured but the proof, and once more
+    /// a start and a stop, by which recovery ends.
+    #[must_use]
+    pub fn recovery(&self) -> Option<f64> {
+        let (boot, stop) = (self.boot?, self.stop?);
+        Some(to_millis(self.copy? + boot + self.apply? + self.stand_alone? + stop + boot + stop))
+    }
+}
+
+/// A time in seconds, as exact as it is worth.
+#[must_use]
+pub fn seconds(time: Duration) -> f64 {
+    to_millis(time.as_secs_f64())
+}
+
+fn to_millis(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
+/// A rehearsal.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// When it ended, RFC 3339 UTC.
+    pub at: String,
+    /// The version of the tool.
+    pub tool: String,
+    /// The home.
+    pub home: String,
+    /// What was rehearsed with.
+    pub rehearsed: String,
+    /// Whether no check failed.
+    pub passed: bool,
+    /// The checks.
+    pub checks: Vec<Check>,
+    /// What was measured.
+    pub seconds: Seconds,
+    /// How long a recovery is to be expected to take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_recovery_seconds: Option<f64>,
+    /// For how long writes and the applier of the running database had to wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waited_seconds: Option<f64>,
+    /// The tables of the product.
+    pub tables: Vec<TableLine>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = if self.passed { "passed" } else { "failed" };
+        writeln!(f, "Rehearsal: {word}")?;
+        writeln!(f, "  with {}", self.rehearsed)?;
+        self.checks.iter().try_for_each(|check| check.fmt(f))?;
+        let Seconds { copy, boot, apply, proof, stand_alone, stop } = self.seconds;
+        let parts: Vec<String> = [
+            ("copy", copy),
+            ("start", boot),
+            ("apply", apply),
+            ("stand alone", stand_alone),
+            ("stop", stop),
+            ("proof", proof),
+        ]
+        .into_iter()
+        .filter_map(|(name, time)| time.map(|time| format!("{name} {time:.1} s")))
+        .collect();
+        if !parts.is_empty() {
+            writeln!(f, "measured: {}", parts.join(", "))?;
+        }
+        if let Some(waited) = self.waited_seconds {
+            writeln!(f, "Writes and the applier of the running database waited for {waited:.1} s at most.")?;
+        }
+        match self.expected_recovery_seconds {
+            Some(expected) => writeln!(f, "recovery time to be expected: {} s", expected.ceil()),
+            None => {
+                writeln!(f, "recovery time to be expected: unknown, the rehearsal did not come to its end")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recovery_takes_all_parts_but_the_proof_and_one_more_start_and_stop() {
+        let whole = Seconds {
+            copy: Some(10.0),
+            boot: Some(2.0),
+            apply: Some(0.5),
+            proof: Some(100.0),
+            stand_alone: Some(0.25),
+            stop: Some(1.0),
+        };
+        assert_eq!(whole.recovery(), Some(16.75));
+        assert_eq!(Seconds { stop: None, ..whole }.recovery(), None);
+    }
+
+    #[test]
+    fn the_handbook_explains_every_code_and_no_other() {
+        let text = include_str!("../../../docs/rehearsal.md");
+        let headings: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+        assert_eq!(headings, Code::ALL.map(|code| code.to_string()));
+        for code in Code::ALL {
+            assert_eq!(serde_json::to_string(&code).expect("writable"), format!("\"{code}\""));
+        }
+    }
+
+    #[test]
+    fn a_report_for_people_says_what_failed_and_what_to_do() {
+        let report = Report {
+            schema: SCHEMA,
+            at: "t".into(),
+            tool: "x".into(),
+            home: "/h".into(),
+            rehearsed: "the data of a stopped secondary".into(),
+            passed: false,
+            checks: vec![
+                Check::passed(Topic::Key, "it is the key"),
+                Check::of(Topic::Files, vec![Defect::new(Code::RedoMissing, "no log", "Copy it.")], ""),
+                Check::not_done(Topic::Start, "files are missing"),
+            ],
+            seconds: Seconds { copy: Some(1.04), ..Seconds::default() },
+            expected_recovery_seconds: None,
+            waited_seconds: None,
+            tables: vec![],
+        };
+        assert_eq!(
+            report.to_string(),
+            "Rehearsal: failed\n  with the data of a stopped secondary\n  passed: key: it is the key\n  \
+             failed: files: no log [redo-missing]\n    hint: Copy it.\n  not done: start: files are missing\n\
+             measured: copy 1.0 s\n\
+             recovery time to be expected: unknown, the rehearsal did not come to its end\n"
+        );
+    }
+}

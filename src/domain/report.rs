@@ -1,0 +1,308 @@
+//! What programs are told: the verdict, and where, when and how much. `docs/health.md` is its handbook.
+//!
+//! A field may be added at any time; one that goes or changes its meaning raises [`SCHEMA`].
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::health::{Health, Status};
+use super::lag;
+use super::pair::{Membership, Node, Pair, Role};
+use super::snapshot::{Proof, Snapshot};
+
+/// The number of the schema.
+pub const SCHEMA: u32 = 1;
+
+/// One look at a pair.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// When, RFC 3339 UTC.
+    pub at: String,
+    /// The version of the tool.
+    pub tool: String,
+    /// Where the look was taken; `None` for a home without a pair.
+    pub node: Option<Place>,
+    /// The other node.
+    pub peer: Option<Place>,
+    /// What a watcher was told before, when it was something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed_from: Option<Verdict>,
+    /// The verdict with its reasons.
+    #[serde(flatten)]
+    pub health: Health,
+    /// What was measured.
+    pub measures: Measures,
+}
+
+/// A node of the pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The name by which the other node reaches it.
+    pub host: String,
+    /// The port of its database.
+    pub port: u16,
+    /// What it is in the pair.
+    pub role: Role,
+}
+
+/// What was measured. Absent is unknown.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Measures {
+    /// How far the secondary is behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_seconds: Option<f64>,
+    /// How far the primary is behind with the audit rows of the secondary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub back_lag_seconds: Option<f64>,
+    /// With `--prove`: until the heartbeat was seen on the other node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub there_seconds: Option<f64>,
+    /// With `--prove`: until its echo was back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_trip_seconds: Option<f64>,
+}
+
+/// The manual's two words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// Of the connection.
+    pub high_availability: Status,
+    /// Of the applying.
+    pub replication: Status,
+}
+
+impl Report {
+    /// The report on a home, at the time `at`, by the version `tool`.
+    #[must_use]
+    pub fn new(health: Health, at: String, tool: &str) -> Self {
+        Self {
+            schema: SCHEMA,
+            at,
+            tool: tool.to_owned(),
+            node: None,
+            peer: None,
+            changed_from: None,
+            health,
+            measures: Measures::default(),
+        }
+    }
+
+    /// Adds what the snapshot knows besides the verdict.
+    #[must_use]
+    pub fn about(self, snapshot: &Snapshot) -> Self {
+        let Membership { role, .. } = snapshot.membership;
+        let place = |node: &Node, role| Some(Place { host: node.host.clone(), port: node.db_port, role });
+        Self {
+            node: place(snapshot.membership.this(), role),
+            peer: place(snapshot.membership.peer(), Pair::peer_of(role)),
+            measures: Measures::of(snapshot),
+            ..self
+        }
+    }
+
+    /// Its two words.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        Verdict { high_availability: self.health.high_availability, replication: self.health.replication }
+    }
+}
+
+/// For people only the verdict.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.health.fmt(f)
+    }
+}
+
+impl Measures {
+    /// What a snapshot tells.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let proof = snapshot.proof.as_ref().and_then(|proof| proof.as_ref().ok());
+        let took = |time: fn(&Proof) -> Option<Duration>| proof.and_then(time).map(|time| time.as_secs_f64());
+        Self {
+            lag_seconds: lag::while_it_lives(snapshot, Role::Secondary),
+            back_lag_seconds: lag::while_it_lives(snapshot, Role::Primary),
+            there_seconds: took(|proof| proof.there),
+            round_trip_seconds: took(|proof| proof.back),
+        }
+    }
+}
+
+impl Verdict {
+    /// Both words are Alive.
+    pub const ALIVE: Self = Self { high_availability: Status::Alive, replication: Status::Alive };
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "High Availability {}, Replication {}", self.high_availability, self.replication)
+    }
+}
+
+/// A verdict that is not the one before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    at: String,
+    from: Verdict,
+    to: Verdict,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = [
+            ("High Availability", self.from.high_availability, self.to.high_availability),
+            ("Replication", self.from.replication, self.to.replication),
+        ];
+        let mut separator = "";
+        write!(f, "changed at {}: ", self.at)?;
+        for (name, from, to) in words.into_iter().filter(|(_, from, to)| from != to) {
+            write!(f, "{separator}{name} {from} -> {to}")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}
+
+/// What a watcher keeps in mind, however long it watches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Watch {
+    verdict: Option<Verdict>,
+    change: Option<Change>,
+}
+
+impl Watch {
+    /// Takes the next report, and marks it when its verdict is another one.
+    pub fn next(&mut self, report: &mut Report) {
+        let to = report.verdict();
+        report.changed_from = self.verdict.replace(to).filter(|from| *from != to);
+        if let Some(from) = report.changed_from {
+            self.change = Some(Change { at: report.at.clone(), from, to });
+        }
+    }
+
+    /// The report that was taken last, for a screen that it has for itself: the last change stays in sight.
+    #[must_use]
+    pub fn screen(&self, report: &Report) -> String {
+        frame(report, self.change.as_ref())
+    }
+
+    /// The same for one that goes on downwards: a change is told once.
+    #[must_use]
+    pub fn entry(&self, report: &Report) -> String {
+        frame(report, self.change.as_ref().filter(|_| report.changed_from.is_some()))
+    }
+}
+
+fn frame(report: &Report, change: Option<&Change>) -> String {
+    let change = change.map(|change| format!("{change}\n")).unwrap_or_default();
+    format!("{}\n{change}{report}", report.at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::health::{About, Finding, Severity};
+
+    fn place(number: u8, role: Role) -> Place {
+        Place { host: format!("pmp-{number}.example.com"), port: 2345, role }
+    }
+
+    fn report(verdict: Verdict, at: &str) -> Report {
+        let Verdict { high_availability, replication } = verdict;
+        let summary = "pmp-2.example.com:2345 replicates from pmp-1.example.com:2345".into();
+        let health = Health { high_availability, replication, summary, findings: vec![] };
+        Report::new(health, at.into(), "0.1.0")
+    }
+
+    const FAILED: Verdict = Verdict { high_availability: Status::Failed, replication: Status::Unknown };
+
+    #[test]
+    fn the_json_is_the_one_of_the_handbook() {
+        let mut report = report(FAILED, "2026-02-03T04:05:06Z");
+        report.node = Some(place(2, Role::Secondary));
+        report.peer = Some(place(1, Role::Primary));
+        report.measures.lag_seconds = Some(0.4);
+        report.health.findings.push(Finding {
+            code: "peer-unreachable",
+            about: About::HighAvailability,
+            severity: Severity::Failed,
+            what: "the primary pmp-1.example.com:2345 cannot be reached".into(),
+            evidence: "Connection refused (os error 111)".into(),
+            hint: "See whether its machine and its database run.".into(),
+        });
+        let json = serde_json::to_string_pretty(&report).expect("JSON");
+        let handbook = include_str!("../../docs/health.md");
+        assert!(handbook.contains(&format!("```json\n{json}\n```")), "not in docs/health.md:\n{json}");
+        assert_eq!(
+            json,
+            r#"{
+  "schema": 1,
+  "at": "2026-02-03T04:05:06Z",
+  "tool": "0.1.0",
+  "node": {
+    "host": "pmp-2.example.com",
+    "port": 2345,
+    "role": "secondary"
+  },
+  "peer": {
+    "host": "pmp-1.example.com",
+    "port": 2345,
+    "role": "primary"
+  },
+  "high_availability": "Failed",
+  "replication": "Unknown",
+  "summary": "pmp-2.example.com:2345 replicates from pmp-1.example.com:2345",
+  "findings": [
+    {
+      "code": "peer-unreachable",
+      "about": "high_availability",
+      "severity": "failed",
+      "what": "the primary pmp-1.example.com:2345 cannot be reached",
+      "evidence": "Connection refused (os error 111)",
+      "hint": "See whether its machine and its database run."
+    }
+  ],
+  "measures": {
+    "lag_seconds": 0.4
+  }
+}"#
+        );
+    }
+
+    #[test]
+    fn what_is_unknown_is_absent_and_a_home_without_a_pair_has_no_nodes() {
+        let json = serde_json::to_value(report(FAILED, "t")).expect("JSON");
+        assert_eq!(json["measures"], serde_json::json!({}));
+        assert!(json["node"].is_null() && json["peer"].is_null());
+        assert!(json.get("changed_from").is_none());
+    }
+
+    #[test]
+    fn a_change_is_told_once_and_stays_on_a_screen() {
+        let mut watch = Watch::default();
+        let mut look = |verdict, at: &str| {
+            let mut report = report(verdict, at);
+            watch.next(&mut report);
+            let changed_from = serde_json::to_value(&report).expect("JSON").get("changed_from").cloned();
+            (watch.entry(&report), watch.screen(&report), changed_from)
+        };
+        let alive = "High Availability Status: Alive\nReplication Status: Alive\n  pmp-2.example.com:2345 replicates from pmp-1.example.com:2345\n";
+        let failed = alive.replacen("Alive", "Failed", 1).replacen("Alive", "Unknown", 1);
+        let change = "changed at t3: High Availability Alive -> Failed, Replication Alive -> Unknown\n";
+        for at in ["t1", "t2"] {
+            let text = format!("{at}\n{alive}");
+            assert_eq!(look(Verdict::ALIVE, at), (text.clone(), text, None));
+        }
+        let text = format!("t3\n{change}{failed}");
+        let was = serde_json::json!({"high_availability": "Alive", "replication": "Alive"});
+        assert_eq!(look(FAILED, "t3"), (text.clone(), text, Some(was)));
+        assert_eq!(look(FAILED, "t4"), (format!("t4\n{failed}"), format!("t4\n{change}{failed}"), None));
+        let half = Verdict { high_availability: Status::Alive, ..FAILED };
+        assert!(look(half, "t5").0.starts_with("t5\nchanged at t5: High Availability Failed -> Alive\n"));
+    }
+}

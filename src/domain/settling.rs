@@ -1,0 +1,112 @@
+//! What becomes of a run that was cut off, in words: it is finished, rolled back, or taken up anew.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::journal::{Due, Progress};
+
+/// Which way it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// It is behind its point of no return: the steps that are left are done.
+    Finish,
+    /// The steps that have begun are undone, the last one first.
+    RollBack,
+}
+
+/// What settling a run comes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Settling {
+    /// The home.
+    pub home: String,
+    /// The command that was cut off.
+    pub command: String,
+    /// When it began, RFC 3339, UTC.
+    pub at: String,
+    /// The account of the operating system that ran it.
+    pub by: String,
+    /// Which way it goes.
+    pub way: Way,
+    /// The steps that are done or undone, in this order.
+    pub steps: Vec<String>,
+}
+
+impl Settling {
+    /// Of an open run.
+    #[must_use]
+    pub fn of(run: &Progress) -> Self {
+        let shown: Vec<String> =
+            run.plan.steps.iter().enumerate().map(|(index, step)| format!("{}. {step}", index + 1)).collect();
+        let (way, steps) = match run.due() {
+            Due::Forward(next) => (Way::Finish, shown[next.min(shown.len())..].to_vec()),
+            Due::Back(begun) => (Way::RollBack, shown[..begun].iter().rev().cloned().collect()),
+        };
+        Self {
+            home: run.plan.home.path.clone(),
+            command: run.plan.command.clone(),
+            at: run.at.clone(),
+            by: run.by.clone(),
+            way,
+            steps,
+        }
+    }
+}
+
+impl fmt::Display for Settling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { home, command, at, by, way, steps } = self;
+        writeln!(f, "`pmp-ha {command}` in {home}, begun at {at} by {by}, was cut off.")?;
+        match (way, steps.is_empty()) {
+            (Way::Finish, true) => {
+                writeln!(f, "It is behind its point of no return, and only has to be closed.")
+            }
+            (Way::Finish, false) => {
+                writeln!(f, "It is behind its point of no return, and can only be finished:")
+            }
+            (Way::RollBack, true) => writeln!(f, "It had changed nothing, and is closed."),
+            (Way::RollBack, false) => writeln!(f, "What it had changed is put back; undone are the steps:"),
+        }?;
+        steps.iter().try_for_each(|step| writeln!(f, "  {step}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::plan::{HomeIdentity, Plan, Step};
+
+    fn run(next: usize, begun: usize) -> String {
+        let plan = Plan {
+            command: "recover".into(),
+            home: HomeIdentity { path: "/x".into(), device: 1, inode: 2 },
+            warnings: vec![],
+            steps: vec![Step::WireStartScript, Step::SwapData, Step::DropOldData],
+            point_of_no_return: 2,
+        };
+        Settling::of(&Progress { at: "T".into(), by: "pmp".into(), plan, next, begun }).to_string()
+    }
+
+    #[test]
+    fn it_says_which_way_and_which_steps() {
+        let begun = "`pmp-ha recover` in /x, begun at T by pmp, was cut off.\n";
+        assert_eq!(
+            run(1, 2),
+            format!(
+                "{begun}What it had changed is put back; undone are the steps:\n  2. exchange mysql/data with the new data; the old data stay beside it\n  1. wire the start script to conf/pmp-ha/mysqld.cnf\n"
+            )
+        );
+        assert_eq!(run(0, 0), format!("{begun}It had changed nothing, and is closed.\n"));
+        assert_eq!(
+            run(2, 2),
+            format!(
+                "{begun}It is behind its point of no return, and can only be finished:\n  3. remove the old data\n"
+            )
+        );
+        assert_eq!(
+            run(3, 3),
+            format!("{begun}It is behind its point of no return, and only has to be closed.\n")
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! Lists of tables with wildcards: which tables are audit tables.
+
+use serde::{Deserialize, Serialize};
+
+/// Table names in which `*` stands for any characters and `?` for one, without regard to case.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub struct TablePatterns(Vec<String>);
+
+impl TablePatterns {
+    /// A list that is written in the program itself.
+    #[must_use]
+    pub fn new<const N: usize>(patterns: [&str; N]) -> Self {
+        Self(patterns.map(ToOwned::to_owned).into())
+    }
+
+    /// Whether a table is in the list.
+    #[must_use]
+    pub fn contains(&self, table: &str) -> bool {
+        let table: Vec<char> = table.to_lowercase().chars().collect();
+        self.0.iter().any(|pattern| {
+            let pattern: Vec<char> = pattern.to_lowercase().chars().collect();
+            matches(&pattern, &table)
+        })
+    }
+
+    /// The list as the server's replication filters want it. Where table names keep their case the
+    /// server compares with regard to it, so that both spellings are given.
+    #[must_use]
+    pub fn filters(&self, schema: &str) -> Vec<String> {
+        let mut out = Vec::new();
+        for pattern in self.0.iter().flat_map(|pattern| [pattern.clone(), pattern.to_lowercase()]) {
+            let table: String = pattern
+                .chars()
+                .map(|c| match c {
+                    '*' => "%".to_owned(),
+                    '?' => "_".to_owned(),
+                    '_' | '%' => format!("\\{c}"),
+                    other => other.to_string(),
+                })
+                .collect();
+            let filter = format!("{}.{table}", schema.replace('_', "\\_"));
+            if !out.contains(&filter) {
+                out.push(filter);
+            }
+        }
+        out
+    }
+}
+
+impl TryFrom<Vec<String>> for TablePatterns {
+    type Error = String;
+
+    fn try_from(patterns: Vec<String>) -> Result<Self, String> {
+        for pattern in &patterns {
+            let odd = |c: &char| !(c.is_alphanumeric() || "_$*?".contains(*c));
+            if let Some(odd) = pattern.chars().find(odd) {
+                return Err(format!("'{odd}' cannot stand in the name of a table: '{pattern}'"));
+            }
+            if pattern.chars().all(|c| "*?".contains(c)) {
+                return Err(format!("'{pattern}' would mean every table"));
+            }
+        }
+        Ok(Self(patterns))
+    }
+}
+
+impl From<TablePatterns> for Vec<String> {
+    fn from(patterns: TablePatterns) -> Self {
+        patterns.0
+    }
+}
+
+fn matches(pattern: &[char], text: &[char]) -> bool {
+    match (pattern, text) {
+        ([], []) => true,
+        (['*', rest @ ..], _) => (0..=text.len()).any(|skipped| matches(rest, &text[skipped..])),
+        (['?', rest @ ..], [_, tail @ ..]) => matches(rest, tail),
+        ([first, rest @ ..], [head, tail @ ..]) if first == head => matches(rest, tail),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_stand_for_characters_and_case_does_not_count() {
+        let audit = TablePatterns::new(["*audit", "AaaAccSession", "x?z"]);
+        for inside in ["Ptrx_UserAudit", "ptrx_resourceaudit", "audit", "aaaaccsession", "xyz"] {
+            assert!(audit.contains(inside), "{inside}");
+        }
+        for outside in ["ptrx_auditconfig", "aaaaccsessions", "xz", "", "ptrx_account"] {
+            assert!(!audit.contains(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn filters_escape_what_the_server_takes_for_a_wildcard() {
+        let patterns = TablePatterns::new(["ptrx_*Audit", "a?"]);
+        assert_eq!(
+            patterns.filters("pass_trix"),
+            ["pass\\_trix.ptrx\\_%Audit", "pass\\_trix.ptrx\\_%audit", "pass\\_trix.a_"]
+        );
+    }
+
+    #[test]
+    fn a_list_that_would_let_everything_back_is_refused() {
+        for bad in ["*", "**", "?*", "a.b", "a b", "a'"] {
+            assert!(TablePatterns::try_from(vec![bad.to_owned()]).is_err(), "{bad}");
+        }
+    }
+}

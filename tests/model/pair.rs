@@ -1,0 +1,206 @@
+//! The state of a pair, as far as it matters to who may serve writes.
+
+use std::sync::Arc;
+
+use pmp_ha::domain::journal::Progress;
+use pmp_ha::domain::pair::Role;
+use pmp_ha::domain::turn::Phase;
+
+use crate::plans::Made;
+
+/// Which of the two nodes: the first one is the primary in the beginning.
+pub type Side = usize;
+
+/// The other one.
+pub fn other(side: Side) -> Side {
+    1 - side
+}
+
+/// A role, and since which change of roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Office {
+    pub role: Role,
+    pub epoch: u64,
+}
+
+/// What a node says in an exchange of roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Word {
+    pub run: u8,
+    pub phase: Phase,
+    /// It was repeated so long ago that it does not count.
+    pub stale: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Server {
+    Down,
+    /// Its start script asks the other node, and holds the lock there.
+    Asks {
+        /// What the files said when it began.
+        own: Office,
+    },
+    /// It may start, and cannot be seen yet.
+    Starts {
+        /// What the files said when it began.
+        own: Office,
+        /// Whether the other node's server still holds the lock that tells of it.
+        announced: bool,
+    },
+    Up,
+}
+
+/// A process of the tool.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Tool {
+    pub does: Does,
+    /// The exchange that it takes part in.
+    pub run: Option<u8>,
+    /// What it last read of the other node's word: by now it may be another one.
+    pub heard: Option<Word>,
+    /// Whether the other node said that it is the primary now, when it was last asked.
+    pub replaced: bool,
+}
+
+impl Tool {
+    pub fn new(does: Does) -> Self {
+        Self { does, run: None, heard: None, replaced: false }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Does {
+    /// It shows its plan, and waits for the operator.
+    Asks(Arc<Made>),
+    /// It is in this step: 0 before it is recorded, then in its effects, then before it is recorded as done.
+    Goes { step: usize, at: usize },
+    /// It undoes the steps below this one: in the effects of that, then before it is recorded as undone.
+    Undoes { below: usize, at: usize },
+}
+
+/// What the journal tells of a run that is open.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Journal {
+    pub made: Arc<Made>,
+    pub next: usize,
+    pub begun: usize,
+}
+
+impl Journal {
+    pub fn progress(&self) -> Progress {
+        Progress {
+            at: String::new(),
+            by: String::new(),
+            plan: self.made.plan.clone(),
+            next: self.next,
+            begun: self.begun,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Node {
+    /// What `conf/pmp-ha` says.
+    pub files: Office,
+    /// What the database says of itself.
+    pub says: Office,
+    pub word: Option<Word>,
+    /// Whether the write guard is set, in the database.
+    pub guarded: bool,
+    pub server: Server,
+    pub tool: Option<Tool>,
+    pub journal: Option<Journal>,
+}
+
+impl Node {
+    fn of(role: Role) -> Self {
+        let office = Office { role, epoch: 1 };
+        Self {
+            files: office,
+            says: office,
+            word: None,
+            guarded: role == Role::Secondary,
+            server: Server::Up,
+            tool: None,
+            journal: None,
+        }
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.server == Server::Up
+    }
+
+    pub fn serves_writes(&self) -> bool {
+        self.is_up() && !self.guarded
+    }
+
+    fn rests(&self) -> bool {
+        self.tool.is_none() && self.journal.is_none() && self.is_up()
+    }
+}
+
+/// What may still go wrong, and what the operator may still begin of his own accord.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Left {
+    /// A process or a machine dies.
+    pub crashes: u8,
+    /// The network between the nodes is cut.
+    pub cuts: u8,
+    /// `switchover`, on each node.
+    pub switchovers: [u8; 2],
+    /// `recover --promote`.
+    pub promotions: u8,
+    /// `recover --promote --fenced`, by an operator who has fenced nothing.
+    pub overrides: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Pair {
+    pub nodes: [Node; 2],
+    pub network: bool,
+    pub left: Left,
+    /// How many exchanges have a name.
+    pub runs: u8,
+    /// Somebody said that a node is fenced which is not.
+    pub overridden: bool,
+    /// A primary that was replaced has started, or lifted its guard, and could not ask.
+    pub unasked: bool,
+    /// An exchange was taken back when writes were refused already.
+    pub taken_back: bool,
+}
+
+impl Pair {
+    pub fn new(left: Left) -> Self {
+        Self {
+            nodes: [Node::of(Role::Primary), Node::of(Role::Secondary)],
+            network: true,
+            left,
+            runs: 0,
+            overridden: false,
+            unasked: false,
+            taken_back: false,
+        }
+    }
+
+    /// Whether `side` can ask the other node's server.
+    pub fn reaches(&self, side: Side) -> bool {
+        self.network && self.nodes[other(side)].is_up()
+    }
+
+    pub fn both_serve_writes(&self) -> bool {
+        self.nodes.iter().all(Node::serves_writes)
+    }
+
+    /// Whether it is a pair again: one primary that serves, one secondary that follows, each is what it
+    /// says, and no secondary knows of a later change of roles than its primary.
+    pub fn is_whole(&self) -> bool {
+        let [a, b] = &self.nodes;
+        let (primary, secondary) = if a.files.role == Role::Primary { (a, b) } else { (b, a) };
+        let agrees =
+            |node: &Node| node.says == node.files && node.guarded == (node.files.role == Role::Secondary);
+        self.network
+            && self.nodes.iter().all(|node| node.rests() && agrees(node))
+            && a.files.role != b.files.role
+            && primary.files.epoch >= secondary.files.epoch
+    }
+}

@@ -1,0 +1,217 @@
+//! The plans of the commands, made by the procedures themselves from what the model's nodes look like.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use pmp_ha::domain::datafiles::Layout;
+use pmp_ha::domain::flavor::ServerVersion;
+use pmp_ha::domain::health::{Health, Status};
+use pmp_ha::domain::home::DatabaseParams;
+use pmp_ha::domain::pair::{Membership, Node as Named, Pair as PairFile, Role};
+use pmp_ha::domain::plan::{HomeIdentity, Plan};
+use pmp_ha::domain::procedures::Scene;
+use pmp_ha::domain::procedures::promote::{self, Fencing, Loss, PrimarySeen, PromoteScene};
+use pmp_ha::domain::procedures::rejoin::{self, RejoinScene};
+use pmp_ha::domain::procedures::switchover::{self, SwitchoverScene};
+use pmp_ha::domain::standing::{BinlogPlace, NodeState};
+use pmp_ha::domain::tables::TablePatterns;
+use pmp_ha::domain::turn::Turn;
+
+use crate::pair::{Office, Pair, Server, Side, Word, other};
+
+/// A plan, as a part of a state.
+pub struct Made {
+    pub plan: Plan,
+    key: u64,
+}
+
+impl Made {
+    fn of(plan: Plan) -> Arc<Self> {
+        // A plan of another kind is not put back under a server that runs: the model would have to know.
+        assert!(plan.works_on_a_running_server(), "{plan}");
+        let mut hasher = DefaultHasher::new();
+        serde_json::to_string(&plan).expect("writable").hash(&mut hasher);
+        Arc::new(Self { plan, key: hasher.finish() })
+    }
+}
+
+impl PartialEq for Made {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Made {}
+
+impl Hash for Made {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl fmt::Debug for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.plan.command)
+    }
+}
+
+/// What the operator may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Command {
+    Switchover,
+    Promote { fenced: bool },
+    Rejoin,
+}
+
+impl Command {
+    pub const ALL: [Self; 4] =
+        [Self::Switchover, Self::Promote { fenced: false }, Self::Promote { fenced: true }, Self::Rejoin];
+
+    /// The plan of this command on a node, unless it is refused.
+    pub fn plan(self, pair: &Pair, side: Side) -> Option<Arc<Made>> {
+        let node = &pair.nodes[side];
+        let wanted = if self == Self::Rejoin { Role::Primary } else { Role::Secondary };
+        if self != Self::Switchover && node.files.role != wanted {
+            return None;
+        }
+        let running = matches!(node.server, Server::Up | Server::Starts { .. });
+        let home = home(side, node.files);
+        let plan = match self {
+            Self::Switchover => switchover::plan(&SwitchoverScene {
+                home,
+                running,
+                health: health(pair),
+                other: says(pair, other(side)).map(Some).ok_or_else(|| "it is not reached".into()),
+                turn: pair.reaches(side).then(|| pair.nodes[other(side)].word.map(turn)).flatten(),
+                run: (pair.runs + 1).to_string(),
+                wait: 300,
+                refuse_at_most: 30,
+            }),
+            Self::Promote { fenced } => promote::plan(&PromoteScene {
+                home,
+                running,
+                primary: seen(pair, side),
+                fencing: if fenced { Fencing::ByOperator } else { Fencing::None },
+                loss: Loss { since: None, seconds: None },
+                applier_error: None,
+                accept_loss: false,
+            }),
+            Self::Rejoin => rejoin::plan(&RejoinScene {
+                home,
+                running,
+                product_runs: vec![],
+                other: says(pair, other(side)).map(Some).ok_or_else(|| "it is not reached".into()),
+                file: "/extra.sql".into(),
+            }),
+        };
+        plan.ok().map(Made::of)
+    }
+}
+
+/// A word as whoever reads it gets it.
+pub fn turn(word: Word) -> Turn {
+    let age = if word.stale { Turn::STALE } else { 0 };
+    Turn { run: word.run.to_string(), phase: word.phase, mark: 0, age, refusing_for: 0 }
+}
+
+/// What a node knows of its pair.
+pub fn membership(side: Side, office: Office) -> Membership {
+    let node = |number: u32| Named {
+        number,
+        host: format!("n{number}"),
+        db_port: 2345,
+        local_port: None,
+        web_port: None,
+    };
+    let primary = if office.role == Role::Primary { side } else { other(side) };
+    Membership {
+        format: Membership::FORMAT,
+        role: office.role,
+        key_fingerprint: None,
+        pair: PairFile {
+            id: "x".into(),
+            schema: "passtrix".into(),
+            audit_tables: TablePatterns::default(),
+            local_tables: TablePatterns::default(),
+            primary: number(primary),
+            epoch: office.epoch,
+            secondary_word: Some("slave".into()),
+            nodes: [node(1), node(2)],
+        },
+    }
+}
+
+/// What a node says of itself to whoever can ask it.
+pub fn state(side: Side, office: Office) -> NodeState {
+    NodeState {
+        node: number(side),
+        epoch: office.epoch,
+        role: office.role,
+        secondary_word: Some("slave".into()),
+        followed: Some(BinlogPlace { file: "b.000001".into(), position: 4 }),
+        heard: None,
+    }
+}
+
+fn number(side: Side) -> u32 {
+    if side == 0 { 1 } else { 2 }
+}
+
+fn says(pair: &Pair, side: Side) -> Option<NodeState> {
+    pair.reaches(other(side)).then(|| state(side, pair.nodes[side].says))
+}
+
+fn seen(pair: &Pair, side: Side) -> PrimarySeen {
+    match (pair.network, pair.nodes[other(side)].is_up()) {
+        (true, true) => PrimarySeen::Answers("it greets".into()),
+        (true, false) => PrimarySeen::NobodyListens("refused".into()),
+        (false, _) => PrimarySeen::Unreachable("timed out".into()),
+    }
+}
+
+/// Alive, when both are up and agree on who is who.
+fn health(pair: &Pair) -> Health {
+    let [a, b] = &pair.nodes;
+    let right = |office: Office, guarded| guarded == (office.role == Role::Secondary);
+    let alive = pair.network
+        && a.is_up()
+        && b.is_up()
+        && a.says.epoch == b.says.epoch
+        && a.says.role != b.says.role
+        && right(a.says, a.guarded)
+        && right(b.says, b.guarded);
+    let status = if alive { Status::Alive } else { Status::Failed };
+    Health { high_availability: status, replication: status, summary: String::new(), findings: vec![] }
+}
+
+fn home(side: Side, office: Office) -> Scene {
+    Scene {
+        identity: HomeIdentity { path: "/opt/PMP".into(), device: 1, inode: 2 },
+        missing: vec![],
+        role_word: if office.role == Role::Primary { "master".into() } else { "slave".into() },
+        role: office.role,
+        params: Ok(DatabaseParams {
+            username: "root".into(),
+            password: "x".into(),
+            encrypted: false,
+            port: 2345,
+            schema: "PassTrix".into(),
+        }),
+        web_port: None,
+        running: vec![],
+        // This one learns its new role at a start only, so that its plans have every step.
+        server: Ok(ServerVersion::parse("5.6.24").expect("a version")),
+        layout: Some(Layout::MySql5),
+        script: Ok(()),
+        data: vec![],
+        odd_data: vec![],
+        schema_on_disk: None,
+        data_is_mount_point: false,
+        free_for_data: 1 << 40,
+        free_for_pack: 1 << 40,
+        not_writable: vec![],
+        fingerprint: None,
+        membership: Some(membership(side, office)),
+    }
+}

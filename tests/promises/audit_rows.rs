@@ -1,0 +1,285 @@
+//! Audit rows flow both ways, whatever happens in between, and nothing else ever flows back.
+
+use std::collections::BTreeMap;
+
+use mysql_async::Error;
+
+use crate::harness::{Lab, Node, wait_until, wait_until_or};
+use crate::on_every_server;
+use crate::sql::{Db, account};
+use crate::verify::wait_for;
+use crate::wire::{Link, Links, holds};
+
+on_every_server!(
+    audit_rows_flow_both_ways_and_nothing_else_flows_back,
+    a_second_pack_renews_the_way_back_and_turns_the_old_secondary_away,
+);
+
+/// Stands in audit rows, and in no certificate and no greeting.
+const MARKER: &str = "AuditedInClearText";
+
+fn audit_rows_flow_both_ways_and_nothing_else_flows_back(server: &str) {
+    let (lab, links) = Lab::pair_through_links(server);
+    let mut audit = Audit::of(&lab);
+
+    audit.on_both("while both are there");
+    audit.all_arrived();
+    every_audit_table_flows_both_ways(&lab);
+
+    lab.secondary.run(&["stop"]).ok();
+    audit.row(&lab.primary, "while the secondary is down");
+    lab.secondary.run(&["start"]).ok();
+    lab.primary.run(&["stop"]).ok();
+    audit.row(&lab.secondary, "while the primary is down");
+    lab.primary.run(&["start"]).ok();
+    audit.on_both("after a restart of each");
+    audit.all_arrived();
+
+    links.cut();
+    audit.on_both("while the link is cut");
+    for node in [&lab.secondary, &lab.primary] {
+        node.run(&["stop"]).ok();
+        node.run(&["start"]).ok();
+        audit.on_both("while the link is cut, after a restart of one more node");
+    }
+    links.open();
+    audit.all_arrived();
+
+    let before = everything_but_audit_rows(&lab.primary);
+    what_is_against_the_rules(&lab);
+    audit.row(&lab.secondary, "behind all that is against the rules");
+    audit.all_arrived();
+    assert_eq!(everything_but_audit_rows(&lab.primary), before);
+    lab.stop();
+    lab.start();
+    audit.on_both("after a restart of both");
+    audit.all_arrived();
+    assert_eq!(everything_but_audit_rows(&lab.primary), before);
+    connected_and_told(&lab);
+
+    no_event_comes_from_the_other_node(&lab);
+    nothing_on_the_way_back_is_in_clear(&lab, &links);
+    a_stranger_is_not_taken_for_the_secondary(&lab, &links);
+    audit.on_both("after all that");
+    audit.all_arrived();
+}
+
+/// The audit rows that the servers have acknowledged.
+struct Audit<'a> {
+    lab: &'a Lab,
+    rows: BTreeMap<String, String>,
+}
+
+const ROWS: &str = "SELECT CONCAT(AUDITID, ' ', NAME) FROM Ptrx_UserAudit WHERE REASON = 'promised'";
+
+impl<'a> Audit<'a> {
+    fn of(lab: &'a Lab) -> Self {
+        Self { lab, rows: BTreeMap::new() }
+    }
+
+    /// Writes an audit row as the application does.
+    #[track_caller]
+    fn row(&mut self, node: &Node, when: &str) {
+        let mut db = Db::of(node);
+        let text = format!("{MARKER} on {} {when}", node.endpoint);
+        db.rows(&format!("INSERT INTO Ptrx_UserAudit (NAME, REASON) VALUES ('{text}', 'promised')"));
+        let id = db.list("SELECT LAST_INSERT_ID()").concat();
+        assert!(self.rows.insert(id.clone(), text).is_none(), "{id} was given twice");
+    }
+
+    #[track_caller]
+    fn on_both(&mut self, when: &str) {
+        let lab = self.lab;
+        for node in [&lab.primary, &lab.secondary] {
+            self.row(node, when);
+        }
+    }
+
+    /// Waits until both nodes hold just these rows, each once, under the id that it was given.
+    #[track_caller]
+    fn all_arrived(&self) {
+        let mut wanted: Vec<String> = self.rows.iter().map(|(id, text)| format!("{id} {text}")).collect();
+        wanted.sort_unstable();
+        for node in [&self.lab.primary, &self.lab.secondary] {
+            wait_until_or(&format!("every audit row is on {}, and once", node.endpoint), || {
+                let mut found = Db::of(node).list(ROWS);
+                found.sort_unstable();
+                let differ = || format!("found\n{}\nwanted\n{}", found.join("\n"), wanted.join("\n"));
+                if found == wanted { Ok(()) } else { Err(differ()) }
+            });
+        }
+    }
+}
+
+fn every_audit_table_flows_both_ways(lab: &Lab) {
+    for (table, insert) in [
+        ("Ptrx_ResourceAudit", "(OPERATIONTYPE) VALUES ('Resource viewed')"),
+        ("AaaAccSession", "(ACCOUNT_ID, OPENTIME, STATUS) VALUES (1, 2, 'ACTIVE')"),
+    ] {
+        for node in [&lab.primary, &lab.secondary] {
+            node.sql(&format!("INSERT INTO {table} {insert}"));
+        }
+        let rows = format!("SELECT COUNT(*), MIN(1) FROM {table}");
+        wait_until(&format!("both rows of {table} are on both nodes"), || {
+            [&lab.primary, &lab.secondary].iter().all(|node| node.sql(&rows) == "2\t1")
+        });
+    }
+}
+
+/// The pair is connected, and both nodes know of what was written against the rules.
+fn connected_and_told(lab: &Lab) {
+    for node in [&lab.primary, &lab.secondary] {
+        wait_until("it is connected, and the writes are told", || {
+            node.verify().0 == "Alive" && node.findings() == ["errant-write"]
+        });
+    }
+}
+
+/// Does on the secondary, with every right there is, what nobody should.
+fn what_is_against_the_rules(lab: &Lab) {
+    let mut db = Db::admin(&lab.secondary);
+    for statement in [
+        "INSERT INTO Ptrx_Settings VALUES ('STRAY', 'written on the secondary')",
+        "INSERT INTO Ptrx_Resource VALUES (900001, 'stray.example.com', 'Linux', 'nowhere')",
+        "UPDATE AaaLogin SET NAME = 'stray' WHERE LOGIN_ID = 1",
+        "DELETE FROM Ptrx_Settings WHERE NAME = 'MAIL_SERVER'",
+        "CREATE TABLE passtrix.stray_table (id INT PRIMARY KEY)",
+        "INSERT INTO passtrix.stray_table VALUES (1)",
+        "ALTER TABLE Ptrx_Settings ADD COLUMN STRAY INT",
+        "CREATE VIEW passtrix.stray_view AS SELECT 1 AS one",
+        "CREATE DATABASE stray",
+        "CREATE TABLE stray.t (id INT PRIMARY KEY)",
+        "INSERT INTO stray.t VALUES (1)",
+        "CREATE USER 'stray'@'localhost' IDENTIFIED BY 'Long-enough-1'",
+        "GRANT ALL PRIVILEGES ON *.* TO 'stray'@'localhost'",
+        "REPLACE INTO pmp_ha.pack VALUES (2, 'stray')",
+        "CREATE TABLE pmp_ha.stray_table (id INT PRIMARY KEY)",
+        "SET SESSION binlog_format = STATEMENT",
+        "INSERT INTO Ptrx_Settings (NAME, VALUE) VALUES ('STRAY2', 'as a statement')",
+        "USE stray",
+        "INSERT INTO passtrix.stray_table VALUES (2)",
+        "UPDATE passtrix.Ptrx_Settings SET VALUE = 'as a statement' WHERE NAME = 'TFA_TYPE'",
+        "CREATE TABLE passtrix.stray_table_2 (id INT PRIMARY KEY)",
+    ] {
+        db.rows(statement);
+    }
+}
+
+/// All that the primary holds besides audit rows and heartbeats, as text.
+fn everything_but_audit_rows(node: &Node) -> Vec<String> {
+    let mut db = Db::admin(node);
+    let mut out = db.list("SHOW DATABASES");
+    out.extend(db.list("SELECT CONCAT(User, '@', Host) FROM mysql.user ORDER BY User, Host"));
+    for schema in ["passtrix", "pmp_ha"] {
+        for table in db.list(&format!("SHOW TABLES FROM {schema}")) {
+            let columns = db.rows(&format!("SHOW COLUMNS FROM {schema}.{table}"));
+            out.extend(columns.into_iter().map(|column| format!("{schema}.{table}.{}", column["Field"])));
+            let lower = table.to_lowercase();
+            if !lower.ends_with("audit") && !["aaaaccsession", "heartbeat"].contains(&lower.as_str()) {
+                let row = db.rows(&format!("CHECKSUM TABLE {schema}.{table}")).remove(0);
+                out.push(format!("{schema}.{table} {}", row["Checksum"]));
+            }
+        }
+    }
+    assert!(out.len() > 20, "{out:?}");
+    out
+}
+
+/// Neither node passes on what it got: no loop can arise.
+fn no_event_comes_from_the_other_node(lab: &Lab) {
+    for (node, number) in [(&lab.primary, "1"), (&lab.secondary, "2")] {
+        let mut db = Db::admin(node);
+        let mut events = 0;
+        for log in db.rows("SHOW BINARY LOGS") {
+            for event in db.rows(&format!("SHOW BINLOG EVENTS IN '{}'", log["Log_name"])) {
+                assert_eq!(event["Server_id"], number, "{event:?} in {}", log["Log_name"]);
+                events += 1;
+            }
+        }
+        assert!(events > 50, "only {events} events on {}", node.endpoint);
+    }
+}
+
+fn nothing_on_the_way_back_is_in_clear(lab: &Lab, links: &Links) {
+    // In the binlog the rows lie as they are; a link that did not encrypt would show them.
+    let in_binlogs = |node: &Node| {
+        std::fs::read_dir(node.path("mysql/data")).expect("there").flatten().any(|entry| {
+            entry.file_name().to_string_lossy().starts_with("pmp-ha-binlog.0")
+                && holds(&std::fs::read(entry.path()).expect("readable"), MARKER.as_bytes())
+        })
+    };
+    for (link, from) in [(&links.to_secondary, &lab.secondary), (&links.to_primary, &lab.primary)] {
+        assert!(in_binlogs(from), "no audit row in the binlogs of {}", from.endpoint);
+        let recorded = link.recorded();
+        // The greeting is in clear, so that what is in clear would have been seen.
+        let version = Db::admin(from).list("SELECT VERSION()").concat();
+        let greeted = holds(&recorded, &version.as_bytes()[..version.len().min(5)]);
+        assert!(greeted, "no greeting in {} bytes", recorded.len());
+        assert!(recorded.len() > 10_000, "only {} bytes", recorded.len());
+        assert!(!holds(&recorded, MARKER.as_bytes()), "an audit row went over the link in clear");
+    }
+    let status = lab.replica_status(&lab.primary);
+    assert_eq!(status["Source_SSL_Allowed"], "Yes", "{status:?}");
+    assert_eq!(status["Source_SSL_Verify_Server_Cert"], "Yes", "{status:?}");
+}
+
+/// Who answers by another name than that of the certificate is not believed, and who has no
+/// certificate of the pair is not let in.
+fn a_stranger_is_not_taken_for_the_secondary(lab: &Lab, links: &Links) {
+    let other_name = Link::at("127.0.0.3", &lab.secondary.endpoint);
+    lab.change_source_of(&lab.primary, &format!("MASTER_HOST='127.0.0.3', MASTER_PORT={}", other_name.port));
+    let refused = lab.wait_refused_at(&lab.primary, "the certificate names another host");
+    wait_for(&lab.primary, &["back-wrong-source"]);
+    let ours = links.to_secondary.port;
+    lab.change_source_of(&lab.primary, &format!("MASTER_HOST='127.0.0.2', MASTER_PORT={ours}"));
+    connected_and_told(lab);
+    // The number of a TLS error, or 9.7's text under the number of any failed login.
+    assert!(refused.starts_with("2026") || refused.contains("SSL"), "{refused}");
+
+    let back = crate::sql::credentials(&lab.primary).back;
+    let without_tls = Db::open(account(&back, "127.0.0.2", lab.secondary.port(), None));
+    match without_tls.map(|_| ()) {
+        Err(Error::Server(error)) => assert_eq!(error.code, 1045, "{error}"),
+        other => panic!("a login without a certificate: {other:?}"),
+    }
+}
+
+fn a_second_pack_renews_the_way_back_and_turns_the_old_secondary_away(server: &str) {
+    let lab = Lab::pair(server);
+    let mut audit = Audit::of(&lab);
+    audit.on_both("under the first pack");
+    audit.all_arrived();
+    let first = crate::sql::credentials(&lab.primary);
+
+    lab.stop();
+    lab.pack().ok();
+    let second = crate::sql::credentials(&lab.primary);
+    assert_ne!(first.back.password, second.back.password);
+    // The secondary still is the one of the first pack.
+    lab.start();
+    wait_until("the old secondary turns the primary away, and so feeds it nothing", || {
+        lab.replica_status(&lab.primary)["Last_IO_Errno"] == "1045"
+    });
+    wait_for(&lab.primary, &["back-receiver-connecting"]);
+    lab.secondary.sql("INSERT INTO Ptrx_UserAudit (NAME) VALUES ('of the old secondary')");
+    audit.row(&lab.primary, "after the second pack was made");
+    let status = lab.replica_status(&lab.primary);
+    assert_ne!(status["Replica_IO_Running"], "Yes", "{status:?}");
+
+    lab.secondary.run(&["stop"]).ok();
+    lab.carry();
+    lab.secondary.run(&["install-pack"]).ok();
+    lab.secondary.run(&["key", &lab.key().to_string_lossy()]).ok();
+    lab.secondary.run(&["start"]).ok();
+    lab.wait_alive();
+    audit.on_both("under the second pack");
+    audit.all_arrived();
+    for node in [&lab.primary, &lab.secondary] {
+        assert_eq!(node.sql("SELECT NAME FROM Ptrx_UserAudit WHERE NAME = 'of the old secondary'"), "");
+    }
+    lab.stop();
+    lab.start();
+    audit.on_both("under the second pack, after a restart");
+    audit.all_arrived();
+    lab.tables_are_equal();
+}

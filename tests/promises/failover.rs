@@ -1,0 +1,180 @@
+//! The primary is gone: the secondary is promoted, and the old primary never serves again, but as
+//! the secondary of the new one.
+
+use crate::harness::{Lab, Node, Ran, wait_alive_both, wait_until};
+use crate::on_every_server;
+
+on_every_server!(
+    a_dead_primary_is_replaced_and_comes_back_as_the_secondary,
+    what_only_the_old_primary_has_is_saved_before_it_is_made_anew,
+    a_primary_that_comes_back_from_behind_a_cut_is_taken_down,
+);
+
+const SETTING: &str = "SELECT VALUE FROM Ptrx_Settings WHERE NAME = '{}'";
+
+fn set(node: &Node, name: &str) {
+    node.sql(&format!("INSERT INTO Ptrx_Settings VALUES ('{name}', 'by {name}')"));
+}
+
+fn has(node: &Node, name: &str) -> bool {
+    node.sql(&SETTING.replace("{}", name)) == format!("by {name}")
+}
+
+/// What the product's own start script does, whoever calls it.
+fn product_starts(node: &Node) -> Ran {
+    let mut script = std::process::Command::new("/bin/sh");
+    script.arg(node.path("bin/startDB.sh")).arg(node.port().to_string()).arg(node.path("mysql/tmp"));
+    Ran::from_command(script)
+}
+
+fn word(node: &Node) -> String {
+    std::fs::read_to_string(node.path("conf/serverstate.conf")).expect("there")
+}
+
+fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {
+    let lab = Lab::pair(server);
+    let (old, new) = (&lab.primary, &lab.secondary);
+    let secondary_word = word(new);
+    old.run(&["recover", "--promote"]).refused(&["it is the primary already"]);
+    new.run(&["recover", "--promote"]).refused(&["the primary", "is there", "--fenced"]);
+    old.run(&["rejoin"]).refused(&["has not replaced this node"]);
+    set(old, "before");
+    wait_until("the row is on the secondary", || has(new, "before"));
+    old.kill();
+
+    let planned = new.run(&["--dry-run", "recover", "--promote"]).ok();
+    assert!(planned.stdout.contains("may be lost"), "{planned}");
+    assert!(planned.stdout.contains("begin epoch 2"), "{planned}");
+    let promoted = new.run(&["--json", "recover", "--promote"]).ok();
+    let told: serde_json::Value = serde_json::from_str(&promoted.stdout).expect("JSON");
+    assert_eq!(told["epoch"], 2, "{promoted}");
+    assert!(told["loss"]["since"].is_string(), "{promoted}");
+    assert_eq!(word(new), "master");
+    set(new, "after");
+    assert!(has(new, "before"), "what was received is there");
+
+    // A second primary never comes up, whoever starts it.
+    old.run(&["start"]).refused(&["this node is not the primary any more", "pmp-ha rejoin"]);
+    assert!(product_starts(old).exits(4).stderr.contains("became the primary in epoch 2"));
+    assert!(!old.is_running());
+    old.run(&["pack", &old.endpoint, &new.endpoint]).refused(&["this node is not the primary any more"]);
+
+    old.run(&["rejoin"]).ok();
+    assert_eq!(word(old), secondary_word);
+    wait_alive_both([old, new]);
+    exchanged(&lab);
+    // Roles are for good.
+    lab.stop();
+    new.run(&["start"]).ok();
+    assert!(product_starts(old).code == Some(0));
+    wait_alive_both([old, new]);
+    set(new, "later");
+    wait_until("the row of the new primary is there", || has(old, "later"));
+    old.run(&["rejoin"]).refused(&["is the secondary already"]);
+}
+
+/// The pair works with its roles exchanged.
+fn exchanged(lab: &Lab) {
+    let (old, new) = (&lab.primary, &lab.secondary);
+    wait_until("what was written meanwhile is there", || has(old, "after"));
+    old.sql("INSERT INTO Ptrx_UserAudit (NAME, OPERATIONTYPE) VALUES ('x', 'login on the new secondary')");
+    wait_until("its audit rows flow back", || {
+        new.sql("SELECT COUNT(*) FROM Ptrx_UserAudit WHERE OPERATIONTYPE = 'login on the new secondary'")
+            == "1"
+    });
+    let refused = crate::harness::pmp_ha(&[
+        "lab",
+        "sql",
+        &old.home.to_string_lossy(),
+        "INSERT INTO Ptrx_Settings VALUES ('stray', 'x')",
+    ]);
+    assert!(refused.stderr.contains("1142"), "{refused}");
+    new.run(&["verify", "--deep"]).ok();
+}
+
+fn what_only_the_old_primary_has_is_saved_before_it_is_made_anew(server: &str) {
+    let lab = Lab::pair(server);
+    let (old, new) = (&lab.primary, &lab.secondary);
+    let stop = if server.starts_with("mysql-9") { "STOP REPLICA IO_THREAD" } else { "STOP SLAVE IO_THREAD" };
+    new.admin_sql(stop);
+    set(old, "lost");
+    old.sql("INSERT INTO Ptrx_UserAudit (NAME, OPERATIONTYPE) VALUES ('x', 'login before the end')");
+    // Alive, and nothing comes from it: only who has switched it off may go on.
+    new.run(&["recover", "--promote"]).refused(&["is there"]);
+    new.run(&["recover", "--promote", "--fenced"]).ok();
+    assert!(!has(new, "lost"), "it never reached this node");
+    let verified = old.run(&["verify"]).exits(5);
+    assert!(verified.stdout.contains("[superseded]"), "{verified}");
+
+    let refused = old.run(&["rejoin"]).refused(&["has what", "ptrx_settings", "lost", "rejoin --pack"]);
+    let file = refused.stderr.split("saved in ").nth(1).and_then(|rest| rest.split(',').next());
+    let file = std::path::PathBuf::from(file.expect("a file"));
+    let hex = "by lost".bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02X}"));
+    let saved = std::fs::read_to_string(&file).expect("saved");
+    assert!(saved.to_uppercase().contains(&hex), "{saved}");
+    assert!(!old.is_running(), "an old primary stays down");
+
+    new.run(&["stop"]).ok();
+    new.run(&["pack", "--restart", &new.endpoint, &old.endpoint]).ok();
+    let pack = new.path("replication/HAPack.zip");
+    let rejoined = old.run(&["rejoin", "--pack", &pack.to_string_lossy()]).ok();
+    assert!(rejoined.stderr.contains("ptrx_settings"), "{rejoined}");
+    wait_alive_both([old, new]);
+    set(new, "after");
+    wait_until("the new primary is followed", || has(old, "after") && !has(old, "lost"));
+}
+
+fn a_primary_that_comes_back_from_behind_a_cut_is_taken_down(server: &str) {
+    let (lab, links) = Lab::pair_through_links(server);
+    let (old, new) = (&lab.primary, &lab.secondary);
+    links.cut();
+    // Behind a cut nobody can tell; what fences is believed only if it says so.
+    new.run(&["recover", "--promote"]).refused(&["cannot be seen from here", "--fenced"]);
+    let fence = |command: &str| {
+        new.configure(&format!("[replication]\nconnect_retry = 1\n[fence]\ncommand = {command}\n"));
+    };
+    for (command, why) in [
+        (r#"["/bin/true"]"#, "did not print the line `fenced`"),
+        (r#"["/bin/sh", "-c", "echo fenced; exit 3"]"#, "exit status: 3"),
+        (r#"["/nowhere/fence"]"#, "cannot be run"),
+    ] {
+        fence(command);
+        new.run(&["recover", "--promote"]).refused(&["the other node is not fenced", why]);
+    }
+    new.run(&["verify"]).exits(5);
+    assert!(
+        new.run(&["lab", "sql", &new.home.to_string_lossy(), "INSERT INTO Ptrx_Settings VALUES ('x', 'x')"])
+            .stderr
+            .contains("1142")
+    );
+
+    let monitor = Watched::over(old);
+    fence(r#"["/bin/sh", "-c", "echo $PMP_HA_OTHER_NODE >&2; echo fenced"]"#);
+    new.run(&["recover", "--promote"]).ok();
+    set(new, "on the new primary");
+    links.open();
+    let said = monitor.ends_with(4);
+    assert!(said.contains("became the primary in epoch 2"), "{said}");
+    assert!(!old.is_running());
+    old.run(&["rejoin"]).ok();
+    wait_alive_both([old, new]);
+    wait_until("the new primary is followed", || has(old, "on the new primary"));
+}
+
+/// A `pmp-ha monitor` that runs.
+struct Watched(std::process::Child);
+
+impl Watched {
+    fn over(node: &Node) -> Self {
+        let mut command = node.command(&["monitor", "--every", "1"]);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+        Self(command.spawn().expect("it runs"))
+    }
+
+    fn ends_with(self, code: i32) -> String {
+        let output = self.0.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        said
+    }
+}

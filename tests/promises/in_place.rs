@@ -1,0 +1,214 @@
+//! HAPack.zip unpacked by hand, as the manual says: `install-pack --in-place` checks every file and
+//! finishes the job, and nothing of the old data stays among the new.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use crate::harness::{Lab, NOBODY, Node, Put, Ran, assert_same, cut};
+use crate::on_every_server;
+
+const ANY: &str = "mariadb-10.11";
+
+const IN_PLACE: [&str; 2] = ["install-pack", "--in-place"];
+
+const MANIFEST: &str = "replication/manifest.json";
+
+/// Unpacks the pack over the secondary's home, as a person would.
+fn unzip(lab: &Lab) {
+    let mut command = Command::new("unzip");
+    command.arg("-oq").arg(lab.pack_file()).arg("-d").arg(&lab.secondary.home);
+    Ran::from_command(command).ok();
+}
+
+/// A pack that lies unpacked in the secondary's home.
+fn unpacked(server: &str) -> Lab {
+    let lab = Lab::up(server);
+    lab.pack().ok();
+    unzip(&lab);
+    lab
+}
+
+/// Every path of a tree with its mode and its owner.
+fn modes(node: &Node, folder: &str) -> Vec<String> {
+    use std::os::unix::fs::MetadataExt;
+    let files = node.fingerprint_of(&[folder]).into_keys();
+    let shown = |path: String| {
+        let meta = std::fs::symlink_metadata(node.path(&path)).expect("there");
+        format!("{path} {:o} {}:{}", meta.permissions().mode(), meta.uid(), meta.gid())
+    };
+    files.map(shown).collect()
+}
+
+on_every_server!(what_was_unpacked_by_hand_becomes_a_secondary_without_anything_of_the_old_data);
+
+fn what_was_unpacked_by_hand_becomes_a_secondary_without_anything_of_the_old_data(server: &str) {
+    let lab = Lab::up(server);
+    lab.pack().ok();
+    let node = &lab.secondary;
+    for left_over in ["mysql/data/auto.cnf", "mysql/data/passtrix/left_over.ibd", "mysql/data/ibtmp1"] {
+        std::fs::write(node.path(left_over), "of the old data").expect("written");
+    }
+    unzip(&lab);
+    // Another umask, and another account.
+    let open = |path: &str, mode| {
+        std::fs::set_permissions(node.path(path), std::fs::Permissions::from_mode(mode)).expect("set");
+    };
+    open("mysql/data/ibdata1", 0o444);
+    open("conf/pmp-ha/node-key.pem", 0o644);
+    open("conf/pmp-ha", 0o755);
+    open("mysql/data/mysql", 0o755);
+    if nix::unistd::geteuid().is_root() {
+        for path in ["mysql/data/ibdata1", "conf/pmp-ha/node.pem", "mysql/data/mysql"] {
+            std::os::unix::fs::chown(node.path(path), Some(NOBODY), Some(NOBODY)).expect("changed");
+        }
+    }
+
+    node.run(&IN_PLACE).ok();
+    assert!(!node.path("mysql/data/passtrix/left_over.ibd").exists());
+    assert!(!node.path("mysql/data/ibtmp1").exists());
+    let uuid = std::fs::read_to_string(node.path("mysql/data/auto.cnf")).unwrap_or_default();
+    assert_ne!(uuid, "of the old data");
+    for private in ["mysql/data/ibdata1", "conf/pmp-ha/node-key.pem"] {
+        let mode = std::fs::metadata(node.path(private)).expect("there").permissions().mode();
+        assert_eq!(mode & 0o007, 0, "{private}: {mode:o}");
+    }
+    let strangers = [modes(node, "mysql/data"), modes(node, "conf/pmp-ha")].concat();
+    assert!(!strangers.iter().any(|line| line.ends_with(&format!("{NOBODY}:{NOBODY}"))), "{strangers:#?}");
+    assert_eq!(
+        std::fs::metadata(node.path("conf/pmp-ha")).expect("there").permissions().mode() & 0o777,
+        0o700
+    );
+    let beside = std::fs::read_dir(node.path("mysql")).expect("there").flatten();
+    let beside: Vec<_> = beside.map(|entry| entry.file_name()).filter(|name| name != "data").collect();
+    assert!(!beside.iter().any(|name| name.to_string_lossy().starts_with("data")), "{beside:?}");
+
+    node.run(&["key", &lab.key().to_string_lossy()]).ok();
+    lab.start();
+    lab.wait_alive();
+    lab.primary.sql("INSERT INTO Ptrx_Settings VALUES ('WRITTEN', 'afterwards')");
+    lab.wait_same("SELECT NAME, VALUE FROM Ptrx_Settings ORDER BY NAME");
+    lab.stop();
+    // The server has worked with the files since: what they are now is not for a second installation.
+    node.run(&IN_PLACE).refused(&[
+        "is not a whole pack",
+        "this very pack was installed here at",
+        "nothing is left to do",
+    ]);
+}
+
+#[test]
+fn refuses_what_is_missing_or_different_with_its_name_and_changes_nothing() {
+    let lab = unpacked(ANY);
+    let node = &lab.secondary;
+    {
+        let _gone = Put::gone(node.path(MANIFEST));
+        node.refuses(&IN_PLACE, 4, &["no pack was unpacked in this home", MANIFEST, "Unzip HAPack.zip"]);
+    }
+    for (text, why) in [("{}", "cannot be read"), ("", "cannot be read")] {
+        let _manifest = Put::content(node.path(MANIFEST), text);
+        node.refuses(&IN_PLACE, 4, &["is not a whole pack", MANIFEST, why]);
+    }
+    {
+        let _elsewhere = Put::replaced(node.path(MANIFEST), "mysql/data/ibdata1", "mysql/other/ibdata1");
+        node.refuses(&IN_PLACE, 4, &["mysql/other/ibdata1 lies outside mysql/data and conf/pmp-ha"]);
+    }
+    let key = "conf/pmp-ha/node-key.pem";
+    let table = "mysql/data/mysql/global_priv.frm";
+    {
+        let _gone = (Put::gone(node.path(key)), Put::gone(node.path(table)));
+        node.refuses(
+            &IN_PLACE,
+            4,
+            &["is not a whole pack", &format!("{key} is missing"), &format!("{table} is missing")],
+        );
+    }
+    {
+        let _short = Put::content(node.path(table), "short");
+        node.refuses(&IN_PLACE, 4, &[&format!("{table} has 5 bytes and not ")]);
+    }
+    {
+        let mut bytes = std::fs::read(node.path(table)).expect("there");
+        bytes[7] ^= 1;
+        let _flipped = Put::content(node.path(table), bytes);
+        node.refuses(&IN_PLACE, 4, &[&format!("{table} is not the file that was packed")]);
+    }
+    {
+        let _folder = Put::gone(node.path(table));
+        std::fs::create_dir(node.path(table)).expect("made");
+        node.refuses(&IN_PLACE, 4, &[&format!("{table} is not a file")]);
+    }
+    {
+        let _role = Put::content(node.path("conf/serverstate.conf"), "master");
+        node.refuses(&IN_PLACE, 4, &["this home is a primary"]);
+    }
+    {
+        let _jar = Put::content(node.path("lib/AdventNetPassTrix.jar"), "build 6303");
+        node.refuses(&IN_PLACE, 4, &["another build of the product: its lib/AdventNetPassTrix.jar"]);
+    }
+    {
+        let port = node.port();
+        let _params = Put::replaced(node.path("conf/database_params.conf"), &format!(":{port}/"), ":2345/");
+        node.refuses(&IN_PLACE, 4, &[&format!("made for a secondary on port {port}")]);
+    }
+    let zip = lab.pack_file().to_string_lossy().into_owned();
+    let before = node.fingerprint();
+    node.run(&["install-pack", "--in-place", &zip]).exits(2);
+    let ran = node.run(&["--dry-run", "install-pack", "--in-place"]).ok();
+    assert!(
+        ran.stdout.contains("files of the pack") && ran.stdout.contains("that were unpacked here"),
+        "{ran}"
+    );
+    assert_same(&before, &node.fingerprint(), &ran.to_string());
+    node.run(&IN_PLACE).ok();
+}
+
+#[test]
+fn refuses_what_was_unpacked_while_the_database_runs() {
+    let lab = unpacked(ANY);
+    // Not on the data that were unpacked: they are for the secondary's settings.
+    let other = lab.fresh_home("running");
+    other.run(&["start"]).ok();
+    let conf = std::fs::read_to_string(other.path("conf/database_params.conf")).expect("there");
+    let _taken = Put::content(lab.secondary.path("conf/database_params.conf"), conf);
+    lab.secondary.refuses(&IN_PLACE, 4, &["something answers on the database port"]);
+}
+
+#[test]
+fn killed_or_stopped_at_any_moment_it_can_be_run_again() {
+    let lab = unpacked(ANY);
+    let node = &lab.secondary;
+    let without_logs = |node: &Node| {
+        let mut files = node.fingerprint();
+        files.retain(|path, _| !path.starts_with("logs"));
+        files
+    };
+    let before = without_logs(node);
+    let booted = "mysql/tmp/mysql.sock";
+    for (step, there, signal) in [
+        ("1/6", "mysql/data.pmp-ha-new/ibdata1", Signal::SIGKILL),
+        ("2/6", MANIFEST, Signal::SIGKILL),
+        ("3/6", MANIFEST, Signal::SIGINT),
+        ("4/6", MANIFEST, Signal::SIGKILL),
+        ("5/6", "bin/pmp-ha-boot.sh", Signal::SIGINT),
+        ("5/6", booted, Signal::SIGKILL),
+    ] {
+        let moment = |said: &str| said.contains(step) && node.path(there).exists();
+        let ran = cut(node.command(&IN_PLACE), signal, moment);
+        if signal == Signal::SIGKILL {
+            assert_eq!(node.outcome(), None, "the run had ended: {ran}");
+            node.run(&["install-pack", "/no/such/pack"])
+                .refused(&["there is no pack to install"])
+                .says(&["what it had changed is put back first"]);
+        }
+        assert_same(&before, &without_logs(node), &ran.to_string());
+    }
+    let ran = cut(node.command(&IN_PLACE), Signal::SIGKILL, |said| {
+        said.contains("5/6") && node.path(booted).exists()
+    });
+    assert_eq!(node.outcome(), None, "the run had ended: {ran}");
+    node.run(&IN_PLACE).ok().says(&["what it had changed is put back first"]);
+    lab.start();
+    lab.wait_alive();
+}

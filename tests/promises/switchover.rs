@@ -1,0 +1,79 @@
+//! Two nodes that work exchange their roles: nothing is lost, never do both accept writes, and whatever
+//! fails before the role is handed over leaves the pair as it was.
+
+use std::process::{Child, Stdio};
+
+use crate::harness::{Lab, Node, Ran, wait_alive_both, wait_until};
+use crate::load::Load;
+use crate::on_every_server;
+
+on_every_server!(roles_are_exchanged_under_load_and_back_again);
+
+fn begin(node: &Node, args: &[&str]) -> Child {
+    node.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs")
+}
+
+fn end(child: Child, what: &str) -> Ran {
+    let output = child.wait_with_output().expect("it ends");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ran::of_parts(what.into(), output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// Exchanges the roles, one command on each node.
+pub fn exchange(from: &Node, to: &Node) -> Ran {
+    let gives = begin(from, &["switchover", "--wait", "120"]);
+    let takes = begin(to, &["--json", "switchover", "--wait", "120"]);
+    let takes = end(takes, "switchover on the secondary").ok();
+    end(gives, "switchover on the primary").ok();
+    takes
+}
+
+fn set(node: &Node, name: &str) {
+    node.sql(&format!("INSERT INTO Ptrx_Settings VALUES ('{name}', 'by {name}')"));
+}
+
+fn roles_are_exchanged_under_load_and_back_again(server: &str) {
+    let lab = Lab::pair(server);
+    let (a, b) = (&lab.primary, &lab.secondary);
+    let words =
+        [a, b].map(|node| std::fs::read_to_string(node.path("conf/serverstate.conf")).expect("there"));
+    let load = Load::on_whoever_is_primary(&lab);
+    load.goes_on(20);
+
+    // Alone nobody does anything.
+    let alone = a.run(&["switchover", "--wait", "1"]).exits(1);
+    assert!(alone.stderr.contains("did not take part within 1 s"), "{alone}");
+    load.goes_on(5);
+    assert!(a.run(&["--dry-run", "switchover"]).ok().stdout.contains("hand the role over"));
+    assert!(b.run(&["--dry-run", "switchover"]).ok().stdout.contains("apply everything that it wrote"));
+
+    let taken = exchange(a, b);
+    let told: serde_json::Value = serde_json::from_str(&taken.stdout).expect("JSON");
+    assert_eq!((told["role"].as_str(), told["epoch"].as_u64()), (Some("primary"), Some(2)), "{taken}");
+    assert!(told["writes_refused_seconds"].is_number(), "{taken}");
+    wait_alive_both([a, b]);
+    load.goes_on_with_audit(10);
+    load.goes_on_as_the_primary_there(20);
+    set(b, "on the new primary");
+    wait_until("it is on the old one", || {
+        a.sql("SELECT COUNT(*) FROM Ptrx_Settings WHERE NAME = 'on the new primary'") == "1"
+    });
+    for (node, word) in [(a, &words[1]), (b, &words[0])] {
+        assert_eq!(&std::fs::read_to_string(node.path("conf/serverstate.conf")).expect("there"), word);
+    }
+    load.everything_is_there_once(&lab);
+    b.run(&["verify", "--deep"]).ok();
+
+    // And back, by one command that runs the other node's part.
+    let program = env!("CARGO_BIN_EXE_pmp-ha");
+    let home = a.home.to_string_lossy().into_owned();
+    b.configure(&format!("[switchover]\npeer_command = [\"{program}\", \"--home\", \"{home}\"]\n"));
+    b.run(&["switchover"]).ok();
+    wait_alive_both([a, b]);
+    load.goes_on(10);
+    load.everything_is_there_once(&lab);
+    lab.stop();
+    lab.start();
+    wait_alive_both([a, b]);
+    load.everything_is_there_once(&lab);
+}
