@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -96,8 +97,17 @@ pub async fn read_alike(session: &mut Session) -> Result<()> {
 
 /// Logs in to the server of this home.
 pub async fn open_here(home: &Home) -> Result<Result<Session, Blind>> {
+    open_on(home, home.socket()).await
+}
+
+/// Logs in to the server of an offline boot of this home.
+pub async fn open_booted(home: &Home) -> Result<Result<Session, Blind>> {
+    open_on(home, home.boot_socket()).await
+}
+
+async fn open_on(home: &Home, socket: PathBuf) -> Result<Result<Session, Blind>> {
     let account = home.credentials()?.admin;
-    let mut session = match Session::open(&Address::Socket(home.socket()), &account, LOGIN).await {
+    let mut session = match Session::open(&Address::Socket(socket), &account, LOGIN).await {
         Ok(session) => session,
         Err(blind) => return Ok(Err(blind)),
     };

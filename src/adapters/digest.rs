@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use anyhow::Result;
+use aws_lc_rs::digest::{Context, SHA256, digest};
 use fs_err as fs;
-use sha2::{Digest, Sha256};
 
 use crate::adapters::interrupt::Interrupt;
 use crate::domain::manifest::Sha256Hex;
@@ -13,6 +13,34 @@ use crate::ui::Progress;
 
 /// How much is read and written at a time.
 pub const CHUNK: usize = 1 << 20;
+
+/// SHA-256 (FIPS 180-4) of what comes piece by piece.
+pub struct Sha256(Context);
+
+impl Default for Sha256 {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
+
+impl Sha256 {
+    /// Of some bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Sha256Hex {
+        Sha256Hex::from_bytes(digest(&SHA256, bytes).as_ref())
+    }
+
+    /// Goes on with more bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Of all that came.
+    #[must_use]
+    pub fn finish(self) -> Sha256Hex {
+        Sha256Hex::from_bytes(self.0.finish().as_ref())
+    }
+}
 
 /// Hashes a file.
 pub fn hash_file(path: &Path) -> Result<Sha256Hex> {
@@ -39,14 +67,14 @@ pub fn pump(
     interrupt: &Interrupt,
 ) -> Result<(u64, Sha256Hex)> {
     let mut buffer = vec![0; CHUNK];
-    let mut hash = Sha256::new();
+    let mut hash = Sha256::default();
     let mut total = 0;
     loop {
         interrupt.check()?;
         let n = from.read(&mut buffer)?;
         total += n as u64;
         if n == 0 || total > limit {
-            return Ok((total, Sha256Hex::from_bytes(&hash.finalize())));
+            return Ok((total, hash.finish()));
         }
         hash.update(&buffer[..n]);
         to.write_all(&buffer[..n]).map_err(WriteError)?;
@@ -63,12 +91,12 @@ pub struct Hashing<W> {
 impl<W: Write> Hashing<W> {
     /// Passes everything on to `inner`.
     pub fn new(inner: W) -> Self {
-        Self { inner, hash: Sha256::new() }
+        Self { inner, hash: Sha256::default() }
     }
 
     /// What it passed everything on to, and the hash of it all.
     pub fn finish(self) -> (W, Sha256Hex) {
-        (self.inner, Sha256Hex::from_bytes(&self.hash.finalize()))
+        (self.inner, self.hash.finish())
     }
 }
 

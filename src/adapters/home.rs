@@ -6,13 +6,14 @@ use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use crate::adapters::digest::hash_file;
+use crate::adapters::digest::{Sha256, hash_file};
 use crate::adapters::system;
 use crate::domain::home::{DatabaseParams, KeyFile, PRIMARY_WORD, role_of, web_port};
 use crate::domain::manifest::{Fingerprint, NODE_FILES};
 use crate::domain::pair::{Membership, Role};
 use crate::domain::properties::Properties;
 use crate::domain::settings::TlsPaths;
+use crate::domain::start_script::{BOOT_TMP, SOCKET};
 use crate::failure::{Failure, Kind};
 
 /// A home. Cheap to clone; it holds nothing but its path.
@@ -129,7 +130,19 @@ impl Home {
     /// The server's socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.path("mysql/tmp/mysql.sock")
+        self.tmp().join(SOCKET)
+    }
+
+    /// The folder that an offline boot has instead of [`Self::tmp`]. It is the owner's alone.
+    #[must_use]
+    pub fn boot_tmp(&self) -> PathBuf {
+        self.path(BOOT_TMP)
+    }
+
+    /// The socket of an offline boot, where nobody who looks for the database finds it.
+    #[must_use]
+    pub fn boot_socket(&self) -> PathBuf {
+        self.boot_tmp().join(SOCKET)
     }
 
     /// The folder `replication`, where packs are made and carried to.
@@ -332,7 +345,5 @@ pub fn read_key(path: &Path) -> Result<KeyFile, String> {
 /// A salted hash of a key's value, which tells keys apart and reveals none.
 #[must_use]
 pub fn key_fingerprint(value: &str) -> String {
-    use sha2::{Digest, Sha256};
-    let digest = Sha256::digest(format!("pmp-ha encryption key\0{value}").as_bytes());
-    crate::domain::manifest::Sha256Hex::from_bytes(&digest).as_str().to_owned()
+    Sha256::of(format!("pmp-ha encryption key\0{value}").as_bytes()).as_str().to_owned()
 }

@@ -86,15 +86,32 @@ impl<'a> Database<'a> {
     /// Starts the server with the product's own script and waits until it answers.
     pub async fn start(&self, deadline: Duration) -> Result<u32> {
         let script = self.home.start_script();
-        self.launch(&script, deadline, || async {
+        self.make_tmp()?;
+        self.launch(&script, &self.home.tmp(), deadline, || async {
             greeting_of_socket(&self.home.socket(), Duration::from_secs(2)).await.is_ok()
         })
         .await
     }
 
-    /// Runs a start script and waits until the server answers. When that fails, or is cut off, a
-    /// server that the script brought up can be seen by [`Self::pid`] before this returns.
-    async fn launch<F>(&self, script: &Path, deadline: Duration, answers: impl FnMut() -> F) -> Result<u32>
+    fn make_tmp(&self) -> Result<()> {
+        let tmp = self.home.tmp();
+        if !tmp.is_dir() {
+            system::private_dir(&tmp)?;
+            system::give_to(&tmp, system::owner(&self.home.data())?)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a start script, with `tmp` for the socket and temporary files, and waits until the server
+    /// answers. When that fails, or is cut off, a server that the script brought up can be seen by
+    /// [`Self::pid`] before this returns.
+    async fn launch<F>(
+        &self,
+        script: &Path,
+        tmp: &Path,
+        deadline: Duration,
+        answers: impl FnMut() -> F,
+    ) -> Result<u32>
     where
         F: Future<Output = bool>,
     {
@@ -104,16 +121,12 @@ impl<'a> Database<'a> {
             .database_params()
             .map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?
             .port;
-        if !self.home.tmp().is_dir() {
-            system::private_dir(&self.home.tmp())?;
-            system::give_to(&self.home.tmp(), system::owner(&self.home.data())?)?;
-        }
-        self.drop_stale_socket_lock()?;
+        self.drop_stale_socket_lock(&tmp.join(start_script::SOCKET))?;
         let output = self.home.path("logs/pmp-ha-startdb.log");
         if let Some(folder) = output.parent() {
             fs::create_dir_all(folder)?;
         }
-        let args = [port.to_string(), self.home.tmp().to_string_lossy().into_owned()];
+        let args = [port.to_string(), tmp.to_string_lossy().into_owned()];
         let mut child = system::spawn_script(script, &args, &output)?;
         let up = self.wait_for_answer(&mut child, deadline, answers, &log, &output).await;
         if up.is_err() {
@@ -180,8 +193,7 @@ impl<'a> Database<'a> {
 
     /// A killed `MySQL` 5.7 or later leaves its number beside its socket, and none starts while
     /// any process has that number: after a power failure a stranger may well have it.
-    fn drop_stale_socket_lock(&self) -> Result<()> {
-        let socket = self.home.socket();
+    fn drop_stale_socket_lock(&self, socket: &Path) -> Result<()> {
         let starting = system::processes_with(&format!("--socket={}", socket.display()));
         if self.pid()?.is_none() && starting.is_empty() {
             remove(&socket.with_extension("sock.lock"))?;
@@ -198,6 +210,11 @@ impl<'a> Database<'a> {
         let Some(pid) = self.pid()?.or(starting) else {
             return Ok(false);
         };
+        if self.offline_boots().contains(&pid) {
+            // It does not listen where the product's script looks for it.
+            self.end(pid, deadline).await?;
+            return Ok(true);
+        }
         self.wait_until_it_hears(pid).await;
         let params = self
             .home
@@ -246,8 +263,10 @@ impl<'a> Database<'a> {
     /// SIGTERM meets it just before that. One that is ending, or frozen, does not answer.
     async fn wait_until_it_hears(&self, pid: u32) {
         let begun = Instant::now();
+        let is_boot = self.offline_boots().contains(&pid);
+        let socket = if is_boot { self.home.boot_socket() } else { self.home.socket() };
         while system::is_alive(pid) && begun.elapsed() < HEARING_GRACE {
-            let greeting = greeting_of_socket(&self.home.socket(), Duration::from_secs(1)).await;
+            let greeting = greeting_of_socket(&socket, Duration::from_secs(1)).await;
             let deaf = [BlindReason::Unreachable, BlindReason::Silent];
             if greeting.map_or_else(|blind| !deaf.contains(&blind.why), |_| true) {
                 return;
@@ -273,7 +292,7 @@ impl<'a> Database<'a> {
             remove(&system::temporary_of(&path))?;
             remove(&path)?;
         }
-        Ok(())
+        remove(&self.home.boot_tmp())
     }
 
     /// Ends the server of an offline boot at once, without a clean stop: its data are thrown away.
@@ -325,7 +344,8 @@ impl<'a> Database<'a> {
     }
 
     /// Boots the server through a copy of the product's start script, without a network and
-    /// without replication, logged in as an account that exists for this boot only.
+    /// without replication, on a socket that is this boot's own, logged in as an account that
+    /// exists for this boot only.
     ///
     /// `options` is the text of an option file; what makes the boot offline is added to it.
     pub async fn boot_offline(&self, flavor: &Flavor, options: &str, deadline: Duration) -> Result<Session> {
@@ -348,7 +368,9 @@ impl<'a> Database<'a> {
         system::private_dir(&self.home.work())?;
         system::give_to(&self.home.work(), owner)?;
         let text = format!(
-            "{options}\n# this boot only\nskip-networking\n{}\nevent-scheduler = OFF\ninit-file = \"{}\"\n",
+            "{options}\n# this boot only\nskip-networking\n{}{}\nevent-scheduler = OFF\ninit-file = \"{}\"\n",
+            // It has a socket of its own, in a folder that everybody may use.
+            if flavor.has_mysqlx() { "mysqlx = OFF\n" } else { "" },
             flavor.option("skip-replica-start"),
             init_file.display()
         );
@@ -358,10 +380,13 @@ impl<'a> Database<'a> {
         let wired = start_script::wire(&product_script, &option_file.to_string_lossy(), None)
             .map_err(|why| anyhow!("the start script cannot be used: {}", why.0))?;
         system::write_script(&script, &wired, None)?;
+        self.make_tmp()?;
+        system::private_dir(&self.home.boot_tmp())?;
+        system::give_to(&self.home.boot_tmp(), owner)?;
 
-        let address = Address::Socket(self.home.socket());
+        let address = Address::Socket(self.home.boot_socket());
         let logs_in = || async { Session::open(&address, &boot, Duration::from_secs(5)).await.is_ok() };
-        let pid = self.launch(&script, deadline, logs_in).await?;
+        let pid = self.launch(&script, &self.home.boot_tmp(), deadline, logs_in).await?;
         remove(&init_file)?;
         let opened = Session::open(&address, &boot, Duration::from_secs(10)).await;
         let mut session = opened.map_err(|blind| {

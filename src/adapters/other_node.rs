@@ -60,9 +60,10 @@ pub async fn standing_of(home: &Home, membership: &Membership) -> Result<Standin
 }
 
 /// Tells the secondary's server, for as long as the session lasts, that its primary is starting;
-/// false when somebody does already. The secondary is not promoted meanwhile.
+/// false when another start of it is announced there. The secondary is not promoted meanwhile.
 pub async fn announce_start(session: &mut Session) -> Result<bool> {
-    let row = session.one(format!("SELECT GET_LOCK('{STARTING}', 0) AS got")).await?;
+    // One that has just ended lets go in a moment.
+    let row = session.one(format!("SELECT GET_LOCK('{STARTING}', 1) AS got")).await?;
     Ok(row.and_then(|row| row.get("got")).as_deref() == Some("1"))
 }
 

@@ -330,13 +330,14 @@ async fn heartbeats(session: &mut Asking<'_>) -> Result<(i64, i64, Vec<Beat>)> {
     let here = i64::midpoint(before, now_micros());
     // Rows that are not there are a finding of their own, and hide nothing else.
     let rows = session
-        .query(format!("SELECT node, beat, echo FROM {OWN_SCHEMA}.heartbeat"))
+        .query(format!("SELECT node, beat, echo, epoch FROM {OWN_SCHEMA}.heartbeat"))
         .await
         .unwrap_or_default();
     let beat = |row: &Row| Beat {
         node: u32::try_from(number(row, "node")).unwrap_or(0),
         beat: number(row, "beat"),
         echo: number(row, "echo"),
+        epoch: u64::try_from(number(row, "epoch")).unwrap_or(0),
     };
     Ok((clock, clock - here, rows.iter().map(beat).collect()))
 }

@@ -4,6 +4,7 @@
 use std::fs::Permissions;
 use std::io::Write;
 use std::net::{IpAddr, UdpSocket};
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -238,10 +239,17 @@ pub fn first_line_of(child: &mut Child) -> Result<String> {
     Ok(line.trim_end().to_owned())
 }
 
-/// Makes a file that only its owner can read from its first byte on; an old one is emptied.
+/// Makes a file that only its owner can read from its first byte on, to be written and read back; an
+/// old one is emptied.
 pub fn private_file(path: &Path) -> Result<fs::File> {
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW);
     let file = fs::OpenOptions::from_options(options).open(path)?;
     // An old file may have had another mode.
     file.set_permissions(Permissions::from_mode(0o600))?;
@@ -260,17 +268,23 @@ pub fn write_all_at(file: &fs::File, bytes: &[u8], offset: u64) -> std::io::Resu
 
 /// Lets the system read ahead.
 pub fn will_read_through(file: &fs::File) {
-    advise(file, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
+    advise(file, 0..0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
 }
 
 /// Lets the system forget what it keeps of a durable file in memory: the next read asks the disk.
 pub fn forget_cached(file: &fs::File) {
-    advise(file, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+    forget_cached_part(file, 0..0);
 }
 
-fn advise(file: &fs::File, advice: PosixFadviseAdvice) {
+/// The same for some bytes of a file; `0..0` are all of it.
+pub fn forget_cached_part(file: &fs::File, part: Range<u64>) {
+    advise(file, part, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+}
+
+fn advise(file: &fs::File, part: Range<u64>, advice: PosixFadviseAdvice) {
+    let offset = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     // ignored: advice is all it is
-    let _ = nix::fcntl::posix_fadvise(file.file(), 0, 0, advice);
+    let _ = nix::fcntl::posix_fadvise(file.file(), offset(part.start), offset(part.end - part.start), advice);
 }
 
 /// Opens a file for adding to its end; a new one only its owner can read.

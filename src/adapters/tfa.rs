@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use crate::adapters::digest::Sha256;
 use crate::adapters::home::Home;
 use crate::adapters::mysql::{Address, Session};
 use crate::adapters::system;
@@ -61,15 +61,15 @@ async fn compare(home: &Home, query: &str) -> Result<Tfa> {
     let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0);
     let started = now.saturating_sub(uptime);
 
-    let mut digest = Sha256::new();
+    let mut digest = Sha256::default();
     for row in &rows {
         for value in row.values() {
-            digest.update(value.unwrap_or("NULL"));
-            digest.update([0]);
+            digest.update(value.unwrap_or("NULL").as_bytes());
+            digest.update(&[0]);
         }
-        digest.update([1]);
+        digest.update(&[1]);
     }
-    let hash = Sha256Hex::from_bytes(&digest.finalize());
+    let hash = digest.finish();
 
     let path = home.replication().join("pmp-ha-tfa.json");
     let noted = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Noted>(&bytes).ok());

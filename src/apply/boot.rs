@@ -1,5 +1,6 @@
 //! What is done inside an offline boot of the server, and the proof that it starts afterwards.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -17,7 +18,7 @@ use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::{DROP_CLONE_PLUGIN, Flavor};
 use crate::domain::manifest::NODE_FILES;
 use crate::domain::own_schema;
-use crate::domain::pair::{Membership, Node, Pair, Role, first_epoch};
+use crate::domain::pair::{Claim, Membership, Node, Pair, Role};
 use crate::domain::plan::{BootTask, CopyWay};
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA, Setting, render, settings};
 use crate::domain::sql::{quote, quote_name};
@@ -210,7 +211,8 @@ fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor, relay_logs: bool) 
             audit_tables: TablePatterns::default(),
             local_tables: TablePatterns::default(),
             primary: 1,
-            epoch: first_epoch(),
+            epoch: Claim::FIRST.epoch,
+            replaces: Claim::FIRST.replaces,
             secondary_word: None,
             nodes: [node(1), node(2)],
         },
@@ -360,17 +362,17 @@ pub(super) async fn prove_start(runner: &Runner<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Logs in with the account of the product, as the product does.
-pub(super) async fn product_session(runner: &Runner<'_>, user: &str) -> Result<Session> {
+/// Logs in with the account of the product to the server that listens on `socket`.
+pub(super) async fn product_session(runner: &Runner<'_>, user: &str, socket: PathBuf) -> Result<Session> {
     let account = Credential { user: user.to_owned(), password: accounts::application_password(runner)? };
-    Session::open(&Address::Socket(runner.home.socket()), &account, Duration::from_secs(10))
+    Session::open(&Address::Socket(socket), &account, Duration::from_secs(10))
         .await
         .map_err(|blind| anyhow!("the account of the product cannot log in: {}", blind.evidence))
 }
 
 async fn count_tables(runner: &Runner<'_>, home: &Home) -> Result<(usize, String)> {
     let params = home.database_params().map_err(|why| anyhow!(why))?;
-    let mut session = product_session(runner, &params.username).await?;
+    let mut session = product_session(runner, &params.username, home.socket()).await?;
     let tables = session.query(format!("SHOW TABLES FROM {}", quote_name(&params.schema))).await?;
     for table in &tables {
         let Some(Some(name)) = table.values().next() else {

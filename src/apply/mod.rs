@@ -42,6 +42,7 @@ use crate::config::Config;
 use crate::domain::flavor::Flavor;
 use crate::domain::journal::{Due, Outcome, Progress, Record, open_run};
 use crate::domain::manifest::NODE_FILES;
+use crate::domain::pair::Claim;
 use crate::domain::plan::{BootTask, Plan, Step};
 use crate::failure::{Failure, Kind};
 use crate::ui::Ui;
@@ -267,6 +268,9 @@ impl<'a> Runner<'a> {
             self.refuse_strangers(&run)?;
         }
         self.journal().append(&Record::Resumed { at: now(), by: system::user_name() })?;
+        // A server that an offline boot left behind is none that a step could work on.
+        let uninterrupted = Interrupt::default();
+        Database::of(self.home, &uninterrupted).clear_offline_boot(self.config.stop_deadline()).await?;
         match run.due() {
             Due::Back(begun) => {
                 self.ui.say(format!(
@@ -445,7 +449,10 @@ impl<'a> Runner<'a> {
             Step::BringUp => promote::bring_up(self).await,
             Step::TakeDown => promote::take_down(self).await,
             Step::DrainReplica { accept_loss, .. } => promote::drain(self, *accept_loss).await,
-            Step::Claim { epoch, fenced, .. } => promote::claim(self, *epoch, *fenced).await,
+            Step::Claim { epoch, replaces, fenced, .. } => {
+                let claim = Claim { epoch: *epoch, replaces: *replaces };
+                promote::claim(self, claim, *fenced).await
+            }
             Step::Exchange(part) => exchange::apply(self, part).await,
             Step::RestartDatabase => {
                 let begun = Instant::now();

@@ -9,6 +9,7 @@ use crate::adapters::home::Home;
 use crate::adapters::saved::remove;
 use crate::adapters::system;
 use crate::domain::manifest::NODE_FILES;
+use crate::domain::procedures::pack::COPY;
 use crate::failure::{Failure, Kind};
 
 /// A folder that a copy of the data is put into.
@@ -28,7 +29,7 @@ pub(super) enum NodeFiles {
 impl Place {
     /// Where the copy lies that a pack is made from.
     pub(super) fn of_pack(home: &Home) -> Self {
-        Self::at(home.work().join("source"))
+        Self::at(home.path(COPY))
     }
 
     /// A place elsewhere.

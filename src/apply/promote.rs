@@ -11,6 +11,7 @@ use crate::adapters::interrupt::Interrupt;
 use crate::adapters::mysqld::Database;
 use crate::adapters::{other_node, snapshot};
 use crate::domain::own_schema::say;
+use crate::domain::pair::Claim;
 use crate::domain::standing::NodeState;
 use crate::failure::{Failure, Kind};
 
@@ -115,14 +116,15 @@ pub(super) async fn undrain(runner: &Runner<'_>, account: &str) -> Result<()> {
 }
 
 /// Tells the other node, when it asks, that a new epoch begins; then sees that it is not about to start.
-pub(super) async fn claim(runner: &Runner<'_>, epoch: u64, fenced: bool) -> Result<()> {
+pub(super) async fn claim(runner: &Runner<'_>, claim: Claim, fenced: bool) -> Result<()> {
     let membership = runner.home.require_membership()?;
     let flavor = runner.flavor().await?;
     let mut session = reconfigure::admin_session(runner.home).await?;
     session.run("SET SESSION sql_log_bin = 0").await?;
     let before = role::said(&mut session).await?.unwrap_or_else(|| role::at_setup(runner.home, &membership));
+    let Claim { epoch, replaces } = claim;
     let followed = role::followed(flavor, &mut session).await?.or_else(|| before.followed.clone());
-    session.run(say(&NodeState { epoch, followed, ..before })).await?;
+    session.run(say(&NodeState { epoch, replaces, candidate: true, followed, ..before })).await?;
     if fenced {
         session.close().await;
         return Ok(());
@@ -154,8 +156,9 @@ pub(super) async fn unclaim(runner: &Runner<'_>) -> Result<()> {
     let membership = runner.home.require_membership()?;
     let mut session = reconfigure::admin_session(runner.home).await?;
     session.run("SET SESSION sql_log_bin = 0").await?;
+    let Claim { epoch, replaces } = membership.pair.claim();
     if let Some(said) = role::said(&mut session).await? {
-        session.run(say(&NodeState { epoch: membership.pair.epoch, ..said })).await?;
+        session.run(say(&NodeState { epoch, replaces, candidate: false, ..said })).await?;
     }
     session.close().await;
     Ok(())

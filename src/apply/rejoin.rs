@@ -6,14 +6,14 @@ use anyhow::{Result, bail};
 
 use super::correct::save;
 use super::{Runner, boot};
-use crate::adapters::compare::{IDS, Nodes, open_here, open_there};
-use crate::adapters::errant;
+use crate::adapters::compare::{IDS, Nodes, open_booted, open_there};
 use crate::adapters::mysql::Session;
 use crate::adapters::undo_file::UndoFile;
-use crate::domain::pair::Membership;
+use crate::adapters::{errant, other_node};
+use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::Scope;
 use crate::domain::procedures::repair::written;
-use crate::domain::standing::BinlogPlace;
+use crate::domain::standing::{BinlogPlace, Standing, standing};
 use crate::failure::{Failure, Kind};
 
 /// How many rows of a table are named.
@@ -36,6 +36,7 @@ pub(super) async fn find_extra(
     let flavor = runner.flavor().await?;
     let membership = runner.home.require_membership()?;
     let database = runner.database();
+    still_replaced(runner, &membership).await?;
     let (start, stop) = (runner.config.start_deadline(), runner.config.stop_deadline());
     let options = boot::node_options(runner, flavor, &membership);
     let _spinner = runner.ui.spinner("the database is booted without a network");
@@ -60,6 +61,24 @@ pub(super) async fn find_extra(
     bail!(failure)
 }
 
+/// Sees that the other node still is the primary: the plan may be an old one. It cannot become the
+/// secondary of this one from here on, for nobody answers here until this one is the secondary.
+async fn still_replaced(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
+    let peer = membership.peer();
+    let refused = |because: String| {
+        Failure::new(Kind::Refused, "this node cannot become the secondary now")
+            .because(because)
+            .hint("See `pmp-ha verify` there, then run `pmp-ha rejoin` again.")
+    };
+    match other_node::ask(runner.home, membership).await {
+        Err(blind) => bail!(refused(format!("{peer} cannot be asked: {}", blind.evidence))),
+        Ok(Some(said)) if said.role == Role::Primary && standing(membership, &said) != Standing::Holds => {
+            Ok(())
+        }
+        Ok(_) => bail!(refused(format!("{peer} is not the primary any more"))),
+    }
+}
+
 /// What this node has alone, a line each; its rows are saved.
 async fn extra(
     runner: &Runner<'_>,
@@ -72,7 +91,7 @@ async fn extra(
     if reading.total == 0 {
         return Ok(Vec::new());
     }
-    let here = open_here(runner.home)
+    let here = open_booted(runner.home)
         .await?
         .map_err(|blind| anyhow::anyhow!("the database here lets nobody in: {}", blind.evidence))?;
     let there = open_there(runner.home, membership).await?.map_err(|blind| {

@@ -26,7 +26,9 @@ pub(super) fn at_setup(home: &Home, membership: &Membership) -> NodeState {
     NodeState {
         node: membership.this().number,
         epoch: membership.pair.epoch,
+        replaces: membership.pair.replaces,
         role: membership.role,
+        candidate: false,
         secondary_word: membership.pair.secondary_word.clone().or(own_word),
         followed: None,
         heard: None,
@@ -42,20 +44,24 @@ pub(super) async fn take_on(flavor: &Flavor, session: &mut Session, membership: 
     let mut state = NodeState {
         node: membership.this().number,
         epoch: membership.pair.epoch,
+        replaces: membership.pair.replaces,
         role: membership.role,
+        candidate: false,
         secondary_word: membership.pair.secondary_word.clone(),
         followed: before.as_ref().and_then(|before| before.followed.clone()),
         heard: before.as_ref().and_then(|before| before.heard),
     };
     let changes = before.as_ref().is_some_and(|before| before.role != membership.role);
-    if changes {
-        match membership.role {
-            Role::Primary => {
-                state.followed = followed(flavor, session).await?;
-                state.heard = heard(session, membership.peer().number).await?;
-            }
-            Role::Secondary => note_end_of_binlog(flavor, session, membership).await?,
+    match (changes, membership.role) {
+        (true, Role::Secondary) => note_end_of_binlog(flavor, session, membership).await?,
+        (true, Role::Primary) => {
+            state.heard = heard(session, membership.peer().number).await?;
+            state.followed = followed(flavor, session).await?.or(state.followed);
         }
+        // A server may forget it when it is told anew from where to replicate, which comes next: to a
+        // promotion that was put back and is tried again.
+        (false, Role::Secondary) => state.followed = followed(flavor, session).await?.or(state.followed),
+        (false, Role::Primary) => {}
     }
     if state.secondary_word.is_none() {
         state.secondary_word = before.and_then(|before| before.secondary_word);

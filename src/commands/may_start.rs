@@ -28,12 +28,18 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// What the process that asks tells the one that waits.
 const MAY: &str = "may";
+const MAY_NOT: &str = "no";
+const WAIT: &str = "wait";
 
 pub async fn run(context: &Context<'_>, args: &MayStartArgs) -> Result<()> {
     let home = context.home()?;
     let Some(membership) = home.membership()? else { return Ok(()) };
     if membership.role == Role::Secondary {
         return is_guarded(&home);
+    }
+    if cut_off_run(&home)?.is_some_and(|run| run.plan.is_rejoin()) {
+        // The other node may become its secondary, where neither knew of the other, if it finds it up.
+        return refuse_cut_off_run(&home);
     }
     if args.hold {
         return hold(context, &home, &membership).await;
@@ -42,10 +48,12 @@ pub async fn run(context: &Context<'_>, args: &MayStartArgs) -> Result<()> {
     let mut child = system::spawn_self(&["--home", &root, "may-start", "--hold"])?;
     let verdict = tokio::task::spawn_blocking(move || system::first_line_of(&mut child));
     // Who cannot ask is not kept from serving: a primary works without its secondary.
-    if let Ok(Ok(Ok(verdict))) = tokio::time::timeout(VERDICT_GRACE, verdict).await
-        && let Some(("no", why)) = verdict.split_once(' ')
-    {
-        bail!(refusal(&membership, why));
+    if let Ok(Ok(Ok(verdict))) = tokio::time::timeout(VERDICT_GRACE, verdict).await {
+        match verdict.split_once(' ') {
+            Some((MAY_NOT, why)) => bail!(refusal(&membership, why)),
+            Some((WAIT, why)) => bail!(starts_already(why)),
+            _ => {}
+        }
     }
     // Meanwhile it may have become the secondary.
     match home.membership()? {
@@ -70,11 +78,12 @@ async fn hold(context: &Context<'_>, home: &Home, membership: &Membership) -> Re
             why: crate::domain::snapshot::BlindReason::Silent,
             evidence: format!("{error:#}"),
         };
-        other_node::announce_start(&mut session).await.map_err(blind)?;
+        let announced = other_node::announce_start(&mut session).await.map_err(blind)?;
         let said = other_node::says(&mut session).await.map_err(blind)?;
-        Ok::<_, Blind>((session, said.map_or(Standing::Holds, |said| standing(membership, &said))))
+        let standing = said.map_or(Standing::Holds, |said| standing(membership, &said));
+        Ok::<_, Blind>((session, announced, standing))
     };
-    let (session, standing) = match asked.await {
+    let (session, announced, standing) = match asked.await {
         Ok(asked) => asked,
         Err(blind) => {
             context.ui.text(&format!("{MAY} (the other node could not be asked: {})\n", blind.evidence))?;
@@ -82,7 +91,14 @@ async fn hold(context: &Context<'_>, home: &Home, membership: &Membership) -> Re
         }
     };
     if let Some(why) = why_not(standing) {
-        context.ui.text(&format!("no {why}\n"))?;
+        context.ui.text(&format!("{MAY_NOT} {why}\n"))?;
+        session.close().await;
+        return Ok(());
+    }
+    if !announced {
+        // That one's announcement may end before this server answers: a promotion would not see it.
+        let peer = membership.peer();
+        context.ui.text(&format!("{WAIT} {peer} was told of another start, which is not over\n"))?;
         session.close().await;
         return Ok(());
     }
@@ -117,8 +133,16 @@ pub(super) fn why_not(standing: Standing) -> Option<String> {
     match standing {
         Standing::Holds => None,
         Standing::Superseded { by } => Some(format!("the other node became the primary in epoch {by}")),
-        Standing::Disputed => Some("the other node is a primary of the same epoch".into()),
+        Standing::Disputed { by } => {
+            Some(format!("the other node became the primary in epoch {by}, and did not know of this one"))
+        }
     }
+}
+
+fn starts_already(why: &str) -> Failure {
+    Failure::new(Kind::Refused, "this database is being started already")
+        .because(why)
+        .hint("If it does not come up, try again in half a minute.")
 }
 
 /// The refusal to let an old primary work.

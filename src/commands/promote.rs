@@ -92,6 +92,7 @@ async fn observe(
         home: scene,
         running,
         primary: PrimarySeen::Unreachable("it was not looked for".into()),
+        known: 0,
         fencing,
         loss: Loss { since: None, seconds: None },
         applier_error: None,
@@ -104,6 +105,7 @@ async fn observe(
             let again = other_node::until_nobody_listens(&seen.membership, DYING, &context.interrupt).await?;
             out.primary = again.map_or(out.primary, PrimarySeen::NobodyListens);
         }
+        out.known = known(&seen);
         out.loss = loss(&seen);
         out.applier_error = applier_error(&seen);
     }
@@ -131,6 +133,15 @@ fn primary(seen: &Snapshot) -> PrimarySeen {
             }
         },
     }
+}
+
+/// The latest epoch of the primary, by its heartbeats, and by what it says if it can be asked.
+fn known(seen: &Snapshot) -> u64 {
+    let primary = seen.membership.pair.node(Role::Primary).number;
+    let beat = seen.local.seen().and_then(|server| server.beat_of(primary)).map(|beat| beat.epoch);
+    let said = seen.peer.seen().and_then(|server| server.says.as_ref());
+    let said = said.filter(|said| said.role == Role::Primary).map(|said| said.epoch);
+    beat.max(said).unwrap_or_default()
 }
 
 fn loss(seen: &Snapshot) -> Loss {

@@ -12,7 +12,7 @@ use crate::adapters::{observe, other_node, system};
 use crate::apply::Runner;
 use crate::cli::RejoinArgs;
 use crate::domain::pair::Role;
-use crate::domain::procedures::rejoin::{RejoinScene, plan};
+use crate::domain::procedures::rejoin::{COMMAND, RejoinScene, plan};
 use crate::failure::Failure;
 
 #[derive(Serialize)]
@@ -35,7 +35,7 @@ pub async fn run(context: &Context<'_>, args: RejoinArgs) -> Result<()> {
     let config = context.config(&home)?;
     let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
     let settled = context.settled(&mut runner).await?;
-    if settled.finished("rejoin").is_some() {
+    if settled.finished(COMMAND).is_some() {
         return rejoined(context, &home);
     }
     let scene = observe(context, &home).await?;

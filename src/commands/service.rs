@@ -37,7 +37,10 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
     let config = context.config(&home)?;
     let database = Database::of(&home, &context.interrupt);
     let up = |pid, what| Service { home: shown(&home), running: true, process: Some(pid), what };
-    if let Some(pid) = database.serving_pid().await? {
+    let left_behind = database.offline_boots();
+    if let Some(pid) = database.serving_pid().await?
+        && !left_behind.contains(&pid)
+    {
         return context.ui.done(&up(pid, format!("runs already, process {pid}")));
     }
     require_whole(&home)?;
@@ -53,6 +56,10 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
         return Ok(());
     }
     let _lock = system::lock_dir(home.root())?;
+    if !left_behind.is_empty() {
+        // A run that was cut off has booted it, and nobody can use it.
+        database.clear_offline_boot(config.stop_deadline()).await?;
+    }
     let version = database.version().await?;
     let membership = home.membership()?;
     if let (Some(membership), Some(flavor)) = (&membership, Flavor::of(&version)) {

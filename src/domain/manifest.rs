@@ -243,7 +243,7 @@ pub const NODE_FILES: &str = "conf/pmp-ha";
 
 impl Manifest {
     /// The format that this version reads and writes.
-    pub const FORMAT: u32 = 2;
+    pub const FORMAT: u32 = 3;
 
     /// Bytes of a file that are packed by themselves.
     pub const BLOCK: u64 = 1 << 20;

@@ -30,16 +30,16 @@ pub fn tables() -> Vec<Sql> {
             "CREATE TABLE IF NOT EXISTS {OWN_SCHEMA}.pack (node INT UNSIGNED NOT NULL PRIMARY KEY, \
              pack_id VARCHAR(32) NOT NULL) ENGINE=InnoDB"
         ),
-        // Each node writes its own row: when it wrote, and the newest row of the other node that
-        // it had applied by then.
+        // Each node writes its own row: when it wrote, the newest row of the other node that it had
+        // applied by then, and in which epoch it is the primary, or was the last time.
         format!(
             "CREATE TABLE IF NOT EXISTS {OWN_SCHEMA}.heartbeat (node INT UNSIGNED NOT NULL PRIMARY KEY, \
-             beat BIGINT NOT NULL, echo BIGINT NOT NULL) ENGINE=InnoDB"
+             beat BIGINT NOT NULL, echo BIGINT NOT NULL, epoch BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB"
         ),
         // What each node says of itself, in its own row, which is not replicated: the other one reads it.
         format!(
             "CREATE TABLE IF NOT EXISTS {OWN_SCHEMA}.role (node INT UNSIGNED NOT NULL PRIMARY KEY, \
-             epoch BIGINT UNSIGNED NOT NULL, role VARCHAR(9) NOT NULL, secondary_word VARCHAR(255) NULL, \
+             epoch BIGINT UNSIGNED NOT NULL, replaces BIGINT UNSIGNED NOT NULL, role VARCHAR(9) NOT NULL, secondary_word VARCHAR(255) NULL, \
              followed_file VARCHAR(255) NULL, followed_position BIGINT UNSIGNED NULL, heard BIGINT NULL) \
              ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4"
         ),
@@ -54,7 +54,7 @@ pub fn tables() -> Vec<Sql> {
             "CREATE TABLE IF NOT EXISTS {OWN_SCHEMA}.errant_cleared (node INT UNSIGNED NOT NULL PRIMARY KEY, \
              file VARCHAR(255) NOT NULL, position BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB"
         ),
-        format!("INSERT IGNORE INTO {OWN_SCHEMA}.heartbeat VALUES (1, 0, 0), (2, 0, 0)"),
+        format!("INSERT IGNORE INTO {OWN_SCHEMA}.heartbeat VALUES (1, 0, 0, 0), (2, 0, 0, 0)"),
         // The last comparison of the data, a row a range of keys: what this node found itself, and
         // what the primary found at the same point. The bounds are JSON arrays of the key's values
         // as text, bytes as 0x…; the lower one is exclusive, the upper one inclusive, NULL is open.
@@ -70,16 +70,20 @@ pub fn tables() -> Vec<Sql> {
     .into()
 }
 
+/// What a secondary says that it is while it is being promoted.
+const CANDIDATE: &str = "candidate";
+
 /// Makes this node say what it is. The statement must not be logged.
 #[must_use]
 pub fn say(state: &NodeState) -> Sql {
     let text = |value: Option<&str>| value.map_or_else(|| "NULL".to_owned(), quote);
     let followed = state.followed.as_ref();
     Sql::new(format!(
-        "REPLACE INTO {OWN_SCHEMA}.role VALUES ({}, {}, '{}', {}, {}, {}, {})",
+        "REPLACE INTO {OWN_SCHEMA}.role VALUES ({}, {}, {}, '{}', {}, {}, {}, {})",
         state.node,
         state.epoch,
-        state.role,
+        state.replaces,
+        if state.candidate { CANDIDATE.to_owned() } else { state.role.to_string() },
         text(state.secondary_word.as_deref()),
         text(followed.map(|place| place.file.as_str())),
         followed.map_or_else(|| "NULL".to_owned(), |place| place.position.to_string()),
@@ -88,14 +92,15 @@ pub fn say(state: &NodeState) -> Sql {
 }
 
 /// What the server that is asked says of itself.
-pub const ASK_ROLE: &str = "SELECT node, epoch, role, secondary_word, followed_file, followed_position, heard \
+pub const ASK_ROLE: &str = "SELECT node, epoch, replaces, role, secondary_word, followed_file, followed_position, heard \
      FROM pmp_ha.role WHERE node = @@GLOBAL.server_id";
 
 /// Reads the answer to [`ASK_ROLE`]; `None` when it says nothing that is understood.
 pub fn read_role(column: impl Fn(&str) -> Option<String>) -> Option<NodeState> {
-    let role = match column("role")?.as_str() {
-        "primary" => Role::Primary,
-        "secondary" => Role::Secondary,
+    let (role, candidate) = match column("role")?.as_str() {
+        "primary" => (Role::Primary, false),
+        "secondary" => (Role::Secondary, false),
+        CANDIDATE => (Role::Secondary, true),
         _ => return None,
     };
     let followed =
@@ -103,7 +108,9 @@ pub fn read_role(column: impl Fn(&str) -> Option<String>) -> Option<NodeState> {
     Some(NodeState {
         node: column("node")?.parse().ok()?,
         epoch: column("epoch")?.parse().ok()?,
+        replaces: column("replaces")?.parse().ok()?,
         role,
+        candidate,
         secondary_word: column("secondary_word"),
         followed: followed.map(|(file, position)| BinlogPlace { file, position }),
         heard: column("heard").and_then(|text| text.parse().ok()),
@@ -173,7 +180,8 @@ pub fn events(flavor: &Flavor, timing: &Timing) -> Vec<Sql> {
             format!("DROP TABLE IF EXISTS {LOCAL_SCHEMA}.watch"),
             format!(
                 "CREATE TABLE {LOCAL_SCHEMA}.watch (node INT UNSIGNED NOT NULL PRIMARY KEY, \
-                 beat BIGINT NOT NULL, pulses BIGINT NOT NULL, at BIGINT NOT NULL) ENGINE=InnoDB"
+                 beat BIGINT NOT NULL, pulses BIGINT NOT NULL, at BIGINT NOT NULL, \
+                 stopped BOOL NOT NULL) ENGINE=InnoDB"
             ),
             watchdog_of_old_servers(timing),
         ]),
@@ -200,15 +208,28 @@ const HEARD: &str =
 fn beat_event(seconds: u64) -> String {
     let body = format!(
         "{HEARD}\n\
-         UPDATE {OWN_SCHEMA}.heartbeat SET beat = {CLOCK}, echo = heard WHERE node = @@GLOBAL.server_id;"
+         UPDATE {OWN_SCHEMA}.heartbeat SET beat = {CLOCK}, echo = heard, epoch = IFNULL((SELECT r.epoch \
+         FROM {OWN_SCHEMA}.role r WHERE r.node = @@GLOBAL.server_id AND r.role = '{}'), epoch) \
+         WHERE node = @@GLOBAL.server_id;",
+        Role::Primary
     );
     event("beat", seconds, &body)
 }
 
+/// What a receiver of an old server does once it is connected: it asks a few things of its source, and
+/// then waits for events. In none of it does it ever notice that the link is silent.
+const CONNECTED: [&str; 4] = [
+    "Checking master version",
+    "Registering slave on master",
+    "Requesting binlog dump",
+    "Waiting for master to send event",
+];
+
 /// Two things do not heal by themselves on old servers.
 ///
-/// A receiver that believes that it is connected, while neither a row nor a heartbeat has come in
-/// since the last look, is made to connect anew. One that somebody has stopped is left alone.
+/// A receiver that believes that it is connected or that is about to be, while neither a row nor a
+/// heartbeat has come in since the last look, is made to connect anew. One that somebody has stopped
+/// is left alone; one that the watchdog itself has stopped, and could not start, is started.
 ///
 /// An applier that met a full disk has stopped. Why it stopped cannot be read from inside the
 /// server, but while the disk is full the watchdog itself fails; so after a gap the applier is
@@ -216,17 +237,21 @@ fn beat_event(seconds: u64) -> String {
 fn watchdog_of_old_servers(timing: &Timing) -> String {
     let seconds = timing.net_timeout.max(2 * timing.beat + 1);
     let gap = 3_000_000 * seconds;
+    let states = CONNECTED.map(|state| format!("'{state}'")).join(", ");
     let body = format!(
         "{HEARD}\n\
          SELECT VARIABLE_VALUE INTO pulses FROM information_schema.GLOBAL_STATUS \
          WHERE VARIABLE_NAME = 'SLAVE_RECEIVED_HEARTBEATS';\n\
          IF EXISTS (SELECT 1 FROM {LOCAL_SCHEMA}.watch w WHERE w.at < {CLOCK} - {gap}) THEN\n\
          START SLAVE SQL_THREAD;\nEND IF;\n\
+         IF EXISTS (SELECT 1 FROM {LOCAL_SCHEMA}.watch w WHERE w.stopped) THEN\n\
+         START SLAVE IO_THREAD;\nEND IF;\n\
          IF EXISTS (SELECT 1 FROM {LOCAL_SCHEMA}.watch w WHERE w.beat = heard AND w.pulses = pulses) \
          AND EXISTS (SELECT 1 FROM information_schema.PROCESSLIST \
-         WHERE USER = 'system user' AND STATE = 'Waiting for master to send event') THEN\n\
+         WHERE USER = 'system user' AND STATE IN ({states})) THEN\n\
+         UPDATE {LOCAL_SCHEMA}.watch SET stopped = TRUE;\n\
          STOP SLAVE IO_THREAD;\nSTART SLAVE IO_THREAD;\nEND IF;\n\
-         REPLACE INTO {LOCAL_SCHEMA}.watch VALUES (@@GLOBAL.server_id, heard, pulses, {CLOCK});"
+         REPLACE INTO {LOCAL_SCHEMA}.watch VALUES (@@GLOBAL.server_id, heard, pulses, {CLOCK}, FALSE);"
     );
     event("watchdog", seconds, &body)
 }

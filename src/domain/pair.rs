@@ -118,6 +118,9 @@ pub struct Pair {
     /// Counts the changes of roles, from 1.
     #[serde(default = "first_epoch")]
     pub epoch: u64,
+    /// The latest epoch of the other node that the primary knew of when it became the primary.
+    #[serde(default)]
+    pub replaces: u64,
     /// The word in `conf/serverstate.conf` of a secondary, as the product's installer wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secondary_word: Option<String>,
@@ -125,13 +128,44 @@ pub struct Pair {
     pub nodes: [Node; 2],
 }
 
-/// The epoch of a pair in which the roles never changed.
-#[must_use]
-pub fn first_epoch() -> u64 {
-    1
+fn first_epoch() -> u64 {
+    Claim::FIRST.epoch
+}
+
+/// By what a node is the primary, or is about to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Claim {
+    /// The epoch that begins with it.
+    pub epoch: u64,
+    /// The latest epoch of the other node that it knows of: that one's role ends with it.
+    pub replaces: u64,
+}
+
+impl Claim {
+    /// Of the node that a pair is set up from.
+    pub const FIRST: Self = Self { epoch: 1, replaces: 0 };
+
+    /// Of a node that the role is handed over to, by a primary of this epoch.
+    #[must_use]
+    pub fn by_hand_over(epoch: u64) -> Self {
+        Self { epoch: epoch + 1, replaces: epoch }
+    }
+
+    /// Of a node that is promoted, and knows of the other one as the primary of this epoch. The number
+    /// between is left to a hand-over that nobody took: no two claims of a node have the same.
+    #[must_use]
+    pub fn by_promotion(epoch: u64) -> Self {
+        Self { epoch: epoch + 2, replaces: epoch }
+    }
 }
 
 impl Pair {
+    /// The claim of the primary.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        Claim { epoch: self.epoch, replaces: self.replaces }
+    }
+
     /// The node that plays `role`.
     #[must_use]
     pub fn node(&self, role: Role) -> &Node {
@@ -156,7 +190,8 @@ impl Pair {
             audit_tables: TablePatterns::new(["*audit"]),
             local_tables: TablePatterns::default(),
             primary: 1,
-            epoch: first_epoch(),
+            epoch: Claim::FIRST.epoch,
+            replaces: Claim::FIRST.replaces,
             secondary_word: None,
             nodes: [node(1), node(2)],
         }
@@ -203,11 +238,13 @@ impl Membership {
         self.pair.node(Pair::peer_of(self.role))
     }
 
-    /// What this node is to know about the pair once it plays `role`, in the epoch that begins then.
+    /// What this node is to know about the pair once it plays `role`, by the claim of whoever is the
+    /// primary then.
     #[must_use]
-    pub fn changed_to(&self, role: Role, epoch: u64) -> Self {
+    pub fn changed_to(&self, role: Role, claim: Claim) -> Self {
         let primary = if role == Role::Primary { self.this().number } else { self.peer().number };
-        Self { role, pair: Pair { primary, epoch, ..self.pair.clone() }, ..self.clone() }
+        let Claim { epoch, replaces } = claim;
+        Self { role, pair: Pair { primary, epoch, replaces, ..self.pair.clone() }, ..self.clone() }
     }
 }
 
@@ -238,9 +275,9 @@ mod tests {
     #[test]
     fn a_change_of_roles_keeps_who_is_who() {
         let old = Membership { format: 1, role: Role::Primary, key_fingerprint: None, pair: Pair::example() };
-        let new = old.changed_to(Role::Secondary, 2);
+        let new = old.changed_to(Role::Secondary, Claim::by_hand_over(1));
         assert_eq!((new.this().number, new.peer().number), (1, 2));
-        assert_eq!((new.pair.primary, new.pair.epoch), (2, 2));
-        assert_eq!(new.changed_to(Role::Secondary, 3).pair.primary, 2);
+        assert_eq!((new.pair.primary, new.pair.epoch, new.pair.replaces), (2, 2, 1));
+        assert_eq!(new.changed_to(Role::Secondary, Claim::by_promotion(2)).pair.primary, 2);
     }
 }

@@ -362,6 +362,8 @@ pub enum Step {
     Claim {
         /// The new epoch.
         epoch: u64,
+        /// The latest epoch of the other node that this one knows of.
+        replaces: u64,
         /// The application's account.
         account: String,
         /// Whether the other node is known to be fenced, so that nothing of it has to be seen.
@@ -715,6 +717,12 @@ impl Plan {
             Step::KeepHome { name, .. } => Some(name.as_str()),
             _ => None,
         })
+    }
+
+    /// Whether it makes an old primary the secondary.
+    #[must_use]
+    pub fn is_rejoin(&self) -> bool {
+        self.command == super::procedures::rejoin::COMMAND
     }
 
     /// Whether it repairs the rows of a database that runs, and no file of the home.

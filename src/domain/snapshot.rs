@@ -130,6 +130,8 @@ pub struct Beat {
     pub beat: i64,
     /// The newest row of the other node that it had applied by then, by the other's clock.
     pub echo: i64,
+    /// The last epoch in which it was the primary then; 0 is none.
+    pub epoch: u64,
 }
 
 /// The receiver thread.

@@ -1,7 +1,7 @@
-//! Which node may serve writes. Every change of roles has a number, the epoch, which both nodes keep:
-//! of two that believe themselves to be the primary, the one with the lower epoch is not.
+//! Which node may serve writes. Every change of roles has a number, the epoch, which both nodes keep.
+//! Of two that believe themselves to be the primary, the one that the other's claim replaces is not.
 
-use super::pair::{Membership, Role};
+use super::pair::{Claim, Membership, Role};
 
 /// What a node says of itself in its own database, for the other one to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,8 +10,12 @@ pub struct NodeState {
     pub node: u32,
     /// The change of roles that it knows of.
     pub epoch: u64,
+    /// The latest epoch of the other node that is replaced by that change.
+    pub replaces: u64,
     /// What it is since then.
     pub role: Role,
+    /// Whether it is a secondary that is being promoted, in that epoch.
+    pub candidate: bool,
     /// The word that the product's installer wrote for a secondary, where it is known.
     pub secondary_word: Option<String>,
     /// How far it had applied the binlog of the other node when it became the primary.
@@ -19,6 +23,14 @@ pub struct NodeState {
     /// The newest heartbeat of the other node that it had applied by then, by the other's clock,
     /// microseconds since 1970, UTC: whatever that one committed before is here.
     pub heard: Option<i64>,
+}
+
+impl NodeState {
+    /// The claim that it knows of.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        Claim { epoch: self.epoch, replaces: self.replaces }
+    }
 }
 
 /// A place in the binlogs of a node.
@@ -40,17 +52,30 @@ pub enum Standing {
         /// The epoch of the other node.
         by: u64,
     },
-    /// Both call themselves primary of the same epoch, which no change of roles can bring about.
-    Disputed,
+    /// Each became the primary without knowing that the other one is.
+    Disputed {
+        /// The epoch of the other node.
+        by: u64,
+    },
 }
 
 /// Judges the node that `own` describes by what the other one says of itself.
 #[must_use]
 pub fn standing(own: &Membership, peer: &NodeState) -> Standing {
-    match (own.role, peer.role) {
-        (Role::Primary, Role::Primary) if peer.epoch == own.pair.epoch => Standing::Disputed,
-        (Role::Primary, _) if peer.epoch > own.pair.epoch => Standing::Superseded { by: peer.epoch },
-        _ => Standing::Holds,
+    let (mine, theirs) = (own.pair.claim(), peer.claim());
+    let by = theirs.epoch;
+    if own.role == Role::Secondary {
+        return Standing::Holds;
+    }
+    if peer.role == Role::Secondary && !peer.candidate {
+        return if by > mine.epoch { Standing::Superseded { by } } else { Standing::Holds };
+    }
+    if theirs.replaces >= mine.epoch {
+        Standing::Superseded { by }
+    } else if mine.replaces >= by {
+        Standing::Holds
+    } else {
+        Standing::Disputed { by }
     }
 }
 
@@ -59,29 +84,65 @@ mod tests {
     use super::*;
     use crate::domain::pair::Pair;
 
-    fn judged(role: Role, epoch: u64, peer_role: Role, peer_epoch: u64) -> Standing {
-        let pair = Pair { epoch, ..Pair::example() };
-        let own = Membership { format: Membership::FORMAT, role, key_fingerprint: None, pair };
-        let peer = NodeState {
+    fn judged(role: Role, own: Claim, peer: &NodeState) -> Standing {
+        let example = Membership { format: 1, role, key_fingerprint: None, pair: Pair::example() };
+        standing(&example.changed_to(role, own), peer)
+    }
+
+    fn peer(role: Role, claim: Claim) -> NodeState {
+        NodeState {
             node: 2,
-            epoch: peer_epoch,
-            role: peer_role,
+            epoch: claim.epoch,
+            replaces: claim.replaces,
+            role,
+            candidate: false,
             secondary_word: None,
             followed: None,
             heard: None,
-        };
-        standing(&own, &peer)
+        }
+    }
+
+    use Role::{Primary, Secondary};
+
+    #[test]
+    fn of_two_primaries_the_replaced_one_may_not_serve() {
+        let (first, taken, promoted) = (Claim::FIRST, Claim::by_hand_over(1), Claim::by_promotion(1));
+        for later in [taken, promoted] {
+            let by = later.epoch;
+            assert_eq!(judged(Primary, first, &peer(Primary, later)), Standing::Superseded { by });
+            assert_eq!(judged(Primary, later, &peer(Primary, first)), Standing::Holds);
+        }
+        assert_eq!(judged(Primary, first, &peer(Secondary, first)), Standing::Holds);
+        assert_eq!(judged(Secondary, first, &peer(Primary, promoted)), Standing::Holds);
+        // A secondary that knows of a later change: this node was told of it in a run that was cut off.
+        assert_eq!(judged(Primary, first, &peer(Secondary, taken)), Standing::Superseded { by: 2 });
+        let candidate = NodeState { candidate: true, ..peer(Secondary, promoted) };
+        assert_eq!(judged(Primary, first, &candidate), Standing::Superseded { by: 3 });
     }
 
     #[test]
-    fn of_two_primaries_the_older_one_may_not_serve() {
-        use Role::{Primary, Secondary};
-        assert_eq!(judged(Primary, 1, Secondary, 1), Standing::Holds);
-        assert_eq!(judged(Primary, 1, Primary, 2), Standing::Superseded { by: 2 });
-        assert_eq!(judged(Primary, 2, Primary, 1), Standing::Holds);
-        assert_eq!(judged(Primary, 3, Primary, 3), Standing::Disputed);
-        // A secondary that knows of a later change: this node was told of it in a run that was cut off.
-        assert_eq!(judged(Primary, 1, Secondary, 2), Standing::Superseded { by: 2 });
-        assert_eq!(judged(Secondary, 1, Primary, 2), Standing::Holds);
+    fn who_does_not_know_of_the_other_is_no_more_the_primary_than_it() {
+        // It handed over, the other one died before it took the role, and it was promoted again.
+        let again = Claim::by_promotion(Claim::by_hand_over(1).epoch);
+        // The other one came back, heard nothing of that, and was promoted.
+        let promoted = Claim::by_promotion(1);
+        let by = promoted.epoch;
+        assert_eq!(judged(Primary, again, &peer(Primary, promoted)), Standing::Disputed { by });
+        let candidate = NodeState { candidate: true, ..peer(Secondary, promoted) };
+        assert_eq!(judged(Primary, again, &candidate), Standing::Disputed { by });
+        let by = again.epoch;
+        assert_eq!(judged(Primary, promoted, &peer(Primary, again)), Standing::Disputed { by });
+        // It heard of it: then it knows who it replaces.
+        let knowing = Claim::by_promotion(again.epoch);
+        assert_eq!(judged(Primary, again, &peer(Primary, knowing)), Standing::Superseded { by: 6 });
+        assert_eq!(judged(Primary, knowing, &peer(Primary, again)), Standing::Holds);
+        // As long as it is a secondary, it does not matter what it knows.
+        assert_eq!(judged(Primary, again, &peer(Secondary, Claim::FIRST)), Standing::Holds);
+    }
+
+    #[test]
+    fn two_of_the_same_epoch_are_in_dispute() {
+        let claim = Claim::by_promotion(1);
+        assert_eq!(judged(Primary, claim, &peer(Primary, claim)), Standing::Disputed { by: 3 });
     }
 }

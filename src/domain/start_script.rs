@@ -5,6 +5,16 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotWirable(pub String);
 
+/// The folder, from the home, that the script is given for the socket of an offline boot. It is
+/// another one than the product's, so that nobody who looks for the database finds it.
+pub const BOOT_TMP: &str = "mysql/tmp/boot";
+
+/// How the script calls the socket in the folder that it is given.
+pub const SOCKET: &str = "mysql.sock";
+
+/// The longest path of a socket, in bytes: `sun_path` with its end, on Linux.
+pub const LONGEST_SOCKET: usize = 107;
+
 const NO_DEFAULTS: &str = "--no-defaults";
 const DEFAULTS_FILE: &str = "--defaults-file=";
 

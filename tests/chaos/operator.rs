@@ -96,7 +96,8 @@ impl Operator {
     /// the round tells whether it was right.
     #[track_caller]
     pub fn start(&self, node: &Node) {
-        if node.is_running() {
+        let is_boot = |line: &String| line.contains("boot.cnf");
+        if node.is_running() && !node.processes().iter().any(is_boot) {
             return;
         }
         for _ in 0..TRIES {

@@ -98,16 +98,14 @@ pub fn failover(
         std::thread::sleep(failover.alone);
         drop(frozen);
         heal(pair, operator);
-        let ran = promote(pair, operator, new, false);
-        if ran.code != REFUSED {
+        if let Some(ran) = not_refused(pair, operator, new) {
             story.complaints.push(format!("a promotion beside a primary that is there: {ran}"));
         }
         return story;
     }
     let mut fenced = false;
     if failover.death != Death::Killed {
-        let ran = promote(pair, operator, new, false);
-        if ran.code != REFUSED && ran.code.is_some() {
+        if let Some(ran) = not_refused(pair, operator, new) {
             story.complaints.push(format!("a promotion beside a primary that may be alive: {ran}"));
         }
         if failover.fencing == Fencing::Real {
@@ -169,6 +167,16 @@ fn dies(pair: &Pair, operator: &Operator, old: Node, death: Death) -> Option<cra
 fn promote(pair: &Pair, operator: &Operator, new: Node, fenced: bool) -> Ran {
     let word: &[&str] = if fenced { &["--fenced"] } else { &[] };
     operator.run(pair.node(new), &[&["--json", "-y", "recover", "--promote"], word].concat())
+}
+
+/// A promotion that has to be refused, and was not. One that is killed is given again.
+fn not_refused(pair: &Pair, operator: &Operator, new: Node) -> Option<Ran> {
+    loop {
+        let ran = promote(pair, operator, new, false);
+        if ran.code.is_some() {
+            return (ran.code != REFUSED).then_some(ran);
+        }
+    }
 }
 
 /// Gives a command on a node until it is done, or until its refusal says that it is done already.
@@ -267,8 +275,17 @@ fn rejoin(pair: &Pair, operator: &Operator, old: Node) -> Result<(), String> {
 fn carry_a_new_pack(pair: &Pair, operator: &Operator, old: Node) -> Result<String, String> {
     let new = old.peer();
     let names = [new, old].map(|node| pair.link_to(node).endpoint.clone());
-    let args = ["-y", "pack", "--online", &names[0], &names[1]];
-    insist(pair, operator, new, "no refusal is an end", || operator.run(pair.node(new), &args))?;
+    let node = pair.node(new);
+    let pack = |how| operator.run(node, &["-y", "pack", how, &names[0], &names[1]]);
+    insist(pair, operator, new, "no refusal is an end", || {
+        let ran = pack("--online");
+        if !ran.stderr.contains("`pmp-ha pack --restart`") {
+            return ran;
+        }
+        // This server cannot be copied while it runs, and says what to do.
+        operator.run(node, &["stop"]);
+        pack("--restart")
+    })?;
     let carried = pair.node(old).path("HAPack.zip");
     std::fs::copy(pair.node(new).path("replication/HAPack.zip"), &carried).expect("carried");
     Ok(carried.to_string_lossy().into_owned())

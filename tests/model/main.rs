@@ -71,6 +71,12 @@ fn a_failover_in_the_middle_of_a_switchover() {
 }
 
 #[test]
+fn two_promotions_after_a_switchover_that_nobody_took() {
+    let left = Left { crashes: 1, switchovers: [1, 1], promotions: 2, ..NOTHING };
+    every_course_is_right(left, &[SWITCHED, PROMOTED, TAKEN_BACK]);
+}
+
+#[test]
 fn a_rule_that_is_left_out_is_missed() {
     let switchover = Left { crashes: 1, switchovers: [1, 1], ..NOTHING };
     let failover = Left { crashes: 1, promotions: 1, ..NOTHING };

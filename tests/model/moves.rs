@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pmp_ha::domain::journal::Due;
-use pmp_ha::domain::pair::Role;
+use pmp_ha::domain::pair::{Claim, Role};
 use pmp_ha::domain::plan::{Exchange, Step};
 use pmp_ha::domain::standing::{Standing, standing};
 use pmp_ha::domain::turn::Phase;
@@ -54,6 +54,8 @@ pub enum Move {
     Hear(Side),
     /// A word grows too old to count.
     Age(Side),
+    /// A heartbeat of the primary is applied.
+    Beat(Side),
     /// Somebody starts the server with the product's script.
     Start(Side),
     /// The start script hears what the other node says.
@@ -97,6 +99,7 @@ impl Model for RoleChanges {
                 Server::Starts { .. } => Move::ComeUp(side),
                 Server::Up => Move::Age(side),
             });
+            actions.push(Move::Beat(side));
             if pair.left.crashes > 0 {
                 actions.extend([Move::KillTool(side), Move::KillServer(side), Move::PowerOff(side)]);
             }
@@ -118,19 +121,19 @@ impl Model for RoleChanges {
             Property::always(LEGAL_END, |model: &Self, pair: &Pair| pair.is_whole() || model.goes_on(pair)),
             Property::sometimes(SWITCHED, |model: &Self, pair: &Pair| {
                 pair.is_whole()
-                    && pair.nodes[0].says.epoch == 2
+                    && pair.nodes[0].says.claim == Claim::by_hand_over(1)
                     && pair.left.promotions == model.left.promotions
             }),
             Property::sometimes(PROMOTED, |model: &Self, pair: &Pair| {
                 pair.is_whole()
-                    && pair.nodes[0].says.epoch == 2
+                    && pair.nodes[0].says.claim == Claim::by_promotion(1)
                     && pair.left.switchovers == model.left.switchovers
             }),
             Property::sometimes(UNASKED, |_, pair: &Pair| {
                 pair.both_serve_writes() && pair.unasked && !pair.overridden
             }),
             Property::sometimes(TAKEN_BACK, |_, pair: &Pair| {
-                pair.is_whole() && pair.nodes[0].says.epoch == 1 && pair.taken_back
+                pair.is_whole() && pair.nodes[0].says.claim == Claim::FIRST && pair.taken_back
             }),
         ]
     }
@@ -153,6 +156,7 @@ impl RoleChanges {
             Move::GiveUp(side) => self.give_up(pair, side),
             Move::Hear(side) => self.hear(pair, side),
             Move::Age(side) => self.age(pair, side),
+            Move::Beat(side) => pair.beat(side).then_some(()),
             Move::Start(side) => self.start(pair, side),
             Move::Judge(side) => self.judge(pair, side),
             Move::ComeUp(side) => self.come_up(pair, side),
@@ -188,8 +192,8 @@ impl RoleChanges {
     fn resume(&self, pair: &mut Pair, side: Side) -> Option<()> {
         let node = &mut pair.nodes[side];
         let mut run = node.journal.as_ref().filter(|_| node.tool.is_none())?.progress();
-        let last = &run.plan.steps[run.plan.point_of_no_return];
-        if self.without == Without::NoReturn && *last == Step::Exchange(Exchange::HandOver) {
+        let last = run.plan.steps.get(run.plan.point_of_no_return);
+        if self.without == Without::NoReturn && last == Some(&Step::Exchange(Exchange::HandOver)) {
             run.plan.point_of_no_return += 1;
         }
         let does = match run.due() {
@@ -299,7 +303,9 @@ impl RoleChanges {
 
     fn start(&self, pair: &mut Pair, side: Side) -> Option<()> {
         let Node { server, files: own, .. } = pair.nodes[side];
-        (server == Server::Down && !self.lacks_the_guard(pair, side)).then_some(())?;
+        let rejoins = pair.nodes[side].journal.as_ref().is_some_and(|open| open.made.plan.is_rejoin());
+        let refused = self.lacks_the_guard(pair, side) || (rejoins && own.role == Role::Primary);
+        (server == Server::Down && !refused).then_some(())?;
         let asks = own.role == Role::Primary && pair.reaches(side);
         // Nothing would come of it, as long as the other node does nothing.
         let in_vain = asks && !self.may_serve(pair, side, own) && pair.nodes[other(side)].tool.is_none();
@@ -338,7 +344,7 @@ fn begin(pair: &mut Pair, side: Side, command: Command) -> Option<()> {
         Command::Switchover => left.switchovers[side] > 0 || given(pair, side),
         Command::Promote { fenced: false } => left.promotions > 0,
         Command::Promote { fenced: true } => left.overrides > 0,
-        Command::Rejoin => true,
+        Command::Rejoin | Command::Reconfigure => true,
     };
     let made = may.then(|| command.plan(pair, side))??;
     let finishes = matches!(made.plan.steps[0], Step::Exchange(Exchange::TakeUp { .. }));
@@ -347,7 +353,7 @@ fn begin(pair: &mut Pair, side: Side, command: Command) -> Option<()> {
         Command::Switchover => Some(&mut left.switchovers[side]).filter(|_| !finishes),
         Command::Promote { fenced: false } => Some(&mut left.promotions),
         Command::Promote { fenced: true } => Some(&mut left.overrides),
-        Command::Rejoin => None,
+        Command::Rejoin | Command::Reconfigure => None,
     };
     if let Some(count) = count {
         *count = count.checked_sub(1)?;

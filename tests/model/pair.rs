@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pmp_ha::domain::journal::Progress;
-use pmp_ha::domain::pair::Role;
+use pmp_ha::domain::pair::{Claim, Role};
 use pmp_ha::domain::turn::Phase;
 
 use crate::plans::Made;
@@ -16,11 +16,13 @@ pub fn other(side: Side) -> Side {
     1 - side
 }
 
-/// A role, and since which change of roles.
+/// A role, and by whose claim: the node's own, or the other one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Office {
     pub role: Role,
-    pub epoch: u64,
+    pub claim: Claim,
+    /// Whether it is being promoted.
+    pub candidate: bool,
 }
 
 /// What a node says in an exchange of roles.
@@ -104,6 +106,8 @@ pub struct Node {
     pub files: Office,
     /// What the database says of itself.
     pub says: Office,
+    /// The latest epoch of the other node, by its heartbeats, where the files do not know of it.
+    pub heard: u64,
     pub word: Option<Word>,
     /// Whether the write guard is set, in the database.
     pub guarded: bool,
@@ -114,10 +118,11 @@ pub struct Node {
 
 impl Node {
     fn of(role: Role) -> Self {
-        let office = Office { role, epoch: 1 };
+        let office = Office { role, claim: Claim::FIRST, candidate: false };
         Self {
             files: office,
             says: office,
+            heard: 0,
             word: None,
             guarded: role == Role::Secondary,
             server: Server::Up,
@@ -182,6 +187,18 @@ impl Pair {
         }
     }
 
+    /// A heartbeat of the other node, which is the primary, is applied. Whether it tells anything new.
+    pub fn beat(&mut self, side: Side) -> bool {
+        let said = self.nodes[other(side)].says;
+        let comes = self.reaches(side) && self.nodes[side].is_up() && said.role == Role::Primary;
+        let node = &mut self.nodes[side];
+        let is_new = said.claim.epoch > node.heard.max(node.files.claim.epoch);
+        if comes && is_new {
+            node.heard = said.claim.epoch;
+        }
+        comes && is_new
+    }
+
     /// Whether `side` can ask the other node's server.
     pub fn reaches(&self, side: Side) -> bool {
         self.network && self.nodes[other(side)].is_up()
@@ -201,6 +218,6 @@ impl Pair {
         self.network
             && self.nodes.iter().all(|node| node.rests() && agrees(node))
             && a.files.role != b.files.role
-            && primary.files.epoch >= secondary.files.epoch
+            && primary.files.claim.epoch >= secondary.files.claim.epoch
     }
 }

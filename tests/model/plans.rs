@@ -12,9 +12,10 @@ use pmp_ha::domain::pair::{Membership, Node as Named, Pair as PairFile, Role};
 use pmp_ha::domain::plan::{HomeIdentity, Plan};
 use pmp_ha::domain::procedures::Scene;
 use pmp_ha::domain::procedures::promote::{self, Fencing, Loss, PrimarySeen, PromoteScene};
+use pmp_ha::domain::procedures::reconfigure::{self, ReconfigureScene};
 use pmp_ha::domain::procedures::rejoin::{self, RejoinScene};
 use pmp_ha::domain::procedures::switchover::{self, SwitchoverScene};
-use pmp_ha::domain::standing::{BinlogPlace, NodeState};
+use pmp_ha::domain::standing::{BinlogPlace, NodeState, Standing, standing};
 use pmp_ha::domain::tables::TablePatterns;
 use pmp_ha::domain::turn::Turn;
 
@@ -60,19 +61,33 @@ impl fmt::Debug for Made {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Command {
     Switchover,
-    Promote { fenced: bool },
+    Promote {
+        fenced: bool,
+    },
     Rejoin,
+    /// What `verify` advises for a primary whose guard was left.
+    Reconfigure,
 }
 
 impl Command {
-    pub const ALL: [Self; 4] =
-        [Self::Switchover, Self::Promote { fenced: false }, Self::Promote { fenced: true }, Self::Rejoin];
+    pub const ALL: [Self; 5] = [
+        Self::Switchover,
+        Self::Promote { fenced: false },
+        Self::Promote { fenced: true },
+        Self::Rejoin,
+        Self::Reconfigure,
+    ];
 
     /// The plan of this command on a node, unless it is refused.
     pub fn plan(self, pair: &Pair, side: Side) -> Option<Arc<Made>> {
         let node = &pair.nodes[side];
-        let wanted = if self == Self::Rejoin { Role::Primary } else { Role::Secondary };
-        if self != Self::Switchover && node.files.role != wanted {
+        let fits = match self {
+            Self::Switchover => true,
+            Self::Promote { .. } => node.files.role == Role::Secondary,
+            Self::Rejoin => node.files.role == Role::Primary,
+            Self::Reconfigure => node.files.role == Role::Primary && node.is_up() && node.guarded,
+        };
+        if !fits {
             return None;
         }
         let running = matches!(node.server, Server::Up | Server::Starts { .. });
@@ -92,6 +107,8 @@ impl Command {
                 home,
                 running,
                 primary: seen(pair, side),
+                // Nobody can look into a database that is down.
+                known: if node.is_up() { node.heard } else { 0 },
                 fencing: if fenced { Fencing::ByOperator } else { Fencing::None },
                 loss: Loss { since: None, seconds: None },
                 applier_error: None,
@@ -104,6 +121,11 @@ impl Command {
                 other: says(pair, other(side)).map(Some).ok_or_else(|| "it is not reached".into()),
                 file: "/extra.sql".into(),
             }),
+            Self::Reconfigure => {
+                let (audit_tables, local_tables) = <(TablePatterns, TablePatterns)>::default();
+                let (own_port, peer_port) = (None, None);
+                reconfigure::plan(&ReconfigureScene { home, own_port, peer_port, audit_tables, local_tables })
+            }
         };
         plan.ok().map(Made::of)
     }
@@ -135,7 +157,8 @@ pub fn membership(side: Side, office: Office) -> Membership {
             audit_tables: TablePatterns::default(),
             local_tables: TablePatterns::default(),
             primary: number(primary),
-            epoch: office.epoch,
+            epoch: office.claim.epoch,
+            replaces: office.claim.replaces,
             secondary_word: Some("slave".into()),
             nodes: [node(1), node(2)],
         },
@@ -146,8 +169,10 @@ pub fn membership(side: Side, office: Office) -> Membership {
 pub fn state(side: Side, office: Office) -> NodeState {
     NodeState {
         node: number(side),
-        epoch: office.epoch,
+        epoch: office.claim.epoch,
+        replaces: office.claim.replaces,
         role: office.role,
+        candidate: office.candidate,
         secondary_word: Some("slave".into()),
         followed: Some(BinlogPlace { file: "b.000001".into(), position: 4 }),
         heard: None,
@@ -173,11 +198,16 @@ fn seen(pair: &Pair, side: Side) -> PrimarySeen {
 /// Alive, when both are up and agree on who is who.
 fn health(pair: &Pair) -> Health {
     let [a, b] = &pair.nodes;
+    let holds = |side| {
+        let said = state(other(side), pair.nodes[other(side)].says);
+        standing(&membership(side, pair.nodes[side].says), &said) == Standing::Holds
+    };
     let right = |office: Office, guarded| guarded == (office.role == Role::Secondary);
     let alive = pair.network
         && a.is_up()
         && b.is_up()
-        && a.says.epoch == b.says.epoch
+        && holds(0)
+        && holds(1)
         && a.says.role != b.says.role
         && right(a.says, a.guarded)
         && right(b.says, b.guarded);

@@ -1,7 +1,7 @@
 //! What the steps of a plan do, each as effects between which the tool can die: the order is that of
 //! `src/apply`. A step that is not known here stops the test.
 
-use pmp_ha::domain::pair::Role;
+use pmp_ha::domain::pair::{Claim, Role};
 use pmp_ha::domain::plan::{BootTask, Exchange, Plan, Step};
 use pmp_ha::domain::standing::{Standing, standing};
 use pmp_ha::domain::turn::{Phase, Wait, wait_for};
@@ -30,12 +30,14 @@ pub enum Effect {
     /// The write guard is as the files say; where this node was replaced it stays as it is.
     AlignGuard,
     WriteFiles(Office),
-    SayEpoch(u64),
-    TakeEpochBack,
+    SayClaim(Claim),
+    TakeClaimBack,
     /// Sees that the other node has not announced a start here.
     LookAtLock,
     /// Sees that nobody listens there.
     LookAtOther,
+    /// Sees that the other node is the primary in the place of this one, which is down.
+    SeeThatItIsReplaced,
     /// Works in an offline boot, on data only.
     BootOffline,
     /// Works on the running server, on data only.
@@ -52,7 +54,7 @@ const ALIGN: [Effect; 3] = [Effect::SayOffice, Effect::AskWhetherReplaced, Effec
 pub fn doing(step: &Step) -> Vec<Effect> {
     use Effect::{
         AskWhetherReplaced, Await, BootOffline, HandOver, Join, LookAtLock, LookAtOther, Name, Refuse, Say,
-        SayEpoch, StartServer, StopServer, WorkOnline, WriteFiles,
+        SayClaim, SeeThatItIsReplaced, StartServer, StopServer, WorkOnline, WriteFiles,
     };
     match step {
         Step::Exchange(Exchange::Meet { run: Some(run), .. }) => {
@@ -67,12 +69,16 @@ pub fn doing(step: &Step) -> Vec<Effect> {
             vec![Say(Phase::Met), Await(Phase::Refusing), Say(Phase::CaughtUp)]
         }
         Step::Exchange(Exchange::AwaitHandOver) => vec![Say(Phase::CaughtUp), Await(Phase::HandedOver)],
-        Step::OfflineBoot(BootTask::WorkOff { .. } | BootTask::FindExtra { .. }) => vec![BootOffline],
+        Step::OfflineBoot(BootTask::WorkOff { .. }) => vec![BootOffline],
+        Step::OfflineBoot(BootTask::FindExtra { .. }) => vec![SeeThatItIsReplaced, BootOffline],
         Step::DrainReplica { .. } => vec![WorkOnline],
-        Step::Claim { epoch, fenced: true, .. } => vec![SayEpoch(*epoch)],
-        Step::Claim { epoch, fenced: false, .. } => vec![SayEpoch(*epoch), LookAtLock, LookAtOther],
+        Step::Claim { epoch, replaces, fenced, .. } => {
+            let say = SayClaim(Claim { epoch: *epoch, replaces: *replaces });
+            if *fenced { vec![say] } else { vec![say, LookAtLock, LookAtOther] }
+        }
         Step::SetMembership { membership } => {
-            vec![WriteFiles(Office { role: membership.role, epoch: membership.pair.epoch })]
+            let (role, claim) = (membership.role, membership.pair.claim());
+            vec![WriteFiles(Office { role, claim, candidate: false })]
         }
         Step::Reconfigure { .. } => ALIGN.into(),
         // What the product reads when it starts; no server does.
@@ -86,7 +92,7 @@ pub fn doing(step: &Step) -> Vec<Effect> {
 
 /// What undoes a step. Behind the point of no return none is.
 pub fn undoing(plan: &Plan, index: usize) -> Vec<Effect> {
-    use Effect::{StopServer, TakeEpochBack, Withdraw};
+    use Effect::{StopServer, TakeClaimBack, Withdraw};
     match &plan.steps[index] {
         Step::Exchange(Exchange::Meet { .. } | Exchange::CatchUp) => vec![Withdraw],
         Step::Exchange(Exchange::RefuseWrites { .. }) => [&ALIGN[..], &[Withdraw]].concat(),
@@ -97,9 +103,13 @@ pub fn undoing(plan: &Plan, index: usize) -> Vec<Effect> {
             | Exchange::HandOver,
         )
         | Step::TakeDown
+        // Of a `reconfigure`, which changes nothing of the roles.
+        | Step::SetMembership { .. }
         | Step::OfflineBoot(BootTask::FindExtra { .. }) => vec![],
-        Step::OfflineBoot(BootTask::WorkOff { .. }) | Step::DrainReplica { .. } => ALIGN.into(),
-        Step::Claim { .. } => vec![TakeEpochBack],
+        Step::OfflineBoot(BootTask::WorkOff { .. }) | Step::DrainReplica { .. } | Step::Reconfigure { .. } => {
+            ALIGN.into()
+        }
+        Step::Claim { .. } => vec![TakeClaimBack],
         Step::BringUp => vec![StopServer],
         step => panic!("the model cannot undo this step: {step}"),
     }
@@ -119,14 +129,14 @@ pub fn take(pair: &mut Pair, side: Side, effect: Effect) -> bool {
         }
         Effect::Join => join(pair, side),
         Effect::Await(phase) => hears(pair, side, phase),
-        Effect::Say(_) | Effect::Refuse | Effect::SayEpoch(_) | Effect::WorkOnline | Effect::LookAtLock => {
+        Effect::Say(_) | Effect::Refuse | Effect::SayClaim(_) | Effect::WorkOnline | Effect::LookAtLock => {
             pair.nodes[side].is_up() && on_the_running_server(pair, side, effect)
         }
         Effect::HandOver | Effect::SayOffice | Effect::AlignGuard => {
             let there = matches!(pair.nodes[side].server, Server::Up | Server::Down);
             there && on_or_off(pair, side, effect)
         }
-        Effect::Withdraw | Effect::TakeEpochBack => match pair.nodes[side].server {
+        Effect::Withdraw | Effect::TakeClaimBack => match pair.nodes[side].server {
             Server::Up => on_the_running_server(pair, side, effect),
             // Nobody reads it.
             Server::Down => true,
@@ -144,9 +154,19 @@ pub fn take(pair: &mut Pair, side: Side, effect: Effect) -> bool {
             }
             true
         }
+        Effect::SeeThatItIsReplaced => {
+            pair.nodes[side].server == Server::Down
+                && pair.reaches(side)
+                && pair.nodes[other(side)].says.role == Role::Primary
+                && is_replaced(pair, side)
+        }
         Effect::LookAtOther => pair.network && !pair.nodes[other(side)].is_up(),
         Effect::WriteFiles(office) => {
-            pair.nodes[side].files = office;
+            let node = &mut pair.nodes[side];
+            node.files = office;
+            if node.heard <= office.claim.epoch {
+                node.heard = 0;
+            }
             true
         }
         Effect::BootOffline => pair.nodes[side].server == Server::Down,
@@ -230,7 +250,13 @@ fn hears(pair: &Pair, side: Side, wanted: Phase) -> bool {
 
 fn on_the_running_server(pair: &mut Pair, side: Side, effect: Effect) -> bool {
     match effect {
-        Effect::Say(phase) => return say(pair, side, phase),
+        Effect::Say(phase) => {
+            if phase == Phase::CaughtUp {
+                // With what the primary wrote last came its heartbeat.
+                pair.beat(side);
+            }
+            return say(pair, side, phase);
+        }
         Effect::Refuse => pair.nodes[side].guarded = true,
         Effect::Withdraw => {
             if let Some(word) = &mut pair.nodes[side].word {
@@ -238,8 +264,14 @@ fn on_the_running_server(pair: &mut Pair, side: Side, effect: Effect) -> bool {
                 word.stale = false;
             }
         }
-        Effect::SayEpoch(epoch) => pair.nodes[side].says.epoch = epoch,
-        Effect::TakeEpochBack => pair.nodes[side].says.epoch = pair.nodes[side].files.epoch,
+        Effect::SayClaim(claim) => {
+            let says = &mut pair.nodes[side].says;
+            (says.claim, says.candidate) = (claim, true);
+        }
+        Effect::TakeClaimBack => {
+            let node = &mut pair.nodes[side];
+            (node.says.claim, node.says.candidate) = (node.files.claim, false);
+        }
         Effect::LookAtLock => {
             return !matches!(
                 pair.nodes[other(side)].server,

@@ -1,10 +1,11 @@
 //! Audit rows flow both ways, whatever happens in between, and nothing else ever flows back.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use mysql_async::Error;
 
-use crate::harness::{Lab, Node, wait_until, wait_until_or};
+use crate::harness::{Lab, Node, PATIENCE, wait_until, wait_until_or};
 use crate::on_every_server;
 use crate::sql::{Db, account};
 use crate::verify::wait_for;
@@ -101,10 +102,16 @@ impl<'a> Audit<'a> {
         let mut wanted: Vec<String> = self.rows.iter().map(|(id, text)| format!("{id} {text}")).collect();
         wanted.sort_unstable();
         for node in [&self.lab.primary, &self.lab.secondary] {
+            let begun = Instant::now();
             wait_until_or(&format!("every audit row is on {}, and once", node.endpoint), || {
                 let mut found = Db::of(node).list(ROWS);
                 found.sort_unstable();
-                let differ = || format!("found\n{}\nwanted\n{}", found.join("\n"), wanted.join("\n"));
+                let differ = || {
+                    let [found, wanted] = [&found, &wanted].map(|rows| rows.join("\n"));
+                    let is_late = begun.elapsed() > PATIENCE / 2;
+                    let why = if is_late { node.run(&["verify"]).to_string() } else { String::new() };
+                    format!("found\n{found}\nwanted\n{wanted}\n{why}")
+                };
                 if found == wanted { Ok(()) } else { Err(differ()) }
             });
         }

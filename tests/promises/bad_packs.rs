@@ -180,7 +180,7 @@ fn refuses_a_pack_whose_entries_are_not_those_of_its_manifest_or_lie_elsewhere()
     }
     refused(
         &|pack| *pack.piece("mysql/data/ibdata1") = Piece::of("mysql/data/ibdata1", &[7; 4096]),
-        "its entry mysql/data/ibdata1 does not begin as its manifest says",
+        "its entry mysql/data/ibdata1 does not end as its manifest says",
     );
     refused(
         &|pack| {
@@ -227,7 +227,7 @@ fn refuses_a_pack_whose_content_is_not_what_its_manifest_says() {
         &|pack| pack.listed("mysql/data/ibdata1")["sha256"] = json!("0".repeat(64)),
         "its entry mysql/data/ibdata1 is damaged: its SHA-256 is not the one in the manifest",
     );
-    refused(&|pack| pack.manifest["format"] = json!(3), "it has format 3, and this version reads format 2");
+    refused(&|pack| pack.manifest["format"] = json!(4), "it has format 4, and this version reads format 3");
     refused(&|pack| pack.manifest["surprise"] = json!(true), "its manifest cannot be read");
     refused(&|pack| pack.manifest["files"][0]["sha256"] = json!("not a hash"), "its manifest cannot be read");
 

@@ -27,7 +27,7 @@ fn product_starts(node: &Node) -> Ran {
     Ran::from_command(script)
 }
 
-fn word(node: &Node) -> String {
+pub fn word(node: &Node) -> String {
     std::fs::read_to_string(node.path("conf/serverstate.conf")).expect("there")
 }
 
@@ -44,10 +44,10 @@ fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {
 
     let planned = new.run(&["--dry-run", "recover", "--promote"]).ok();
     assert!(planned.stdout.contains("may be lost"), "{planned}");
-    assert!(planned.stdout.contains("begin epoch 2"), "{planned}");
+    assert!(planned.stdout.contains("begin epoch 3"), "{planned}");
     let promoted = new.run(&["--json", "recover", "--promote"]).ok();
     let told: serde_json::Value = serde_json::from_str(&promoted.stdout).expect("JSON");
-    assert_eq!(told["epoch"], 2, "{promoted}");
+    assert_eq!(told["epoch"], 3, "{promoted}");
     assert!(told["loss"]["since"].is_string(), "{promoted}");
     assert_eq!(word(new), "master");
     set(new, "after");
@@ -55,7 +55,7 @@ fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {
 
     // A second primary never comes up, whoever starts it.
     old.run(&["start"]).refused(&["this node is not the primary any more", "pmp-ha rejoin"]);
-    assert!(product_starts(old).exits(4).stderr.contains("became the primary in epoch 2"));
+    assert!(product_starts(old).exits(4).stderr.contains("became the primary in epoch 3"));
     assert!(!old.is_running());
     old.run(&["pack", &old.endpoint, &new.endpoint]).refused(&["this node is not the primary any more"]);
 
@@ -63,6 +63,9 @@ fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {
     assert_eq!(word(old), secondary_word);
     wait_alive_both([old, new]);
     exchanged(&lab);
+    wait_until("the secondary has heard of the epoch of its primary", || {
+        old.admin_sql("SELECT epoch FROM pmp_ha.heartbeat WHERE node = 2") == "3"
+    });
     // Roles are for good.
     lab.stop();
     new.run(&["start"]).ok();
@@ -154,7 +157,7 @@ fn a_primary_that_comes_back_from_behind_a_cut_is_taken_down(server: &str) {
     set(new, "on the new primary");
     links.open();
     let said = monitor.ends_with(4);
-    assert!(said.contains("became the primary in epoch 2"), "{said}");
+    assert!(said.contains("became the primary in epoch 3"), "{said}");
     assert!(!old.is_running());
     old.run(&["rejoin"]).ok();
     wait_alive_both([old, new]);

@@ -38,17 +38,32 @@ impl Piece {
         Self { name: name.into(), raw, crc32, size: content.len(), mode: FILE, is_stored: false }
     }
 
-    fn fields(&self) -> Vec<u8> {
-        let method: u16 = if self.is_stored { 0 } else { 8 };
+    /// CRC-32 and sizes.
+    fn sizes(&self) -> Vec<u8> {
+        [self.crc32, narrow(self.raw.len()), narrow(self.size)].iter().flat_map(|n| n.to_le_bytes()).collect()
+    }
+
+    /// What both headers say, with these CRC-32 and sizes.
+    fn fields(&self, sizes: &[u8]) -> Vec<u8> {
+        let (flags, method) = if self.is_stored { (0, 0) } else { (8, 8) };
         let mut out = Vec::new();
-        for number in [0, method, 0, 0x21] {
+        for number in [flags, method, 0, 0x21] {
             out.extend(u16::to_le_bytes(number));
         }
-        for number in [self.crc32, narrow(self.raw.len()), narrow(self.size)] {
-            out.extend(u32::to_le_bytes(number));
-        }
+        out.extend(sizes);
         out.extend(u16::try_from(self.name.len()).expect("short").to_le_bytes());
         out
+    }
+
+    /// The piece as it stands in the ZIP; what is deflated has its sizes behind it.
+    fn whole(&self) -> Vec<u8> {
+        let (before, behind) = if self.is_stored {
+            (self.sizes(), Vec::new())
+        } else {
+            (vec![0; 12], [&b"PK\x07\x08"[..], &self.sizes()].concat())
+        };
+        let header = [&b"PK\x03\x04\x14\0"[..], &self.fields(&before), &[0, 0]].concat();
+        [&header[..], self.name.as_bytes(), &self.raw, &behind].concat()
     }
 }
 
@@ -159,13 +174,9 @@ impl Forged {
         let pieces: Vec<&Piece> = self.pieces.iter().chain([&manifest]).collect();
         for piece in &pieces {
             let at = narrow(out.len());
-            out.extend(b"PK\x03\x04\x14\0");
-            out.extend(piece.fields());
-            out.extend([0, 0]);
-            out.extend(piece.name.as_bytes());
-            out.extend(&piece.raw);
+            out.extend(piece.whole());
             table.extend(b"PK\x01\x02\x2d\x03\x14\0");
-            table.extend(piece.fields());
+            table.extend(piece.fields(&piece.sizes()));
             table.extend([0; 8]);
             table.extend((piece.mode << 16).to_le_bytes());
             table.extend(at.to_le_bytes());

@@ -710,11 +710,12 @@ fn pid_in(home: &Path) -> Option<u32> {
 fn walk(dir: &Path, root: &Path, out: &mut BTreeMap<String, String>) {
     for entry in std::fs::read_dir(dir).expect("readable").flatten() {
         let path = entry.path();
-        let meta = std::fs::symlink_metadata(&path).expect("there");
+        let Some(meta) = unless_gone(std::fs::symlink_metadata(&path)) else { continue };
         let name = path.strip_prefix(root).expect("below").to_string_lossy().into_owned();
         let mode = meta.permissions().mode();
         let content = if meta.is_file() {
-            format!("{:?}", Sha256::digest(std::fs::read(&path).expect("readable")))
+            let Some(bytes) = unless_gone(std::fs::read(&path)) else { continue };
+            format!("{:?}", Sha256::digest(bytes))
         } else {
             String::new()
         };
@@ -722,6 +723,14 @@ fn walk(dir: &Path, root: &Path, out: &mut BTreeMap<String, String>) {
         if meta.is_dir() {
             walk(&path, root, out);
         }
+    }
+}
+
+/// What was read, or nothing where a server removed the file after its folder was listed.
+fn unless_gone<T>(read: std::io::Result<T>) -> Option<T> {
+    match read {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        read => Some(read.expect("readable")),
     }
 }
 

@@ -185,7 +185,7 @@ fn killed_or_stopped_at_any_moment_it_can_be_run_again() {
         files
     };
     let before = without_logs(node);
-    let booted = "mysql/tmp/mysql.sock";
+    let booted = "mysql/tmp/boot/mysql.sock";
     for (step, there, signal) in [
         ("1/6", "mysql/data.pmp-ha-new/ibdata1", Signal::SIGKILL),
         ("2/6", MANIFEST, Signal::SIGKILL),

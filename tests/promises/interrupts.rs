@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Lab, Node, assert_same, cut};
+use crate::harness::{Lab, Node, assert_same, cut, wait_until};
 use crate::on_every_server;
 
 const ANY: &str = "mariadb-10.11";
@@ -14,27 +14,30 @@ const OWN: [&str; 3] = ["bin", "conf", "replication"];
 
 /// When a command is cut off: the step whose line it has said, and what has to be there besides.
 pub struct Moment {
-    step: &'static str,
+    step: String,
     there: Option<&'static str>,
 }
 
-pub fn at(step: &'static str) -> Moment {
-    Moment { step, there: None }
+pub fn at(step: impl Into<String>) -> Moment {
+    Moment { step: step.into(), there: None }
 }
 
 pub fn when(step: &'static str, there: &'static str) -> Moment {
-    Moment { step, there: Some(there) }
+    Moment { step: step.into(), there: Some(there) }
 }
 
 impl Moment {
     fn has_come(&self, said: &str, node: &Node) -> bool {
         let there = |path| node.path(path).exists();
-        said.contains(self.step) && self.there.is_none_or(there)
+        said.contains(&self.step) && self.there.is_none_or(there)
     }
 }
 
 /// Where the database is while it is booted: it has written its pid, and answers.
-pub const BOOTED: &str = "mysql/tmp/mysql.sock";
+pub const BOOTED: &str = "mysql/tmp/boot/mysql.sock";
+
+/// Where it is when it is started as the product does it.
+const STARTED: &str = "mysql/tmp/mysql.sock";
 
 /// No server of this home runs, and no script that could still bring one up.
 #[track_caller]
@@ -57,7 +60,10 @@ fn rows(node: &Node) -> String {
     rows
 }
 
-on_every_server!(ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was);
+on_every_server!(
+    ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was,
+    nobody_who_looks_for_the_database_finds_an_offline_boot,
+);
 
 fn ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was(server: &str) {
     let lab = Lab::up_with(server, "lab", 20);
@@ -84,6 +90,27 @@ fn ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was(server: &str) {
     }
     assert_eq!(rows(node), rows_before);
     lab.pack().ok();
+}
+
+fn nobody_who_looks_for_the_database_finds_an_offline_boot(server: &str) {
+    let lab = Lab::up_with(server, "lab", 1);
+    lab.pack().ok();
+    lab.carry();
+    let node = &lab.secondary;
+    kill_in(node, &["install-pack"], node, &when("5/6", BOOTED));
+    // `MariaDB` listens before it writes its number down.
+    wait_until("the server of the boot runs on", || node.is_running());
+    let where_the_product_looks = node.path("mysql/tmp/mysql.sock");
+    assert!(!where_the_product_looks.exists(), "{}", where_the_product_looks.display());
+    let tcp = std::net::TcpStream::connect(("127.0.0.1", node.port()));
+    assert!(tcp.is_err(), "it listens on {}", node.port());
+    let folder = node.path("mysql/tmp/boot");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&folder.metadata().expect("there").permissions());
+    assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
+    node.run(&["stop"]).ok();
+    nothing_runs(node);
+    node.run(&["install-pack"]).ok().says(&["what it had changed is put back first"]);
+    assert!(!folder.exists(), "{}", folder.display());
 }
 
 #[test]
@@ -150,7 +177,7 @@ fn ctrl_c_at_any_moment_of_recover_leaves_both_homes_as_they_were() {
         at("4/7"),
         at("5/7"),
         at("6/7"),
-        when("6/7", BOOTED),
+        when("6/7", STARTED),
     ] {
         let ran = cut(node.command(&args), Signal::SIGINT, |said| moment.has_come(said, &fresh))
             .exits(130)
@@ -247,7 +274,7 @@ fn a_recover_that_was_killed_at_any_moment_is_put_right_by_the_next_run() {
         when("3/7", BOOTED),
         at("4/7"),
         at("5/7"),
-        when("6/7", BOOTED),
+        when("6/7", STARTED),
     ] {
         kill_in(node, &args, &fresh, &moment);
         let missing = ["recover", "--into", &into, "--key", "/no/such/key"];
@@ -258,12 +285,20 @@ fn a_recover_that_was_killed_at_any_moment_is_put_right_by_the_next_run() {
         nothing_runs(&fresh);
         assert_same(&before, &without_logs(fresh.fingerprint()), &ran.to_string());
     }
-    kill_in(node, &args, &fresh, &at("7/7"));
-    node.run(&args)
+    // Its last step is over in a moment: the kill may come too late for it.
+    let killed = |fresh: &Node| {
+        let into = fresh.home.to_string_lossy();
+        let args = ["recover", "--into", &into, "--key", &key];
+        cut(node.command(&args), Signal::SIGKILL, |said| at("7/7").has_come(said, fresh));
+        fresh.outcome().is_none()
+    };
+    let late = (0..9).map(|n| lab.fresh_home(&format!("late-{n}"))).find(killed).expect("killed in time");
+    let into = late.home.to_string_lossy();
+    node.run(&["recover", "--into", &into, "--key", &key])
         .ok()
         .says(&["An earlier `pmp-ha recover` was cut off behind its point of no return; it is finished now"]);
-    assert_eq!(rows(&fresh), rows_before);
-    let kept = std::fs::read_dir(fresh.path("mysql")).expect("there").flatten();
+    assert_eq!(rows(&late), rows_before);
+    let kept = std::fs::read_dir(late.path("mysql")).expect("there").flatten();
     let kept = kept.filter(|entry| entry.file_name().to_string_lossy().contains("before-recovery"));
     assert_eq!(kept.count(), 1, "it is finished, and not done a second time");
 }

@@ -52,7 +52,7 @@ fn ctrl_c_while_a_lab_is_made_leaves_no_folder_and_no_server() {
     for there in [
         "primary/mysql/data",
         "primary/bin/pmp-ha-boot.sh",
-        "primary/mysql/tmp/mysql.sock",
+        "primary/mysql/tmp/boot/mysql.sock",
         "secondary/bin/pmp-ha-boot.sh",
     ] {
         let up = command(&["lab", "up", &named, "--server", "mariadb-10.11"]);

@@ -10,6 +10,7 @@ use crate::harness::{Lab, Node, wait_until};
 use crate::on_every_server;
 use crate::sql::Db;
 use crate::verify::wait_for;
+use crate::wire::Link;
 
 on_every_server!(
     a_link_that_was_cut_or_silent_heals_by_itself,
@@ -57,6 +58,51 @@ fn a_link_that_was_cut_or_silent_heals_by_itself(server: &str) {
     link.open();
     in_sync_again(&lab);
     lab.tables_are_equal();
+}
+
+/// It asks its source a few things before it waits for events, and waits for each answer for good.
+#[test]
+fn a_receiver_of_mysql_5_6_whose_link_went_silent_in_its_first_questions_connects_anew() {
+    let (lab, link) = Lab::pair_through_a_link("mysql-5.6");
+    let state = || lab.replica_status(&lab.secondary).remove("Replica_IO_State").expect("there");
+    let asks = || state() == "Checking master version";
+    silent_as_soon_as(&link, "it asks", |_| asks());
+    assert!(asks());
+    heals(&lab, &link, "after its first questions");
+    silent_as_soon_as(&link, "it was greeted", |known| link.recorded().len() > known);
+    assert!(!asks());
+    heals(&lab, &link, "after the greeting");
+
+    // As when the watchdog had stopped it, and its start failed. The operator's own stop has no mark.
+    let mut db = Db::admin(&lab.secondary);
+    db.rows("STOP SLAVE IO_THREAD");
+    db.rows("UPDATE pmp_ha_local.watch SET stopped = TRUE");
+    heals(&lab, &link, "after a stop of the watchdog");
+}
+
+/// Makes the secondary connect anew, over a link that is slow and goes silent in a certain moment:
+/// `come` is told how many bytes had gone through the link before.
+#[track_caller]
+fn silent_as_soon_as(link: &Link, what: &str, come: impl Fn(usize) -> bool) {
+    let before = (link.turned_away(), link.silenced());
+    link.cut();
+    wait_until("it has lost its source", || link.turned_away() > before.0);
+    // So slow that there is time between a question and its answer.
+    link.delay(Duration::from_millis(500));
+    let known = link.recorded().len();
+    link.open();
+    wait_until(what, || come(known));
+    link.swallow();
+    wait_until("a question or an answer is lost", || link.silenced() > before.1);
+}
+
+/// What was lost stays lost; whoever connects anew gets through.
+#[track_caller]
+fn heals(lab: &Lab, link: &Link, value: &str) {
+    link.delay(Duration::ZERO);
+    link.open();
+    write(lab, value);
+    in_sync_again(lab);
 }
 
 fn a_frozen_server_is_told_and_forgotten_when_it_goes_on(server: &str) {

@@ -12,6 +12,7 @@ mod bad_input;
 mod bad_packs;
 mod cli;
 mod crash;
+mod cut_off_changes;
 mod deep;
 mod disk;
 mod errant;

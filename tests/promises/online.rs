@@ -153,7 +153,7 @@ fn an_online_pack_that_was_cut_off_anywhere_leaves_the_pair_as_it_was(server: &s
     let (variables_before, files_before) = (variables(node), own_files(node));
     let args = ["pack", "--online", &lab.primary.endpoint, &lab.secondary.endpoint];
     let copy = node.path("replication/pmp-ha-work/source/mysql/data");
-    let socket = node.path("replication/pmp-ha-work/source/mysql/tmp/mysql.sock");
+    let socket = node.path("replication/pmp-ha-work/source/mysql/tmp/boot/mysql.sock");
     let part = node.path("replication/HAPack.zip.part");
     let has_come = |step: &str, said: &str| {
         said.contains(step)

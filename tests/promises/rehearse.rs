@@ -112,7 +112,7 @@ fn a_healthy_pair_rehearses_well_and_nothing_of_it_stays(server: &str) {
     // Cut off while it copies, and while the throw-away server is up.
     let folder = node.path("replication/pmp-ha-rehearsal");
     let copies = |said: &str| said.contains("1/5") && folder.join("mysql/data").exists();
-    let is_up = |said: &str| said.contains("2/5") && folder.join("mysql/tmp/mysql.sock").exists();
+    let is_up = |said: &str| said.contains("2/5") && folder.join("mysql/tmp/boot/mysql.sock").exists();
     let ran = cut(node.command(&["rehearse"]), Signal::SIGINT, copies).exits(130);
     nothing_is_left(node, &ran);
     cut(node.command(&["rehearse"]), Signal::SIGKILL, copies);

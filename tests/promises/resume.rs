@@ -108,6 +108,23 @@ fn installs(lab: &Lab) {
     assert_same(&installed, &node.fingerprint_of(&["conf", "bin"]), "back to the first install");
 }
 
+#[test]
+fn what_a_killed_boot_left_running_is_no_database_that_serves() {
+    let lab = Lab::pair(ANY);
+    let node = &lab.secondary;
+    node.run(&["stop"]).ok();
+    for command in ["resume", "rollback", "reconfigure"] {
+        kill_in(node, &["reconfigure"], node, &when("2/2", BOOTED));
+        node.run(&[command]).ok();
+        nothing_runs(node);
+    }
+    kill_in(node, &["reconfigure"], node, &when("2/2", BOOTED));
+    node.run(&["start"]).refused(&["an earlier run on this home was cut off", "pmp-ha resume"]);
+    node.run(&["resume"]).ok();
+    node.run(&["start"]).ok();
+    lab.wait_alive();
+}
+
 fn recovers(lab: &Lab) {
     let fresh = lab.fresh_home("fresh");
     let (into, key) = (fresh.home.to_string_lossy(), lab.key());

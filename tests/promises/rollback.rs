@@ -147,7 +147,7 @@ fn an_install_that_was_cut_off_is_all_that_the_first_rollback_takes_back() {
     let node = &lab.secondary;
     node.run(&["install-pack", "--keep"]).ok();
     let (installed, was_kept) = (in_use(node), kept(node));
-    let booted = node.path("mysql/tmp/mysql.sock");
+    let booted = node.path("mysql/tmp/boot/mysql.sock");
     cut(node.command(&["install-pack", "--keep"]), Signal::SIGKILL, |said| {
         said.contains("5/7") && booted.exists()
     });

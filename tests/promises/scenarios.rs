@@ -151,12 +151,20 @@ fn say_failed(fault: &str, nodes: &[&Node], strike: impl FnOnce()) {
             .map(|node| {
                 scope.spawn(move || {
                     let what = format!("{} says Failed of {fault}", node.home.display());
-                    let mut said = String::new();
-                    wait_within(NOTICED_WITHIN, &what, || {
+                    // A slow look is no late one: what counts is what a look says that began in time.
+                    let mut begins = begun.elapsed();
+                    wait_until_or(&what, || {
                         let ran = node.run(&["verify"]);
-                        said = ran.to_string();
                         let failed = ran.stdout.starts_with("High Availability Status: Failed\n");
-                        if failed && ran.code == Some(5) { Ok(()) } else { Err(said.clone()) }
+                        if failed && ran.code == Some(5) {
+                            return Ok(());
+                        }
+                        assert!(
+                            begins < NOTICED_WITHIN,
+                            "a look after {begins:?} finds nothing of {fault}\n{ran}"
+                        );
+                        begins = begun.elapsed();
+                        Err(ran.to_string())
                     });
                     let name = node.home.file_name().expect("a name").to_string_lossy();
                     println!("{fault}: the {name} says Failed after {:.1} s", begun.elapsed().as_secs_f64());

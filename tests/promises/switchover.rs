@@ -3,17 +3,22 @@
 
 use std::process::{Child, Stdio};
 
-use crate::harness::{Lab, Node, Ran, wait_alive_both, wait_until};
+use nix::sys::signal::Signal;
+
+use crate::harness::{Lab, Node, Ran, cut, wait_alive_both, wait_until};
 use crate::load::Load;
 use crate::on_every_server;
 
-on_every_server!(roles_are_exchanged_under_load_and_back_again);
+on_every_server!(
+    roles_are_exchanged_under_load_and_back_again,
+    of_two_that_were_promoted_without_knowing_of_each_other_one_stays_down,
+);
 
-fn begin(node: &Node, args: &[&str]) -> Child {
+pub fn begin(node: &Node, args: &[&str]) -> Child {
     node.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs")
 }
 
-fn end(child: Child, what: &str) -> Ran {
+pub fn end(child: Child, what: &str) -> Ran {
     let output = child.wait_with_output().expect("it ends");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ran::of_parts(what.into(), output.status.code(), text(output.stdout), text(output.stderr))
@@ -76,4 +81,39 @@ fn roles_are_exchanged_under_load_and_back_again(server: &str) {
     lab.start();
     wait_alive_both([a, b]);
     load.everything_is_there_once(&lab);
+}
+
+fn of_two_that_were_promoted_without_knowing_of_each_other_one_stays_down(server: &str) {
+    let lab = Lab::pair(server);
+    let (a, b) = (&lab.primary, &lab.secondary);
+    // The one that takes the role dies when it has caught up.
+    let gives = begin(a, &["switchover", "--wait", "120"]);
+    let taking =
+        cut(b.command(&["switchover", "--wait", "120"]), Signal::SIGKILL, |said| said.contains("3/"));
+    end(gives, "switchover on the primary").ok();
+    assert_eq!(b.outcome(), None, "it was cut off: {taking}");
+    b.kill();
+    assert_eq!(promoted(a), 4, "the number of the role that nobody took is not given again");
+    a.kill();
+
+    b.run(&["resume"]).ok();
+    b.run(&["start"]).ok();
+    assert_eq!(promoted(b), 3, "it knows of nothing that came after its own death");
+    a.run(&["start"])
+        .refused(&["became the primary in epoch 3, and did not know of this one", "pmp-ha rejoin"]);
+    assert!(!a.is_running());
+    a.run(&["rejoin"]).ok();
+    wait_alive_both([a, b]);
+    set(b, "on the new primary");
+    wait_until("it is on the old one", || {
+        a.sql("SELECT COUNT(*) FROM Ptrx_Settings WHERE NAME = 'on the new primary'") == "1"
+    });
+    b.run(&["verify", "--deep"]).ok();
+}
+
+/// Promotes a node whose primary is down; the epoch that begins.
+fn promoted(node: &Node) -> u64 {
+    let ran = node.run(&["--json", "recover", "--promote"]).ok();
+    let told: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    told["epoch"].as_u64().expect("a number")
 }

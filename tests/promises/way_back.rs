@@ -21,7 +21,7 @@ fn a_first_pack_that_is_undone_leaves_nothing_in_the_database(server: &str) {
     cut(node.command(&args), Signal::SIGINT, |said| said.contains("4/4")).exits(130);
     nothing_of_ours_is_in(node);
 
-    let booted = node.path("mysql/tmp/mysql.sock");
+    let booted = node.path("mysql/tmp/boot/mysql.sock");
     cut(node.command(&args), Signal::SIGKILL, |said| said.contains("3/4") && booted.exists());
     assert_eq!(node.outcome(), None, "the run was cut off");
     node.run(&["pack", "no-such-name.invalid", "b.invalid"])

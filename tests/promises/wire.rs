@@ -29,6 +29,8 @@ struct Shared {
     /// Counts up whenever the connections that there are have to end.
     cuts: AtomicUsize,
     turned_away: AtomicUsize,
+    /// Connections of which bytes were dropped.
+    silenced: AtomicUsize,
     recorded: Mutex<Vec<u8>>,
     ended: AtomicBool,
 }
@@ -98,6 +100,7 @@ impl Link {
             delay: AtomicU64::new(0),
             cuts: AtomicUsize::new(0),
             turned_away: AtomicUsize::new(0),
+            silenced: AtomicUsize::new(0),
             recorded: Mutex::default(),
             ended: AtomicBool::new(false),
         });
@@ -137,6 +140,11 @@ impl Link {
     /// How many tries to connect met a cut link.
     pub fn turned_away(&self) -> usize {
         self.shared.turned_away.load(Ordering::SeqCst)
+    }
+
+    /// How many connections have lost bytes in a silent link.
+    pub fn silenced(&self) -> usize {
+        self.shared.silenced.load(Ordering::SeqCst)
     }
 
     /// Every byte that went through, both ways.
@@ -245,8 +253,9 @@ fn pump(mut from: TcpStream, mut to: TcpStream, shared: &Shared, born: usize, sw
         if shared.cuts.load(Ordering::SeqCst) != born {
             break;
         }
-        if *shared.mode.lock().expect("whole") == Mode::Swallowing {
-            swallowed.store(true, Ordering::SeqCst);
+        let is_silent = *shared.mode.lock().expect("whole") == Mode::Swallowing;
+        if is_silent && !swallowed.swap(true, Ordering::SeqCst) {
+            shared.silenced.fetch_add(1, Ordering::SeqCst);
         }
         if swallowed.load(Ordering::SeqCst) {
             continue;

@@ -46,14 +46,14 @@ impl<'a, T: Clone + Send + Sync> Blocks<'a, T> {
     /// `start` makes. What belongs to a file is what `begin` makes of its number, in order.
     ///
     /// # Errors
-    /// The first one. The other workers end then; a flag tells those that wait for one another.
+    /// The first one. The other workers end then.
     pub fn work_off<S>(
         self,
         more: usize,
         interrupt: &Interrupt,
         begin: impl Fn(usize) -> Result<T> + Sync,
         start: impl Fn() -> S + Sync,
-        work: impl Fn(&Due<T>, &mut S, &AtomicBool) -> Result<()> + Sync,
+        work: impl Fn(&Due<T>, &mut S) -> Result<()> + Sync,
     ) -> Result<()> {
         let failed = AtomicBool::new(false);
         let blocks = Mutex::new(self);
@@ -62,7 +62,7 @@ impl<'a, T: Clone + Send + Sync> Blocks<'a, T> {
             while !failed.load(Ordering::Relaxed) {
                 interrupt.check()?;
                 let next = blocks.lock().unwrap_or_else(PoisonError::into_inner).next(&begin);
-                let done = next.and_then(|due| due.map(|due| work(&due, &mut state, &failed)).transpose());
+                let done = next.and_then(|due| due.map(|due| work(&due, &mut state)).transpose());
                 if done.inspect_err(|_| failed.store(true, Ordering::Relaxed))?.is_none() {
                     break;
                 }

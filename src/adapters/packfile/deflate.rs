@@ -3,6 +3,9 @@
 
 use anyhow::{Result, bail};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use libdeflater::{CompressionLvl, Compressor};
+
+use super::splice;
 
 /// What `InnoDB` writes at a time. Pages are told apart by what is in them.
 const PAGE: usize = 16 << 10;
@@ -24,6 +27,7 @@ pub enum Effort {
 }
 
 impl Effort {
+    /// For zlib-rs, which makes all of a dense pack, and of a quick one what cannot be spliced.
     fn level(self) -> Compression {
         Compression::new(match self {
             Self::Quick => 2,
@@ -31,6 +35,9 @@ impl Effort {
         })
     }
 }
+
+/// What libdeflate deflates at a time: at its first level, and with so little, it makes one block.
+const PIECE: usize = 4 * PAGE;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -45,6 +52,8 @@ enum Class {
 /// Makes blocks.
 pub struct Deflater {
     deflate: Compress,
+    /// libdeflate, which is quicker, and makes whole streams only.
+    quick: Option<Compressor>,
     /// The stream of so many pages of zeros, made when first needed.
     zeros: Vec<Vec<u8>>,
 }
@@ -53,7 +62,9 @@ impl Deflater {
     /// Makes blocks with so much effort.
     #[must_use]
     pub fn new(effort: Effort) -> Self {
-        Self { deflate: Compress::new(effort.level(), false), zeros: Vec::new() }
+        let level = CompressionLvl::new(1).ok().filter(|_| effort == Effort::Quick);
+        let quick = level.map(Compressor::new);
+        Self { deflate: Compress::new(effort.level(), false), quick, zeros: Vec::new() }
     }
 
     /// Appends `plain` to `out` as one block.
@@ -79,6 +90,33 @@ impl Deflater {
     }
 
     fn text(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        if self.quick.is_none() {
+            return self.flushed(plain, out);
+        }
+        for piece in plain.chunks(PIECE) {
+            if !self.spliced(piece, out)? {
+                self.flushed(piece, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deflates with libdeflate, unless nothing can follow on what it makes.
+    fn spliced(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<bool> {
+        let Some(quick) = &mut self.quick else { return Ok(false) };
+        let start = out.len();
+        out.resize(start + quick.deflate_compress_bound(plain.len()), 0);
+        let size = quick.deflate_compress(plain, &mut out[start..])?;
+        out.truncate(start + size);
+        let opened = splice::open(out, start);
+        if !opened {
+            out.truncate(start);
+        }
+        Ok(opened)
+    }
+
+    /// Deflates with zlib-rs, which can end a block at a byte by itself.
+    fn flushed(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<()> {
         self.deflate.reset();
         let mut done = 0;
         loop {

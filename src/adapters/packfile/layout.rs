@@ -48,6 +48,9 @@ const ATTRIBUTES: u32 = 0o100_600 << 16;
 /// 1980-01-01, the first day that ZIP knows: when a file was changed says nothing here.
 const DATE: u16 = 1 << 5 | 1;
 
+/// CRC-32 and sizes stand behind the content.
+const DESCRIBED: u16 = 1 << 3;
+
 /// The name is UTF-8.
 const UTF8: u16 = 1 << 11;
 
@@ -91,17 +94,22 @@ impl Member {
         self.size >= WIDE
     }
 
+    /// What is deflated is written from front to back: what becomes of it is known behind it.
+    fn is_described(&self) -> bool {
+        self.method == Method::Deflated
+    }
+
     /// The fields that both headers share, from the flags to the sizes.
-    fn fields(&self, bytes: Bytes) -> Bytes {
+    fn fields(&self, bytes: Bytes, crc32: u32, sizes: [u32; 2]) -> Bytes {
         let method = if self.method == Method::Deflated { 8 } else { 0 };
-        let sizes =
-            if self.is_wide() { [ELSEWHERE, ELSEWHERE] } else { [narrow(self.packed), narrow(self.size)] };
+        let described = if self.is_described() { DESCRIBED } else { 0 };
+        let utf8 = if self.name.is_ascii() { 0 } else { UTF8 };
         bytes
-            .u16(if self.name.is_ascii() { 0 } else { UTF8 })
+            .u16(described | utf8)
             .u16(method)
             .u16(0)
             .u16(DATE)
-            .u32(self.crc32)
+            .u32(crc32)
             .u32(sizes[0])
             .u32(sizes[1])
             .u16(short(self.name.len()))
@@ -111,24 +119,47 @@ impl Member {
         if self.is_wide() { WIDE_VERSION } else { NARROW_VERSION }
     }
 
-    /// What stands before the content. Its length depends on name and size only.
+    /// What stands before the content. Of what is deflated it follows from name and size alone.
     #[must_use]
     pub fn local_header(&self) -> Vec<u8> {
-        let extra = if self.is_wide() {
-            Bytes::default().u16(1).u16(16).u64(self.size).u64(self.packed).0
+        let [crc32, packed, size] =
+            if self.is_described() { [0; 3] } else { [self.crc32.into(), self.packed, self.size] };
+        let (sizes, extra) = if self.is_wide() {
+            ([ELSEWHERE; 2], Bytes::default().u16(1).u16(16).u64(size).u64(packed).0)
         } else {
-            Vec::new()
+            ([narrow(packed), narrow(size)], Vec::new())
         };
         let bytes = Bytes::default().u32(0x0403_4b50).u16(self.needs());
-        self.fields(bytes).u16(short(extra.len())).bytes(self.name.as_bytes()).bytes(&extra).0
+        self.fields(bytes, narrow(crc32), sizes)
+            .u16(short(extra.len()))
+            .bytes(self.name.as_bytes())
+            .bytes(&extra)
+            .0
+    }
+
+    /// What stands behind the content.
+    #[must_use]
+    pub fn descriptor(&self) -> Vec<u8> {
+        if !self.is_described() {
+            return Vec::new();
+        }
+        let bytes = Bytes::default().u32(0x0807_4b50).u32(self.crc32);
+        let sized = if self.is_wide() {
+            bytes.u64(self.packed).u64(self.size)
+        } else {
+            bytes.u32(narrow(self.packed)).u32(narrow(self.size))
+        };
+        sized.0
     }
 
     /// Its line in the table of contents.
     pub(super) fn central_header(&self, offset: u64) -> Vec<u8> {
         let far = offset >= u64::from(ELSEWHERE);
         let mut wide = Bytes::default();
+        let mut sizes = [narrow(self.packed), narrow(self.size)];
         if self.is_wide() {
             wide = wide.u64(self.size).u64(self.packed);
+            sizes = [ELSEWHERE; 2];
         }
         if far {
             wide = wide.u64(offset);
@@ -140,7 +171,7 @@ impl Member {
         };
         let needs = if far { WIDE_VERSION } else { self.needs() };
         let bytes = Bytes::default().u32(0x0201_4b50).u16(MADE_ON_UNIX | WIDE_VERSION).u16(needs);
-        self.fields(bytes)
+        self.fields(bytes, self.crc32, sizes)
             .u16(short(extra.len()))
             .u16(0) // comment
             .u16(0) // disk
@@ -196,16 +227,17 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_as_long_before_its_content_is_packed_as_after() {
+    fn what_stands_before_deflated_content_does_not_depend_on_what_becomes_of_it() {
         for size in [0, 1, WIDE - 1, WIDE, 1 << 40] {
             let before = Member { packed: 0, crc32: 0, ..member(size) };
-            assert_eq!(before.local_header().len(), member(size).local_header().len());
+            assert_eq!(before.local_header(), member(size).local_header());
         }
     }
 
     #[test]
     fn wide_fields_come_where_narrow_ones_end() {
         assert_eq!(member(WIDE - 1).local_header().len() + 20, member(WIDE).local_header().len());
+        assert_eq!(member(WIDE - 1).descriptor().len() + 8, member(WIDE).descriptor().len());
         let near = table_of_contents([(&member(1), 0)], 100);
         let far = table_of_contents([(&member(1), 1 << 32)], (1 << 32) + 100);
         assert_eq!(near.len() + 12 + 56 + 20, far.len());

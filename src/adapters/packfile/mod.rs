@@ -7,6 +7,7 @@ mod deflate;
 mod extract;
 mod layout;
 mod read;
+mod splice;
 mod workers;
 mod write;
 

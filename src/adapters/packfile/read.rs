@@ -7,7 +7,6 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
-use sha2::{Digest, Sha256};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
@@ -15,11 +14,12 @@ use super::blocks::{Blocks, Due};
 use super::deflate::END;
 use super::layout::{Member, table_of_contents};
 use super::write::{member_of, stored_members};
+use crate::adapters::digest::Sha256;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::sealed::{self, Unsealed};
 use crate::adapters::signature::Verifier;
 use crate::adapters::system;
-use crate::domain::manifest::{Manifest, Sha256Hex};
+use crate::domain::manifest::Manifest;
 use crate::failure::{Failure, Kind};
 use crate::ui::Progress;
 
@@ -173,31 +173,13 @@ impl Pack {
             interrupt,
             |_| Ok(()),
             Vec::new,
-            |block, packed, _| {
+            |block, packed| {
                 self.read_block(block, packed)?;
-                let hash = Sha256Hex::from_bytes(&Sha256::digest(packed));
+                let hash = Sha256::of(packed);
                 if hash != self.manifest.files[block.file].blocks[block.index].sha256 {
                     return Err(self.wrong(block.file, format!("block {} has another SHA-256", block.index)));
                 }
                 progress.add(block.size);
-                Ok(())
-            },
-        )
-    }
-
-    /// Reads every block back, against the CRC-32 that each had in memory.
-    pub(super) fn holds_blocks(&self, checksums: &[Vec<u32>], interrupt: &Interrupt) -> Result<()> {
-        let blocks = Blocks::of(self, (0..self.manifest.files.len()).collect());
-        blocks.work_off(
-            0,
-            interrupt,
-            |_| Ok(()),
-            Vec::new,
-            |block, packed, _| {
-                self.read_block(block, packed)?;
-                if crc32fast::hash(packed) != checksums[block.file][block.index] {
-                    return Err(self.wrong(block.file, "it reads back differently from what was written"));
-                }
                 Ok(())
             },
         )
@@ -260,12 +242,13 @@ fn same_layout(source: &Source, contents: &Contents, manifest: &Manifest) -> Res
         if end > contents.size || !source.holds(at, &header) {
             return Err(format!("its entry {} does not begin as its manifest says", entry.path));
         }
-        if !source.holds(end - END.len() as u64, &END) {
+        let behind = [&END[..], &member.descriptor()].concat();
+        if !source.holds(end - END.len() as u64, &behind) {
             return Err(format!("its entry {} does not end as its manifest says", entry.path));
         }
         members.push((member, at));
         starts.push(start);
-        at = end;
+        at = end + (behind.len() - END.len()) as u64;
     }
     for (member, content) in stored_members(&contents.manifest, contents.signature.as_deref()) {
         let bytes = [&member.local_header(), content].concat();

@@ -1,22 +1,24 @@
 //! Makes a pack: all cores deflate one file as they do many.
 //!
 //! Each worker takes the next chunk of the input, under a lock that keeps the order and feeds the
-//! file's hash; deflates it by itself; and hands it to the output, which writes in that order.
+//! file's hash; deflates it by itself; and hands it to the output, which writes in that order, from
+//! front to back. What was written is made durable and read back every now and then, while the other
+//! workers go on.
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
-use sha2::{Digest, Sha256};
 
 use super::deflate::{Deflater, END, Effort};
 use super::layout::{Member, Method, table_of_contents};
 use super::read::{Opening, Pack};
 use super::workers;
-use crate::adapters::digest::{CHUNK, hash_file_until};
+use crate::adapters::digest::{CHUNK, Sha256};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::signature::Signer;
 use crate::adapters::system;
@@ -66,36 +68,35 @@ pub fn write(
         }
         done
     })?;
-    let Filled { entries, members, end, checksums } = output.finish()?;
+    let Filled { entries, members, end, hash, unread } = output.finish()?;
     let manifest = describe(entries);
     manifest.check().map_err(|why| anyhow!("the pack would be wrong: {why}"))?;
-    close(&file, &manifest, making.signer.as_ref(), members, end)?;
+    let sha256 = close(&file, &manifest, making.signer.as_ref(), members, end, hash)?;
     file.sync_all()?;
+    unread.come_back(&file, interrupt)?;
     let size = file.metadata()?.len();
     system::forget_cached(&file);
     drop(file);
-    // What counts is what is on the disk, not what was meant to be there.
-    let written = Pack::open(target, &Opening::default())?;
-    if written.manifest() != &manifest {
-        bail!("the pack that was written reads back differently");
+    // Whatever is not content has to be on the disk as well.
+    if Pack::open(target, &Opening::default())?.manifest() != &manifest {
+        return Err(reads_back_differently(target));
     }
-    let sha256 = std::thread::scope(|scope| {
-        let hash = scope.spawn(|| hash_file_until(target, interrupt));
-        let whole = written.holds_blocks(&checksums, interrupt);
-        let hash = hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        whole.and(hash)
-    })?;
     Ok(Written { size, sha256 })
 }
 
-/// Adds the manifest, its signature and the table of contents.
+fn reads_back_differently(pack: &Path) -> anyhow::Error {
+    anyhow!("{} reads back differently from what was written: look at the disk", pack.display())
+}
+
+/// Adds the manifest, its signature and the table of contents, and returns the hash of it all.
 fn close(
     file: &fs::File,
     manifest: &Manifest,
     signer: Option<&Signer>,
     mut members: Vec<(Member, u64)>,
     end: u64,
-) -> Result<()> {
+    mut hash: Sha256,
+) -> Result<Sha256Hex> {
     let text = serde_json::to_vec_pretty(manifest)?;
     let signature = signer.map(|signer| signer.sign(&text));
     let mut tail = Vec::new();
@@ -107,7 +108,9 @@ fn close(
     }
     let start = end + tail.len() as u64;
     tail.extend(table_of_contents(members.iter().map(|(member, at)| (member, *at)), start));
-    system::write_all_at(file, &tail, end).context("cannot finish the pack")
+    system::write_all_at(file, &tail, end).context("cannot finish the pack")?;
+    hash.update(&tail);
+    Ok(hash.finish())
 }
 
 /// The manifest and its signature as members: stored, so that every bit of them counts.
@@ -157,12 +160,19 @@ fn work(
         crc.update(plain);
         let block = (chunk.length > 0).then(|| Block {
             packed: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-            sha256: Sha256Hex::from_bytes(&Sha256::digest(&bytes)),
+            sha256: Sha256::of(&bytes),
         });
+        let checksum = crc32fast::hash(&bytes);
         progress.add(chunk.length as u64);
         let number = chunk.number;
-        if !output.take(number, Packed { chunk, block, crc, bytes })? {
-            return Ok(());
+        match output.take(number, Packed { chunk, block, crc, bytes, checksum })? {
+            Taken::Done => {}
+            Taken::Much(written) => {
+                // The disk works while the other cores do.
+                output.file.sync_data().context("cannot write the pack")?;
+                written.come_back(output.file, interrupt)?;
+            }
+            Taken::Failed => return Ok(()),
         }
     }
 }
@@ -184,8 +194,11 @@ struct Chunk {
 struct Packed {
     chunk: Chunk,
     block: Option<Block>,
+    /// Of the piece as it was read.
     crc: crc32fast::Hasher,
     bytes: Vec<u8>,
+    /// CRC-32 of the bytes.
+    checksum: u32,
 }
 
 /// A file that is being read.
@@ -225,7 +238,7 @@ impl<'a> Input<'a> {
         let (path, size) = (open.path.clone(), open.size);
         let whole = if at_end {
             open.refuse_more()?;
-            Some(Sha256Hex::from_bytes(&open.hash.finalize()))
+            Some(open.hash.finish())
         } else {
             self.open = Some(open);
             None
@@ -239,7 +252,7 @@ impl Open {
         let file = fs::File::open(source)?;
         let size = file.metadata()?.len();
         system::will_read_through(&file);
-        Ok(Self { file, path: path.clone(), size, read: 0, hash: Sha256::new() })
+        Ok(Self { file, path: path.clone(), size, read: 0, hash: Sha256::default() })
     }
 
     fn fill(&mut self, buffer: &mut [u8]) -> Result<usize> {
@@ -287,12 +300,13 @@ struct OutputState {
     spare: Vec<Vec<u8>>,
     /// Where the next byte goes.
     end: u64,
-    /// What of it was sent to the disk.
-    sent: u64,
+    /// Of all before that.
+    hash: Sha256,
+    /// What was not sent to the disk yet.
+    unread: Unread,
     current: Option<Current>,
     entries: Vec<Entry>,
     members: Vec<(Member, u64)>,
-    checksums: Vec<Vec<u32>>,
     has_failed: bool,
 }
 
@@ -302,7 +316,48 @@ struct Current {
     at: u64,
     crc: crc32fast::Hasher,
     blocks: Vec<Block>,
-    checksums: Vec<u32>,
+}
+
+/// What was written and has to come back from the disk.
+#[derive(Default)]
+struct Unread {
+    /// Where it begins and ends.
+    part: Range<u64>,
+    pieces: Vec<Piece>,
+}
+
+/// Bytes of the pack, with the CRC-32 that they had in memory.
+struct Piece {
+    at: u64,
+    length: usize,
+    crc32: u32,
+}
+
+impl Unread {
+    /// Reads what is durable from the disk.
+    fn come_back(&self, file: &fs::File, interrupt: &Interrupt) -> Result<()> {
+        system::forget_cached_part(file, self.part.clone());
+        let mut bytes = Vec::new();
+        for piece in &self.pieces {
+            interrupt.check()?;
+            bytes.resize(piece.length, 0);
+            system::read_exact_at(file, &mut bytes, piece.at).context("cannot read the pack back")?;
+            if crc32fast::hash(&bytes) != piece.crc32 {
+                return Err(reads_back_differently(file.path()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What became of a piece.
+enum Taken {
+    /// It is written, or waits to be.
+    Done,
+    /// So much is written that it has to be sent to the disk, and to come back.
+    Much(Unread),
+    /// Another worker has failed.
+    Failed,
 }
 
 /// Bytes of the pack after which they are sent to the disk.
@@ -320,15 +375,14 @@ impl<'a> Output<'a> {
         lock(&self.state).spare.pop().unwrap_or_default()
     }
 
-    /// Takes a piece as soon as it may wait here, and writes whatever is due. False when another
-    /// worker has failed.
-    fn take(&self, number: u64, packed: Packed) -> Result<bool> {
+    /// Takes a piece as soon as it may wait here, and writes whatever is due.
+    fn take(&self, number: u64, packed: Packed) -> Result<Taken> {
         let mut state = lock(&self.state);
         while !state.has_failed && number != state.next && state.waiting.len() >= MOST_WAITING {
             state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.has_failed {
-            return Ok(false);
+            return Ok(Taken::Failed);
         }
         state.waiting.insert(number, packed);
         loop {
@@ -337,17 +391,11 @@ impl<'a> Output<'a> {
             state.write(self.file, packed)?;
             state.next += 1;
         }
-        let is_much = state.end - state.sent >= SEND_AT_ONCE;
-        if is_much {
-            state.sent = state.end;
-        }
+        let written = state.end - state.unread.part.start;
+        let taken = if written >= SEND_AT_ONCE { Taken::Much(state.take_unread()) } else { Taken::Done };
         drop(state);
         self.moved.notify_all();
-        if is_much {
-            // The disk works while the cores do.
-            self.file.sync_data().context("cannot write the pack")?;
-        }
-        Ok(true)
+        Ok(taken)
     }
 
     fn ends_with_me(&self) -> EndsWithMe<'_, 'a> {
@@ -355,15 +403,17 @@ impl<'a> Output<'a> {
     }
 
     fn finish(self) -> Result<Filled> {
-        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         if !state.waiting.is_empty() || state.current.is_some() {
             bail!("the pack lacks a piece");
         }
+        let unread = state.take_unread();
         Ok(Filled {
             entries: state.entries,
             members: state.members,
             end: state.end,
-            checksums: state.checksums,
+            hash: state.hash,
+            unread,
         })
     }
 }
@@ -373,8 +423,9 @@ struct Filled {
     entries: Vec<Entry>,
     members: Vec<(Member, u64)>,
     end: u64,
-    /// CRC-32 of each block of each file, as it was written.
-    checksums: Vec<Vec<u32>>,
+    /// Of all before the end.
+    hash: Sha256,
+    unread: Unread,
 }
 
 /// Lets nobody wait for a worker that has failed.
@@ -399,10 +450,24 @@ impl Drop for EndsWithMe<'_, '_> {
 }
 
 impl OutputState {
+    fn take_unread(&mut self) -> Unread {
+        let next = Unread { part: self.end..self.end, pieces: Vec::new() };
+        let mut unread = std::mem::replace(&mut self.unread, next);
+        unread.part.end = self.end;
+        unread
+    }
+
+    fn append(&mut self, file: &fs::File, bytes: &[u8]) -> Result<()> {
+        system::write_all_at(file, bytes, self.end).context("cannot write the pack")?;
+        self.hash.update(bytes);
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+
     fn write(&mut self, file: &fs::File, packed: Packed) -> Result<()> {
-        let Packed { chunk, block, crc, mut bytes } = packed;
-        let whole = |error| anyhow!("cannot write the pack: {error}");
+        let Packed { chunk, block, crc, mut bytes, checksum } = packed;
         if chunk.is_first {
+            self.current = Some(Current { at: self.end, crc: crc32fast::Hasher::new(), blocks: Vec::new() });
             let unknown = Member {
                 name: chunk.path.as_str().into(),
                 method: Method::Deflated,
@@ -410,23 +475,13 @@ impl OutputState {
                 size: chunk.size,
                 packed: 0,
             };
-            let empty = crc32fast::Hasher::new();
-            self.current =
-                Some(Current { at: self.end, crc: empty, blocks: Vec::new(), checksums: Vec::new() });
-            // Written when it is known, below.
-            self.end += unknown.local_header().len() as u64;
+            self.append(file, &unknown.local_header())?;
         }
         let current = self.current.as_mut().context("a piece without a file")?;
         current.crc.combine(&crc);
-        if let Some(block) = block {
-            current.blocks.push(block);
-            current.checksums.push(crc32fast::hash(&bytes));
-        }
-        if chunk.whole.is_some() {
-            bytes.extend(END);
-        }
-        system::write_all_at(file, &bytes, self.end).map_err(whole)?;
-        self.end += bytes.len() as u64;
+        current.blocks.extend(block);
+        self.unread.pieces.push(Piece { at: self.end, length: bytes.len(), crc32: checksum });
+        self.append(file, &bytes)?;
         bytes.clear();
         self.spare.push(bytes);
         let Some(sha256) = chunk.whole else { return Ok(()) };
@@ -439,9 +494,8 @@ impl OutputState {
             blocks: current.blocks,
         };
         let member = member_of(&entry);
-        system::write_all_at(file, &member.local_header(), current.at).map_err(whole)?;
+        self.append(file, &[&END[..], &member.descriptor()].concat())?;
         self.entries.push(entry);
-        self.checksums.push(current.checksums);
         self.members.push((member, current.at));
         Ok(())
     }

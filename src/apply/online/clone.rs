@@ -14,6 +14,7 @@ use crate::apply::Runner;
 use crate::domain::flavor::{DROP_CLONE_PLUGIN, MAKE_CLONE_PLUGIN};
 use crate::domain::own_schema::ADMIN_USER;
 use crate::domain::sql::quote;
+use crate::failure::{Failure, Kind};
 
 /// The statement, by which one that was left behind is found.
 const CLONE: &str = "CLONE LOCAL DATA DIRECTORY";
@@ -29,7 +30,12 @@ pub(super) async fn copy(copying: &Copying<'_>, install: bool) -> Result<Duratio
     let mut session = session(copying.home).await?.with_deadline(COPY_DEADLINE);
     if install {
         system::write_atomic(&note(runner.home), b"", 0o600, None)?;
-        session.run(MAKE_CLONE_PLUGIN).await?;
+        session.run(MAKE_CLONE_PLUGIN).await.map_err(|error| {
+            // One that was killed while it had the plugin may never load it again.
+            Failure::new(Kind::Failed, "the database cannot copy itself")
+                .because(format!("{error:#}"))
+                .hint("Its error log says why. Make the pack of the stopped database: `pmp-ha stop`, then `pmp-ha pack --restart`.")
+        })?;
     }
     let spinner = runner.ui.spinner("the database copies itself");
     let statement = format!("{CLONE} = {}", quote(&copying.target.to_string_lossy()));

@@ -279,7 +279,8 @@ impl<'a> Server<'a> {
         let changed = changed.await;
         self.session = Some(session);
         changed?;
-        let mut product = boot::product_session(&self.runner, account).await?;
+        let mut product =
+            boot::product_session(&self.runner, account, self.runner.home.boot_socket()).await?;
         let schema = quote_name(&self.membership.pair.schema);
         if product.query(format!("SHOW TABLES FROM {schema}")).await?.is_empty() {
             bail!("'{account}' sees no tables in {schema}");

@@ -122,13 +122,14 @@ impl Judge<'_> {
                 evidence,
                 "Stop Password Manager Pro here, then run `pmp-ha rejoin`: it becomes the secondary. Nobody must write here.",
             ),
-            Standing::Disputed => self.find(
+            Standing::Disputed { .. } if said.candidate => {}
+            Standing::Disputed { .. } => self.find(
                 "two-primaries",
                 About::HighAvailability,
                 Severity::Failed,
-                "both nodes are primaries of the same epoch",
+                "both nodes are primaries, and neither knew of the other one",
                 evidence,
-                "Stop the one with the older data, and set it up as the secondary: `pmp-ha pack` on the other one.",
+                "Decide which data count. Stop Password Manager Pro and the database of the other node, then run `pmp-ha rejoin` there: what only it has is saved to a file first.",
             ),
             Standing::Holds if older => self.find(
                 "old-primary-serves",
@@ -138,8 +139,26 @@ impl Judge<'_> {
                 evidence,
                 "Stop it at once, and run `pmp-ha rejoin` there: what is written on it is not in this vault.",
             ),
+            Standing::Holds if self.nobody_is_primary() => {
+                let who = if said.epoch > epoch { "here".to_owned() } else { format!("on {peer}") };
+                self.find(
+                    "no-primary",
+                    About::HighAvailability,
+                    Severity::Failed,
+                    "neither node is the primary",
+                    evidence,
+                    &format!("The role was handed over, and nobody has taken it. If a switchover is under way, let it end. Else run `pmp-ha switchover` {who}."),
+                );
+            }
             Standing::Holds => {}
         }
+    }
+
+    /// Whether each node says that it is the secondary: one has given the role away.
+    fn nobody_is_primary(&self) -> bool {
+        let said = self.snapshot.peer.seen().and_then(|server| server.says.as_ref());
+        self.snapshot.membership.role == Role::Secondary
+            && said.is_some_and(|said| said.role == Role::Secondary && !said.candidate)
     }
 
     fn ports(&mut self) {
@@ -267,6 +286,17 @@ impl Judge<'_> {
     }
 
     fn guard(&mut self) {
+        let guarded = self.snapshot.server(Role::Primary).and_then(|server| server.rights_changed.as_ref());
+        if guarded.is_some_and(Vec::is_empty) && !self.nobody_is_primary() {
+            self.find(
+                "writes-refused",
+                About::HighAvailability,
+                Severity::Failed,
+                "the primary refuses the writes of the application",
+                "its write guard is set, as on a secondary".into(),
+                "If a switchover is under way, let it end. Else run `pmp-ha reconfigure` on the primary.",
+            );
+        }
         let Some(server) = self.snapshot.server(Role::Secondary) else { return };
         let evidence = match &server.rights_changed {
             Some(changed) if changed.is_empty() => return,
@@ -481,6 +511,7 @@ mod tests {
     use crate::domain::pair::Membership;
     use crate::domain::settings::taken_by;
     use crate::domain::snapshot::{Beat, CurrentPorts, Pulse, Receiver, ReplicaView};
+    use crate::domain::standing::NodeState;
 
     /// The replica side of the node that plays `role`.
     fn replica(role: Role) -> ReplicaView {
@@ -500,26 +531,26 @@ mod tests {
         }
     }
 
-    fn server(replica: Option<ReplicaView>) -> ServerView {
+    fn server(role: Role, replica: ReplicaView) -> ServerView {
         ServerView {
             version: ServerVersion::parse("9.7.4").expect("a version"),
             variables: BTreeMap::new(),
             tls: true,
-            replica,
+            replica: Some(replica),
             replicas_connected: vec!["n2".into()],
             semi_sync: None,
             clock: 100_000_000,
             clock_offset: 0,
-            beats: [1, 2].map(|node| Beat { node, beat: 99_000_000, echo: 97_000_000 }).into(),
+            beats: [1, 2].map(|node| Beat { node, beat: 99_000_000, echo: 97_000_000, epoch: 1 }).into(),
             says: None,
-            rights_changed: Some(vec![]),
+            rights_changed: (role == Role::Secondary).then(Vec::new),
             errant: None,
         }
     }
 
     fn seen_from(role: Role) -> Snapshot {
         let pair = Pair::example();
-        let at = |role| server(Some(replica(role)));
+        let at = |role| server(role, replica(role));
         Snapshot {
             membership: Membership { format: 1, role, key_fingerprint: None, pair },
             ports: CurrentPorts { db: 2345, web: Some(7272) },
@@ -536,7 +567,7 @@ mod tests {
         let mut snapshot = seen_from(Role::Secondary);
         let mut view = replica(Role::Secondary);
         change(&mut view);
-        snapshot.local = Observed::Seen(server(Some(view)));
+        snapshot.local = Observed::Seen(server(Role::Secondary, view));
         snapshot
     }
 
@@ -544,17 +575,22 @@ mod tests {
         let mut snapshot = seen_from(Role::Secondary);
         let mut view = replica(Role::Primary);
         change(&mut view);
-        snapshot.peer = Observed::Seen(server(Some(view)));
+        snapshot.peer = Observed::Seen(server(Role::Primary, view));
         snapshot
     }
 
     fn with_beats(role: Role, beats: [(i64, i64); 2]) -> Snapshot {
         let mut snapshot = seen_from(Role::Secondary);
-        let mut view = server(Some(replica(role)));
+        let mut view = server(role, replica(role));
         view.beats = beats
             .into_iter()
             .zip([1, 2])
-            .map(|((beat, echo), node)| Beat { node, beat: beat * 1_000_000, echo: echo * 1_000_000 })
+            .map(|((beat, echo), node)| Beat {
+                node,
+                beat: beat * 1_000_000,
+                echo: echo * 1_000_000,
+                epoch: 1,
+            })
             .collect();
         match role {
             Role::Secondary => snapshot.local = Observed::Seen(view),
@@ -682,17 +718,55 @@ mod tests {
     #[test]
     fn rights_that_came_back_are_told() {
         let mut snapshot = seen_from(Role::Primary);
-        let mut view = server(Some(replica(Role::Secondary)));
+        let mut view = server(Role::Secondary, replica(Role::Secondary));
         view.rights_changed = Some(vec!["root@localhost has gained UPDATE on passtrix.*".into()]);
         snapshot.peer = Observed::Seen(view);
         assert_eq!(verdict(&snapshot), (Status::Alive, Status::Failed, vec!["guard-changed"]));
     }
 
     #[test]
+    fn a_role_that_was_handed_over_and_that_nobody_took_is_told_with_who_takes_it() {
+        for (theirs, who) in [(2, "`pmp-ha switchover` here"), (0, "`pmp-ha switchover` on ")] {
+            let mut snapshot = seen_from(Role::Secondary);
+            let mut view = server(Role::Primary, replica(Role::Primary));
+            view.rights_changed = Some(vec![]);
+            view.says = Some(NodeState {
+                node: 1,
+                epoch: theirs,
+                replaces: 0,
+                role: Role::Secondary,
+                candidate: false,
+                secondary_word: None,
+                followed: None,
+                heard: None,
+            });
+            snapshot.peer = Observed::Seen(view);
+            let health = judge(&snapshot, LIMITS);
+            let codes: Vec<_> = health.findings.iter().map(|finding| finding.code).collect();
+            assert_eq!((health.high_availability, codes), (Status::Failed, vec!["no-primary"]));
+            assert!(health.findings[0].hint.contains(who), "{}", health.findings[0].hint);
+        }
+    }
+
+    #[test]
+    fn a_guard_that_was_left_on_the_primary_is_told() {
+        let mut snapshot = seen_from(Role::Primary);
+        let mut view = server(Role::Primary, replica(Role::Primary));
+        // It was lifted: the rights are others than the guard's.
+        view.rights_changed = Some(vec!["root@localhost now has INSERT on *".into()]);
+        snapshot.local = Observed::Seen(view.clone());
+        assert_eq!(verdict(&snapshot).2, Vec::<&str>::new());
+        view.rights_changed = Some(vec![]);
+        snapshot.local = Observed::Seen(view);
+        assert_eq!(verdict(&snapshot), (Status::Failed, Status::Alive, vec!["writes-refused"]));
+    }
+
+    #[test]
     fn commits_that_do_not_wait_as_configured_are_a_warning_and_never_more() {
         let with = |view| {
             let mut snapshot = seen_from(Role::Primary);
-            let server = ServerView { semi_sync: Some(view), ..server(Some(replica(Role::Primary))) };
+            let server =
+                ServerView { semi_sync: Some(view), ..server(Role::Primary, replica(Role::Primary)) };
             snapshot.local = Observed::Seen(server);
             snapshot
         };

@@ -4,6 +4,7 @@ use super::Scene;
 use crate::domain::flavor::{Flavor, Proof};
 use crate::domain::plan::Bytes;
 use crate::domain::refusal::Refusal;
+use crate::domain::start_script::{BOOT_TMP, LONGEST_SOCKET, SOCKET};
 
 /// Room for what the server itself writes while it boots.
 const SPACE_MARGIN: u64 = 32 << 20;
@@ -28,6 +29,10 @@ fn whole(what: &str, scene: &Scene, in_the_way: Vec<Refusal>) -> Vec<Refusal> {
         ));
     }
     out.extend(in_the_way);
+    out.extend(
+        boot_socket(&scene.identity.path)
+            .map(|why| Refusal::new(what, why, "Move the installation to a folder with a shorter path.")),
+    );
     if let Err(why) = &scene.params {
         out.push(Refusal::new(
             what,
@@ -40,6 +45,15 @@ fn whole(what: &str, scene: &Scene, in_the_way: Vec<Refusal>) -> Vec<Refusal> {
         server(what, scene, &mut out);
     }
     out
+}
+
+/// Says when the socket of an offline boot in `home` would have a path that no socket may have.
+pub(super) fn boot_socket(home: &str) -> Option<String> {
+    let path = format!("{home}/{BOOT_TMP}/{SOCKET}");
+    let fits = path.len() <= LONGEST_SOCKET;
+    (!fits).then(|| {
+        format!("{path} is longer than the {LONGEST_SOCKET} bytes that the path of a socket may have")
+    })
 }
 
 fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
@@ -145,4 +159,17 @@ pub(super) fn unproved(scene: &Scene) -> Option<String> {
     (row.proof == Proof::Manual).then(|| {
         format!("what is known of {version} comes from its manual and was not proved on a real server: try it on a copy first")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_has_a_path_of_107_bytes_at_most() {
+        let longest = format!("/{}", "h".repeat(80));
+        assert_eq!(format!("{longest}/mysql/tmp/boot/mysql.sock").len(), 107);
+        assert_eq!(boot_socket(&longest), None);
+        assert!(boot_socket(&format!("{longest}h")).is_some_and(|why| why.contains("107 bytes")));
+    }
 }

@@ -1,6 +1,6 @@
 //! `install-pack`: whether a verified pack fits this home, and how it gets in.
 
-use super::{Scene, checks};
+use super::{Scene, checks, rejoin};
 use crate::domain::kept::Kept;
 use crate::domain::manifest::Manifest;
 use crate::domain::pair::{Membership, Role};
@@ -158,7 +158,7 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
         );
     }
     Ok(Plan {
-        command: if scene.rejoins.is_some() { "rejoin" } else { "install-pack" }.into(),
+        command: if scene.rejoins.is_some() { rejoin::COMMAND } else { "install-pack" }.into(),
         home: home.identity.clone(),
         warnings,
         point_of_no_return,

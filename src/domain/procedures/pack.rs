@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Scene, checks};
 use crate::domain::datafiles::{FileClass, classify};
 use crate::domain::flavor::Flavor;
-use crate::domain::pair::{Endpoint, Membership, Node, Pair, Role, first_epoch};
+use crate::domain::pair::{Claim, Endpoint, Membership, Node, Pair, Role};
 use crate::domain::plan::{BootTask, CopyWay, Plan, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::tables::TablePatterns;
@@ -83,6 +83,9 @@ pub struct PackScene {
 
 const WHAT: &str = "cannot make a pack";
 
+/// Where the copy of a running database is booted, from the home.
+pub const COPY: &str = "replication/pmp-ha-work/source";
+
 /// Decides.
 ///
 /// # Errors
@@ -100,13 +103,7 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
             "Run `pmp-ha pack` on the primary.",
         ));
     }
-    for odd in &home.odd_data {
-        refusals.push(Refusal::new(
-            WHAT,
-            format!("the data directory holds {odd}, which a copy would not carry"),
-            "Move the data it leads to into mysql/data.",
-        ));
-    }
+    refusals.extend(not_carried(home));
     if home.missing.is_empty() && home.params.is_ok() && home.schema_on_disk.is_none() {
         refusals.push(Refusal::new(
             WHAT,
@@ -119,6 +116,7 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     refusals.extend(checks::space(WHAT, "the folder replication", needed, home.free_for_pack));
     if let Mode::Online(seen) = &scene.mode {
         refusals.extend(running_database(seen));
+        refusals.extend(place_of_the_copy(home));
     }
     refusals.extend(names(scene));
 
@@ -159,13 +157,15 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
         nodes.reverse();
         (nodes[0].number, nodes[1].number) = (1, 2);
     }
+    let claim = old.map_or(Claim::FIRST, |old| old.pair.claim());
     let pair = Pair {
         id: old.map_or_else(|| scene.new_pair_id.clone(), |old| old.pair.id.clone()),
         schema: schema.clone(),
         audit_tables: scene.audit_tables.clone(),
         local_tables: scene.local_tables.clone(),
         primary,
-        epoch: old.map_or_else(first_epoch, |old| old.pair.epoch),
+        epoch: claim.epoch,
+        replaces: claim.replaces,
         secondary_word: old.and_then(|old| old.pair.secondary_word.clone()),
         nodes,
     };
@@ -269,6 +269,18 @@ const OTHER_PAIR: &str =
 const FIRST_NEEDS_A_STOP: &str = "The first pack needs a stop, because the settings of the pair take effect with a start: stop Password Manager Pro and its database, and use --restart instead of --online.";
 
 /// Why no pack can be made under the running database.
+fn not_carried(home: &Scene) -> impl Iterator<Item = Refusal> {
+    home.odd_data.iter().map(|odd| {
+        let because = format!("the data directory holds {odd}, which a copy would not carry");
+        Refusal::new(WHAT, because, "Move the data it leads to into mysql/data.")
+    })
+}
+
+fn place_of_the_copy(home: &Scene) -> Option<Refusal> {
+    let why = checks::boot_socket(&format!("{}/{COPY}", home.identity.path))?;
+    Some(Refusal::new(WHAT, why, "Make the pack without --online, of a stopped database."))
+}
+
 fn running_database(seen: &Online) -> Option<Refusal> {
     let (because, hint) = match seen {
         Online::Ready(_) => return None,
@@ -489,7 +501,7 @@ mod tests {
             panic!("the first step makes the node files");
         };
         let there = Membership { role: Role::Secondary, ..membership };
-        scene.home.membership = Some(there.changed_to(Role::Primary, 2));
+        scene.home.membership = Some(there.changed_to(Role::Primary, Claim::by_hand_over(1)));
         std::mem::swap(&mut scene.primary, &mut scene.secondary);
         let again = plan(&scene).expect("a plan");
         let Some(Step::MakeNodeFiles { membership, renew: true }) = again.steps.first() else {

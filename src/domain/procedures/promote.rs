@@ -2,7 +2,7 @@
 
 use super::{Scene, checks};
 use crate::domain::flavor::Flavor;
-use crate::domain::pair::Role;
+use crate::domain::pair::{Claim, Role};
 use crate::domain::plan::{BootTask, Plan, Step};
 use crate::domain::refusal::Refusal;
 
@@ -46,6 +46,8 @@ pub struct PromoteScene {
     pub running: bool,
     /// The primary.
     pub primary: PrimarySeen,
+    /// The latest epoch in which it was the primary, by what has come from it; 0 when nothing has.
+    pub known: u64,
     /// How it is fenced.
     pub fencing: Fencing,
     /// What may be lost, as far as it can be told before everything received is applied.
@@ -80,9 +82,9 @@ pub fn plan(scene: &PromoteScene) -> Result<Plan, Vec<Refusal>> {
     let (Some(old), Ok(params), true) = (&home.membership, &home.params, refusals.is_empty()) else {
         return Err(refusals);
     };
-    let epoch = old.pair.epoch + 1;
+    let claim = Claim::by_promotion(scene.known.max(old.pair.epoch));
     let account = params.username.clone();
-    let mut membership = old.changed_to(Role::Primary, epoch);
+    let mut membership = old.changed_to(Role::Primary, claim);
     let word = home.role_word.trim();
     if membership.pair.secondary_word.is_none() && !word.is_empty() {
         membership.pair.secondary_word = Some(word.to_owned());
@@ -98,7 +100,8 @@ pub fn plan(scene: &PromoteScene) -> Result<Plan, Vec<Refusal>> {
         steps.push(Step::BringUp);
     }
     steps.push(Step::DrainReplica { account: account.clone(), accept_loss: scene.accept_loss });
-    steps.push(Step::Claim { epoch, account: account.clone(), fenced });
+    let Claim { epoch, replaces } = claim;
+    steps.push(Step::Claim { epoch, replaces, account: account.clone(), fenced });
     let point_of_no_return = steps.len();
     steps.extend(super::take_over(home, membership, account));
     Ok(Plan {
@@ -202,6 +205,7 @@ mod tests {
             home,
             running: true,
             primary: PrimarySeen::NobodyListens("connection refused".into()),
+            known: 1,
             fencing: Fencing::None,
             loss: Loss { since: Some("2026-02-03T04:05:06Z".into()), seconds: Some(3.21) },
             applier_error: None,
@@ -225,7 +229,7 @@ mod tests {
         let Some(Step::SetMembership { membership }) = plan.steps.get(plan.point_of_no_return) else {
             panic!("the roles are written behind the point of no return: {plan}")
         };
-        assert_eq!((membership.role, membership.pair.primary, membership.pair.epoch), (Role::Primary, 2, 2));
+        assert_eq!((membership.role, membership.pair.primary, membership.pair.epoch), (Role::Primary, 2, 3));
         assert_eq!(membership.pair.secondary_word.as_deref(), Some("slave"));
     }
 
@@ -256,6 +260,19 @@ mod tests {
     }
 
     #[test]
+    fn a_promotion_replaces_the_latest_epoch_that_is_known() {
+        let claim = |known| {
+            let plan = plan(&scene(|s| s.known = known)).expect("a plan");
+            plan.steps.iter().find_map(|step| match step {
+                Step::SetMembership { membership } => Some(membership.pair.claim()),
+                _ => None,
+            })
+        };
+        assert_eq!(claim(0), Some(Claim { epoch: 3, replaces: 1 }));
+        assert_eq!(claim(4), Some(Claim { epoch: 6, replaces: 4 }));
+    }
+
+    #[test]
     fn a_failed_applier_asks_for_a_word() {
         let failed = |s: &mut PromoteScene| s.applier_error = Some("error 1062".into());
         assert!(because(failed)[0].contains("error 1062"));
@@ -272,7 +289,8 @@ mod tests {
     fn only_a_secondary_is_promoted() {
         assert!(because(|s| s.home.membership = None)[0].contains("does not belong to a pair"));
         let primary = |s: &mut PromoteScene| {
-            s.home.membership = s.home.membership.as_ref().map(|m| m.changed_to(Role::Primary, 4));
+            s.home.membership =
+                s.home.membership.as_ref().map(|m| m.changed_to(Role::Primary, Claim::by_promotion(2)));
         };
         assert_eq!(because(primary), ["it is the primary already, in epoch 4"]);
     }

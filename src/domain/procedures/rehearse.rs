@@ -123,12 +123,6 @@ pub struct Rehearsal {
 
 const WHAT: &str = "cannot rehearse a recovery";
 
-/// The longest path of a socket, in bytes.
-const LONGEST_SOCKET: usize = 107;
-
-/// Where the throw-away server has its socket, from its folder.
-const SOCKET: &str = "/mysql/tmp/mysql.sock";
-
 /// Decides.
 ///
 /// # Errors
@@ -282,16 +276,10 @@ fn unfit_data(source: &Source) -> Vec<Refusal> {
 fn place(folder: &Folder, copy: &Part) -> Vec<Refusal> {
     let hint = "Name another folder with --dir DIR.";
     let mut out: Vec<Refusal> = folder.unfit.iter().map(|why| Refusal::new(WHAT, why, hint)).collect();
-    if folder.path.len() + SOCKET.len() > LONGEST_SOCKET {
-        out.push(Refusal::new(
-            WHAT,
-            format!(
-                "{}{SOCKET} is longer than the {LONGEST_SOCKET} bytes that the path of a socket may have",
-                folder.path
-            ),
-            "Name a folder with a shorter path: --dir DIR.",
-        ));
-    }
+    out.extend(
+        checks::boot_socket(&folder.path)
+            .map(|why| Refusal::new(WHAT, why, "Name a folder with a shorter path: --dir DIR.")),
+    );
     let needed = match copy {
         Part::CopyStopped { bytes, .. } if !folder.shares_blocks => *bytes,
         Part::CopyRunning { bytes, .. } | Part::Extract { bytes, .. } => *bytes,

@@ -21,6 +21,9 @@ pub struct RejoinScene {
     pub file: String,
 }
 
+/// How the command is called.
+pub const COMMAND: &str = "rejoin";
+
 const WHAT: &str = "cannot rejoin";
 
 /// What the old primary has to know of the change of roles.
@@ -78,7 +81,7 @@ pub fn change(scene: &RejoinScene) -> Result<Change, Vec<Refusal>> {
         }
         (Ok(Some(said)), Role::Primary) => Some(said),
     };
-    let replaced = said.is_some_and(|said| matches!(standing(own, said), Standing::Superseded { .. }));
+    let replaced = said.is_some_and(|said| standing(own, said) != Standing::Holds);
     if let Some(said) = said.filter(|said| !replaced || said.role != Role::Primary) {
         refusals.push(Refusal::new(
             WHAT,
@@ -87,7 +90,7 @@ pub fn change(scene: &RejoinScene) -> Result<Change, Vec<Refusal>> {
         ));
     }
     let (Some(said), true) = (said, refusals.is_empty()) else { return Err(refusals) };
-    let mut membership = own.changed_to(Role::Secondary, said.epoch);
+    let mut membership = own.changed_to(Role::Secondary, said.claim());
     membership.pair.secondary_word = said.secondary_word.clone().or(membership.pair.secondary_word);
     Ok(Change { membership, since: said.followed.clone() })
 }
@@ -116,7 +119,7 @@ pub fn plan(scene: &RejoinScene) -> Result<Plan, Vec<Refusal>> {
     let point_of_no_return = steps.len();
     steps.extend(follow(membership, account, word));
     Ok(Plan {
-        command: "rejoin".into(),
+        command: COMMAND.into(),
         home: home.identity.clone(),
         warnings: checks::unproved(home).into_iter().collect(),
         point_of_no_return,
@@ -137,7 +140,7 @@ pub(super) fn follow(membership: Membership, account: String, word: Option<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::pair::Pair;
+    use crate::domain::pair::{Claim, Pair};
     use crate::domain::procedures::examples::home;
 
     fn scene(change: impl FnOnce(&mut RejoinScene)) -> RejoinScene {
@@ -147,7 +150,9 @@ mod tests {
         let said = NodeState {
             node: 2,
             epoch: 2,
+            replaces: 1,
             role: Role::Primary,
+            candidate: false,
             secondary_word: Some("slave".into()),
             followed: Some(BinlogPlace { file: "b.000003".into(), position: 77 }),
             heard: None,
@@ -197,7 +202,8 @@ mod tests {
         };
         assert!(because(claimed)[0].contains("it is the secondary in epoch 2"));
         let secondary = |s: &mut RejoinScene| {
-            s.home.membership = s.home.membership.as_ref().map(|m| m.changed_to(Role::Secondary, 2));
+            s.home.membership =
+                s.home.membership.as_ref().map(|m| m.changed_to(Role::Secondary, Claim::by_hand_over(1)));
         };
         assert!(because(secondary)[0].contains("is the secondary already"));
         let unknown = |s: &mut RejoinScene| {

@@ -2,7 +2,7 @@
 
 use super::{Scene, checks, rejoin};
 use crate::domain::health::{Health, Severity, Status};
-use crate::domain::pair::{Membership, Pair, Role};
+use crate::domain::pair::{Claim, Membership, Pair, Role};
 use crate::domain::plan::{Exchange, Plan, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::standing::NodeState;
@@ -82,8 +82,10 @@ pub fn plan(scene: &SwitchoverScene) -> Result<Plan, Vec<Refusal>> {
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    let (wait, epoch) = (scene.wait, own.pair.epoch + 1);
-    let mut membership = own.changed_to(Pair::peer_of(own.role), epoch);
+    // A secondary may not know yet that its primary was promoted once more.
+    let theirs = scene.other.as_ref().ok().and_then(Option::as_ref).map_or(0, |said| said.epoch);
+    let (wait, claim) = (scene.wait, Claim::by_hand_over(theirs.max(own.pair.epoch)));
+    let mut membership = own.changed_to(Pair::peer_of(own.role), claim);
     membership.pair.secondary_word.clone_from(&word);
     let (before, after) = match own.role {
         Role::Primary => (giving(scene, &account), following(membership, account, word)),
@@ -130,15 +132,20 @@ fn plan_of(scene: &SwitchoverScene, before: Vec<Step>, after: Vec<Step>) -> Plan
 
 /// The exchange in which the other node has handed the role over to this one, which was not there to
 /// take it.
-fn given_to_us<'a>(own: &Membership, scene: &'a SwitchoverScene) -> Option<&'a str> {
+fn given_to_us<'a>(own: &Membership, scene: &'a SwitchoverScene) -> Option<(&'a str, Claim)> {
     let turn = scene.turn.as_ref().filter(|turn| turn.phase == Phase::HandedOver)?;
     let said = scene.other.as_ref().ok()?.as_ref()?;
-    let waits = said.epoch > own.pair.epoch && said.role == Role::Secondary;
-    (own.role == Role::Secondary && waits).then_some(turn.run.as_str())
+    let waits = said.epoch > own.pair.epoch && said.role == Role::Secondary && !said.candidate;
+    (own.role == Role::Secondary && waits).then_some((turn.run.as_str(), said.claim()))
 }
 
-fn take_what_was_handed_over(scene: &SwitchoverScene, own: &Membership, account: String, run: &str) -> Plan {
-    let mut membership = own.changed_to(Role::Primary, own.pair.epoch + 1);
+fn take_what_was_handed_over(
+    scene: &SwitchoverScene,
+    own: &Membership,
+    account: String,
+    (run, claim): (&str, Claim),
+) -> Plan {
+    let mut membership = own.changed_to(Role::Primary, claim);
     membership.pair.secondary_word = Some(scene.home.role_word.trim().to_owned());
     let before = [Exchange::TakeUp { run: run.to_owned() }, Exchange::CatchUp, Exchange::AwaitHandOver];
     plan_of(scene, before.map(Step::Exchange).into(), super::take_over(&scene.home, membership, account))
@@ -173,7 +180,9 @@ mod tests {
         let said = NodeState {
             node: 2,
             epoch: 1,
+            replaces: 0,
             role: Pair::peer_of(role),
+            candidate: false,
             secondary_word: Some("slave".into()),
             followed: None,
             heard: None,
@@ -220,6 +229,19 @@ mod tests {
     }
 
     #[test]
+    fn both_count_on_from_the_later_of_their_epochs() {
+        let gives = plan(&scene(Role::Primary, |s| {
+            let pair = Pair { epoch: 4, replaces: 2, ..Pair::example() };
+            s.home.membership.as_mut().expect("a pair").pair = pair;
+        }));
+        let takes = plan(&scene(Role::Secondary, |s| {
+            s.other.as_mut().expect("reached").as_mut().expect("it says something").epoch = 4;
+        }));
+        assert_eq!(memberships(&gives.expect("a plan")), (Role::Secondary, 2, 5));
+        assert_eq!(memberships(&takes.expect("a plan")), (Role::Primary, 2, 5));
+    }
+
+    #[test]
     fn a_pair_that_is_not_alive_is_left_alone() {
         let finding = Finding {
             code: "x",
@@ -243,7 +265,7 @@ mod tests {
         let later = scene(Role::Secondary, |s| {
             s.health.high_availability = Status::Failed;
             if let Ok(Some(said)) = &mut s.other {
-                (said.epoch, said.role) = (2, Role::Secondary);
+                (said.epoch, said.replaces, said.role) = (2, 1, Role::Secondary);
             }
             s.turn =
                 Some(Turn { run: "old".into(), phase: Phase::HandedOver, mark: 1, age: 1, refusing_for: 1 });
@@ -251,5 +273,9 @@ mod tests {
         let plan = plan(&later).expect("a plan");
         assert_eq!(plan.steps[0], Step::Exchange(Exchange::TakeUp { run: "old".into() }));
         assert_eq!(memberships(&plan), (Role::Primary, 2, 2));
+        // Not of one that takes it back.
+        let mut later = later;
+        later.other.as_mut().expect("reached").as_mut().expect("it says something").candidate = true;
+        assert!(super::plan(&later).is_err());
     }
 }
