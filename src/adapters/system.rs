@@ -444,6 +444,17 @@ pub fn lock_dir(path: &Path) -> Result<DirLock> {
     }
 }
 
+/// Opens a file that only its owner can read and write, made if it is not there, and waits for its
+/// lock, which is held until the handle goes.
+pub fn lock_private_file(path: &Path) -> Result<Flock<std::fs::File>> {
+    let mut options = fs::OpenOptions::new();
+    options.options_mut().mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
+    let file = options.read(true).write(true).create(true).truncate(false).open(path)?.into_parts().0;
+    Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, error)| error)
+        .with_context(|| format!("cannot lock {}", path.display()))
+}
+
 /// Follows the service script's link to the home that it belongs to.
 #[must_use]
 pub fn home_of_service() -> Option<PathBuf> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 
-use super::{Made, fill, free_port};
+use super::{Made, fill, ports};
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::mysqld::Database;
@@ -71,7 +71,7 @@ pub(super) async fn make(blueprint: &Blueprint, ui: &Ui, interrupt: &Interrupt) 
     let version = database.version().await?;
     let flavor = Flavor::of(&version).with_context(|| format!("{version} is not known"))?;
     let options = server_options(flavor.layout, version.family);
-    let (db_port, web_port) = (free_port()?, free_port()?);
+    let (db_port, web_port) = (ports::claim(root)?, ports::claim(root)?);
     let password = match &blueprint.origin {
         Origin::Made { .. } => random::password(),
         Origin::Copied { from } => Home::open(from)?.database_params().map_err(|why| anyhow!(why))?.password,

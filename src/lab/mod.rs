@@ -3,15 +3,15 @@
 
 mod fill;
 mod home;
+mod ports;
 
 use std::fmt;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use fs_err as fs;
-use rand::RngExt;
 use serde::Serialize;
 
 use crate::adapters::home::{Credential, Home};
@@ -232,13 +232,4 @@ fn claim(dir: &Path) -> Result<()> {
     }
     fs::create_dir_all(dir)?;
     Ok(())
-}
-
-/// Finds a port on which nothing listens, outside the range that connections are given.
-fn free_port() -> Result<u16> {
-    let mut rng = rand::rng();
-    (0..200)
-        .map(|_| rng.random_range(20_000..30_000))
-        .find(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok())
-        .context("no free port was found")
 }
