@@ -15,6 +15,7 @@ use crate::ui::Progress;
 pub const CHUNK: usize = 1 << 20;
 
 /// SHA-256 (FIPS 180-4) of what comes piece by piece.
+#[derive(Clone)]
 pub struct Sha256(Context);
 
 impl Default for Sha256 {

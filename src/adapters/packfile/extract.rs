@@ -1,26 +1,25 @@
-//! Puts the files of a pack in their places: inflated and written by all cores, and made durable; then
-//! read back from the disk and hashed.
+//! Puts the files of a pack in their places: inflated and written by all cores, made durable, and read
+//! back from the disk and hashed while the cores go on.
 
-use std::collections::BTreeMap;
-use std::io::Write;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use fs_err as fs;
 
 use super::blocks::{Blocks, Due};
 use super::deflate::Inflater;
 use super::read::Pack;
-use super::workers;
-use crate::adapters::digest::{WriteError, pump};
+use crate::adapters::digest::{Sha256, WriteError};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::system;
-use crate::domain::manifest::{Manifest, RelPath};
+use crate::domain::manifest::{Entry, Manifest, RelPath};
 use crate::ui::Progress;
 
-/// After how many blocks of a file its data are sent to the disk, while the cores go on.
-const BLOCKS_AT_ONCE: usize = 64;
+/// So many blocks of a file are sent to the disk and read back at a time.
+const WINDOW: usize = 64;
 
 impl Pack {
     /// Extracts every file to the place that `place` names for it, makes it durable, and reads it
@@ -38,47 +37,38 @@ impl Pack {
         let mut order: Vec<usize> = (0..self.manifest.files.len()).collect();
         order.sort_by_key(|file| std::cmp::Reverse(self.manifest.files[*file].size));
         // One thread more than cores: now and then each waits for the disk.
-        Blocks::of(self, order.clone()).work_off(
+        Blocks::of(self, order).work_off(
             1,
             interrupt,
             |file| self.begin(file, &place),
             Worker::default,
             |block, worker| {
-                self.extract_block(block, worker)?;
+                let whole = self.extract_block(block, worker)?;
                 progress.add(block.size / 2);
-                Ok(())
+                let Some(window) = whole else { return Ok(()) };
+                self.settle(block, window, &mut worker.plain, progress, interrupt)
             },
-        )?;
-        let order = Mutex::new(order.into_iter());
-        workers::run(workers::MOST_UNPACKING, 0, |_| {
-            loop {
-                let Some(file) = lock(&order).next() else { return Ok(()) };
-                // After an error nothing is left to do for the other workers.
-                let nothing = |_: &_| *lock(&order) = Vec::new().into_iter();
-                self.read_back(file, &place, progress, interrupt).inspect_err(nothing)?;
-            }
-        })
+        )
     }
 
     /// Creates a file.
     fn begin(&self, file: usize, place: impl Fn(&RelPath) -> Option<PathBuf>) -> Result<Arc<Target>> {
-        let path = self.place_of(file, place)?;
+        let entry = &self.manifest.files[file];
+        let path = place(&entry.path);
+        let path = path.with_context(|| format!("the entry {} has no place in a home", entry.path))?;
         if let Some(folder) = path.parent() {
             system::private_dir(folder)?;
         }
-        let target = Target { file: system::private_file(&path)?, written: Mutex::default() };
-        if self.manifest.files[file].blocks.is_empty() {
-            self.finish(file, &target.file, &BTreeMap::new())?;
+        let target = Target::of(system::private_file(&path)?);
+        if entry.blocks.is_empty() {
+            target.file.sync_all().map_err(WriteError)?;
+            self.judge(file, &Back::default(), &target)?;
         }
         Ok(Arc::new(target))
     }
 
-    fn place_of(&self, file: usize, place: impl Fn(&RelPath) -> Option<PathBuf>) -> Result<PathBuf> {
-        let path = &self.manifest.files[file].path;
-        place(path).with_context(|| format!("the entry {path} has no place in a home"))
-    }
-
-    fn extract_block(&self, block: &Due<Arc<Target>>, worker: &mut Worker) -> Result<()> {
+    /// Writes a block, and returns the window that is whole with it.
+    fn extract_block(&self, block: &Due<Arc<Target>>, worker: &mut Worker) -> Result<Option<usize>> {
         self.read_block(block, &mut worker.packed)?;
         worker.plain.resize(usize::try_from(block.size)?, 0);
         let inflated = worker.inflater.block(&worker.packed, &mut worker.plain);
@@ -89,87 +79,149 @@ impl Pack {
         checksum.update(&worker.plain);
         let mut written = lock(&block.target.written);
         written.insert(block.index, checksum);
-        if written.len() == self.manifest.files[block.file].blocks.len() {
-            return self.finish(block.file, &block.target.file, &written);
-        }
-        drop(written);
-        if block.index % BLOCKS_AT_ONCE == BLOCKS_AT_ONCE - 1 {
-            block.target.file.sync_data().map_err(WriteError)?;
-        }
-        Ok(())
+        let window = block.index / WINDOW;
+        let blocks = blocks_of(&self.manifest.files[block.file], window);
+        Ok((written.range(blocks.clone()).count() == blocks.len()).then_some(window))
     }
 
-    /// Checks what was written of a whole file, and makes it durable.
-    fn finish(&self, file: usize, target: &fs::File, written: &Written) -> Result<()> {
-        let whole = written.values().fold(crc32fast::Hasher::new(), |mut whole, part| {
-            whole.combine(part);
-            whole
-        });
-        if whole.finalize() != self.manifest.files[file].crc32 {
-            return Err(self.wrong(file, "its CRC-32 is not the one in the manifest"));
-        }
-        target.sync_all().map_err(|error| WriteError(error).into())
-    }
-
-    /// Reads a file that is durable from the disk, and compares it with the manifest.
-    fn read_back(
+    /// Makes a window durable, and reads back what is due of the file: hashed in its order, by one
+    /// worker at a time.
+    fn settle(
         &self,
-        file: usize,
-        place: impl Fn(&RelPath) -> Option<PathBuf>,
+        block: &Due<Arc<Target>>,
+        window: usize,
+        buffer: &mut Vec<u8>,
         progress: &Progress,
         interrupt: &Interrupt,
     ) -> Result<()> {
-        let entry = &self.manifest.files[file];
-        let mut opened = fs::File::open(self.place_of(file, place)?)?;
-        system::forget_cached(&opened);
-        system::will_read_through(&opened);
-        let mut back = Back { checksum: crc32fast::Hasher::new(), progress };
-        let (size, sha256) = pump(&mut opened, &mut back, u64::MAX, &Progress::none(), interrupt)?;
-        if size != entry.size || back.checksum.finalize() != entry.crc32 {
-            bail!(
-                "{} reads back differently from what was written: look at the disk",
-                opened.path().display()
-            );
+        let (target, entry) = (&block.target, &self.manifest.files[block.file]);
+        let is_whole = lock(&target.written).len() == entry.blocks.len();
+        // With the last window of all, the file's size and mode as well.
+        let synced = if is_whole { target.file.sync_all() } else { target.file.sync_data() };
+        synced.map_err(WriteError)?;
+        lock(&target.turns).durable.insert(window);
+        loop {
+            let turn = lock(&target.turns).take();
+            let Some((window, mut back)) = turn else { return Ok(()) };
+            let bytes = bytes_of(entry, window);
+            system::forget_cached_part(&target.file, bytes.clone());
+            back.read(&target.file, bytes, buffer, progress, interrupt)?;
+            if blocks_of(entry, window).end == entry.blocks.len() {
+                return self.judge(block.file, &back, target);
+            }
+            lock(&target.turns).back = Some(back);
         }
-        if sha256 != entry.sha256 {
+    }
+
+    /// Compares what was written of a whole file, and what came back from the disk, with the manifest.
+    fn judge(&self, file: usize, back: &Back, target: &Target) -> Result<()> {
+        let entry = &self.manifest.files[file];
+        let written = lock(&target.written).values().fold(crc32fast::Hasher::new(), |mut whole, part| {
+            whole.combine(part);
+            whole
+        });
+        if written.finalize() != entry.crc32 {
+            return Err(self.wrong(file, "its CRC-32 is not the one in the manifest"));
+        }
+        if back.checksum.clone().finalize() != entry.crc32 {
+            return Err(reads_back_differently(&target.file));
+        }
+        if back.hash.clone().finish() != entry.sha256 {
             return Err(self.wrong(file, "its SHA-256 is not the one in the manifest"));
         }
         Ok(())
     }
 }
 
+/// The blocks of a window.
+fn blocks_of(entry: &Entry, window: usize) -> Range<usize> {
+    window * WINDOW..((window + 1) * WINDOW).min(entry.blocks.len())
+}
+
+/// The bytes of a window.
+fn bytes_of(entry: &Entry, window: usize) -> Range<u64> {
+    let blocks = blocks_of(entry, window);
+    blocks.start as u64 * Manifest::BLOCK..(blocks.end as u64 * Manifest::BLOCK).min(entry.size)
+}
+
+fn reads_back_differently(file: &fs::File) -> anyhow::Error {
+    anyhow!("{} reads back differently from what was written: look at the disk", file.path().display())
+}
+
 /// A file that is being extracted.
 struct Target {
     file: fs::File,
-    written: Mutex<Written>,
+    /// The CRC-32 of each block that was written.
+    written: Mutex<BTreeMap<usize, crc32fast::Hasher>>,
+    turns: Mutex<Turns>,
 }
 
-/// The CRC-32 of each block that was written.
-type Written = BTreeMap<usize, crc32fast::Hasher>;
+impl Target {
+    fn of(file: fs::File) -> Self {
+        let turns = Turns { durable: BTreeSet::new(), next: 0, back: Some(Back::default()) };
+        Self { file, written: Mutex::default(), turns: Mutex::new(turns) }
+    }
+}
+
+/// Whose turn it is to be read back.
+struct Turns {
+    /// The windows that are on the disk and were not read yet.
+    durable: BTreeSet<usize>,
+    /// The one that is read next.
+    next: usize,
+    /// What was read before it; none while a worker reads.
+    back: Option<Back>,
+}
+
+impl Turns {
+    /// The next window, if it can be read.
+    fn take(&mut self) -> Option<(usize, Back)> {
+        let window = self.next;
+        if self.back.is_none() || !self.durable.remove(&window) {
+            return None;
+        }
+        self.next += 1;
+        Some((window, self.back.take()?))
+    }
+}
+
+/// What came back of a file from the disk.
+#[derive(Default)]
+struct Back {
+    hash: Sha256,
+    checksum: crc32fast::Hasher,
+}
+
+impl Back {
+    fn read(
+        &mut self,
+        file: &fs::File,
+        bytes: Range<u64>,
+        buffer: &mut Vec<u8>,
+        progress: &Progress,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
+        let mut at = bytes.start;
+        while at < bytes.end {
+            interrupt.check()?;
+            let length = (bytes.end - at).min(Manifest::BLOCK);
+            buffer.resize(usize::try_from(length)?, 0);
+            system::read_exact_at(file, buffer, at)
+                .with_context(|| format!("cannot read {} back", file.path().display()))?;
+            self.hash.update(buffer);
+            self.checksum.update(buffer);
+            progress.add(length.div_ceil(2));
+            at += length;
+        }
+        Ok(())
+    }
+}
 
 #[derive(Default)]
 struct Worker {
     inflater: Inflater,
     packed: Vec<u8>,
     plain: Vec<u8>,
-}
-
-/// What is read back: the second half of the work on a file.
-struct Back<'a> {
-    checksum: crc32fast::Hasher,
-    progress: &'a Progress,
-}
-
-impl Write for Back<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.checksum.update(bytes);
-        self.progress.add(bytes.len().div_ceil(2) as u64);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
