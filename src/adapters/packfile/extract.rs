@@ -158,8 +158,7 @@ struct Target {
 
 impl Target {
     fn of(file: fs::File) -> Self {
-        let turns = Turns { durable: BTreeSet::new(), next: 0, back: Some(Back::default()) };
-        Self { file, written: Mutex::default(), turns: Mutex::new(turns) }
+        Self { file, written: Mutex::default(), turns: Mutex::default() }
     }
 }
 
@@ -171,6 +170,12 @@ struct Turns {
     next: usize,
     /// What was read before it; none while a worker reads.
     back: Option<Back>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { durable: BTreeSet::new(), next: 0, back: Some(Back::default()) }
+    }
 }
 
 impl Turns {
@@ -226,4 +231,25 @@ struct Worker {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_read_back_in_their_order_by_one_worker_at_a_time() {
+        let mut turns = Turns::default();
+        turns.durable.insert(1);
+        assert!(turns.take().is_none(), "the first is not durable");
+        turns.durable.insert(0);
+        let (window, back) = turns.take().expect("the first");
+        assert_eq!(window, 0);
+        assert!(turns.take().is_none(), "somebody reads");
+        turns.back = Some(back);
+        let (window, back) = turns.take().expect("the second");
+        assert_eq!(window, 1);
+        turns.back = Some(back);
+        assert!(turns.take().is_none(), "the third is not durable");
+    }
 }
