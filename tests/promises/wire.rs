@@ -1,13 +1,14 @@
 //! A network between the nodes that can be listened to, delayed, cut, and made to swallow everything.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nix::sys::socket;
+use nix::errno::Errno;
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockaddrIn};
 
 use crate::harness::Lab;
 
@@ -181,17 +182,19 @@ fn listener_at(host: &str) -> TcpListener {
     }
 }
 
-/// Whether somebody listens on the port of HOST:PORT. A look that connects would count as an
-/// aborted login at the server.
+/// Whether somebody listens on an address: it cannot be bound then. A look that connects would count as
+/// an aborted login at the server, and the kernel's list of all connections is long to read.
 fn is_listened_on(target: &str) -> bool {
-    let port = target.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).expect("a port");
-    let (port, listening) = (format!(":{port:04X}"), "0A");
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
-        std::fs::read_to_string(table).unwrap_or_default().lines().any(|line| {
-            let mut words = line.split_whitespace().skip(1);
-            words.next().is_some_and(|local| local.ends_with(&port)) && words.nth(1) == Some(listening)
-        })
-    })
+    let address: SocketAddrV4 = target.parse().expect("an address and a port");
+    let kind = socket::SockType::Stream;
+    let probe = socket::socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+    // Bound without listening, it is in nobody's way.
+    socket::setsockopt(&probe, socket::sockopt::ReuseAddr, &true).expect("set");
+    match socket::bind(probe.as_raw_fd(), &SockaddrIn::from(address)) {
+        Ok(()) => false,
+        Err(Errno::EADDRINUSE) => true,
+        Err(error) => panic!("cannot ask for {target}: {error}"),
+    }
 }
 
 fn accept(listener: &TcpListener, target: &str, shared: &Arc<Shared>) {
