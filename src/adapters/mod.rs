@@ -5,6 +5,7 @@ pub mod binlogs;
 pub mod compare;
 pub mod datadir;
 pub mod digest;
+pub mod direct;
 pub mod errant;
 pub mod home;
 pub mod interrupt;

@@ -16,6 +16,12 @@ pub fn id() -> String {
     token(16)
 }
 
+/// Returns bytes that nobody can foresee.
+#[must_use]
+pub fn bytes<const N: usize>() -> [u8; N] {
+    rand::random()
+}
+
 fn token(length: usize) -> String {
     let mut rng = rand::rng();
     (0..length).map(|_| char::from(LETTERS[rng.random_range(0..LETTERS.len())])).collect()

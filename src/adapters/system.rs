@@ -2,7 +2,7 @@
 //! the names of the product's scripts. A second system is a second file like this one.
 
 use std::fs::Permissions;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, UdpSocket};
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -14,7 +14,9 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, FcntlArg, Flock, FlockArg, PosixFadviseAdvice, RenameFlags};
+use nix::fcntl::{
+    AT_FDCWD, FallocateFlags, FcntlArg, Flock, FlockArg, OFlag, PosixFadviseAdvice, RenameFlags, fallocate,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -266,9 +268,87 @@ pub fn write_all_at(file: &fs::File, bytes: &[u8], offset: u64) -> std::io::Resu
     file.file().write_all_at(bytes, offset)
 }
 
-/// Lets the system read ahead.
-pub fn will_read_through(file: &fs::File) {
-    advise(file, 0..0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
+/// What every disk can read and write at a time: direct reads and writes begin and end at multiples of
+/// it, and so does the memory that they use.
+pub const DIRECT_UNIT: usize = 4096;
+
+/// Opens a file for reading past the system's cache; through it, where the filesystem cannot do that.
+pub fn open_direct(path: &Path) -> std::io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    direct_if_possible(&options, 0, path)
+}
+
+/// The same for a file that is there, to be written and read back.
+pub fn open_direct_for_writing(path: &Path) -> std::io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true);
+    direct_if_possible(&options, nix::libc::O_NOFOLLOW, path)
+}
+
+fn direct_if_possible(options: &fs::OpenOptions, flags: i32, path: &Path) -> std::io::Result<fs::File> {
+    let open = |flags| {
+        let mut options = options.clone();
+        options.options_mut().custom_flags(flags);
+        options.open(path)
+    };
+    let file = open(flags | nix::libc::O_DIRECT).or_else(|error| match error.kind() {
+        ErrorKind::InvalidInput => open(flags),
+        _ => Err(error),
+    })?;
+    advise(&file, 0..0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
+    Ok(file)
+}
+
+/// From now on the file is read and written through the cache.
+fn use_cache(file: &fs::File) -> std::io::Result<()> {
+    nix::fcntl::fcntl(file.file(), FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok(())
+}
+
+/// Reads into `buffer` from an offset until it is full or the file ends, and returns how much. What
+/// cannot be read past the cache is read through it from then on.
+pub fn read_direct_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+    let mut length = 0;
+    let mut is_refused = false;
+    while length < buffer.len() {
+        match file.file().read_at(&mut buffer[length..], offset + length as u64) {
+            Ok(0) => break,
+            Ok(n) => length += n,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // The file has ended, and not at a whole unit.
+            Err(error) if error.kind() == ErrorKind::InvalidInput && length % DIRECT_UNIT != 0 => break,
+            Err(error) if error.kind() == ErrorKind::InvalidInput && !is_refused => {
+                use_cache(file)?;
+                is_refused = true;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
+/// Writes whole units. What cannot be written past the cache is written through it from then on.
+pub fn write_direct_at(file: &fs::File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+    match write_all_at(file, bytes, offset) {
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            use_cache(file)?;
+            write_all_at(file, bytes, offset)
+        }
+        done => done,
+    }
+}
+
+/// Takes the room for a file of this size at once, where the filesystem can do that.
+pub fn allocate(file: &fs::File, size: u64) -> std::io::Result<()> {
+    if size == 0 {
+        return Ok(());
+    }
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
+    match fallocate(file.file(), FallocateFlags::empty(), 0, size) {
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(()),
+        done => Ok(done?),
+    }
 }
 
 /// Lets the system forget what it keeps of a durable file in memory: the next read asks the disk.

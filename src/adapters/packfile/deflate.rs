@@ -2,10 +2,11 @@
 //! are made and read by all cores, and one after the other they are one ordinary stream.
 
 use anyhow::{Result, bail};
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
-use libdeflater::{CompressionLvl, Compressor};
+use flate2::{Compress, Compression, FlushCompress};
+use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
 
 use super::splice;
+use crate::adapters::random;
 
 /// What `InnoDB` writes at a time. Pages are told apart by what is in them.
 const PAGE: usize = 16 << 10;
@@ -35,9 +36,6 @@ impl Effort {
         })
     }
 }
-
-/// What libdeflate deflates at a time: at its first level, and with so little, it makes one block.
-const PIECE: usize = 4 * PAGE;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -93,7 +91,8 @@ impl Deflater {
         if self.quick.is_none() {
             return self.flushed(plain, out);
         }
-        for piece in plain.chunks(PIECE) {
+        // At its first level, and with so little, libdeflate makes one block; a page at a time is quickest.
+        for piece in plain.chunks(PAGE) {
             if !self.spliced(piece, out)? {
                 self.flushed(piece, out)?;
             }
@@ -181,43 +180,48 @@ fn classify(page: &[u8]) -> Class {
     if squares < NOISE { Class::Noise } else { Class::Text }
 }
 
+/// Bytes of the mark that is put behind a block.
+pub const MARK: usize = 8;
+
 /// Reads blocks.
 pub struct Inflater {
-    inflate: Decompress,
+    inflate: Decompressor,
+    /// The last block of a stream, which stores a mark that nobody can foresee: where it comes out, all
+    /// before it was whole blocks, and none of them was the last.
+    end: [u8; MARK + 5],
 }
 
 impl Default for Inflater {
     fn default() -> Self {
-        Self { inflate: Decompress::new(false) }
+        let mut end = [1, 8, 0, !8, !0, 0, 0, 0, 0, 0, 0, 0, 0];
+        end[5..].copy_from_slice(&random::bytes::<MARK>());
+        Self { inflate: Decompressor::new(), end }
     }
 }
 
 impl Inflater {
-    /// Inflates one block into `out`, which has exactly its size.
+    /// Inflates one block, behind which the mark is put, into `out`, which has exactly its size and
+    /// [`MARK`] bytes more.
     ///
     /// # Errors
     /// Whatever is not one whole block of that size.
-    pub fn block(&mut self, packed: &[u8], out: &mut [u8]) -> Result<()> {
-        self.inflate.reset(false);
-        let status = self.inflate.decompress(packed, out, FlushDecompress::None)?;
-        let (read, made) = (self.inflate.total_in(), self.inflate.total_out());
-        if status == Status::StreamEnd {
-            bail!("a block ends its stream");
+    pub fn block<'a>(&mut self, packed: &mut Vec<u8>, out: &'a mut [u8]) -> Result<&'a [u8]> {
+        packed.extend(self.end);
+        let made = self.inflate.deflate_decompress(packed, out);
+        match made {
+            Err(DecompressionError::BadData) => bail!("it cannot be inflated"),
+            Err(DecompressionError::InsufficientSpace) => bail!("it holds more than it should"),
+            Ok(made) if made < out.len() => bail!("it holds less than it should"),
+            Ok(_) if !out.ends_with(&self.end[5..]) => bail!("it ends its stream"),
+            Ok(_) => Ok(&out[..out.len() - MARK]),
         }
-        if read != packed.len() as u64 || made != out.len() as u64 {
-            bail!("a block holds more or less than it should");
-        }
-        // A whole block and the end of a stream are a whole stream.
-        let status = self.inflate.decompress(&END, &mut [], FlushDecompress::Finish)?;
-        if status != Status::StreamEnd || self.inflate.total_in() - read != END.len() as u64 {
-            bail!("a block is cut off");
-        }
-        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use flate2::{Decompress, FlushDecompress, Status};
+
     use super::*;
 
     fn noise(bytes: usize, seed: u64) -> Vec<u8> {
@@ -265,10 +269,9 @@ mod tests {
             for plain in [mixed(), noise(100_000, 5), vec![0; 1 << 20], text(1), text(70_000), mixed()] {
                 let mut packed = Vec::new();
                 deflater.block(&plain, &mut packed).expect("deflated");
-                let mut back = vec![0; plain.len()];
-                inflater.block(&packed, &mut back).expect("inflated");
-                assert!(back == plain);
                 stream.extend(&packed);
+                let mut back = vec![0; plain.len() + MARK];
+                assert!(inflater.block(&mut packed, &mut back).expect("inflated") == plain);
                 all.extend(plain);
             }
             stream.extend(END);
@@ -285,14 +288,21 @@ mod tests {
         let mut packed = Vec::new();
         Deflater::new(Effort::Quick).block(&text(5000), &mut packed).expect("deflated");
         let mut inflater = Inflater::default();
-        for size in [0, 4999, 5001] {
-            assert!(inflater.block(&packed, &mut vec![0; size]).is_err(), "{size}");
+        let mut inflate = |packed: &[u8], size| {
+            let mut out = vec![0; size + MARK];
+            inflater.block(&mut packed.to_vec(), &mut out).map(<[u8]>::to_vec)
+        };
+        for size in [0, 4999, 5001, 5000 + MARK] {
+            assert!(inflate(&packed, size).is_err(), "{size}");
         }
-        assert!(inflater.block(&packed[..packed.len() - 1], &mut vec![0; 5000]).is_err());
+        assert!(inflate(&packed[..packed.len() - 1], 5000).is_err());
         let twice = [&packed[..], &packed[..]].concat();
-        assert!(inflater.block(&twice, &mut vec![0; 5000]).is_err());
+        assert!(inflate(&twice, 5000).is_err());
         let ended = [&packed[..], &END[..]].concat();
-        assert!(inflater.block(&ended, &mut vec![0; 5000]).is_err());
-        assert!(inflater.block(&packed, &mut vec![0; 5000]).is_ok());
+        assert!(inflate(&ended, 5000).is_err());
+        // As much as with the mark, but not the mark.
+        let longer = [&packed[..], &[1, 8, 0, !8, !0], &[0; MARK], b"and more"].concat();
+        assert!(inflate(&longer, 5000).is_err());
+        assert!(inflate(&packed, 5000).is_ok_and(|plain| plain == text(5000)));
     }
 }

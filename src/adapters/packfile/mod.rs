@@ -5,6 +5,7 @@
 mod blocks;
 mod deflate;
 mod extract;
+mod in_order;
 mod layout;
 mod read;
 mod splice;
@@ -17,7 +18,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use deflate::{Deflater, Effort, Inflater};
+pub use deflate::{Deflater, Effort, Inflater, MARK};
 pub use read::{Opening, Pack};
 pub use write::{Making, Written, write};
 

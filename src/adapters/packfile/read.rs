@@ -169,7 +169,7 @@ impl Pack {
     pub fn verify(&self, progress: &Progress, interrupt: &Interrupt) -> Result<()> {
         let blocks = Blocks::of(self, (0..self.manifest.files.len()).collect());
         blocks.work_off(
-            0,
+            1,
             interrupt,
             |_| Ok(()),
             Vec::new,

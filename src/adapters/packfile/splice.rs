@@ -11,6 +11,15 @@ const EMPTY: [u8; 4] = [0, 0, 0xFF, 0xFF];
 /// The order in which the lengths of the codes of code lengths are given.
 const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
+/// Of the codes of code lengths, bits.
+const LONGEST_LENGTH: usize = 7;
+
+/// Of the code of literals and lengths.
+const MOST_SYMBOLS: usize = 288;
+
+/// Of lengths, in one symbol.
+const LONGEST_RUN: usize = 138;
+
 /// The symbol that ends a block.
 const END_OF_BLOCK: usize = 256;
 
@@ -58,40 +67,58 @@ fn end_of_block(bits: &mut Bits<'_>) -> Option<(u32, usize)> {
     for place in &ORDER[..given] {
         of_lengths[*place] = u8::try_from(bits.take(3)?).ok()?;
     }
-    let codes = codes(&of_lengths);
-    let mut lengths: Vec<u8> = Vec::with_capacity(symbols + 138);
-    while lengths.len() < symbols {
-        let (length, times) = match bits.symbol(&of_lengths, &codes)? {
-            16 => (*lengths.last()?, 3 + bits.take(2)?),
+    let table = table(&of_lengths);
+    let mut lengths = [0_u8; MOST_SYMBOLS + LONGEST_RUN];
+    let mut filled = 0;
+    while filled < symbols {
+        let (length, times) = match bits.symbol(&table)? {
+            16 => (lengths[..filled].last().copied()?, 3 + bits.take(2)?),
             17 => (0, 3 + bits.take(3)?),
             18 => (0, 11 + bits.take(7)?),
-            length => (u8::try_from(length).ok()?, 1),
+            length => (length, 1),
         };
-        lengths.extend(std::iter::repeat_n(length, times as usize));
+        let run = filled..filled + times as usize;
+        filled = run.end;
+        lengths[run].fill(length);
     }
     // A run may go on into the distances.
-    lengths.truncate(symbols);
-    let length = usize::from(*lengths.get(END_OF_BLOCK)?);
-    (length > 0).then(|| (self::codes(&lengths)[END_OF_BLOCK], length))
+    lengths[symbols..].fill(0);
+    let length = usize::from(lengths[END_OF_BLOCK]);
+    (length > 0).then(|| (codes(&lengths)[END_OF_BLOCK], length))
 }
 
 /// The code of each symbol, from the lengths of all (RFC 1951, 3.2.2).
-fn codes(lengths: &[u8]) -> Vec<u32> {
+fn codes<const SYMBOLS: usize>(lengths: &[u8; SYMBOLS]) -> [u32; SYMBOLS] {
     let mut count = [0_u32; 16];
-    for length in lengths.iter().filter(|length| **length > 0) {
+    for length in lengths {
         count[usize::from(*length)] += 1;
     }
+    count[0] = 0;
     let (mut next, mut code) = ([0_u32; 16], 0);
     for length in 1..16 {
         next[length] = code;
         code = (code + count[length]) << 1;
     }
-    let mut code_of = |length: &u8| {
-        let next = &mut next[usize::from(*length)];
+    lengths.map(|length| {
+        let next = &mut next[usize::from(length)];
         *next += 1;
         *next - 1
-    };
-    lengths.iter().map(|length| if *length == 0 { 0 } else { code_of(length) }).collect()
+    })
+}
+
+/// For whatever bits follow: the symbol that they begin with, and its length; no length, if there is none.
+fn table(lengths: &[u8; 19]) -> [(u8, u8); 1 << LONGEST_LENGTH] {
+    let mut table = [(0, 0); 1 << LONGEST_LENGTH];
+    for ((symbol, length), code) in
+        (0..).zip(lengths).zip(codes(lengths)).filter(|((_, length), _)| **length > 0)
+    {
+        // Bits are read lowest first, and codes are written highest first.
+        let first = code.reverse_bits() >> (32 - u32::from(*length));
+        for entry in table.iter_mut().skip(first as usize).step_by(1 << length) {
+            *entry = (symbol, *length);
+        }
+    }
+    table
 }
 
 fn bit(stream: &[u8], at: usize) -> u32 {
@@ -104,27 +131,30 @@ struct Bits<'a> {
 }
 
 impl Bits<'_> {
-    /// The next bits as a number, the first one lowest.
-    fn take(&mut self, count: usize) -> Option<u32> {
-        if self.at + count > self.stream.len() * 8 {
-            return None;
-        }
-        let number = (0..count).fold(0, |number, n| number | bit(self.stream, self.at + n) << n);
+    /// The next nine bits at least, the first one lowest; zeros follow the last one.
+    fn peek(&self) -> u32 {
+        let byte = |n: usize| u32::from(self.stream.get(self.at / 8 + n).copied().unwrap_or(0));
+        (byte(0) | byte(1) << 8) >> (self.at % 8)
+    }
+
+    fn skip(&mut self, count: usize) -> Option<()> {
         self.at += count;
+        (self.at <= self.stream.len() * 8).then_some(())
+    }
+
+    /// The next bits as a number, the first one lowest: seven at most.
+    fn take(&mut self, count: usize) -> Option<u32> {
+        let number = self.peek() & ((1 << count) - 1);
+        self.skip(count)?;
         Some(number)
     }
 
-    /// The next symbol, its first bit highest.
-    fn symbol(&mut self, lengths: &[u8], codes: &[u32]) -> Option<usize> {
-        let mut code = 0;
-        for length in 1..=7 {
-            code = code << 1 | self.take(1)?;
-            let is_it = |symbol: &usize| lengths[*symbol] == length && codes[*symbol] == code;
-            if let Some(symbol) = (0..lengths.len()).find(is_it) {
-                return Some(symbol);
-            }
-        }
-        None
+    /// The next symbol of a code.
+    fn symbol(&mut self, table: &[(u8, u8); 1 << LONGEST_LENGTH]) -> Option<u8> {
+        let (symbol, length) = table[self.peek() as usize % table.len()];
+        (length > 0).then_some(())?;
+        self.skip(usize::from(length))?;
+        Some(symbol)
     }
 }
 

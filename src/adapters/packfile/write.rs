@@ -1,24 +1,24 @@
 //! Makes a pack: all cores deflate one file as they do many.
 //!
-//! Each worker takes the next chunk of the input, under a lock that keeps the order and feeds the
-//! file's hash; deflates it by itself; and hands it to the output, which writes in that order, from
-//! front to back. What was written is made durable and read back every now and then, while the other
-//! workers go on.
+//! Each worker takes the next piece of the input and reads it; hashes it in its turn; deflates it by
+//! itself; and hands it to the output, which writes in that order, from front to back. What was written
+//! is made durable and read back every now and then, while the other workers go on.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 
 use super::deflate::{Deflater, END, Effort};
+use super::in_order::InOrder;
 use super::layout::{Member, Method, table_of_contents};
 use super::read::{Opening, Pack};
 use super::workers;
-use crate::adapters::digest::{CHUNK, Sha256};
+use crate::adapters::digest::Sha256;
+use crate::adapters::direct::{DirectBuffer, DirectFile};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::signature::Signer;
 use crate::adapters::system;
@@ -59,8 +59,8 @@ pub fn write(
     let file = system::private_file(target)?;
     let input = Mutex::new(Input::of(sources));
     let output = Output::to(&file);
-    // One thread more than cores: now and then each waits for the disk.
-    workers::run(workers::MOST_PACKING, 1, |_| {
+    // More threads than cores: each waits for the disk every now and then.
+    workers::run(workers::MOST_PACKING, 2, |_| {
         let guard = output.ends_with_me();
         let done = work(&input, &output, making.effort, progress, interrupt);
         if done.is_ok() {
@@ -149,23 +149,22 @@ fn work(
     interrupt: &Interrupt,
 ) -> Result<()> {
     let mut deflater = Deflater::new(effort);
-    let mut plain = vec![0; CHUNK];
+    let mut plain = DirectBuffer::default();
     loop {
         interrupt.check()?;
-        let Some(chunk) = lock(input).next(&mut plain)? else { return Ok(()) };
-        let plain = &plain[..chunk.length];
+        let Some(due) = lock(input).next()? else { return Ok(()) };
+        let Some((chunk, plain)) = due.read(&mut plain)? else { return Ok(()) };
         let mut bytes = output.spare();
         deflater.block(plain, &mut bytes).with_context(|| format!("cannot pack {}", chunk.path))?;
         let mut crc = crc32fast::Hasher::new();
         crc.update(plain);
-        let block = (chunk.length > 0).then(|| Block {
+        let block = (!plain.is_empty()).then(|| Block {
             packed: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
             sha256: Sha256::of(&bytes),
         });
-        let checksum = crc32fast::hash(&bytes);
-        progress.add(chunk.length as u64);
+        progress.add(plain.len() as u64);
         let number = chunk.number;
-        match output.take(number, Packed { chunk, block, crc, bytes, checksum })? {
+        match output.take(number, Packed { chunk, block, crc, bytes })? {
             Taken::Done => {}
             Taken::Much(written) => {
                 // The disk works while the other cores do.
@@ -185,7 +184,6 @@ struct Chunk {
     /// The size of the whole file.
     size: u64,
     is_first: bool,
-    length: usize,
     /// With the last piece of a file: the hash of it all.
     whole: Option<Sha256Hex>,
 }
@@ -197,22 +195,34 @@ struct Packed {
     /// Of the piece as it was read.
     crc: crc32fast::Hasher,
     bytes: Vec<u8>,
-    /// CRC-32 of the bytes.
-    checksum: u32,
 }
 
 /// A file that is being read.
 struct Open {
-    file: fs::File,
+    source: DirectFile,
     path: RelPath,
     size: u64,
-    read: u64,
-    hash: Sha256,
+    hashed: InOrder,
 }
 
+impl Open {
+    fn at(path: &RelPath, source: &Path) -> Result<Self> {
+        let source = DirectFile::open(source)?;
+        let size = source.file().metadata()?.len();
+        Ok(Self { source, path: path.clone(), size, hashed: InOrder::default() })
+    }
+
+    fn changed(&self, now: u64) -> anyhow::Error {
+        let path = self.source.file().path().display();
+        anyhow!("{path} changed while it was packed: it had {} bytes, then {now}", self.size)
+    }
+}
+
+/// Hands out the pieces of all files.
 struct Input<'a> {
     sources: std::slice::Iter<'a, (RelPath, PathBuf)>,
-    open: Option<Open>,
+    /// The file that is being read, and its next piece.
+    open: Option<(Arc<Open>, usize)>,
     number: u64,
 }
 
@@ -221,65 +231,55 @@ impl<'a> Input<'a> {
         Self { sources: sources.iter(), open: None, number: 0 }
     }
 
-    /// Reads the next piece into `buffer`; none is left after the last file.
-    fn next(&mut self, buffer: &mut [u8]) -> Result<Option<Chunk>> {
-        let mut open = match self.open.take() {
+    /// The next piece; none is left after the last file.
+    fn next(&mut self) -> Result<Option<DuePiece>> {
+        let (open, index) = match self.open.take() {
             Some(open) => open,
             None => match self.sources.next() {
-                Some((path, source)) => Open::at(path, source)?,
+                Some((path, source)) => (Arc::new(Open::at(path, source)?), 0),
                 None => return Ok(None),
             },
         };
-        let is_first = open.read == 0;
-        let length = open.fill(buffer)?;
-        let at_end = open.read == open.size;
+        let start = index as u64 * Manifest::BLOCK;
+        let bytes = start..(start + Manifest::BLOCK).min(open.size);
+        if bytes.end < open.size {
+            self.open = Some((Arc::clone(&open), index + 1));
+        }
         let number = self.number;
         self.number += 1;
-        let (path, size) = (open.path.clone(), open.size);
-        let whole = if at_end {
-            open.refuse_more()?;
-            Some(open.hash.finish())
-        } else {
-            self.open = Some(open);
-            None
-        };
-        Ok(Some(Chunk { number, path, size, is_first, length, whole }))
+        Ok(Some(DuePiece { open, number, index, bytes }))
     }
 }
 
-impl Open {
-    fn at(path: &RelPath, source: &Path) -> Result<Self> {
-        let file = fs::File::open(source)?;
-        let size = file.metadata()?.len();
-        system::will_read_through(&file);
-        Ok(Self { file, path: path.clone(), size, read: 0, hash: Sha256::default() })
-    }
+/// A piece that somebody has to read.
+struct DuePiece {
+    open: Arc<Open>,
+    number: u64,
+    index: usize,
+    bytes: Range<u64>,
+}
 
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let wanted = usize::try_from(self.size - self.read).unwrap_or(usize::MAX).min(buffer.len());
-        let mut length = 0;
-        while length < wanted {
-            let n = self.file.read(&mut buffer[length..wanted])?;
-            if n == 0 {
-                return Err(self.changed(self.read + length as u64));
+impl DuePiece {
+    /// Reads it, and hashes it after all that come before it; nothing, if one of them has failed.
+    fn read(self, buffer: &mut DirectBuffer) -> Result<Option<(Chunk, &[u8])>> {
+        let Self { open, number, index, bytes } = self;
+        let turn = open.hashed.turn(index);
+        let read = open.source.read(bytes.clone(), buffer)?;
+        let now = bytes.start + read.len() as u64;
+        if now < bytes.end {
+            return Err(open.changed(now));
+        }
+        let is_last = bytes.end == open.size;
+        if is_last {
+            let now = open.source.file().metadata()?.len();
+            if now != open.size {
+                return Err(open.changed(now));
             }
-            length += n;
         }
-        self.read += length as u64;
-        self.hash.update(&buffer[..length]);
-        Ok(length)
-    }
-
-    fn refuse_more(&mut self) -> Result<()> {
-        if self.file.read(&mut [0; 1])? > 0 {
-            return Err(self.changed(self.file.metadata()?.len()));
-        }
-        Ok(())
-    }
-
-    fn changed(&self, now: u64) -> anyhow::Error {
-        let path = self.file.path().display();
-        anyhow!("{path} changed while it was packed: it had {} bytes, then {now}", self.size)
+        let Some(hash) = turn.hash(read) else { return Ok(None) };
+        let whole = is_last.then(|| hash.finish());
+        let chunk = Chunk { number, path: open.path.clone(), size: open.size, is_first: index == 0, whole };
+        Ok(Some((chunk, read)))
     }
 }
 
@@ -323,28 +323,28 @@ struct Current {
 struct Unread {
     /// Where it begins and ends.
     part: Range<u64>,
-    pieces: Vec<Piece>,
-}
-
-/// Bytes of the pack, with the CRC-32 that they had in memory.
-struct Piece {
-    at: u64,
-    length: usize,
-    crc32: u32,
+    /// As it was in memory.
+    checksum: crc32fast::Hasher,
 }
 
 impl Unread {
     /// Reads what is durable from the disk.
-    fn come_back(&self, file: &fs::File, interrupt: &Interrupt) -> Result<()> {
+    fn come_back(self, file: &fs::File, interrupt: &Interrupt) -> Result<()> {
         system::forget_cached_part(file, self.part.clone());
-        let mut bytes = Vec::new();
-        for piece in &self.pieces {
+        let disk = DirectFile::open(file.path())?;
+        let mut buffer = DirectBuffer::default();
+        let mut checksum = crc32fast::Hasher::new();
+        let mut at = self.part.start;
+        while at < self.part.end {
             interrupt.check()?;
-            bytes.resize(piece.length, 0);
-            system::read_exact_at(file, &mut bytes, piece.at).context("cannot read the pack back")?;
-            if crc32fast::hash(&bytes) != piece.crc32 {
-                return Err(reads_back_differently(file.path()));
-            }
+            // Parts of the pack begin anywhere, and whole units are read.
+            let end = (at + Manifest::BLOCK).min(self.part.end);
+            let bytes = disk.read(at..end, &mut buffer).context("cannot read the pack back")?;
+            checksum.update(bytes);
+            at = end;
+        }
+        if checksum.finalize() != self.checksum.finalize() {
+            return Err(reads_back_differently(file.path()));
         }
         Ok(())
     }
@@ -361,7 +361,7 @@ enum Taken {
 }
 
 /// Bytes of the pack after which they are sent to the disk.
-const SEND_AT_ONCE: u64 = 64 << 20;
+const SEND_AT_ONCE: u64 = 32 << 20;
 
 /// Pieces that may wait for an earlier one, besides those that the workers hold.
 const MOST_WAITING: usize = 8;
@@ -451,7 +451,7 @@ impl Drop for EndsWithMe<'_, '_> {
 
 impl OutputState {
     fn take_unread(&mut self) -> Unread {
-        let next = Unread { part: self.end..self.end, pieces: Vec::new() };
+        let next = Unread { part: self.end..self.end, checksum: crc32fast::Hasher::new() };
         let mut unread = std::mem::replace(&mut self.unread, next);
         unread.part.end = self.end;
         unread
@@ -460,12 +460,13 @@ impl OutputState {
     fn append(&mut self, file: &fs::File, bytes: &[u8]) -> Result<()> {
         system::write_all_at(file, bytes, self.end).context("cannot write the pack")?;
         self.hash.update(bytes);
+        self.unread.checksum.update(bytes);
         self.end += bytes.len() as u64;
         Ok(())
     }
 
     fn write(&mut self, file: &fs::File, packed: Packed) -> Result<()> {
-        let Packed { chunk, block, crc, mut bytes, checksum } = packed;
+        let Packed { chunk, block, crc, mut bytes } = packed;
         if chunk.is_first {
             self.current = Some(Current { at: self.end, crc: crc32fast::Hasher::new(), blocks: Vec::new() });
             let unknown = Member {
@@ -480,7 +481,6 @@ impl OutputState {
         let current = self.current.as_mut().context("a piece without a file")?;
         current.crc.combine(&crc);
         current.blocks.extend(block);
-        self.unread.pieces.push(Piece { at: self.end, length: bytes.len(), crc32: checksum });
         self.append(file, &bytes)?;
         bytes.clear();
         self.spare.push(bytes);
