@@ -264,17 +264,12 @@ impl DuePiece {
     fn read(self, buffer: &mut DirectBuffer) -> Result<Option<(Chunk, &[u8])>> {
         let Self { open, number, index, bytes } = self;
         let turn = open.hashed.turn(index);
-        let read = open.source.read(bytes.clone(), buffer)?;
-        let now = bytes.start + read.len() as u64;
-        if now < bytes.end {
-            return Err(open.changed(now));
-        }
         let is_last = bytes.end == open.size;
-        if is_last {
-            let now = open.source.file().metadata()?.len();
-            if now != open.size {
-                return Err(open.changed(now));
-            }
+        // Whether it ends there, as well.
+        let read = open.source.read(bytes.start..bytes.end + u64::from(is_last), buffer)?;
+        let now = bytes.start + read.len() as u64;
+        if now != bytes.end {
+            return Err(open.changed(now));
         }
         let Some(hash) = turn.hash(read) else { return Ok(None) };
         let whole = is_last.then(|| hash.finish());
