@@ -59,7 +59,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let register = dir.path().join("register");
         // Where the kernel gives none to others.
-        let listener = (10_000..20_000).step_by(5).find_map(|n| TcpListener::bind((Ipv4Addr::UNSPECIFIED, n)).ok());
+        let listener =
+            (10_000..20_000).step_by(5).find_map(|n| TcpListener::bind((Ipv4Addr::UNSPECIFIED, n)).ok());
         let busy = listener.as_ref().expect("a port").local_addr().expect("an address").port();
         let range = busy - 2..busy + 3;
         let mut taken = Vec::new();

@@ -209,9 +209,14 @@ fn refuses_a_pack_whose_content_is_not_what_its_manifest_says() {
     // Every hash of what is packed is right, and what comes out is not.
     for (blocks, why) in [
         // More than its manifest promises, as of a bomb.
-        (vec![stored(&[0; 500_000])], "block 0: a block holds more or less than it should"),
-        (vec![stored(b"short")], "block 0: a block holds more or less than it should"),
-        (vec![vec![1, 0, 0, 0xFF, 0xFF]], "block 0: a block ends its stream"),
+        (vec![stored(&[0; 500_000])], "block 0: it holds more than it should"),
+        (vec![stored(b"short")], "block 0: it holds less than it should"),
+        (vec![vec![1, 0, 0, 0xFF, 0xFF]], "block 0: it holds less than it should"),
+        // The very bytes, and an end where the pack has none.
+        (
+            vec![[stored(&[b'x'; 9000]), vec![1, 8, 0, 0xF7, 0xFF], vec![0; 8]].concat()],
+            "block 0: it ends its stream",
+        ),
         (vec![vec![0xFF; 40]], "block 0:"),
         (vec![stored(&[b'y'; 9000])], "its CRC-32 is not the one in the manifest"),
     ] {
