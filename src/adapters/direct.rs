@@ -6,10 +6,11 @@ use std::ops::Range;
 use std::path::Path;
 
 use fs_err as fs;
+use memmap2::MmapMut;
 
 use crate::adapters::system::{self, DIRECT_UNIT};
 
-/// A file that is read from the disk, where its filesystem lets us.
+/// A file that is read from the disk and written to it, where its filesystem lets us.
 pub struct DirectFile(fs::File);
 
 impl DirectFile {
@@ -28,20 +29,25 @@ impl DirectFile {
         system::write_direct_at(&self.0, bytes, at)
     }
 
-    /// The file, for whatever is not reading.
+    /// Whether it still passes the cache: its filesystem may have turned out not to know how.
+    pub fn is_direct(&self) -> io::Result<bool> {
+        system::is_direct(&self.0)
+    }
+
+    /// The file, for whatever else there is to do with it.
     #[must_use]
     pub fn file(&self) -> &fs::File {
         &self.0
     }
 
     /// Reads these bytes of the file; fewer where it ends.
-    pub fn read<'a>(&self, bytes: Range<u64>, buffer: &'a mut DirectBuffer) -> io::Result<&'a [u8]> {
+    pub fn read<'a>(&self, bytes: Range<u64>, buffer: &'a mut DirectBuffer) -> io::Result<&'a mut [u8]> {
         let unit = DIRECT_UNIT as u64;
         let start = bytes.start / unit * unit;
-        let whole = buffer.of(length(start..bytes.end.next_multiple_of(unit)));
+        let whole = buffer.of(length(start..bytes.end.next_multiple_of(unit)))?;
         let read = system::read_direct_at(&self.0, whole, start)?;
         let end = read.min(length(start..bytes.end));
-        Ok(&whole[length(start..bytes.start).min(end)..end])
+        Ok(&mut whole[length(start..bytes.start).min(end)..end])
     }
 }
 
@@ -49,18 +55,22 @@ fn length(bytes: Range<u64>) -> usize {
     usize::try_from(bytes.end - bytes.start).unwrap_or(usize::MAX)
 }
 
-/// Memory that a disk can write into.
+/// Memory that a disk can write into: whole pages, which are given back as soon as they are dropped.
 #[derive(Default)]
-pub struct DirectBuffer(Vec<u8>);
+pub struct DirectBuffer(Option<MmapMut>);
 
 impl DirectBuffer {
-    /// So much of it.
-    pub fn of(&mut self, length: usize) -> &mut [u8] {
-        if self.0.len() < length + DIRECT_UNIT {
-            self.0.resize(length + DIRECT_UNIT, 0);
+    /// Memory for any part of so many bytes of a file.
+    pub fn with_room_for(length: usize) -> io::Result<Self> {
+        MmapMut::map_anon(length + 2 * DIRECT_UNIT).map(Some).map(Self)
+    }
+
+    /// So much of it; more than there is takes new memory.
+    pub fn of(&mut self, length: usize) -> io::Result<&mut [u8]> {
+        if self.0.as_ref().is_none_or(|memory| memory.len() < length) {
+            *self = Self::with_room_for(length)?;
         }
-        let start = self.0.as_ptr().align_offset(DIRECT_UNIT);
-        &mut self.0[start..start + length]
+        Ok(self.0.as_mut().map_or(&mut [], |memory| &mut memory[..length]))
     }
 }
 
@@ -79,7 +89,7 @@ mod tests {
         for start in [0, 1, DIRECT_UNIT - 1, DIRECT_UNIT, 2 * DIRECT_UNIT + 7, 3 * DIRECT_UNIT + 1] {
             for end in [start, start + 1, start + DIRECT_UNIT, content.len(), content.len() + DIRECT_UNIT] {
                 let wanted = &content[start..end.min(content.len())];
-                let read = file.read(start as u64..end.max(start) as u64, &mut buffer).expect("read");
+                let read = file.read(start as u64..end as u64, &mut buffer).expect("read");
                 assert!(read == wanted, "{start}..{end}");
             }
         }

@@ -345,5 +345,5 @@ pub fn read_key(path: &Path) -> Result<KeyFile, String> {
 /// A salted hash of a key's value, which tells keys apart and reveals none.
 #[must_use]
 pub fn key_fingerprint(value: &str) -> String {
-    Sha256::of(format!("pmp-ha encryption key\0{value}").as_bytes()).as_str().to_owned()
+    Sha256::of(format!("pmp-ha encryption key\0{value}").as_bytes()).to_string()
 }

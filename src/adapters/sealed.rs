@@ -12,7 +12,7 @@ use fs_err as fs;
 use crate::adapters::digest::{CHUNK, Hashing, hash_file_until};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::system;
-use crate::domain::manifest::Sha256Hex;
+use crate::domain::digest::Sha256Hex;
 use crate::failure::{Failure, Kind};
 use crate::ui::Progress;
 

@@ -300,6 +300,12 @@ fn direct_if_possible(options: &fs::OpenOptions, flags: i32, path: &Path) -> std
     Ok(file)
 }
 
+/// Whether a file is read and written past the cache.
+pub fn is_direct(file: &fs::File) -> std::io::Result<bool> {
+    let flags = nix::fcntl::fcntl(file.file(), FcntlArg::F_GETFL)?;
+    Ok(OFlag::from_bits_retain(flags).contains(OFlag::O_DIRECT))
+}
+
 /// From now on the file is read and written through the cache.
 fn use_cache(file: &fs::File) -> std::io::Result<()> {
     nix::fcntl::fcntl(file.file(), FcntlArg::F_SETFL(OFlag::empty()))?;

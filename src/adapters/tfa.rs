@@ -14,7 +14,7 @@ use crate::adapters::home::Home;
 use crate::adapters::mysql::{Address, Session};
 use crate::adapters::system;
 use crate::config::Config;
-use crate::domain::manifest::Sha256Hex;
+use crate::domain::digest::Sha256Hex;
 use crate::domain::snapshot::Tfa;
 
 const DEADLINE: Duration = Duration::from_secs(2);

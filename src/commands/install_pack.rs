@@ -84,7 +84,12 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
     }
     let origin = source.origin();
     let begun = Instant::now();
-    verify(context, &home, source).await?;
+    // A ZIP is verified as it is extracted, beside the data directory; a dry run goes no further.
+    if args.in_place || context.global.dry_run {
+        verify(context, &home, source).await?;
+    } else {
+        drop(source);
+    }
     let verified_in = begun.elapsed().as_secs_f64();
     let old_data = if args.keep { keep(&home, &manifest) } else { OldData::Drop };
     let scene = InstallScene {

@@ -15,7 +15,7 @@ use crate::adapters::{datadir, names, observe, online, random, sealed};
 use crate::apply::{Runner, Settled};
 use crate::cli::PackArgs;
 use crate::config::PackConfig;
-use crate::domain::manifest::Sha256Hex;
+use crate::domain::digest::Sha256Hex;
 use crate::domain::plan::{Bytes, Plan};
 use crate::domain::procedures::pack::{Mode, PackScene, plan};
 use crate::failure::Failure;
@@ -40,7 +40,7 @@ impl fmt::Display for Packed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.file)?;
         writeln!(f, "  size    {} ({} bytes), made in {:.1} s", Bytes(self.size), self.size, self.seconds)?;
-        writeln!(f, "  sha256  {}", self.sha256.as_str())?;
+        writeln!(f, "  sha256  {}", self.sha256)?;
         if let Some(seconds) = self.downtime_seconds {
             writeln!(f, "The database accepted connections again after {seconds:.1} s.")?;
         }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::coordinates::Coordinates;
+use super::digest::{Blake3Hex, Sha256Hex};
 use super::flavor::ServerVersion;
 use super::pair::Pair;
 
@@ -88,48 +89,6 @@ impl fmt::Display for RelPath {
     }
 }
 
-/// A SHA-256, 64 hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Sha256Hex(String);
-
-impl Sha256Hex {
-    /// Takes the 32 bytes of a digest.
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8]) -> Self {
-        use std::fmt::Write;
-        Self(bytes.iter().fold(String::with_capacity(64), |mut out, byte| {
-            // ignored: writing into a String cannot fail
-            let _ = write!(out, "{byte:02x}");
-            out
-        }))
-    }
-
-    /// The digits.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for Sha256Hex {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-            Ok(Self(text))
-        } else {
-            Err("a SHA-256 is 64 hexadecimal digits".into())
-        }
-    }
-}
-
-impl From<Sha256Hex> for String {
-    fn from(hash: Sha256Hex) -> Self {
-        hash.0
-    }
-}
-
 /// A piece of a file's deflate stream that inflates by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -137,7 +96,12 @@ pub struct Block {
     /// Bytes in the pack.
     pub packed: u32,
     /// Of these bytes.
-    pub sha256: Sha256Hex,
+    pub blake3: Blake3Hex,
+}
+
+impl Block {
+    /// Bytes that a block has in the pack at most: deflate never needs much more than what goes in.
+    pub const MOST_PACKED: u64 = Manifest::BLOCK + Manifest::BLOCK / 64;
 }
 
 impl TryFrom<String> for Block {
@@ -145,14 +109,14 @@ impl TryFrom<String> for Block {
 
     fn try_from(text: String) -> Result<Self, String> {
         let parts = text.split_once(' ').and_then(|(packed, hash)| Some((packed.parse().ok()?, hash)));
-        let (packed, hash) = parts.ok_or("a block is its length, a space and its SHA-256")?;
-        Ok(Self { packed, sha256: Sha256Hex::try_from(hash.to_owned())? })
+        let (packed, hash) = parts.ok_or("a block is its length, a space and its BLAKE3")?;
+        Ok(Self { packed, blake3: Blake3Hex::try_from(hash.to_owned())? })
     }
 }
 
 impl From<Block> for String {
     fn from(block: Block) -> Self {
-        format!("{} {}", block.packed, block.sha256.as_str())
+        format!("{} {}", block.packed, block.blake3)
     }
 }
 
@@ -188,8 +152,7 @@ impl Entry {
         if self.blocks.len() as u64 != self.size.div_ceil(Manifest::BLOCK) {
             return Err(format!("its entry {path} has {} blocks for {} bytes", self.blocks.len(), self.size));
         }
-        // Deflate never needs much more than what goes in.
-        if self.blocks.iter().any(|block| u64::from(block.packed) > Manifest::BLOCK + Manifest::BLOCK / 64) {
+        if self.blocks.iter().any(|block| u64::from(block.packed) > Block::MOST_PACKED) {
             return Err(format!("its entry {path} has a block that is larger than its content"));
         }
         Ok(())
@@ -243,7 +206,7 @@ pub const NODE_FILES: &str = "conf/pmp-ha";
 
 impl Manifest {
     /// The format that this version reads and writes.
-    pub const FORMAT: u32 = 3;
+    pub const FORMAT: u32 = 4;
 
     /// Bytes of a file that are packed by themselves.
     pub const BLOCK: u64 = 1 << 20;

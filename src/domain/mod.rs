@@ -6,6 +6,7 @@
 pub mod coordinates;
 pub mod datafiles;
 pub mod deep;
+pub mod digest;
 pub mod errant;
 pub mod flavor;
 pub mod health;

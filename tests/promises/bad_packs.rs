@@ -108,7 +108,12 @@ fn refuses_a_pack_whose_byte_was_flipped() {
         let mut bytes = good.clone();
         bytes[place] ^= 1 << (bit % 8);
         std::fs::write(&bad, bytes).expect("written");
-        node.refuses(&["install-pack", &path], 4, &[&format!("cannot use the pack {path}")]);
+        // A dry run looks at every byte as well.
+        for command in
+            [vec!["install-pack", &path], vec!["--dry-run", "install-pack", &path], vec!["inspect", &path]]
+        {
+            node.refuses(&command, 4, &[&format!("cannot use the pack {path}")]);
+        }
     }
 
     std::fs::write(&bad, &good).expect("written");
@@ -232,7 +237,7 @@ fn refuses_a_pack_whose_content_is_not_what_its_manifest_says() {
         &|pack| pack.listed("mysql/data/ibdata1")["sha256"] = json!("0".repeat(64)),
         "its entry mysql/data/ibdata1 is damaged: its SHA-256 is not the one in the manifest",
     );
-    refused(&|pack| pack.manifest["format"] = json!(4), "it has format 4, and this version reads format 3");
+    refused(&|pack| pack.manifest["format"] = json!(5), "it has format 5, and this version reads format 4");
     refused(&|pack| pack.manifest["surprise"] = json!(true), "its manifest cannot be read");
     refused(&|pack| pack.manifest["files"][0]["sha256"] = json!("not a hash"), "its manifest cannot be read");
 

@@ -1,6 +1,7 @@
 //! A small filesystem of a test's own, which can be full.
 
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -58,13 +59,30 @@ fn again_in_a_namespace(name: &str) {
 
 /// Moves a home onto a filesystem in memory that has so many MB of room.
 pub fn of_its_own(node: &Node, room: u64) {
+    let used = done(Command::new("du").args(["-sm", "--apparent-size"]).arg(&node.home));
+    let used: u64 = used.split_whitespace().next().and_then(|size| size.parse().ok()).expect("a size");
+    on(node, "tmpfs", &format!("size={}m,mode=700", used + room));
+}
+
+/// Moves a home onto a filesystem that knows neither `O_DIRECT` nor `fallocate`.
+pub fn without_direct(node: &Node) {
+    on(node, "ramfs", "mode=700");
+    let file = std::fs::File::create(node.path("none-of-these")).expect("made");
+    let refused = nix::fcntl::fallocate(&file, nix::fcntl::FallocateFlags::empty(), 0, 4096);
+    assert_eq!(refused, Err(nix::errno::Errno::EOPNOTSUPP));
+    let direct = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_DIRECT)
+        .open(node.path("none-of-these"));
+    assert_eq!(direct.expect_err("refused").kind(), std::io::ErrorKind::InvalidInput);
+    std::fs::remove_file(node.path("none-of-these")).expect("removed");
+}
+
+fn on(node: &Node, filesystem: &str, options: &str) {
     let aside = node.home.with_extension("aside");
     std::fs::rename(&node.home, &aside).expect("moved");
     std::fs::create_dir(&node.home).expect("made");
-    let used = done(Command::new("du").args(["-sm", "--apparent-size"]).arg(&aside));
-    let used: u64 = used.split_whitespace().next().and_then(|size| size.parse().ok()).expect("a size");
-    let size = format!("size={}m,mode=700", used + room);
-    done(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(&node.home));
+    done(Command::new("mount").args(["-t", filesystem, "-o", options, "none"]).arg(&node.home));
     done(Command::new("cp").arg("-a").arg(aside.join(".")).arg(&node.home));
     std::fs::remove_dir_all(&aside).expect("removed");
 }

@@ -88,6 +88,11 @@ fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
+/// What the manifest says of a block.
+fn block(packed: &[u8]) -> String {
+    format!("{} {}", packed.len(), blake3::hash(packed).to_hex())
+}
+
 /// The entries of a pack and its manifest, to be changed and written anew.
 pub struct Forged {
     pub pieces: Vec<Piece>,
@@ -125,11 +130,7 @@ impl Forged {
 
     /// Lists a file in the manifest.
     pub fn list(&mut self, path: &str, content: &[u8]) {
-        let blocks: Vec<String> = content
-            .chunks(BLOCK)
-            .map(stored)
-            .map(|packed| format!("{} {}", packed.len(), hex(&packed)))
-            .collect();
+        let blocks: Vec<String> = content.chunks(BLOCK).map(stored).map(|packed| block(&packed)).collect();
         let entry = json!({
             "path": path,
             "size": content.len(),
@@ -154,8 +155,7 @@ impl Forged {
     /// Gives a file another packed content, and the manifest its blocks; what it says of the content
     /// stays.
     pub fn repack(&mut self, name: &str, blocks: &[Vec<u8>]) {
-        let lines: Vec<String> =
-            blocks.iter().map(|packed| format!("{} {}", packed.len(), hex(packed))).collect();
+        let lines: Vec<String> = blocks.iter().map(|packed| block(packed)).collect();
         self.listed(name)["blocks"] = json!(lines);
         self.piece(name).raw = [&blocks.concat()[..], &END].concat();
     }

@@ -1,9 +1,20 @@
 //! The four steps of the manual, a killed primary, a lost primary.
 
+use crate::disk;
 use crate::harness::{Lab, wait_until};
 use crate::on_every_server;
 
 on_every_server!(the_manual_from_the_pack_to_the_recovery);
+
+#[test]
+fn a_pair_is_made_where_no_file_can_pass_the_cache() {
+    disk::once_in_a_namespace_of_its_own("main_job::a_pair_is_made_where_no_file_can_pass_the_cache", || {
+        let lab = Lab::up("mariadb-10.11");
+        disk::without_direct(&lab.primary);
+        disk::without_direct(&lab.secondary);
+        lab.set_up(&lab.primary.endpoint);
+    });
+}
 
 fn the_manual_from_the_pack_to_the_recovery(server: &str) {
     let lab = Lab::pair(server);

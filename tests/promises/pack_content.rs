@@ -61,7 +61,7 @@ fn a_pack_holds_the_data_and_nothing_that_is_one_server_s_own(server: &str) {
     for field in ["pack_id", "made_at", "made_by", "application_account", "key_fingerprint"] {
         assert!(manifest[field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
     }
-    assert_eq!(manifest["format"], 3);
+    assert_eq!(manifest["format"], 4);
     let family = if server.starts_with("mysql") { "MySQL" } else { "MariaDB" };
     assert_eq!(manifest["server"]["family"], family);
     assert_eq!(manifest["pair"]["schema"], "passtrix");

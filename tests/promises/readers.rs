@@ -130,7 +130,7 @@ fn other_tools_unpack_what_needs_wide_fields() {
 
     let opened = Pack::open(&pack, &pmp_ha::adapters::packfile::Opening::default()).expect("a pack");
     let listed = opened.manifest().files.iter().find(|entry| entry.path.as_str() == "mysql/data/giant");
-    let wanted = (GIANT, listed.expect("listed").sha256.as_str().to_owned());
+    let wanted = (GIANT, listed.expect("listed").sha256.to_string());
     for tool in TOOLS {
         assert_eq!(hash_of(tool, &pack, "mysql/data/giant"), wanted, "{tool}");
         let to = lab.dir().join(tool);

@@ -52,13 +52,13 @@ impl<'a, T: Clone + Send + Sync> Blocks<'a, T> {
         more: usize,
         interrupt: &Interrupt,
         begin: impl Fn(usize) -> Result<T> + Sync,
-        start: impl Fn() -> S + Sync,
+        start: impl Fn() -> Result<S> + Sync,
         work: impl Fn(&Due<T>, &mut S) -> Result<()> + Sync,
     ) -> Result<()> {
         let failed = AtomicBool::new(false);
         let blocks = Mutex::new(self);
         workers::run(workers::MOST_UNPACKING, more, |_| {
-            let mut state = start();
+            let mut state = start().inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
             while !failed.load(Ordering::Relaxed) {
                 interrupt.check()?;
                 let next = blocks.lock().unwrap_or_else(PoisonError::into_inner).next(&begin);

@@ -180,15 +180,18 @@ fn classify(page: &[u8]) -> Class {
     if squares < NOISE { Class::Noise } else { Class::Text }
 }
 
-/// Bytes of the mark that is put behind a block.
+/// Bytes that a block inflates to beyond its size, since a mark is put behind it.
 pub const MARK: usize = 8;
+
+/// Bytes behind a block that are needed to put the mark there.
+pub const ROOM: usize = MARK + 5;
 
 /// Reads blocks.
 pub struct Inflater {
     inflate: Decompressor,
     /// The last block of a stream, which stores a mark that nobody can foresee: where it comes out, all
     /// before it was whole blocks, and none of them was the last.
-    end: [u8; MARK + 5],
+    end: [u8; ROOM],
 }
 
 impl Default for Inflater {
@@ -200,13 +203,14 @@ impl Default for Inflater {
 }
 
 impl Inflater {
-    /// Inflates one block, behind which the mark is put, into `out`, which has exactly its size and
-    /// [`MARK`] bytes more.
+    /// Inflates one block, which has [`ROOM`] behind it for the mark, into `out`, which has exactly its
+    /// size and [`MARK`] bytes more.
     ///
     /// # Errors
     /// Whatever is not one whole block of that size.
-    pub fn block<'a>(&mut self, packed: &mut Vec<u8>, out: &'a mut [u8]) -> Result<&'a [u8]> {
-        packed.extend(self.end);
+    pub fn block<'a>(&mut self, packed: &mut [u8], out: &'a mut [u8]) -> Result<&'a [u8]> {
+        let Some(room) = packed.last_chunk_mut() else { bail!("it has no room behind it") };
+        *room = self.end;
         let made = self.inflate.deflate_decompress(packed, out);
         match made {
             Err(DecompressionError::BadData) => bail!("it cannot be inflated"),
@@ -271,6 +275,7 @@ mod tests {
                 deflater.block(&plain, &mut packed).expect("deflated");
                 stream.extend(&packed);
                 let mut back = vec![0; plain.len() + MARK];
+                packed.extend([0; ROOM]);
                 assert!(inflater.block(&mut packed, &mut back).expect("inflated") == plain);
                 all.extend(plain);
             }
@@ -290,7 +295,7 @@ mod tests {
         let mut inflater = Inflater::default();
         let mut inflate = |packed: &[u8], size| {
             let mut out = vec![0; size + MARK];
-            inflater.block(&mut packed.to_vec(), &mut out).map(<[u8]>::to_vec)
+            inflater.block(&mut [packed, &[0; ROOM]].concat(), &mut out).map(<[u8]>::to_vec)
         };
         for size in [0, 4999, 5001, 5000 + MARK] {
             assert!(inflate(&packed, size).is_err(), "{size}");

@@ -1,27 +1,25 @@
-//! Puts the files of a pack in their places: inflated and written by all cores, made durable, and read
-//! back from the disk and hashed while the cores go on.
+//! Puts the files of a pack in their places: each block is inflated and written by any of the workers,
+//! read back from the disk by any of them, and hashed in its turn.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
 use super::blocks::{Blocks, Due};
-use super::deflate::{Inflater, MARK};
+use super::deflate::{Inflater, MARK, ROOM};
 use super::in_order::InOrder;
 use super::read::Pack;
 use crate::adapters::digest::{Sha256, WriteError};
 use crate::adapters::direct::{DirectBuffer, DirectFile};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::system::{self, DIRECT_UNIT};
-use crate::domain::manifest::{Entry, Manifest, RelPath};
+use crate::domain::manifest::{Block, Entry, Manifest, RelPath};
 use crate::ui::Progress;
-
-/// So many blocks of a file are sent to the disk and read back at a time.
-const WINDOW: usize = 32;
 
 impl Pack {
     /// Extracts every file to the place that `place` names for it, makes it durable, and reads it
@@ -35,28 +33,41 @@ impl Pack {
         progress: &Progress,
         interrupt: &Interrupt,
     ) -> Result<()> {
+        let judged = AtomicUsize::new(0);
         // The largest first, so that no core is left alone with it at the end.
         let mut order: Vec<usize> = (0..self.manifest.files.len()).collect();
         order.sort_by_key(|file| std::cmp::Reverse(self.manifest.files[*file].size));
         // More threads than cores: each waits for the disk every now and then.
         Blocks::of(self, order).work_off(
-            3,
+            4,
             interrupt,
-            |file| self.begin(file, &place),
-            Worker::default,
+            |file| self.begin(file, &place, &judged),
+            Worker::start,
             |block, worker| {
-                let whole = self.extract_block(block, worker)?;
+                let is_whole = self.extract_block(block, worker)?;
                 progress.add(block.size / 2);
-                let settled = whole.map(|window| self.settle(block, window)).transpose()?;
                 // Two come back for one that is written, so that none is left behind.
-                let most = if settled == Some(true) { usize::MAX } else { 2 };
-                self.come_back(block, most, &mut worker.plain, progress, interrupt)
+                let most = if is_whole { usize::MAX } else { 2 };
+                if self.come_back(block, most, &mut worker.plain, progress, interrupt)? {
+                    judged.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(())
             },
-        )
+        )?;
+        let (judged, files) = (judged.into_inner(), self.manifest.files.len());
+        if judged != files {
+            bail!("{judged} of {files} files were read back");
+        }
+        Ok(())
     }
 
     /// Creates a file.
-    fn begin(&self, file: usize, place: impl Fn(&RelPath) -> Option<PathBuf>) -> Result<Arc<Target>> {
+    fn begin(
+        &self,
+        file: usize,
+        place: impl Fn(&RelPath) -> Option<PathBuf>,
+        judged: &AtomicUsize,
+    ) -> Result<Arc<Target>> {
         let entry = &self.manifest.files[file];
         let path = place(&entry.path);
         let path = path.with_context(|| format!("the entry {} has no place in a home", entry.path))?;
@@ -67,45 +78,40 @@ impl Pack {
         if entry.blocks.is_empty() {
             target.file.sync_all().map_err(WriteError)?;
             self.judge(file, &target, Sha256::default())?;
+            judged.fetch_add(1, Ordering::Relaxed);
         }
         Ok(Arc::new(target))
     }
 
-    /// Writes a block, and returns the window that is whole with it.
-    fn extract_block(&self, block: &Due<Arc<Target>>, worker: &mut Worker) -> Result<Option<usize>> {
-        self.read_block(block, &mut worker.packed)?;
-        let out = worker.plain.of(usize::try_from(block.size)? + MARK);
-        let inflated = worker.inflater.block(&mut worker.packed, out);
+    /// Writes a block to the disk, and returns whether with it all of the file can be read back.
+    fn extract_block(&self, block: &Due<Arc<Target>>, worker: &mut Worker) -> Result<bool> {
+        let packed = self.read_block(block, &mut worker.packed)?;
+        let out = worker.plain.of(usize::try_from(block.size)? + MARK)?;
+        let inflated = worker.inflater.block(packed, out);
         let plain =
             inflated.map_err(|error| self.wrong(block.file, format!("block {}: {error}", block.index)))?;
-        block.target.write(plain, block.index).map_err(WriteError)?;
+        let (target, entry) = (&block.target, &self.manifest.files[block.file]);
+        let is_on_disk = target.write(plain, block.index).map_err(WriteError)?;
         let mut checksum = crc32fast::Hasher::new();
         checksum.update(plain);
-        let mut written = lock(&block.target.written);
-        written.insert(block.index, checksum);
-        let window = block.index / WINDOW;
-        let blocks = blocks_of(&self.manifest.files[block.file], window);
-        Ok((written.range(blocks.clone()).count() == blocks.len()).then_some(window))
+        let is_last = {
+            let mut written = lock(&target.written);
+            written.insert(block.index, checksum);
+            written.len() == entry.blocks.len()
+        };
+        if is_last {
+            // The file's size and mode as well.
+            target.file.sync_all().map_err(WriteError)?;
+        } else if !is_on_disk {
+            target.file.sync_data().map_err(WriteError)?;
+        }
+        system::forget_cached_part(&target.file, bytes_of(entry, block.index));
+        // Another worker may be the last to come here.
+        Ok(lock(&target.turns).add(block.index) == entry.blocks.len())
     }
 
-    /// Makes a window durable, and says whether nothing of the file is left to be written.
-    fn settle(&self, block: &Due<Arc<Target>>, window: usize) -> Result<bool> {
-        let (target, entry) = (&block.target, &self.manifest.files[block.file]);
-        let is_whole = || lock(&target.written).len() == entry.blocks.len();
-        // With the last window of all, the file's size and mode as well.
-        let synced = if is_whole() { target.file.sync_all() } else { target.file.sync_data() };
-        synced.map_err(WriteError)?;
-        let blocks = blocks_of(entry, window);
-        system::forget_cached_part(
-            &target.file,
-            bytes_of(entry, blocks.start).start..bytes_of(entry, blocks.end - 1).end,
-        );
-        lock(&target.turns).durable.insert(window);
-        // Another worker may have written the last one meanwhile.
-        Ok(is_whole())
-    }
-
-    /// Reads back what is due of the file, `most` blocks of it: by all workers, and hashed in order.
+    /// Reads back what is due of the file, `most` blocks of it, and returns whether the file ended with
+    /// them, and is what it should be.
     fn come_back(
         &self,
         block: &Due<Arc<Target>>,
@@ -113,10 +119,10 @@ impl Pack {
         buffer: &mut DirectBuffer,
         progress: &Progress,
         interrupt: &Interrupt,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let (target, entry) = (&block.target, &self.manifest.files[block.file]);
         for _ in 0..most {
-            let Some(index) = lock(&target.turns).take(entry.blocks.len()) else { break };
+            let Some(index) = lock(&target.turns).take() else { break };
             let turn = target.hashed.turn(index);
             interrupt.check()?;
             let bytes = bytes_of(entry, index);
@@ -134,9 +140,10 @@ impl Pack {
                 && let Some(hash) = hash
             {
                 self.judge(block.file, target, hash)?;
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Compares a whole file, as it was written and came back, with the manifest.
@@ -154,11 +161,6 @@ impl Pack {
         }
         Ok(())
     }
-}
-
-/// The blocks of a window.
-fn blocks_of(entry: &Entry, window: usize) -> Range<usize> {
-    window * WINDOW..((window + 1) * WINDOW).min(entry.blocks.len())
 }
 
 /// The bytes of a block.
@@ -192,13 +194,16 @@ impl Target {
         })
     }
 
-    fn write(&self, plain: &[u8], index: usize) -> std::io::Result<()> {
+    /// Writes a block, and returns whether it went past the cache.
+    fn write(&self, plain: &[u8], index: usize) -> std::io::Result<bool> {
         let at = index as u64 * Manifest::BLOCK;
         // The end of a file is seldom a whole unit of the disk.
         if plain.len().is_multiple_of(DIRECT_UNIT) {
-            self.disk.write(plain, at)
+            self.disk.write(plain, at)?;
+            self.disk.is_direct()
         } else {
-            system::write_all_at(&self.file, plain, at)
+            system::write_all_at(&self.file, plain, at)?;
+            Ok(false)
         }
     }
 }
@@ -206,28 +211,44 @@ impl Target {
 /// Which block is read back next.
 #[derive(Default)]
 struct Turns {
-    /// The windows that are on the disk.
-    durable: BTreeSet<usize>,
+    /// The blocks that are on the disk and were not taken yet.
+    waiting: BTreeSet<usize>,
     next: usize,
 }
 
 impl Turns {
-    /// The next block of so many, if it can be read.
-    fn take(&mut self, blocks: usize) -> Option<usize> {
+    /// Adds a block that is on the disk, and returns how many have come.
+    fn add(&mut self, index: usize) -> usize {
+        self.waiting.insert(index);
+        self.next + self.waiting.len()
+    }
+
+    /// The next block, if it can be read.
+    fn take(&mut self) -> Option<usize> {
         let index = self.next;
-        let is_due = index < blocks && self.durable.contains(&(index / WINDOW));
-        is_due.then(|| {
+        self.waiting.remove(&index).then(|| {
             self.next += 1;
             index
         })
     }
 }
 
-#[derive(Default)]
 struct Worker {
     inflater: Inflater,
-    packed: Vec<u8>,
+    packed: DirectBuffer,
     plain: DirectBuffer,
+}
+
+impl Worker {
+    fn start() -> Result<Self> {
+        let room =
+            |bytes: u64, more| anyhow::Ok(DirectBuffer::with_room_for(usize::try_from(bytes)? + more)?);
+        Ok(Self {
+            inflater: Inflater::default(),
+            packed: room(Block::MOST_PACKED, ROOM)?,
+            plain: room(Manifest::BLOCK, MARK)?,
+        })
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -239,12 +260,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_come_back_in_their_order_once_their_window_is_durable() {
+    fn blocks_come_back_in_their_order_once_they_are_written() {
         let mut turns = Turns::default();
-        turns.durable.insert(1);
-        assert!(turns.take(WINDOW + 1).is_none(), "the first window is not durable");
-        turns.durable.insert(0);
-        let taken: Vec<usize> = std::iter::from_fn(|| turns.take(WINDOW + 1)).collect();
-        assert_eq!(taken, (0..=WINDOW).collect::<Vec<_>>());
+        assert_eq!((turns.add(1), turns.add(3)), (1, 2));
+        assert!(turns.take().is_none(), "the first is not written");
+        assert_eq!(turns.add(0), 3);
+        assert_eq!(std::iter::from_fn(|| turns.take()).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(turns.add(2), 4, "those that were taken count");
+        assert_eq!(std::iter::from_fn(|| turns.take()).collect::<Vec<_>>(), [2, 3]);
     }
 }

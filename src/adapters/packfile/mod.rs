@@ -18,7 +18,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use deflate::{Deflater, Effort, Inflater, MARK};
+pub use deflate::{Deflater, Effort, Inflater, MARK, ROOM};
 pub use read::{Opening, Pack};
 pub use write::{Making, Written, write};
 

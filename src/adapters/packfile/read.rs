@@ -1,7 +1,7 @@
 //! Opens and verifies a pack: nothing is believed before its hash is right.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,10 +11,11 @@ use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::blocks::{Blocks, Due};
-use super::deflate::END;
+use super::deflate::{END, ROOM};
 use super::layout::{Member, table_of_contents};
 use super::write::{member_of, stored_members};
-use crate::adapters::digest::Sha256;
+use crate::adapters::digest::blake3_of;
+use crate::adapters::direct::{DirectBuffer, DirectFile};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::sealed::{self, Unsealed};
 use crate::adapters::signature::Verifier;
@@ -40,7 +41,7 @@ pub struct Opening {
 
 /// Where the bytes of a pack come from.
 enum Source {
-    Plain(fs::File),
+    Plain(fs::File, DirectFile),
     /// Each worker in its turn.
     Sealed(Mutex<Box<dyn Unsealed>>),
 }
@@ -50,8 +51,8 @@ impl Source {
         if sealed::is_sealed(path) {
             return Ok(Self::Sealed(Mutex::new(sealed::open(path, identity)?)));
         }
-        match fs::File::open(path) {
-            Ok(file) => Ok(Self::Plain(file)),
+        match fs::File::open(path).and_then(|file| Ok(Self::Plain(file, DirectFile::open(path)?))) {
+            Ok(source) => Ok(source),
             Err(error) => Err(Failure::new(Kind::Refused, "there is no pack to install")
                 .because(error.to_string())
                 .hint(
@@ -63,7 +64,7 @@ impl Source {
 
     fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> std::io::Result<()> {
         match self {
-            Self::Plain(file) => system::read_exact_at(file, buffer, at),
+            Self::Plain(file, _) => system::read_exact_at(file, buffer, at),
             Self::Sealed(sealed) => {
                 let mut sealed = sealed.lock().unwrap_or_else(PoisonError::into_inner);
                 sealed.seek(SeekFrom::Start(at))?;
@@ -72,9 +73,30 @@ impl Source {
         }
     }
 
+    /// Reads so many bytes, and has [`ROOM`] behind them.
+    fn read_block<'a>(
+        &self,
+        at: u64,
+        length: usize,
+        buffer: &'a mut DirectBuffer,
+    ) -> std::io::Result<&'a mut [u8]> {
+        match self {
+            // More than that stands behind every block.
+            Self::Plain(_, disk) => {
+                let bytes = disk.read(at..at + (length + ROOM) as u64, buffer)?;
+                if bytes.len() < length + ROOM { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
+            }
+            Self::Sealed(_) => {
+                let bytes = buffer.of(length + ROOM)?;
+                self.read_exact_at(&mut bytes[..length], at)?;
+                Ok(bytes)
+            }
+        }
+    }
+
     fn contents(&mut self) -> Result<Contents> {
         match self {
-            Self::Plain(file) => Contents::read(file),
+            Self::Plain(file, _) => Contents::read(file),
             Self::Sealed(sealed) => Contents::read(sealed.get_mut().unwrap_or_else(PoisonError::into_inner)),
         }
     }
@@ -165,30 +187,35 @@ impl Pack {
         &self.manifest
     }
 
-    /// Hashes every block, writing nothing.
+    /// Reads and hashes every block, writing nothing.
     pub fn verify(&self, progress: &Progress, interrupt: &Interrupt) -> Result<()> {
         let blocks = Blocks::of(self, (0..self.manifest.files.len()).collect());
         blocks.work_off(
             1,
             interrupt,
             |_| Ok(()),
-            Vec::new,
-            |block, packed| {
-                self.read_block(block, packed)?;
-                let hash = Sha256::of(packed);
-                if hash != self.manifest.files[block.file].blocks[block.index].sha256 {
-                    return Err(self.wrong(block.file, format!("block {} has another SHA-256", block.index)));
-                }
+            || Ok(DirectBuffer::default()),
+            |block, buffer| {
+                self.read_block(block, buffer)?;
                 progress.add(block.size);
                 Ok(())
             },
         )
     }
 
-    pub(super) fn read_block<T>(&self, block: &Due<T>, packed: &mut Vec<u8>) -> Result<()> {
-        packed.resize(block.packed, 0);
-        let read = self.source.read_exact_at(packed, block.at);
-        read.map_err(|error| self.wrong(block.file, format!("it cannot be read: {error}")))
+    /// Reads a block that is the one in the manifest, with [`ROOM`] behind it.
+    pub(super) fn read_block<'a, T>(
+        &self,
+        block: &Due<T>,
+        buffer: &'a mut DirectBuffer,
+    ) -> Result<&'a mut [u8]> {
+        let read = self.source.read_block(block.at, block.packed, buffer);
+        let bytes = read.map_err(|error| self.wrong(block.file, format!("it cannot be read: {error}")))?;
+        if blake3_of(&bytes[..block.packed]) != self.manifest.files[block.file].blocks[block.index].blake3 {
+            let why = format!("block {} is not the one in the manifest", block.index);
+            return Err(self.wrong(block.file, why));
+        }
+        Ok(bytes)
     }
 
     pub(super) fn wrong(&self, file: usize, why: impl std::fmt::Display) -> anyhow::Error {

@@ -3,13 +3,14 @@ use fs_err as fs;
 use super::*;
 use crate::adapters::interrupt::Interrupt;
 use crate::domain::coordinates::Coordinates;
+use crate::domain::digest::Sha256Hex;
 use crate::domain::flavor::ServerVersion;
-use crate::domain::manifest::{Fingerprint, Manifest, Sha256Hex};
+use crate::domain::manifest::{Fingerprint, Manifest};
 use crate::domain::pair::Pair;
 use crate::ui::Progress;
 
 fn manifest() -> Manifest {
-    let hash = || Sha256Hex::from_bytes(&[1; 32]);
+    let hash = || Sha256Hex::from_bytes([1; 32]);
     Manifest {
         format: Manifest::FORMAT,
         pack_id: "p".into(),

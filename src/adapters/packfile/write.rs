@@ -17,12 +17,13 @@ use super::in_order::InOrder;
 use super::layout::{Member, Method, table_of_contents};
 use super::read::{Opening, Pack};
 use super::workers;
-use crate::adapters::digest::Sha256;
+use crate::adapters::digest::{Sha256, blake3_of};
 use crate::adapters::direct::{DirectBuffer, DirectFile};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::signature::Signer;
 use crate::adapters::system;
-use crate::domain::manifest::{Block, Entry, Manifest, RelPath, Sha256Hex};
+use crate::domain::digest::Sha256Hex;
+use crate::domain::manifest::{Block, Entry, Manifest, RelPath};
 use crate::ui::Progress;
 
 /// A pack that was written and read back.
@@ -160,7 +161,7 @@ fn work(
         crc.update(plain);
         let block = (!plain.is_empty()).then(|| Block {
             packed: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-            sha256: Sha256::of(&bytes),
+            blake3: blake3_of(&bytes),
         });
         progress.add(plain.len() as u64);
         let number = chunk.number;

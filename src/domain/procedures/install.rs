@@ -267,8 +267,9 @@ fn with_what_is_here(manifest: &Manifest, home: &Scene) -> crate::domain::pair::
 mod tests {
     use super::*;
     use crate::domain::coordinates::Coordinates;
+    use crate::domain::digest::Sha256Hex;
     use crate::domain::flavor::ServerVersion;
-    use crate::domain::manifest::{Fingerprint, Sha256Hex};
+    use crate::domain::manifest::Fingerprint;
     use crate::domain::pair::Pair;
     use crate::domain::procedures::examples::{fingerprint, home};
 
@@ -352,7 +353,7 @@ mod tests {
             refusals(|s| s.manifest.server = version("5.6.25")),
             ["the pack holds data of MySQL 5.6.25, and the server here is MySQL 5.6.24"]
         );
-        let other = Fingerprint { product: Sha256Hex::from_bytes(&[9; 32]), ..fingerprint() };
+        let other = Fingerprint { product: Sha256Hex::from_bytes([9; 32]), ..fingerprint() };
         assert!(refusals(|s| s.manifest.fingerprint = other)[0].contains("lib/AdventNetPassTrix.jar"));
         assert!(refusals(|s| s.home.role = Role::Primary)[0].contains("is a primary"));
         assert!(refusals(|s| s.manifest.application_account = "pmp".into())[0].contains("'pmp'"));

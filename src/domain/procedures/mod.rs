@@ -94,11 +94,11 @@ mod examples {
     //! A whole, stopped home for the tests of the procedures.
 
     use super::{Fingerprint, HomeIdentity, Layout, RelPath, Role, Scene, ServerVersion};
+    use crate::domain::digest::Sha256Hex;
     use crate::domain::home::DatabaseParams;
-    use crate::domain::manifest::Sha256Hex;
 
     pub fn fingerprint() -> Fingerprint {
-        Fingerprint { product: Sha256Hex::from_bytes(&[1; 32]), server: Sha256Hex::from_bytes(&[2; 32]) }
+        Fingerprint { product: Sha256Hex::from_bytes([1; 32]), server: Sha256Hex::from_bytes([2; 32]) }
     }
 
     pub fn home(role: Role) -> Scene {

@@ -118,7 +118,8 @@ fn kept(home: &Scene, state: &KeptState) -> Option<Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::manifest::{Fingerprint, Sha256Hex};
+    use crate::domain::digest::Sha256Hex;
+    use crate::domain::manifest::Fingerprint;
     use crate::domain::pair::Role;
     use crate::domain::procedures::examples::{fingerprint, home};
 
@@ -164,7 +165,7 @@ mod tests {
         };
         assert!(refusals(&|s| s.kept = None).contains("nothing to go back to"));
         assert!(refusals(&|s| s.home.running = vec!["the database runs".into()]).contains("runs"));
-        let other = Fingerprint { product: Sha256Hex::from_bytes(&[9; 32]), ..fingerprint() };
+        let other = Fingerprint { product: Sha256Hex::from_bytes([9; 32]), ..fingerprint() };
         assert!(refusals(&|s| s.home.fingerprint = Some(other.clone())).contains("another build"));
         assert!(refusals(&|s| s.kept.as_mut().expect("kept").layout = None).contains("is not there"));
         let lacks = |s: &mut RollbackScene| s.kept.as_mut().expect("kept").missing = vec!["ibdata1".into()];

@@ -169,12 +169,12 @@ pub fn missing_accounts(evidence: String) -> Defect {
 mod tests {
     use super::*;
     use crate::domain::coordinates::Coordinates;
-    use crate::domain::manifest::Sha256Hex;
+    use crate::domain::digest::Sha256Hex;
     use crate::domain::pair::Pair;
     use crate::domain::rehearsal::report::Outcome;
 
     fn manifest() -> Manifest {
-        let hash = |byte| Sha256Hex::from_bytes(&[byte; 32]);
+        let hash = |byte| Sha256Hex::from_bytes([byte; 32]);
         Manifest {
             format: Manifest::FORMAT,
             pack_id: "one".into(),
@@ -219,7 +219,7 @@ mod tests {
     fn a_pack_of_another_server_or_build_is_of_another_version() {
         let (manifest, here) = (manifest(), |text: &str| Ok(ServerVersion::parse(text).expect("a version")));
         let same = Some(&manifest.fingerprint);
-        let other = Fingerprint { product: Sha256Hex::from_bytes(&[9; 32]), ..manifest.fingerprint.clone() };
+        let other = Fingerprint { product: Sha256Hex::from_bytes([9; 32]), ..manifest.fingerprint.clone() };
         assert_eq!(version(&manifest, &here("5.6.24"), same).result, Outcome::Passed);
         assert_eq!(codes(&version(&manifest, &here("9.7.4"), same)), [Code::WrongVersion]);
         assert_eq!(codes(&version(&manifest, &here("5.6.24"), Some(&other))), [Code::WrongVersion]);

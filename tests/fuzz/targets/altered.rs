@@ -12,7 +12,7 @@ use pmp_ha::domain::manifest::{Manifest, RelPath};
 use pmp_ha::ui::Progress;
 
 const MANIFEST: &str = r#"{
-  "format": 3, "pack_id": "p", "made_at": "2026-01-01T00:00:00Z", "made_by": "pmp-ha",
+  "format": 4, "pack_id": "p", "made_at": "2026-01-01T00:00:00Z", "made_by": "pmp-ha",
   "server": {"family": "MySQL", "number": [5, 6, 24]},
   "fingerprint": {"product": "HASH", "server": "HASH"},
   "application_account": "root",

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pmp_ha::adapters::packfile::{Deflater, Effort, Inflater, MARK};
+use pmp_ha::adapters::packfile::{Deflater, Effort, Inflater, MARK, ROOM};
 
 const PAGE: usize = 16 << 10;
 
@@ -15,6 +15,7 @@ fuzz_target!(|input: (u8, u8, &[u8])| {
     for effort in [Effort::Quick, Effort::Dense] {
         let mut packed = Vec::new();
         Deflater::new(effort).block(&plain, &mut packed).expect("deflated");
+        packed.extend([0; ROOM]);
         let mut back = vec![0; plain.len() + MARK];
         assert!(Inflater::default().block(&mut packed, &mut back).expect("inflated") == plain);
     }
