@@ -475,10 +475,15 @@ pub fn identity(path: &Path) -> Result<(u64, u64)> {
     Ok((meta.dev(), meta.ino()))
 }
 
-/// Bytes that this account can still write below `path`.
+/// Bytes that this account can still write below `path`; as many as there are numbers, where the
+/// filesystem keeps no count.
 pub fn free_space(path: &Path) -> Result<u64> {
     let stat = nix::sys::statvfs::statvfs(path)
         .with_context(|| format!("cannot ask for the free space of {}", path.display()))?;
+    // A filesystem has some size, or says nothing.
+    if stat.blocks() == 0 {
+        return Ok(u64::MAX);
+    }
     Ok(stat.blocks_available() * stat.fragment_size())
 }
 
