@@ -30,5 +30,6 @@ pub mod system;
 pub mod template;
 pub mod tfa;
 pub mod tls;
+pub mod tree_hash;
 pub mod undo_file;
 pub mod unpacked;

@@ -128,8 +128,10 @@ pub struct Entry {
     pub path: RelPath,
     /// Bytes, uncompressed.
     pub size: u64,
-    /// Of the uncompressed bytes.
+    /// Of the uncompressed bytes, for whoever checks a file by hand.
     pub sha256: Sha256Hex,
+    /// Of the uncompressed bytes, as they have to come back from the disk.
+    pub blake3: Blake3Hex,
     /// Of the uncompressed bytes.
     pub crc32: u32,
     /// The pieces that it is packed in, each of [`Manifest::BLOCK`] bytes but for the last.

@@ -234,8 +234,8 @@ fn refuses_a_pack_whose_content_is_not_what_its_manifest_says() {
         );
     }
     refused(
-        &|pack| pack.listed("mysql/data/ibdata1")["sha256"] = json!("0".repeat(64)),
-        "its entry mysql/data/ibdata1 is damaged: its SHA-256 is not the one in the manifest",
+        &|pack| pack.listed("mysql/data/ibdata1")["blake3"] = json!("0".repeat(64)),
+        "its entry mysql/data/ibdata1 is damaged: its BLAKE3 is not the one in the manifest",
     );
     refused(&|pack| pack.manifest["format"] = json!(5), "it has format 5, and this version reads format 4");
     refused(&|pack| pack.manifest["surprise"] = json!(true), "its manifest cannot be read");

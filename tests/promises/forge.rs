@@ -135,6 +135,7 @@ impl Forged {
             "path": path,
             "size": content.len(),
             "sha256": hex(content),
+            "blake3": blake3::hash(content).to_hex().as_str(),
             "crc32": crc32fast::hash(content),
             "blocks": blocks,
         });

@@ -22,6 +22,7 @@ use crate::adapters::direct::{DirectBuffer, DirectFile};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::signature::Signer;
 use crate::adapters::system;
+use crate::adapters::tree_hash::{self, Part};
 use crate::domain::digest::Sha256Hex;
 use crate::domain::manifest::{Block, Entry, Manifest, RelPath};
 use crate::ui::Progress;
@@ -163,9 +164,10 @@ fn work(
             packed: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
             blake3: blake3_of(&bytes),
         });
+        let part = Part::of(plain, chunk.index, usize::try_from(chunk.size.div_ceil(Manifest::BLOCK))?);
         progress.add(plain.len() as u64);
         let number = chunk.number;
-        match output.take(number, Packed { chunk, block, crc, bytes })? {
+        match output.take(number, Packed { chunk, block, crc, part, bytes })? {
             Taken::Done => {}
             Taken::Much(written) => {
                 // The disk works while the other cores do.
@@ -184,7 +186,8 @@ struct Chunk {
     path: RelPath,
     /// The size of the whole file.
     size: u64,
-    is_first: bool,
+    /// Which piece of the file it is.
+    index: usize,
     /// With the last piece of a file: the hash of it all.
     whole: Option<Sha256Hex>,
 }
@@ -195,6 +198,7 @@ struct Packed {
     block: Option<Block>,
     /// Of the piece as it was read.
     crc: crc32fast::Hasher,
+    part: Part,
     bytes: Vec<u8>,
 }
 
@@ -274,7 +278,7 @@ impl DuePiece {
         }
         let Some(hash) = turn.hash(read) else { return Ok(None) };
         let whole = is_last.then(|| hash.finish());
-        let chunk = Chunk { number, path: open.path.clone(), size: open.size, is_first: index == 0, whole };
+        let chunk = Chunk { number, path: open.path.clone(), size: open.size, index, whole };
         Ok(Some((chunk, read)))
     }
 }
@@ -311,6 +315,7 @@ struct Current {
     /// Where its local header stands.
     at: u64,
     crc: crc32fast::Hasher,
+    parts: Vec<Part>,
     blocks: Vec<Block>,
 }
 
@@ -462,9 +467,14 @@ impl OutputState {
     }
 
     fn write(&mut self, file: &fs::File, packed: Packed) -> Result<()> {
-        let Packed { chunk, block, crc, mut bytes } = packed;
-        if chunk.is_first {
-            self.current = Some(Current { at: self.end, crc: crc32fast::Hasher::new(), blocks: Vec::new() });
+        let Packed { chunk, block, crc, part, mut bytes } = packed;
+        if chunk.index == 0 {
+            self.current = Some(Current {
+                at: self.end,
+                crc: crc32fast::Hasher::new(),
+                parts: Vec::new(),
+                blocks: Vec::new(),
+            });
             let unknown = Member {
                 name: chunk.path.as_str().into(),
                 method: Method::Deflated,
@@ -476,6 +486,7 @@ impl OutputState {
         }
         let current = self.current.as_mut().context("a piece without a file")?;
         current.crc.combine(&crc);
+        current.parts.push(part);
         current.blocks.extend(block);
         self.append(file, &bytes)?;
         bytes.clear();
@@ -486,6 +497,7 @@ impl OutputState {
             path: chunk.path,
             size: chunk.size,
             sha256,
+            blake3: tree_hash::whole(&current.parts),
             crc32: current.crc.finalize(),
             blocks: current.blocks,
         };
