@@ -38,7 +38,7 @@ impl Pack {
         order.sort_by_key(|file| std::cmp::Reverse(self.manifest.files[*file].size));
         // More threads than cores: each waits for the disk every now and then.
         Blocks::of(self, order).work_off(
-            4,
+            3,
             interrupt,
             |file| self.begin(file, &place, &judged),
             Worker::start,

@@ -237,7 +237,7 @@ fn stored<R: Read + Seek>(zip: &mut ZipArchive<R>, name: &str, most: u64) -> Res
     if file.size() > most {
         bail!("its entry {name} is larger than it can be");
     }
-    let mut text = Vec::new();
+    let mut text = Vec::with_capacity(usize::try_from(file.size())?);
     file.take(most).read_to_end(&mut text).with_context(|| format!("its entry {name} is damaged"))?;
     Ok(Some(text))
 }

@@ -62,7 +62,7 @@ pub fn write(
     let input = Mutex::new(Input::of(sources));
     let output = Output::to(&file);
     // More threads than cores: each waits for the disk every now and then.
-    workers::run(workers::MOST_PACKING, 2, |_| {
+    workers::run(workers::MOST_PACKING, 4, |_| {
         let guard = output.ends_with_me();
         let done = work(&input, &output, making.effort, progress, interrupt);
         if done.is_ok() {
