@@ -250,7 +250,7 @@ pub(super) async fn extract_pack(runner: &Runner<'_>, pack: &Path, pack_id: &str
     datadir::drop_staged(&home)?;
     let opened = Pack::open(pack, &runner.secrets.opening)?;
     if opened.manifest().pack_id != pack_id {
-        bail!("{} was replaced by another pack after it had been verified", pack.display());
+        bail!("{} was replaced by another pack after the plan was made", pack.display());
     }
     let progress = runner.ui.progress("extracting", opened.manifest().total_size());
     let interrupt = runner.interrupt.clone();

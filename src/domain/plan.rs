@@ -282,11 +282,11 @@ pub enum Step {
         #[serde(default)]
         encrypt_to: Option<String>,
     },
-    /// Extract a verified pack beside the data directory.
+    /// Extract a pack beside the data directory, every byte verified on the way.
     ExtractPack {
         /// The file.
         pack: String,
-        /// Which pack was verified: another one under the same name is not extracted.
+        /// Which pack was planned for: another one under the same name is not extracted.
         pack_id: String,
         /// How many files.
         files: usize,

@@ -1,4 +1,4 @@
-//! `install-pack`: whether a verified pack fits this home, and how it gets in.
+//! `install-pack`: whether a pack fits this home, and how it gets in.
 
 use super::{Scene, checks, rejoin};
 use crate::domain::kept::Kept;
@@ -31,7 +31,7 @@ pub enum OldData {
 pub struct InstallScene {
     /// The secondary's home.
     pub home: Scene,
-    /// The manifest of a pack whose every hash was checked.
+    /// The manifest of a pack that was opened: everything but its content was compared with it.
     pub manifest: Manifest,
     /// Where its files are.
     pub origin: Origin,
