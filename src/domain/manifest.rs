@@ -128,7 +128,7 @@ pub struct Entry {
     pub path: RelPath,
     /// Bytes, uncompressed.
     pub size: u64,
-    /// Of the uncompressed bytes, for whoever checks a file by hand.
+    /// Of the uncompressed bytes, for whoever looks: by hand, or when a pack is verified, not installed.
     pub sha256: Sha256Hex,
     /// Of the uncompressed bytes, as they have to come back from the disk.
     pub blake3: Blake3Hex,

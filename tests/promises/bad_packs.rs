@@ -27,7 +27,12 @@ fn refuses_forged(lab: &Lab, bad: &Path, what: &dyn Fn(&mut Forged), why: &str) 
     forged.write(bad);
     let path = bad.to_string_lossy().into_owned();
     let refused = format!("cannot use the pack {path}");
-    lab.secondary.refuses(&["install-pack", &path], 4, &[&refused, why]);
+    // Whoever only wants to know learns it as well.
+    for command in
+        [vec!["install-pack", &path], vec!["--dry-run", "install-pack", &path], vec!["inspect", &path]]
+    {
+        lab.secondary.refuses(&command, 4, &[&refused, why]);
+    }
 }
 
 #[test]
@@ -237,6 +242,13 @@ fn refuses_a_pack_whose_content_is_not_what_its_manifest_says() {
         &|pack| pack.listed("mysql/data/ibdata1")["blake3"] = json!("0".repeat(64)),
         "its entry mysql/data/ibdata1 is damaged: its BLAKE3 is not the one in the manifest",
     );
+    // What installing compares are the CRC-32 and the BLAKE3; the SHA-256 is for whoever looks.
+    let mut forged = Forged::from(&lab.pack_file());
+    forged.listed("mysql/data/ibdata1")["sha256"] = json!("0".repeat(64));
+    forged.write(&bad);
+    let why = "its entry mysql/data/ibdata1 is damaged: its SHA-256 is not the one in the manifest";
+    node.refuses(&["inspect", &path], 4, &[why]);
+    node.refuses(&["--dry-run", "install-pack", &path], 4, &[why]);
     refused(&|pack| pack.manifest["format"] = json!(5), "it has format 5, and this version reads format 4");
     refused(&|pack| pack.manifest["surprise"] = json!(true), "its manifest cannot be read");
     refused(&|pack| pack.manifest["files"][0]["sha256"] = json!("not a hash"), "its manifest cannot be read");

@@ -9,6 +9,8 @@ mod in_order;
 mod layout;
 mod read;
 mod splice;
+mod unpack;
+mod verify;
 mod workers;
 mod write;
 

@@ -10,19 +10,17 @@ use fs_err as fs;
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::blocks::{Blocks, Due};
+use super::blocks::Due;
 use super::deflate::{END, ROOM};
 use super::layout::{Member, table_of_contents};
 use super::write::{member_of, stored_members};
 use crate::adapters::digest::blake3_of;
 use crate::adapters::direct::{DirectBuffer, DirectFile};
-use crate::adapters::interrupt::Interrupt;
 use crate::adapters::sealed::{self, Unsealed};
 use crate::adapters::signature::Verifier;
 use crate::adapters::system;
 use crate::domain::manifest::Manifest;
 use crate::failure::{Failure, Kind};
-use crate::ui::Progress;
 
 /// A manifest larger than this is not one: it lists about 80 bytes a megabyte.
 const LARGEST_MANIFEST: u64 = 256 << 20;
@@ -185,22 +183,6 @@ impl Pack {
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
-    }
-
-    /// Reads and hashes every block, writing nothing.
-    pub fn verify(&self, progress: &Progress, interrupt: &Interrupt) -> Result<()> {
-        let blocks = Blocks::of(self, (0..self.manifest.files.len()).collect());
-        blocks.work_off(
-            1,
-            interrupt,
-            |_| Ok(()),
-            || Ok(DirectBuffer::default()),
-            |block, buffer| {
-                self.read_block(block, buffer)?;
-                progress.add(block.size);
-                Ok(())
-            },
-        )
     }
 
     /// Reads a block that is the one in the manifest, with [`ROOM`] behind it.
