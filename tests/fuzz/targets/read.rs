@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(serde_json::from_slice::<Manifest>(&text).expect("readable"), manifest);
     }
     let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(file.path(), bytes).expect("written");
+    fs_err::write(file.path(), bytes).expect("written");
     if let Ok(pack) = Pack::open(file.path(), &Opening::default()) {
         let _ = pack.verify(&Progress::none(), &Interrupt::default());
     }
