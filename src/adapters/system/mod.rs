@@ -1,0 +1,260 @@
+//! What is particular to the operating system: processes, sockets, the disk, locks, owners and modes,
+//! the names of the product's scripts. A second system is a second room like this one.
+
+mod disk;
+mod process;
+mod socket;
+
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, FcntlArg, Flock, FlockArg, RenameFlags};
+
+pub use disk::{
+    DIRECT_UNIT, allocate, forget_cached, forget_cached_part, is_direct, open_direct,
+    open_direct_for_writing, read_direct_at, read_exact_at, write_all_at, write_direct_at,
+};
+pub use process::{
+    first_line_of, is_alive, is_group_alive, kill_at_once, mentions, on_stop_signal, processes_with,
+    product_processes, spawn_script, spawn_self, terminate, this_program,
+};
+pub use socket::{OneCaller, connect_local, is_local_address, one_caller};
+
+/// The product's script that starts the bundled database: `startDB.sh PORT TMPDIR`.
+pub const START_SCRIPT: &str = "startDB.sh";
+
+/// The product's script that stops it: `stopDB.sh PORT USER TMPDIR [PASSWORD]`.
+pub const STOP_SCRIPT: &str = "stopDB.sh";
+
+/// The bundled server, from the home.
+pub const SERVER: &str = "mysql/bin/mysqld";
+
+/// The service script, whose link says where the product is installed.
+pub const SERVICE_LINK: &str = "/etc/init.d/pmp-service";
+
+/// Returns the process that holds a lock on the file, which for `ibdata1` is a running server.
+pub fn lock_holder(path: &Path) -> Result<Option<u32>> {
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let mut lock = nix::libc::flock {
+        l_type: i16::try_from(nix::libc::F_WRLCK)?,
+        l_whence: 0,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    nix::fcntl::fcntl(file.file().as_fd(), FcntlArg::F_GETLK(&mut lock))
+        .with_context(|| format!("cannot ask who holds the lock on {}", path.display()))?;
+    let free = i32::from(lock.l_type) == nix::libc::F_UNLCK;
+    Ok(if free { None } else { Some(u32::try_from(lock.l_pid).unwrap_or(0)) })
+}
+
+/// Makes a file that only its owner can read from its first byte on, to be written and read back; an
+/// old one is emptied.
+pub fn private_file(path: &Path) -> Result<fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW);
+    let file = fs::OpenOptions::from_options(options).open(path)?;
+    // An old file may have had another mode.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
+/// Opens a file for adding to its end; a new one only its owner can read.
+pub fn append_private(path: &Path) -> Result<fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
+    Ok(fs::OpenOptions::from_options(options).open(path)?)
+}
+
+/// Sets the mode bits of a path.
+pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    Ok(fs::set_permissions(path, Permissions::from_mode(mode))?)
+}
+
+/// Makes a folder that only its owner can enter, and its parents.
+pub fn private_dir(path: &Path) -> Result<()> {
+    if !path.is_dir() {
+        fs::create_dir_all(path)?;
+    }
+    fs::set_permissions(path, Permissions::from_mode(0o700))?;
+    Ok(())
+}
+
+/// Who a file belongs to and what may be done with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    uid: u32,
+    gid: u32,
+}
+
+/// Returns the owner of a file or folder.
+pub fn owner(path: &Path) -> Result<Owner> {
+    let meta = fs::metadata(path)?;
+    Ok(Owner { uid: meta.uid(), gid: meta.gid() })
+}
+
+/// Gives a path to `owner`, where this account may do so and it is not the owner's already.
+pub fn give_to(path: &Path, owner: Owner) -> Result<()> {
+    let meta = fs::symlink_metadata(path)?;
+    if (meta.uid(), meta.gid()) != (owner.uid, owner.gid) && nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::lchown(path, Some(owner.uid), Some(owner.gid))
+            .with_context(|| format!("cannot change the owner of {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The mode bits of a file.
+pub fn mode(path: &Path) -> Result<u32> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
+}
+
+/// Where [`write_atomic`] writes what is to become `path`; a killed run may leave it behind.
+#[must_use]
+pub fn temporary_of(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.pmp-ha-new"))
+}
+
+/// Replaces a file as a whole: readers see the old text or the new one, a crash leaves one of
+/// them. The new file has `mode` and the owner of `like`.
+pub fn write_atomic(path: &Path, content: &[u8], mode: u32, like: Option<Owner>) -> Result<()> {
+    let temporary = temporary_of(path);
+    let written = (|| -> Result<()> {
+        let mut file = private_file(&temporary)?;
+        file.write_all(content)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+        if let Some(owner) = like {
+            give_to(&temporary, owner)?;
+        }
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        Ok(())
+    })();
+    if written.is_err() {
+        // ignored: the write failed already, and a leftover is overwritten by the next one
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
+    sync_dir(path.parent().unwrap_or(Path::new("/")))
+}
+
+/// Makes the names in a folder durable.
+pub fn sync_dir(path: &Path) -> Result<()> {
+    fs::File::open(path)?.sync_all()?;
+    Ok(())
+}
+
+/// Exchanges two paths of one filesystem in one step, or says that the filesystem cannot.
+pub fn exchange(a: &Path, b: &Path) -> Result<bool> {
+    match nix::fcntl::renameat2(AT_FDCWD, a, AT_FDCWD, b, RenameFlags::RENAME_EXCHANGE) {
+        Ok(()) => Ok(true),
+        Err(Errno::EINVAL | Errno::ENOSYS) => Ok(false),
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot exchange {} and {}", a.display(), b.display()))
+        }
+    }
+}
+
+/// Device and inode of a path.
+pub fn identity(path: &Path) -> Result<(u64, u64)> {
+    let meta = fs::metadata(path)?;
+    Ok((meta.dev(), meta.ino()))
+}
+
+/// Bytes that this account can still write below `path`; as many as there are numbers, where the
+/// filesystem keeps no count.
+pub fn free_space(path: &Path) -> Result<u64> {
+    let stat = nix::sys::statvfs::statvfs(path)
+        .with_context(|| format!("cannot ask for the free space of {}", path.display()))?;
+    // A filesystem has some size, or says nothing.
+    if stat.blocks() == 0 {
+        return Ok(u64::MAX);
+    }
+    Ok(stat.blocks_available() * stat.fragment_size())
+}
+
+/// Tells whether this account can make files in the folder.
+#[must_use]
+pub fn is_writable_dir(path: &Path) -> bool {
+    nix::unistd::access(path, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK).is_ok()
+}
+
+/// Tells whether this account can read the file.
+#[must_use]
+pub fn is_readable(path: &Path) -> bool {
+    nix::unistd::access(path, nix::unistd::AccessFlags::R_OK).is_ok()
+}
+
+/// The account of the operating system that runs this, for the journal.
+#[must_use]
+pub fn user_name() -> String {
+    let uid = nix::unistd::getuid();
+    nix::unistd::User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
+}
+
+/// Holds a folder's lock for as long as it lives, so that two runs never meet.
+#[derive(Debug)]
+pub struct DirLock {
+    _lock: Flock<std::fs::File>,
+}
+
+/// Takes the lock on a folder.
+pub fn lock_dir(path: &Path) -> Result<DirLock> {
+    let dir = fs::File::open(path)?.into_parts().0;
+    match Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(DirLock { _lock: lock }),
+        Err((_, Errno::EWOULDBLOCK)) => bail!(
+            crate::failure::Failure::new(
+                crate::failure::Kind::Refused,
+                "another pmp-ha is at work on this home"
+            )
+            .because(format!("it holds the lock on {}", path.display()))
+            .hint("Wait until it has ended.")
+        ),
+        Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}
+
+/// Opens a file that only its owner can read and write, made if it is not there, and waits for its
+/// lock, which is held until the handle goes.
+pub fn lock_private_file(path: &Path) -> Result<Flock<std::fs::File>> {
+    let mut options = fs::OpenOptions::new();
+    options.options_mut().mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
+    let file = options.read(true).write(true).create(true).truncate(false).open(path)?.into_parts().0;
+    Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, error)| error)
+        .with_context(|| format!("cannot lock {}", path.display()))
+}
+
+/// Follows the service script's link to the home that it belongs to.
+#[must_use]
+pub fn home_of_service() -> Option<PathBuf> {
+    let script = fs::canonicalize(SERVICE_LINK).ok()?;
+    Some(script.parent()?.parent()?.to_path_buf())
+}
+
+/// Makes a symbolic link.
+pub fn link(to: &Path, at: &Path) -> Result<()> {
+    Ok(fs::os::unix::fs::symlink(to, at)?)
+}
+
+/// Makes a file that a shell can run, readable for nobody else.
+pub fn write_script(path: &Path, text: &str, like: Option<Owner>) -> Result<()> {
+    write_atomic(path, text.as_bytes(), 0o700, like)
+}

@@ -1,0 +1,161 @@
+//! Processes: who runs, who is asked to end, and what this program starts.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::private_file;
+
+/// Tells whether a process of this id exists.
+#[must_use]
+pub fn is_alive(pid: u32) -> bool {
+    // A zombie has ended, although its parent has not taken note of it yet.
+    let zombie = fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z')));
+    !zombie
+        && i32::try_from(pid).is_ok_and(|pid| !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH)))
+}
+
+/// Tells whether a process of this group exists.
+#[must_use]
+pub fn is_group_alive(group: u32) -> bool {
+    i32::try_from(group)
+        .is_ok_and(|group| !matches!(nix::sys::signal::killpg(Pid::from_raw(group), None), Err(Errno::ESRCH)))
+}
+
+/// Asks a process to end in good order.
+pub fn terminate(pid: u32) -> Result<()> {
+    // A holder in another PID namespace has no number here, and 0 would mean our own group.
+    if pid == 0 {
+        bail!("the process that holds the data lives in another container: stop it there");
+    }
+    match kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot send SIGTERM to process {pid}")),
+    }
+}
+
+/// Ends a process at once, without giving it time for anything.
+pub fn kill_at_once(pid: u32) -> Result<()> {
+    if pid == 0 {
+        bail!("the process lives in another container: end it there");
+    }
+    match kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot end process {pid}")),
+    }
+}
+
+/// Every process with the words of its command line.
+fn command_lines() -> Vec<(u32, Vec<String>)> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let words = |line: &[u8]| {
+        line.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            Some((pid, words(&fs::read(entry.path().join("cmdline")).ok()?)))
+        })
+        .collect()
+}
+
+/// Finds processes that were given exactly this argument.
+#[must_use]
+pub fn processes_with(argument: &str) -> Vec<u32> {
+    let given = |(_, words): &(u32, Vec<String>)| words.iter().any(|word| word == argument);
+    command_lines().into_iter().filter(given).map(|(pid, _)| pid).collect()
+}
+
+/// Tells whether a process has `text` in its command line.
+#[must_use]
+pub fn mentions(pid: u32, text: &str) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(text))
+}
+
+/// Calls `act` whenever the operator, or the system, asks this process to stop. Needs a tokio runtime.
+pub fn on_stop_signal(act: impl Fn() + Send + Sync + 'static) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let act = std::sync::Arc::new(act);
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let mut stream = signal(kind)?;
+        let act = std::sync::Arc::clone(&act);
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                act();
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Finds processes of the product itself (Java, or its wrapper) that run out of `home`.
+#[must_use]
+pub fn product_processes(home: &Path) -> Vec<(u32, String)> {
+    let home = home.to_string_lossy().into_owned();
+    let mut out = Vec::new();
+    for (pid, words) in command_lines() {
+        let program =
+            words.first().map(|word| word.rsplit('/').next().unwrap_or(word).to_owned()).unwrap_or_default();
+        let product = program == "java" || program == "wrapper";
+        let inside = |word: &String| {
+            word.split([':', '=']).any(|part| part == home || part.starts_with(&format!("{home}/")))
+        };
+        if product && words.iter().any(inside) {
+            out.push((pid, program));
+        }
+    }
+    out
+}
+
+/// Starts a script with the shell, cut off from this terminal, its output in `log`.
+pub fn spawn_script(script: &Path, args: &[String], log: &Path) -> Result<Child> {
+    let out = private_file(log)?;
+    let err = out.try_clone()?;
+    let folder = script.parent().unwrap_or(Path::new("/"));
+    Command::new("/bin/sh")
+        .arg(script)
+        .args(args)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::from(out.into_parts().0))
+        .stderr(Stdio::from(err.into_parts().0))
+        // Ctrl-C on our terminal must not reach the database.
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot run {}", script.display()))
+}
+
+/// This program.
+pub fn this_program() -> Result<PathBuf> {
+    std::env::current_exe().context("cannot tell where this program lies")
+}
+
+/// Starts this program once more, cut off from this terminal; what it says on stdout can be read.
+pub fn spawn_self(args: &[&str]) -> Result<Child> {
+    Command::new(this_program()?)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .context("cannot run this program once more")
+}
+
+/// Waits for the first line that a child says.
+pub fn first_line_of(child: &mut Child) -> Result<String> {
+    let mut line = String::new();
+    let stdout = child.stdout.take().context("its output is not read")?;
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line)?;
+    Ok(line.trim_end().to_owned())
+}

@@ -1,0 +1,53 @@
+//! Sockets and addresses of this machine.
+
+use std::fs::Permissions;
+use std::net::{IpAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Connects to the socket of a server on this machine.
+pub async fn connect_local(path: &Path) -> std::io::Result<tokio::net::UnixStream> {
+    tokio::net::UnixStream::connect(path).await
+}
+
+/// A socket for a single caller, in a folder that only this account can enter.
+pub struct OneCaller {
+    listener: tokio::net::UnixListener,
+    path: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+/// Opens a socket for one caller. Needs a tokio runtime.
+pub fn one_caller() -> std::io::Result<OneCaller> {
+    // The path of a socket has at most 107 bytes.
+    const LONGEST_FOLDER: usize = 80;
+    let temporary = std::env::temp_dir();
+    let fits = temporary.as_os_str().len() <= LONGEST_FOLDER;
+    let folder = tempfile::Builder::new()
+        .prefix("pmp-ha-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(if fits { &temporary } else { Path::new("/tmp") })?;
+    let path = folder.path().join("socket");
+    Ok(OneCaller { listener: tokio::net::UnixListener::bind(&path)?, path, folder })
+}
+
+impl OneCaller {
+    /// Where to call.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits for the caller; with it the folder goes.
+    pub async fn accept(self) -> std::io::Result<tokio::net::UnixStream> {
+        let (stream, _) = self.listener.accept().await?;
+        self.folder.close()?;
+        Ok(stream)
+    }
+}
+
+/// Tells whether an address belongs to this machine.
+#[must_use]
+pub fn is_local_address(address: IpAddr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
+}

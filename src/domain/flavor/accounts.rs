@@ -1,0 +1,149 @@
+//! Accounts and their rights, in the words of each server.
+
+use super::{Accounts, Family, Flavor};
+use crate::domain::datafiles::Layout;
+use crate::domain::sql::{Sql, quote};
+
+/// An account to create.
+#[derive(Clone, Copy)]
+pub struct Account<'a> {
+    /// The name.
+    pub user: &'a str,
+    /// The host it may come from.
+    pub host: &'a str,
+    /// The password.
+    pub password: &'a str,
+    /// Whether a certificate of the pair's CA is required.
+    pub x509: bool,
+    /// `PRIVILEGES ON object`, one a statement.
+    pub grants: &'a [&'a str],
+    /// Whether it may grant, too: only the account of an offline boot.
+    pub all_rights: bool,
+}
+
+impl Flavor {
+    /// Creates an account, or gives an existing one this password and this requirement.
+    #[must_use]
+    pub fn create_account(&self, account: &Account<'_>) -> Vec<Sql> {
+        let who = format!("{}@{}", quote(account.user), quote(account.host));
+        let password = quote(account.password);
+        let require = if account.x509 { " REQUIRE X509" } else { "" };
+        match self.accounts {
+            Accounts::Grant => {
+                let option = if account.all_rights { " WITH GRANT OPTION" } else { "" };
+                let first = account.grants.first().copied().unwrap_or("USAGE ON *.*");
+                let mut out =
+                    vec![format!("GRANT {first} TO {who} IDENTIFIED BY {password}{require}{option}").into()];
+                out.extend(
+                    account.grants.iter().skip(1).map(|grant| format!("GRANT {grant} TO {who}").into()),
+                );
+                out
+            }
+            Accounts::CreateUser => {
+                let option = if account.all_rights { " WITH GRANT OPTION" } else { "" };
+                let mut out = vec![
+                    format!("CREATE USER IF NOT EXISTS {who} IDENTIFIED BY {password}{require}").into(),
+                    format!("ALTER USER {who} IDENTIFIED BY {password}{require}").into(),
+                ];
+                out.extend(
+                    account.grants.iter().map(|grant| format!("GRANT {grant} TO {who}{option}").into()),
+                );
+                out
+            }
+        }
+    }
+
+    /// Gives an existing account another password, whatever it had before.
+    #[must_use]
+    pub fn set_password(&self, user: &str, host: &str, password: &str) -> Sql {
+        let who = format!("{}@{}", quote(user), quote(host));
+        Sql::new(match self.accounts {
+            Accounts::Grant => format!("SET PASSWORD FOR {who} = PASSWORD({})", quote(password)),
+            Accounts::CreateUser => format!("ALTER USER {who} IDENTIFIED BY {}", quote(password)),
+        })
+    }
+
+    /// What the monitor account needs to see replication and the names of the tables that are
+    /// written to, and nothing more.
+    #[must_use]
+    pub fn monitor_grants(&self) -> Vec<&'static str> {
+        match (self.family, self.layout) {
+            (Family::MariaDb, _) => {
+                vec!["PROCESS, BINLOG MONITOR, SLAVE MONITOR ON *.*", "SELECT ON `pmp\\_ha`.*"]
+            }
+            (Family::MySql, Layout::MySql8) => vec![
+                "PROCESS, REPLICATION CLIENT, REPLICATION SLAVE ON *.*",
+                "SELECT ON `pmp\\_ha`.*",
+                "SELECT ON performance_schema.*",
+            ],
+            (Family::MySql, _) => {
+                vec!["PROCESS, REPLICATION CLIENT, REPLICATION SLAVE ON *.*", "SELECT ON `pmp\\_ha`.*"]
+            }
+        }
+    }
+
+    /// The tables that hold the rights of an account, and the column that names it.
+    #[must_use]
+    pub fn grant_tables(&self) -> Vec<(&'static str, &'static str)> {
+        let mut out = match self.family {
+            Family::MySql => vec![("user", "User")],
+            Family::MariaDb => vec![("global_priv", "User"), ("roles_mapping", "User")],
+        };
+        out.extend(
+            ["db", "tables_priv", "columns_priv", "procs_priv", "proxies_priv"].map(|table| (table, "User")),
+        );
+        if self.layout == Layout::MySql8 {
+            out.extend([
+                ("global_grants", "USER"),
+                ("role_edges", "TO_USER"),
+                ("default_roles", "USER"),
+                ("password_history", "User"),
+            ]);
+        }
+        out
+    }
+
+    /// The tables of [`Self::grant_tables`] whose rows a `REVOKE ALL PRIVILEGES` leaves.
+    #[must_use]
+    pub fn grants_that_revoke_leaves(&self) -> &'static [(&'static str, &'static str)] {
+        match (self.family, self.layout) {
+            (Family::MariaDb, _) => &[("roles_mapping", "User"), ("proxies_priv", "User")],
+            (Family::MySql, Layout::MySql8) => {
+                &[("role_edges", "TO_USER"), ("default_roles", "USER"), ("proxies_priv", "User")]
+            }
+            (Family::MySql, _) => &[("proxies_priv", "User")],
+        }
+    }
+
+    /// Where the rights of an account stand, as SQL expressions: table, account name, host, the
+    /// object that they are on, what they are. `{priv}` stands for all its `…_priv` columns.
+    #[must_use]
+    pub fn rights(&self) -> Vec<[&'static str; 5]> {
+        let mut out = vec![
+            ["db", "User", "Host", "CONCAT(Db, '.*')", "{priv}"],
+            [
+                "tables_priv",
+                "User",
+                "Host",
+                "CONCAT(Db, '.', Table_name)",
+                "CONCAT_WS('/', Table_priv, Column_priv)",
+            ],
+            ["columns_priv", "User", "Host", "CONCAT(Db, '.', Table_name, '.', Column_name)", "Column_priv"],
+            ["procs_priv", "User", "Host", "CONCAT(Db, '.', Routine_name, '()')", "Proc_priv"],
+            ["proxies_priv", "User", "Host", "CONCAT('proxy of ', Proxied_user)", "'PROXY'"],
+        ];
+        match (self.family, self.layout) {
+            (Family::MariaDb, _) => out.extend([
+                ["global_priv", "User", "Host", "'*.*'", "JSON_VALUE(Priv, '$.access')"],
+                ["roles_mapping", "User", "Host", "CONCAT('role ', Role)", "Admin_option"],
+            ]),
+            (Family::MySql, Layout::MySql8) => out.extend([
+                ["user", "User", "Host", "'*.*'", "{priv}"],
+                ["global_grants", "USER", "HOST", "'*.*'", "CONCAT_WS(' ', PRIV, WITH_GRANT_OPTION)"],
+                ["role_edges", "TO_USER", "TO_HOST", "CONCAT('role ', FROM_USER)", "WITH_ADMIN_OPTION"],
+            ]),
+            (Family::MySql, _) => out.push(["user", "User", "Host", "'*.*'", "{priv}"]),
+        }
+        out
+    }
+}

@@ -1,0 +1,357 @@
+//! The one table of differences between the servers. No other file compares versions.
+//!
+//! MySQL and MariaDB are told apart by the vendor string and are never ordered against each
+//! other. A row that was proved on a real server says so; the others come from the manuals.
+
+mod accounts;
+mod replication;
+mod semi_sync;
+mod version;
+
+use super::datafiles::Layout;
+
+pub use accounts::Account;
+pub use replication::{RETRY_COUNT, SourceSpec};
+pub use semi_sync::SemiSync;
+pub use version::{Family, ServerVersion};
+
+/// How far a row of the table can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// The whole life of a pair was run on a real server of this row.
+    RealServer,
+    /// From the vendor's manual only.
+    Manual,
+}
+
+/// How a replica of this server finds its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Positioning {
+    /// Binlog file and byte, kept in a crash-safe table.
+    FilePosition,
+    /// MySQL's GTID sets with auto position.
+    Gtid,
+    /// MariaDB's `gtid_slave_pos`.
+    MariaDbGtid,
+}
+
+/// What inside a server has to look after replication, because the server itself does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watchdog {
+    /// Nothing.
+    None,
+    /// An applier that a full disk has stopped.
+    OfApplier,
+    /// That, and a receiver that does not notice a silent link.
+    OfReceiverAndApplier,
+}
+
+/// How accounts are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Accounts {
+    /// `GRANT … IDENTIFIED BY … REQUIRE`, `SET PASSWORD = PASSWORD()`.
+    Grant,
+    /// `CREATE USER … REQUIRE`, `ALTER USER`.
+    CreateUser,
+}
+
+/// The words of replication: `MASTER`/`SLAVE`, or `SOURCE`/`REPLICA`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Words {
+    Old,
+    New,
+}
+
+/// One row: everything in which a range of server versions differs from the others.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Flavor {
+    /// For messages: `MySQL 5.6`.
+    pub name: &'static str,
+    /// How far the row can be trusted.
+    pub proof: Proof,
+    /// How a replica finds its place.
+    pub positioning: Positioning,
+    /// What its data directory looks like.
+    pub layout: Layout,
+    /// The longest host name that the server stores for a source, in bytes.
+    pub longest_source_host: usize,
+    /// Whether every build of it speaks the TLS of today, 1.2 or newer.
+    pub modern_tls: bool,
+    family: Family,
+    from: (u32, u32, u32),
+    words: Words,
+    accounts: Accounts,
+    reset_binlogs: &'static str,
+    binlog_format_option: bool,
+    repositories_as_tables: bool,
+    mysqlx: bool,
+    tls_versions: bool,
+    filters_at_run_time: bool,
+    semi_sync_wait_point: Option<&'static str>,
+}
+
+/// The commit waits before it is done: nobody sees a row that the secondary may still lack.
+const AFTER_SYNC: &str = "AFTER_SYNC";
+
+/// The commit is done, and only its acknowledgement waits. With `MySQL`'s GTIDs the secondary would
+/// otherwise be ahead of the primary for as long as a commit waits, and turn a receiver away for good
+/// that connects for the way back just then (1236, purged).
+const AFTER_COMMIT: &str = "AFTER_COMMIT";
+
+const MYSQL_56: Flavor = Flavor {
+    name: "MySQL 5.6",
+    proof: Proof::RealServer,
+    positioning: Positioning::FilePosition,
+    layout: Layout::MySql5,
+    longest_source_host: 60,
+    modern_tls: false,
+    family: Family::MySql,
+    from: (5, 6, 0),
+    words: Words::Old,
+    accounts: Accounts::Grant,
+    reset_binlogs: "RESET MASTER",
+    binlog_format_option: true,
+    repositories_as_tables: true,
+    mysqlx: false,
+    tls_versions: false,
+    filters_at_run_time: false,
+    semi_sync_wait_point: None,
+};
+
+const MYSQL_97: Flavor = Flavor {
+    name: "MySQL 9",
+    proof: Proof::RealServer,
+    positioning: Positioning::Gtid,
+    layout: Layout::MySql8,
+    longest_source_host: 255,
+    modern_tls: true,
+    family: Family::MySql,
+    from: (9, 0, 0),
+    words: Words::New,
+    accounts: Accounts::CreateUser,
+    reset_binlogs: "RESET BINARY LOGS AND GTIDS",
+    binlog_format_option: false,
+    repositories_as_tables: false,
+    mysqlx: true,
+    tls_versions: true,
+    filters_at_run_time: true,
+    semi_sync_wait_point: Some(AFTER_COMMIT),
+};
+
+const MARIADB_105: Flavor = Flavor {
+    name: "MariaDB 10.5 to 11.3",
+    proof: Proof::RealServer,
+    positioning: Positioning::MariaDbGtid,
+    layout: Layout::MariaDb,
+    longest_source_host: 60,
+    modern_tls: true,
+    family: Family::MariaDb,
+    from: (10, 5, 2),
+    words: Words::Old,
+    accounts: Accounts::CreateUser,
+    reset_binlogs: "RESET MASTER",
+    binlog_format_option: true,
+    repositories_as_tables: false,
+    mysqlx: false,
+    tls_versions: true,
+    filters_at_run_time: true,
+    semi_sync_wait_point: Some(AFTER_SYNC),
+};
+
+/// Each row holds from its version up to the next row of the same family.
+static FLAVORS: [Flavor; 7] = [
+    MYSQL_56,
+    Flavor {
+        name: "MySQL 5.7",
+        proof: Proof::Manual,
+        from: (5, 7, 6),
+        accounts: Accounts::CreateUser,
+        modern_tls: false,
+        filters_at_run_time: true,
+        semi_sync_wait_point: Some(AFTER_SYNC),
+        ..MYSQL_56
+    },
+    Flavor {
+        name: "MySQL 8.0",
+        proof: Proof::Manual,
+        from: (8, 0, 26),
+        reset_binlogs: "RESET MASTER",
+        ..MYSQL_97
+    },
+    Flavor { name: "MySQL 8.4", proof: Proof::Manual, from: (8, 4, 0), ..MYSQL_97 },
+    MYSQL_97,
+    MARIADB_105,
+    Flavor { name: "MariaDB 11.4 and later", from: (11, 4, 0), ..MARIADB_105 },
+];
+
+/// Loads the plugin by which a server copies itself.
+pub const MAKE_CLONE_PLUGIN: &str = "INSTALL PLUGIN clone SONAME 'mysql_clone.so'";
+
+/// Takes it away again.
+pub const DROP_CLONE_PLUGIN: &str = "UNINSTALL PLUGIN clone";
+
+impl Flavor {
+    /// The row for a version; `None` if it is older than every row or between two of them.
+    #[must_use]
+    pub fn of(version: &ServerVersion) -> Option<&'static Self> {
+        let [major, minor, patch] = version.number;
+        FLAVORS.iter().rfind(|row| row.family == version.family && row.from <= (major, minor, patch))
+    }
+
+    /// The versions that are known, for messages.
+    #[must_use]
+    pub fn known() -> String {
+        FLAVORS.iter().map(|row| row.name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The name of a column of [`Self::show_replica_status`], given in the new words:
+    /// `Source_Host`, `Replica_IO_Running`.
+    #[must_use]
+    pub fn column(&self, new: &str) -> String {
+        match self.words {
+            Words::New => new.to_owned(),
+            Words::Old => new.replace("Source", "Master").replace("Replica_", "Slave_"),
+        }
+    }
+
+    /// A server option or variable, given in the new words: `replica_net_timeout`.
+    #[must_use]
+    pub fn option(&self, new: &str) -> String {
+        match self.words {
+            Words::New => new.to_owned(),
+            Words::Old => {
+                new.replace("source", "master").replace("replica_", "slave_").replace("replica-", "slave-")
+            }
+        }
+    }
+
+    /// The digest of a text, at least 128 bits in hexadecimal digits. `MySQL` 9.6 has moved MD5
+    /// into a component that nobody loads; elsewhere it takes a third of the time.
+    #[must_use]
+    pub fn digest(&self, text: &str) -> String {
+        match self.layout {
+            Layout::MySql8 => format!("SHA2({text}, 256)"),
+            Layout::MySql5 | Layout::MariaDb => format!("MD5({text})"),
+        }
+    }
+
+    /// Answers one row with `enabled` = `YES` when the server can speak TLS to its clients.
+    #[must_use]
+    pub fn tls_enabled_query(&self) -> &'static str {
+        match self.layout {
+            Layout::MySql8 => {
+                "SELECT UPPER(VALUE) AS enabled FROM performance_schema.tls_channel_status \
+                 WHERE CHANNEL = 'mysql_main' AND PROPERTY = 'Enabled'"
+            }
+            Layout::MySql5 | Layout::MariaDb => "SELECT @@GLOBAL.have_ssl AS enabled",
+        }
+    }
+
+    /// Whether `binlog_format` may still be given as an option.
+    #[must_use]
+    pub fn has_binlog_format(&self) -> bool {
+        self.binlog_format_option
+    }
+
+    /// Whether the replica's state has to be put into crash-safe tables by an option.
+    #[must_use]
+    pub fn wants_repository_tables(&self) -> bool {
+        self.repositories_as_tables
+    }
+
+    /// Whether the server opens a second, X protocol port unless told not to.
+    #[must_use]
+    pub fn has_mysqlx(&self) -> bool {
+        self.mysqlx
+    }
+
+    /// Whether the allowed TLS versions can be stated (1.2 and newer).
+    #[must_use]
+    pub fn states_tls_versions(&self) -> bool {
+        self.tls_versions
+    }
+
+    /// What inside the server has to look after replication.
+    #[must_use]
+    pub fn watchdog(&self) -> Watchdog {
+        match (self.family, self.modern_tls) {
+            // It has an option for that: `applier_retries_on`.
+            (Family::MariaDb, _) => Watchdog::None,
+            (Family::MySql, true) => Watchdog::OfApplier,
+            // Those that speak old TLS wait for ever on a silent link.
+            (Family::MySql, false) => Watchdog::OfReceiverAndApplier,
+        }
+    }
+
+    /// Whether an option names the errors on which the applier tries again.
+    #[must_use]
+    pub fn applier_retries_on(&self) -> bool {
+        self.family == Family::MariaDb
+    }
+
+    /// Whether the server can copy its own data while it works; both families have something of
+    /// the kind, and this is `MySQL`'s from 8.0.17 on.
+    #[must_use]
+    pub fn clones_itself(&self) -> bool {
+        self.layout == Layout::MySql8
+    }
+
+    /// How the server's own backup tool may be called, for the servers that have one.
+    #[must_use]
+    pub fn backup_tools(&self) -> &'static [&'static str] {
+        match self.family {
+            Family::MariaDb => &["mariadb-backup", "mariabackup"],
+            Family::MySql => &[],
+        }
+    }
+
+    /// How far the redo log of a server at rest may be ahead of its checkpoint: `MariaDB` notes each
+    /// checkpoint in the log itself.
+    #[must_use]
+    pub fn checkpoint_record(&self) -> u64 {
+        match self.family {
+            Family::MariaDb => 16,
+            Family::MySql => 0,
+        }
+    }
+
+    /// Whether the retry count is an option of the server rather than of the channel.
+    #[must_use]
+    pub fn retry_count_is_an_option(&self) -> bool {
+        self.family == Family::MariaDb
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flavor(text: &str) -> Option<&'static str> {
+        Flavor::of(&ServerVersion::parse(text)?).map(|row| row.name)
+    }
+
+    #[test]
+    fn each_version_has_its_row_or_none() {
+        assert_eq!(flavor("5.6.24"), Some("MySQL 5.6"));
+        assert_eq!(flavor("5.7.44"), Some("MySQL 5.7"));
+        assert_eq!(flavor("8.0.36"), Some("MySQL 8.0"));
+        assert_eq!(flavor("8.4.1"), Some("MySQL 8.4"));
+        assert_eq!(flavor("9.7.4"), Some("MySQL 9"));
+        assert_eq!(flavor("26.7.0"), Some("MySQL 9"));
+        assert_eq!(flavor("10.11.19-MariaDB"), Some("MariaDB 10.5 to 11.3"));
+        assert_eq!(flavor("11.8.6-MariaDB"), Some("MariaDB 11.4 and later"));
+        assert_eq!(flavor("12.0.1-MariaDB"), Some("MariaDB 11.4 and later"));
+        assert_eq!(flavor("5.1.50"), None);
+        assert_eq!(flavor("10.4.9-MariaDB"), None);
+    }
+
+    #[test]
+    fn words_follow_the_server() {
+        assert_eq!(MYSQL_56.column("Replica_IO_Running"), "Slave_IO_Running");
+        assert_eq!(MYSQL_56.column("Replicate_Wild_Do_Table"), "Replicate_Wild_Do_Table");
+        assert_eq!(MYSQL_97.column("Seconds_Behind_Source"), "Seconds_Behind_Source");
+        assert_eq!(MARIADB_105.column("Seconds_Behind_Source"), "Seconds_Behind_Master");
+        assert_eq!(MYSQL_56.option("replica-net-timeout"), "slave-net-timeout");
+        assert_eq!(MARIADB_105.option("source-retry-count"), "master-retry-count");
+    }
+}

@@ -1,0 +1,285 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::*;
+use crate::domain::flavor::ServerVersion;
+use crate::domain::pair::Membership;
+use crate::domain::settings::taken_by;
+use crate::domain::snapshot::{Beat, CurrentPorts, Pulse, Receiver, ReplicaView};
+use crate::domain::standing::NodeState;
+
+/// The replica side of the node that plays `role`.
+fn replica(role: Role) -> ReplicaView {
+    let source = Pair::example().node(Pair::peer_of(role)).clone();
+    ReplicaView {
+        receiver: Receiver::Connected,
+        applier_runs: true,
+        source_host: source.host,
+        source_port: 2345,
+        source_server_id: Some(source.number),
+        channel_tls: ChannelTls::Verified,
+        receiver_error: (0, String::new()),
+        applier_error: (0, String::new()),
+        lag: Some(0),
+        wild_do_tables: taken_by(role, &Pair::example()),
+        pulse: Some(Pulse { moved: true, watched: Duration::from_millis(400) }),
+    }
+}
+
+fn server(role: Role, replica: ReplicaView) -> ServerView {
+    ServerView {
+        version: ServerVersion::parse("9.7.4").expect("a version"),
+        variables: BTreeMap::new(),
+        tls: true,
+        replica: Some(replica),
+        replicas_connected: vec!["n2".into()],
+        semi_sync: None,
+        clock: 100_000_000,
+        clock_offset: 0,
+        beats: [1, 2].map(|node| Beat { node, beat: 99_000_000, echo: 97_000_000, epoch: 1 }).into(),
+        says: None,
+        rights_changed: (role == Role::Secondary).then(Vec::new),
+        errant: None,
+    }
+}
+
+fn seen_from(role: Role) -> Snapshot {
+    let pair = Pair::example();
+    let at = |role| server(role, replica(role));
+    Snapshot {
+        membership: Membership { format: 1, role, key_fingerprint: None, pair },
+        ports: CurrentPorts { db: 2345, web: Some(7272) },
+        local: Observed::Seen(at(role)),
+        peer: Observed::Seen(at(Pair::peer_of(role))),
+        deviations: vec![],
+        tfa: Tfa::NotWatched,
+        disk: Some(1 << 40),
+        proof: None,
+    }
+}
+
+fn with_replica(change: impl FnOnce(&mut ReplicaView)) -> Snapshot {
+    let mut snapshot = seen_from(Role::Secondary);
+    let mut view = replica(Role::Secondary);
+    change(&mut view);
+    snapshot.local = Observed::Seen(server(Role::Secondary, view));
+    snapshot
+}
+
+fn with_back(change: impl FnOnce(&mut ReplicaView)) -> Snapshot {
+    let mut snapshot = seen_from(Role::Secondary);
+    let mut view = replica(Role::Primary);
+    change(&mut view);
+    snapshot.peer = Observed::Seen(server(Role::Primary, view));
+    snapshot
+}
+
+fn with_beats(role: Role, beats: [(i64, i64); 2]) -> Snapshot {
+    let mut snapshot = seen_from(Role::Secondary);
+    let mut view = server(role, replica(role));
+    view.beats = beats
+        .into_iter()
+        .zip([1, 2])
+        .map(|((beat, echo), node)| Beat { node, beat: beat * 1_000_000, echo: echo * 1_000_000, epoch: 1 })
+        .collect();
+    match role {
+        Role::Secondary => snapshot.local = Observed::Seen(view),
+        Role::Primary => snapshot.peer = Observed::Seen(view),
+    }
+    snapshot
+}
+
+fn blind(why: BlindReason) -> Observed<ServerView> {
+    Observed::NotSeen(Blind { why, evidence: "seen".into() })
+}
+
+const LIMITS: Limits = Limits { lag: 30, heartbeat: 10 };
+
+fn verdict(snapshot: &Snapshot) -> (Status, Status, Vec<&'static str>) {
+    let health = judge(snapshot, LIMITS);
+    (health.high_availability, health.replication, health.findings.iter().map(|f| f.code).collect())
+}
+
+#[test]
+fn a_healthy_pair_is_alive_from_both_sides_and_says_so_in_the_manuals_words() {
+    assert_eq!(verdict(&seen_from(Role::Secondary)), (Status::Alive, Status::Alive, vec![]));
+    assert_eq!(verdict(&seen_from(Role::Primary)), (Status::Alive, Status::Alive, vec![]));
+    let text = judge(&seen_from(Role::Secondary), LIMITS).to_string();
+    assert!(text.starts_with("High Availability Status: Alive\nReplication Status: Alive\n"), "{text}");
+}
+
+#[test]
+fn connecting_is_not_alive_and_a_lag_of_zero_then_means_nothing() {
+    let snapshot = with_replica(|view| {
+        view.receiver = Receiver::Connecting;
+        view.receiver_error = (2003, "cannot connect".into());
+    });
+    assert_eq!(
+        verdict(&snapshot),
+        (Status::Failed, Status::Unknown, vec!["receiver-connecting", "lag-unknown"])
+    );
+}
+
+#[test]
+fn a_link_that_stands_and_is_silent_is_failed() {
+    let snapshot =
+        with_replica(|view| view.pulse = Some(Pulse { moved: false, watched: Duration::from_secs(3) }));
+    assert_eq!(verdict(&snapshot), (Status::Failed, Status::Unknown, vec!["link-silent", "lag-unknown"]));
+}
+
+#[test]
+fn an_applier_error_fails_replication_and_leaves_the_connection_alive() {
+    let snapshot = with_replica(|view| {
+        view.applier_runs = false;
+        view.applier_error = (1062, "duplicate".into());
+        view.lag = None;
+    });
+    assert_eq!(verdict(&snapshot), (Status::Alive, Status::Failed, vec!["applier-stopped"]));
+}
+
+#[test]
+fn a_place_that_is_gone_is_told_under_the_number_of_every_server() {
+    for number in [1236, 13114] {
+        let snapshot = with_replica(|view| {
+            view.receiver = Receiver::Stopped;
+            view.receiver_error = (number, "Could not find first log file".into());
+        });
+        assert!(verdict(&snapshot).2.contains(&"binlog-gone"), "{number}");
+    }
+}
+
+#[test]
+fn what_cannot_be_seen_is_never_alive() {
+    let mut snapshot = seen_from(Role::Primary);
+    snapshot.peer = blind(BlindReason::TooManyConnections);
+    assert_eq!(verdict(&snapshot), (Status::Alive, Status::Unknown, vec!["peer-full", "replica-not-seen"]));
+    snapshot.peer = blind(BlindReason::Unreachable);
+    assert_eq!(
+        verdict(&snapshot),
+        (Status::Failed, Status::Unknown, vec!["peer-unreachable", "replica-not-seen"])
+    );
+    snapshot.local = blind(BlindReason::NotRunning);
+    assert_eq!(verdict(&snapshot).0, Status::Failed);
+}
+
+#[test]
+fn the_way_back_is_judged_as_the_way_forth() {
+    let snapshot = with_back(|view| view.receiver = Receiver::Connecting);
+    assert_eq!(
+        verdict(&snapshot),
+        (Status::Failed, Status::Unknown, vec!["back-receiver-connecting", "back-lag-unknown"])
+    );
+    let snapshot = with_back(|view| {
+        view.applier_runs = false;
+        view.applier_error = (1062, "duplicate".into());
+    });
+    assert_eq!(verdict(&snapshot), (Status::Alive, Status::Failed, vec!["back-applier-stopped"]));
+    assert_eq!(verdict(&with_back(|view| view.wild_do_tables.clear())).2, ["back-wrong-filter"]);
+}
+
+#[test]
+fn lag_is_what_the_heartbeat_rows_say() {
+    // The primary wrote at 99 s, and the secondary has applied what it wrote at 60 s, and says so.
+    let mut behind = with_beats(Role::Secondary, [(60, 50), (99, 60)]);
+    if let Observed::Seen(primary) = &mut behind.peer {
+        primary.beats[1].echo = 60_000_000;
+    }
+    assert_eq!(verdict(&behind), (Status::Alive, Status::Failed, vec!["lagging"]));
+    let mut back = with_beats(Role::Primary, [(99, 60), (60, 59)]);
+    if let Observed::Seen(secondary) = &mut back.local {
+        secondary.beats[0].echo = 60_000_000;
+    }
+    assert_eq!(verdict(&back), (Status::Alive, Status::Failed, vec!["back-lagging"]));
+    // The server's own figure does not count against the rows.
+    assert_eq!(verdict(&with_replica(|view| view.lag = Some(31))).2, Vec::<&str>::new());
+}
+
+#[test]
+fn an_old_own_heartbeat_is_failed_wherever_it_is() {
+    let mut silent = with_beats(Role::Secondary, [(99, 97), (80, 79)]);
+    assert_eq!(verdict(&silent), (Status::Failed, Status::Alive, vec!["heartbeat-stopped"]));
+    silent = with_beats(Role::Primary, [(0, 0), (99, 97)]);
+    assert_eq!(verdict(&silent).2, ["heartbeat-stopped"]);
+}
+
+#[test]
+fn rights_that_came_back_are_told() {
+    let mut snapshot = seen_from(Role::Primary);
+    let mut view = server(Role::Secondary, replica(Role::Secondary));
+    view.rights_changed = Some(vec!["root@localhost has gained UPDATE on passtrix.*".into()]);
+    snapshot.peer = Observed::Seen(view);
+    assert_eq!(verdict(&snapshot), (Status::Alive, Status::Failed, vec!["guard-changed"]));
+}
+
+#[test]
+fn a_role_that_was_handed_over_and_that_nobody_took_is_told_with_who_takes_it() {
+    for (theirs, who) in [(2, "`pmp-ha switchover` here"), (0, "`pmp-ha switchover` on ")] {
+        let mut snapshot = seen_from(Role::Secondary);
+        let mut view = server(Role::Primary, replica(Role::Primary));
+        view.rights_changed = Some(vec![]);
+        view.says = Some(NodeState {
+            node: 1,
+            epoch: theirs,
+            replaces: 0,
+            role: Role::Secondary,
+            candidate: false,
+            secondary_word: None,
+            followed: None,
+            heard: None,
+        });
+        snapshot.peer = Observed::Seen(view);
+        let health = judge(&snapshot, LIMITS);
+        let codes: Vec<_> = health.findings.iter().map(|finding| finding.code).collect();
+        assert_eq!((health.high_availability, codes), (Status::Failed, vec!["no-primary"]));
+        assert!(health.findings[0].hint.contains(who), "{}", health.findings[0].hint);
+    }
+}
+
+#[test]
+fn a_guard_that_was_left_on_the_primary_is_told() {
+    let mut snapshot = seen_from(Role::Primary);
+    let mut view = server(Role::Primary, replica(Role::Primary));
+    // It was lifted: the rights are others than the guard's.
+    view.rights_changed = Some(vec!["root@localhost now has INSERT on *".into()]);
+    snapshot.local = Observed::Seen(view.clone());
+    assert_eq!(verdict(&snapshot).2, Vec::<&str>::new());
+    view.rights_changed = Some(vec![]);
+    snapshot.local = Observed::Seen(view);
+    assert_eq!(verdict(&snapshot), (Status::Failed, Status::Alive, vec!["writes-refused"]));
+}
+
+#[test]
+fn commits_that_do_not_wait_as_configured_are_a_warning_and_never_more() {
+    let with = |view| {
+        let mut snapshot = seen_from(Role::Primary);
+        let server = ServerView { semi_sync: Some(view), ..server(Role::Primary, replica(Role::Primary)) };
+        snapshot.local = Observed::Seen(server);
+        snapshot
+    };
+    let (on, off) = [true, false].map(|on| SemiSyncView::Present { on, replicas: 0, not_awaited: 3 }).into();
+    assert_eq!(verdict(&with(on)), (Status::Alive, Status::Alive, vec![]));
+    assert_eq!(verdict(&with(off)), (Status::Alive, Status::Alive, vec!["semi-sync-off"]));
+    // A server without the plugin knows none of the settings, and that is told once.
+    let mut absent = with(SemiSyncView::Absent);
+    absent.deviations.push(Deviation {
+        node: "n1".into(),
+        variable: "rpl_semi_sync_source_enabled".into(),
+        wanted: "ON".into(),
+        found: None,
+    });
+    assert_eq!(verdict(&absent), (Status::Alive, Status::Alive, vec!["semi-sync-unavailable"]));
+    absent.deviations[0].found = Some("OFF".into());
+    assert_eq!(verdict(&absent).2, ["setting-not-in-effect", "semi-sync-unavailable"]);
+}
+
+#[test]
+fn each_wrong_thing_has_its_own_code() {
+    let code = |snapshot: &Snapshot| verdict(snapshot).2.join(",");
+    assert_eq!(code(&with_replica(|v| v.source_host = "x".into())), "wrong-source");
+    assert_eq!(code(&with_replica(|v| v.source_server_id = Some(9))), "wrong-source-identity");
+    assert_eq!(code(&with_replica(|v| v.channel_tls = ChannelTls::Unverified)), "channel-not-verified");
+    assert_eq!(code(&with_replica(|v| v.wild_do_tables.clear())), "wrong-filter");
+    let mut moved = seen_from(Role::Primary);
+    moved.ports = CurrentPorts { db: 1, web: Some(2) };
+    assert_eq!(code(&moved), "port-changed,web-port-changed");
+}

@@ -1,0 +1,148 @@
+//! A plan: the steps of a command as a value. `--dry-run` prints the very value that would run.
+
+mod step;
+mod words;
+
+use serde::{Deserialize, Serialize};
+
+pub use step::{BootTask, CopyWay, Exchange, KEY_PLACEHOLDER, KeyCheck, Scope, Step, TableChange};
+pub use words::Bytes;
+
+/// For whom a plan was made: it runs nowhere else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HomeIdentity {
+    /// The home.
+    pub path: String,
+    /// The device of its data directory.
+    pub device: u64,
+    /// The inode of its `conf` folder, which no step replaces.
+    pub inode: u64,
+}
+
+/// What a command is going to do, before it does it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The command.
+    pub command: String,
+    /// The home that it changes.
+    pub home: HomeIdentity,
+    /// What the operator should know before agreeing.
+    pub warnings: Vec<String>,
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+    /// The index of the first step that cannot be undone; behind it only forward.
+    pub point_of_no_return: usize,
+}
+
+impl Plan {
+    /// Whether the steps are meant for a server that runs, and may be undone under it.
+    #[must_use]
+    pub fn works_on_a_running_server(&self) -> bool {
+        let running = |step: &Step| {
+            matches!(
+                step,
+                Step::Reconfigure { .. }
+                    | Step::RenewWayBack { .. }
+                    | Step::Exchange(_)
+                    | Step::SaveRows { .. }
+            )
+        };
+        self.steps.iter().any(running)
+    }
+
+    /// What it is about besides the home, in a few words.
+    #[must_use]
+    pub fn target(&self) -> String {
+        let named = self.steps.iter().find_map(|step| match step {
+            Step::WritePack { pack, .. } | Step::ExtractPack { pack, .. } => Some(pack.clone()),
+            Step::CopyUnpacked { .. } => Some("a pack that was unpacked here".into()),
+            Step::CopyData { from, .. } | Step::CopyLive { from, .. } => Some(format!("from {from}")),
+            Step::SetMembership { membership } => {
+                Some(format!("{}, with {}", membership.this(), membership.peer()))
+            }
+            Step::SwapKept { name } => Some(format!("to mysql/{name}")),
+            Step::ProveEqual { scope, .. } => Some(scope.to_string()),
+            _ => None,
+        });
+        let first = || self.steps.first().map(ToString::to_string).unwrap_or_default();
+        named.unwrap_or_else(first).lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// The file with the rows as they were before a repair.
+    #[must_use]
+    pub fn old_rows(&self) -> Option<&str> {
+        match self.steps.first() {
+            Some(Step::SaveRows { file, .. }) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// Whether it packs the data of a database that goes on running.
+    #[must_use]
+    pub fn is_online_pack(&self) -> bool {
+        matches!(self.steps.first(), Some(Step::RenewWayBack { .. }))
+    }
+
+    /// Whether the database runs when it is done.
+    #[must_use]
+    pub fn starts_the_database(&self) -> bool {
+        self.steps.contains(&Step::StartDatabase)
+    }
+
+    /// The pack that it makes, and the public key that this is encrypted to.
+    #[must_use]
+    pub fn pack(&self) -> Option<(&str, Option<&str>)> {
+        self.steps.iter().find_map(|step| match step {
+            Step::WritePack { pack, encrypt_to, .. } => Some((pack.as_str(), encrypt_to.as_deref())),
+            _ => None,
+        })
+    }
+
+    /// The name under which the data that were in use stay for a rollback.
+    #[must_use]
+    pub fn keeps(&self) -> Option<&str> {
+        self.steps.iter().find_map(|step| match step {
+            Step::KeepHome { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Whether it makes an old primary the secondary.
+    #[must_use]
+    pub fn is_rejoin(&self) -> bool {
+        self.command == crate::domain::procedures::rejoin::COMMAND
+    }
+
+    /// Whether it repairs the rows of a database that runs, and no file of the home.
+    #[must_use]
+    pub fn is_repair(&self) -> bool {
+        matches!(self.steps.first(), Some(Step::SaveRows { .. }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::coordinates::Coordinates;
+
+    #[test]
+    fn a_plan_survives_the_journal() {
+        let plan = Plan {
+            command: "install-pack".into(),
+            home: HomeIdentity { path: "/x".into(), device: 1, inode: 2 },
+            warnings: vec![],
+            steps: vec![
+                Step::SwapData,
+                Step::OfflineBoot(BootTask::PrepareReplica {
+                    account: "root".into(),
+                    from: Coordinates::Gtid { executed: "a:1".into() },
+                }),
+                Step::DropOldData,
+            ],
+            point_of_no_return: 2,
+        };
+        let text = serde_json::to_string(&plan).expect("writable");
+        assert_eq!(serde_json::from_str::<Plan>(&text).expect("readable"), plan);
+        assert!(plan.to_string().contains("3. remove the old data  (cannot be undone)"));
+    }
+}

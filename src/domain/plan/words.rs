@@ -1,0 +1,258 @@
+//! A plan as an operator reads it.
+
+use std::fmt;
+
+use super::{BootTask, CopyWay, Exchange, Plan, Scope, Step, TableChange};
+use crate::domain::settings::LOCAL_SCHEMA;
+
+/// Bytes for people: `12.3 MB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tenths = |unit: u64| format!("{}.{}", self.0 / unit, self.0 % unit / (unit / 10));
+        match self.0 {
+            n if n >= 1_000_000_000 => write!(f, "{} GB", tenths(1_000_000_000)),
+            n if n >= 1_000_000 => write!(f, "{} MB", tenths(1_000_000)),
+            n if n >= 10_000 => write!(f, "{} kB", n / 1000),
+            n => write!(f, "{n} bytes"),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} in {}:", self.command, self.home.path)?;
+        for (number, step) in self.steps.iter().enumerate() {
+            let mark = if number >= self.point_of_no_return { "  (cannot be undone)" } else { "" };
+            writeln!(f, "  {}. {step}{mark}", number + 1)?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for BootTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PrepareSource { .. } => {
+                f.write_str("boot the database without a network: create the tool's accounts, record the coordinates, stop cleanly")
+            }
+            Self::PrepareReplica { from, account } => write!(
+                f,
+                "boot the database without a network: give '{account}' the password of this home, replicate from {from}, stop cleanly"
+            ),
+            Self::WorkOff { .. } => f.write_str(
+                "boot the database without a network: apply what was received before it stopped, stop cleanly",
+            ),
+            Self::FindExtra { since, .. } => write!(
+                f,
+                "boot the database without a network: look for what only this node has, from {}:{} of its binlogs on, stop cleanly",
+                since.file, since.position
+            ),
+            Self::StandAlone { account, copied, key_check, .. } => {
+                f.write_str("boot the database without a network: ")?;
+                if copied.is_none() {
+                    f.write_str("apply what was received, ")?;
+                }
+                write!(f, "forget the source, give '{account}' the password of this home, ")?;
+                if let Some(check) = key_check {
+                    write!(f, "ask the data whether {} is their key, ", check.key)?;
+                }
+                f.write_str("stop cleanly")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    #[expect(clippy::too_many_lines, reason = "a line a step: the words of every plan")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MakeNodeFiles { renew: false, .. } => {
+                f.write_str("write conf/pmp-ha: a CA, a certificate for each node, credentials, the option file")
+            }
+            Self::MakeNodeFiles { renew: true, .. } => {
+                f.write_str("write conf/pmp-ha: certificates and option file anew, CA and credentials as they are")
+            }
+            Self::TakeNodeFiles { .. } => f.write_str("write conf/pmp-ha: certificate, credentials, the option file"),
+            Self::WireStartScript => f.write_str("wire the start script to conf/pmp-ha/mysqld.cnf"),
+            Self::OfflineBoot(task) => task.fmt(f),
+            Self::CopySource { files, bytes } => {
+                write!(f, "copy {files} files, {}, to replication/pmp-ha-work until they are packed", Bytes(*bytes))
+            }
+            Self::StartDatabase | Self::BringUp => f.write_str("start the database with the product's own script"),
+            Self::RenewWayBack { .. } => f.write_str(
+                "on the running database: a new password for the way back of the audit rows, which begins anew",
+            ),
+            Self::CopyOnline { way, files, bytes, .. } => write!(
+                f,
+                "copy {files} files, {}, of the running database to replication/pmp-ha-work, {way}",
+                Bytes(*bytes)
+            ),
+            Self::SettleCopy { .. } => f.write_str("boot the copy without a network, stop it cleanly"),
+            Self::WritePack { pack, files, bytes, sign_with, encrypt_to, .. } => {
+                write!(f, "compress {files} files, {}, into {pack}", Bytes(*bytes))?;
+                if let Some(key) = sign_with {
+                    write!(f, ", signed with {key}")?;
+                }
+                match encrypt_to {
+                    Some(key) => write!(f, ", encrypted to {key}"),
+                    None => Ok(()),
+                }
+            }
+            Self::ExtractPack { pack, files, bytes, .. } => {
+                write!(f, "extract {files} files, {}, from {pack} to a place beside mysql/data", Bytes(*bytes))
+            }
+            Self::CopyUnpacked { files, bytes, .. } => write!(
+                f,
+                "copy the {files} files of the pack, {}, that were unpacked here to a place beside mysql/data",
+                Bytes(*bytes)
+            ),
+            Self::CopyData { from, files, bytes } => {
+                write!(f, "copy {files} files, {}, from {from} to a place beside mysql/data", Bytes(*bytes))
+            }
+            Self::CopyLive { from, way, files, bytes } => write!(
+                f,
+                "wait until the database in {from} has applied what it has received, and copy its {files} files, {}, to a place beside mysql/data, {way}",
+                Bytes(*bytes)
+            ),
+            Self::SwapData => f.write_str("exchange mysql/data with the new data; the old data stay beside it"),
+            Self::SetMembership { membership } => write!(
+                f,
+                "write conf/pmp-ha: this is {}, the other node is {}, and the option file",
+                membership.this(),
+                membership.peer()
+            ),
+            Self::Reconfigure { .. } => {
+                f.write_str("align the channel, the heartbeat and the write guard with it; replication pauses for a moment")
+            }
+            Self::WriteRole { role, .. } => write!(f, "write the role {role} into conf/serverstate.conf"),
+            Self::Fence { command } => write!(f, "fence the other node: {}", command.join(" ")),
+            Self::TakeDown => f.write_str("stop the database with the product's own script"),
+            Self::DrainReplica { .. } => f.write_str("receive nothing more, apply everything that was received"),
+            Self::Claim { epoch, fenced, .. } => {
+                write!(f, "begin epoch {epoch}, in which this node is the primary")?;
+                if *fenced { Ok(()) } else { f.write_str("; see that the other one is not about to start") }
+            }
+            Self::Exchange(exchange) => exchange.fmt(f),
+            Self::RestartDatabase => {
+                f.write_str("restart the database: this server takes over its new role in replication at a start only")
+            }
+            Self::WriteKeyPath { key } => write!(f, "write {key} into conf/manage_key.conf"),
+            Self::ProveStart => f.write_str("start the database with the product's own script, look at it, stop it"),
+            Self::DropOldData => f.write_str("remove the old data"),
+            Self::KeepOldData { name } => write!(f, "keep the old data as mysql/{name}"),
+            Self::SwapKept { name } => write!(f, "exchange mysql/data with the kept mysql/{name}"),
+            Self::RestoreKept => f.write_str(
+                "put conf/pmp-ha, the start script and conf/manage_key.conf back as they were kept",
+            ),
+            Self::KeepHome { from: None, name, .. } => write!(
+                f,
+                "keep the old data as mysql/{name}, and the configuration that belongs to them, for `pmp-ha rollback`"
+            ),
+            Self::KeepHome { from: Some(_), name, .. } => write!(
+                f,
+                "keep what was in use until now as mysql/{name}, with its configuration: the next `pmp-ha rollback` returns to it"
+            ),
+            Self::DropKept { name } => write!(f, "remove what was kept before, mysql/{name}"),
+            Self::SaveRows { file, .. } => write!(f, "save the rows as they are in {file}"),
+            Self::MakeTable { table, kept: None } => {
+                write!(f, "create the table {table} as it is on the primary")
+            }
+            Self::MakeTable { table, kept: Some(kept) } => write!(
+                f,
+                "keep the table {table} as {LOCAL_SCHEMA}.{kept}, and make it anew as it is on the primary"
+            ),
+            Self::PassConflicts { error: 0 } => {
+                f.write_str("let the applier go on, the primary's row over whatever is in the way")
+            }
+            Self::PassConflicts { error } => write!(
+                f,
+                "let the applier pass error {error}, the primary's row over whatever is in the way"
+            ),
+            Self::StartReplication => f.write_str("start replication"),
+            Self::CorrectRows { scope, changes, .. } if changes.is_empty() => {
+                write!(f, "make equal to the primary what differs in {scope}")
+            }
+            Self::CorrectRows { scope, changes, .. } => {
+                write!(f, "make equal to the primary what differs in {scope}; at this moment:")?;
+                changes.iter().try_for_each(|change| write!(f, "\n       {change}"))
+            }
+            Self::ProveEqual { scope, .. } => {
+                write!(f, "let the applier be strict again, and compare {scope} until nothing differs")
+            }
+        }
+    }
+}
+
+impl fmt::Display for CopyWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Clone { .. } => f.write_str("by the server itself (CLONE); writes go on"),
+            Self::BackupTool { program } => write!(f, "by {program}; writes wait for a moment"),
+            Self::Lock => f.write_str("under a lock; writes wait for as long as the copy takes"),
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Every => f.write_str("every table"),
+            Self::Tables(names) => f.write_str(&names.join(", ")),
+        }
+    }
+}
+
+impl fmt::Display for TableChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [
+            (self.insert, "to insert"),
+            (self.update, "to update"),
+            (self.delete, "to delete"),
+            (self.merge, "to merge into both"),
+        ];
+        let counts: Vec<String> =
+            counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        write!(f, "{}: {} ({}", self.table, counts.join(", "), self.keys.join(", "))?;
+        if self.more > 0 {
+            write!(f, " and {} more", self.more)?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl fmt::Display for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Meet { wait, .. } => {
+                write!(f, "wait until the other node takes part, for {wait} s at most")
+            }
+            Self::TakeUp { .. } => f.write_str("take the role that the other node has handed over"),
+            Self::RefuseWrites { .. } => f.write_str("refuse the application's writes, by the write guard"),
+            Self::AwaitCaughtUp { at_most } => {
+                write!(f, "wait until the other node has applied everything, for {at_most} s at most")
+            }
+            Self::HandOver => f.write_str("hand the role over"),
+            Self::CatchUp => {
+                f.write_str("wait until the primary refuses writes, apply everything that it wrote")
+            }
+            Self::AwaitHandOver => f.write_str("wait until the primary hands the role over"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_for_people() {
+        let shown: Vec<_> = [12, 99_999, 12_345_678, 3_210_000_000].map(|n| Bytes(n).to_string()).into();
+        assert_eq!(shown, ["12 bytes", "99 kB", "12.3 MB", "3.2 GB"]);
+    }
+}
