@@ -212,7 +212,7 @@ impl<'a> Runner<'a> {
         self.secrets = secrets;
     }
 
-    /// How many seconds the last plan extracted a pack for.
+    /// How many seconds the last plan extracted a pack for, or copied what was unpacked by hand.
     #[must_use]
     pub fn extracted_in(&self) -> f64 {
         self.extracted_in
@@ -425,7 +425,12 @@ impl<'a> Runner<'a> {
                 self.extracted_in = begun.elapsed().as_secs_f64();
                 Ok(())
             }
-            Step::CopyUnpacked { pack_id, .. } => in_place::copy(self, pack_id).await,
+            Step::CopyUnpacked { pack_id, .. } => {
+                let begun = Instant::now();
+                in_place::copy(self, pack_id).await?;
+                self.extracted_in = begun.elapsed().as_secs_f64();
+                Ok(())
+            }
             Step::CopyData { from, .. } => data::copy_data(self, from.as_ref()).await,
             Step::CopyLive { from, way, .. } => {
                 self.cost.writes_blocked = Some(online::copy_live(self, from.as_ref(), way).await?);
