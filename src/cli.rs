@@ -7,12 +7,19 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::pair::Endpoint;
 
+/// What a command ends with, as the help says it.
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, or Alive; 1 failed, nothing changed; 2 usage; 3 incomplete: run `pmp-ha resume`; \
+4 refused: a precondition does not hold, or a pack is not whole or not trusted; 5 not Alive, rows differ, \
+or a rehearsal found a defect; 130 interrupted or not agreed to, everything put back. `verify --nagios` \
+has the four of monitoring plugins instead.";
+
 /// High availability for Password Manager Pro with its bundled MySQL.
 ///
 /// The four steps of the manual: `pack` on the primary, `install-pack` and `key` on the
 /// secondary, `start`; then `verify` on either.
 #[derive(Debug, Parser)]
-#[command(name = "pmp-ha", version, max_term_width = 100)]
+#[command(name = "pmp-ha", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     /// What is the same for every command.
     #[command(flatten)]
@@ -42,13 +49,13 @@ pub struct Global {
     /// Show what would be done, and do nothing.
     #[arg(long, global = true)]
     pub dry_run: bool,
-    /// Do not ask for agreement. Without a terminal nothing is ever asked.
+    /// Do not ask for agreement. With -q or --json, or without a terminal, nothing is ever asked.
     #[arg(long, short = 'y', global = true)]
     pub yes: bool,
     /// Write the result as JSON.
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say only what went wrong.
+    /// Say only what went wrong, and the result. Nothing is asked.
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Say more.
@@ -66,26 +73,39 @@ fn any_path() -> impl TypedValueParser<Value = PathBuf> {
 pub enum Command {
     /// Build <home>/replication/HAPack.zip on the primary.
     ///
-    /// Password Manager Pro and its database must be stopped, but with --online. The names are those
-    /// by which the two machines reach each other.
+    /// Password Manager Pro and its database must be stopped before, with --restart too; --online leaves
+    /// them running. The names are those by which the two machines reach each other.
     Pack(PackArgs),
     /// Install HAPack.zip on the secondary.
+    ///
+    /// Password Manager Pro and its database must be stopped. The pack is verified while it is extracted
+    /// beside the data directory, which is exchanged when all of it is right: a pack that is refused
+    /// changes nothing. The old data are removed then, and rows that were written only here with them,
+    /// unless --keep keeps them. --dry-run verifies the whole pack and writes nothing.
     InstallPack(InstallPackArgs),
     /// Say what a pack holds and whether it is whole. It shows no secret and changes nothing.
+    ///
+    /// Every file is inflated and compared with each of its hashes. Exit code 4 if the pack is not whole,
+    /// cannot be opened, or is not signed by the owner of --signed-by: without that, whole does not mean
+    /// genuine.
     Inspect(InspectArgs),
     /// Make a pair of keys: to sign packs with, or to encrypt them to this node.
     Keygen(KeygenArgs),
-    /// Go back to what this home was before `install-pack --keep`, or before a run that was cut off.
+    /// Go back to what this home was before `install-pack --keep` or `rejoin --pack`, or before a run that was cut off.
     ///
-    /// The database must be stopped. What is in use now becomes what is kept: run it again to return
-    /// to that.
+    /// Password Manager Pro and its database must be stopped. What is in use now becomes what is kept:
+    /// run it again to return to that. A run that was cut off is taken back first; one that is behind its
+    /// point of no return is finished instead, and unless it kept what was there before, this command
+    /// ends with exit code 4 then. --dry-run says which way it goes.
     Rollback,
     /// Take up the run that was cut off, whatever command it was: finish it, or put everything back.
     ///
     /// Behind its point of no return it is finished, before it everything is put back; --dry-run says
-    /// which.
+    /// which. A repair compares every table anew.
     Resume,
     /// List what was done to this home: when, by whom, what, and how it ended. The newest run stands last.
+    ///
+    /// `start`, `stop` and `key` are not listed: they leave nothing to take back.
     History(HistoryArgs),
     /// Write the path of the encryption key into `conf/manage_key.conf`.
     Key(KeyArgs),
@@ -177,7 +197,7 @@ pub struct OpeningArgs {
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// The pack; by default HAPack.zip in the home or in its folder replication.
+    /// The pack; by default HAPack.zip or HAPack.zip.age in the home, else in its folder replication.
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// How it is opened.
@@ -208,13 +228,13 @@ pub enum KeyPurpose {
 /// Arguments of `install-pack`.
 #[derive(Debug, Args)]
 pub struct InstallPackArgs {
-    /// The pack; by default HAPack.zip in the home or in its folder replication.
+    /// The pack; by default HAPack.zip or HAPack.zip.age in the home, else in its folder replication.
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// HAPack.zip was unpacked by hand in the home: check every file of it, and finish the job without the ZIP.
     #[arg(long, conflicts_with = "file")]
     pub in_place: bool,
-    /// Keep the data and the configuration as they are now; `pmp-ha rollback` returns to them.
+    /// Keep the data and the configuration as they are now; `pmp-ha rollback` returns to them. Not with --in-place, where the unpacking has overwritten them.
     #[arg(long, conflicts_with = "in_place")]
     pub keep: bool,
     /// A file of mode 0600 with the database password of this home, where the product keeps it encrypted.
@@ -341,7 +361,7 @@ pub struct RejoinArgs {
 /// Arguments of `rehearse`.
 #[derive(Debug, Args)]
 pub struct RehearseArgs {
-    /// Try a pack instead of the data; by default HAPack.zip in the home or in its folder replication.
+    /// Try a pack instead of the data; by default HAPack.zip or HAPack.zip.age in the home, else in its folder replication.
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     pub pack: Option<Option<PathBuf>>,
     /// The encryption key that the recovery will be given. By default the one that `conf/manage_key.conf` names.

@@ -3,18 +3,19 @@
 use anyhow::Result;
 use fs_err as fs;
 
-use super::{KEY_FILE, Runner, node_files, now};
+use super::{KEY_FILE, ROLE_FILE, Runner, node_files, now};
 use crate::adapters::saved::Saved;
 use crate::adapters::{datadir, kept, system};
 use crate::domain::kept::Kept;
 use crate::domain::manifest::NODE_FILES;
 
-/// What belongs to the data: the tool's own files, the start script, the path of the key, and what
-/// `verify` remembers.
-const FILES: [&str; 7] = [
+/// What belongs to the data: the tool's own files, the start script, the role, the path of the key, and
+/// what `verify` remembers.
+const FILES: [&str; 8] = [
     NODE_FILES,
     node_files::SCRIPTS[0],
     node_files::SCRIPTS[1],
+    ROLE_FILE,
     KEY_FILE,
     "replication/pmp-ha-errant.json",
     "replication/pmp-ha-deep.json",

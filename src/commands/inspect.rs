@@ -11,6 +11,7 @@ use super::{Context, absolute, opening};
 use crate::adapters::packfile::Pack;
 use crate::adapters::sealed;
 use crate::cli::InspectArgs;
+use crate::config::Config;
 use crate::domain::pair::Role;
 use crate::domain::plan::Bytes;
 
@@ -59,13 +60,18 @@ impl fmt::Display for Inspected {
 }
 
 pub async fn run(context: &Context<'_>, args: InspectArgs) -> Result<()> {
-    // A pack can be looked at anywhere; a home only names its default.
-    let (path, config) = if let Some(file) = args.file {
-        let home = context.home().and_then(|home| context.config(&home));
-        (absolute(&file), home.map(|config| config.pack).unwrap_or_default())
-    } else {
-        let home = context.home()?;
-        (find_pack(&home, None)?, context.config(&home)?.pack)
+    let home = context.home();
+    // A pack can be looked at anywhere; what a configuration demands of it holds where there is one.
+    let (path, config) = match (args.file, home) {
+        (Some(file), Err(_)) if context.global.home.is_none() => {
+            let named = context.global.config.as_deref();
+            let config = named.map(|named| Config::read(Some(named), named)).transpose()?;
+            (absolute(&file), config.unwrap_or_default().pack)
+        }
+        (file, home) => {
+            let home = home?;
+            (find_pack(&home, file.as_deref())?, context.config(&home)?.pack)
+        }
     };
     let opening = opening(args.opening, &config)?;
     let pack = Pack::open(&path, &opening)?;

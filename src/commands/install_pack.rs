@@ -213,15 +213,22 @@ pub(super) fn find_pack(home: &Home, named: Option<&Path>) -> Result<PathBuf> {
     if let Some(named) = named {
         return Ok(absolute(named));
     }
-    let places = ["HAPack.zip", "HAPack.zip.age"]
-        .map(|name| [home.path(name), home.replication().join(name)])
-        .concat();
-    if let Some(found) = places.iter().find(|path| path.exists()) {
-        return Ok(found.clone());
+    for folder in [home.root().to_path_buf(), home.replication()] {
+        match ["HAPack.zip", "HAPack.zip.age"].map(|name| folder.join(name)).map(|path| (path.exists(), path))
+        {
+            [(true, _), (true, _)] => bail!(
+                Failure::new(Kind::Refused, "it is not clear which pack is meant")
+                    .because(format!("{} holds HAPack.zip and HAPack.zip.age", folder.display()))
+                    .hint("Name the file, or remove the one that is not wanted.")
+            ),
+            [(true, found), _] | [_, (true, found)] => return Ok(found),
+            _ => {}
+        }
     }
+    let (here, there) = (home.root().display(), home.replication().display().to_string());
     bail!(
-        Failure::new(Kind::Refused, "there is no pack to install")
-            .because(format!("neither {} nor {} is there", places[0].display(), places[1].display()))
-            .hint("Copy HAPack.zip from the primary's folder replication into this home, or name the file.")
+        Failure::new(Kind::Refused, "there is no pack here")
+            .because(format!("neither {here} nor {there} holds a HAPack.zip or a HAPack.zip.age"))
+            .hint("Copy the pack from the primary's folder replication into this home, or name the file.")
     )
 }

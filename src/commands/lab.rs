@@ -7,6 +7,17 @@ use crate::cli::LabCommand;
 use crate::lab::{self, Content};
 
 pub async fn run(context: &Context<'_>, command: LabCommand) -> Result<()> {
+    if context.global.dry_run {
+        context.ui.say(match &command {
+            LabCommand::Up(args) => format!("would make a lab in {}", args.dir.display()),
+            LabCommand::Home(args) => format!("would make one more home in {}", args.dir.display()),
+            LabCommand::Sql(args) => format!("would ask the database of {}", args.dir.display()),
+            LabCommand::Down(args) => {
+                format!("would stop the databases in {} and remove it", args.dir.display())
+            }
+        });
+        return Ok(());
+    }
     match command {
         LabCommand::Up(args) => {
             let like = args.like.as_deref().map(absolute);

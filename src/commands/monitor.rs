@@ -8,6 +8,7 @@ use super::{Context, may_start};
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::mysqld::Database;
+use crate::adapters::system::DirLock;
 use crate::adapters::{other_node, snapshot, system};
 use crate::apply::now;
 use crate::cli::MonitorArgs;
@@ -15,6 +16,7 @@ use crate::config::Config;
 use crate::domain::judge::judge;
 use crate::domain::pair::Role;
 use crate::domain::report::{Report, Watch};
+use crate::failure::{Failure, Kind};
 
 /// Looks until Ctrl-C, and says each change. A primary that finds itself replaced is taken down.
 pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
@@ -22,10 +24,12 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
     let config = context.config(&home)?;
     let pause = Duration::from_secs(args.every);
     let mut watch = Watch::default();
-    let mut first = true;
+    let (mut first, mut waits) = (true, false);
     loop {
-        if let Some(why) = replaced(&home).await? {
-            return take_down(context, &home, &config, &why).await;
+        if replaced(&home).await?.is_some()
+            && let Some(why) = replaced_for_good(context, &home, &mut waits).await?
+        {
+            return take_down(context, &home, &config, why).await;
         }
         let looked = tokio::select! {
             looked = look(&home, &config, &context.interrupt) => looked,
@@ -67,15 +71,44 @@ async fn replaced(home: &Home) -> Result<Option<String>> {
     Ok(other_node::standing_of(home, &membership).await.ok().and_then(may_start::why_not))
 }
 
+/// Asks again while nobody else is at work on the home: who is may be making it the secondary, and is
+/// waited for.
+async fn replaced_for_good(
+    context: &Context<'_>,
+    home: &Home,
+    waits: &mut bool,
+) -> Result<Option<(String, Option<DirLock>)>> {
+    let lock = match system::lock_dir(home.root()) {
+        _ if context.global.dry_run => None,
+        Ok(lock) => Some(lock),
+        Err(error) => {
+            let failure = Failure::from_error(error);
+            if failure.kind != Kind::Refused {
+                bail!(failure);
+            }
+            if !std::mem::replace(waits, true) {
+                context.ui.warn("this node was replaced, and another pmp-ha is at work on this home: the database is looked at again when that has ended");
+            }
+            return Ok(None);
+        }
+    };
+    *waits = false;
+    Ok(replaced(home).await?.map(|why| (why, lock)))
+}
+
 /// Stops the database of a primary that was replaced.
-async fn take_down(context: &Context<'_>, home: &Home, config: &Config, why: &str) -> Result<()> {
+async fn take_down(
+    context: &Context<'_>,
+    home: &Home,
+    config: &Config,
+    (why, lock): (String, Option<DirLock>),
+) -> Result<()> {
     let membership = home.require_membership()?;
-    if context.global.dry_run {
+    if lock.is_none() {
         context.ui.say(format!("would stop the database: {why}"));
     } else {
-        let _lock = system::lock_dir(home.root())?;
         Database::of(home, &Interrupt::default()).stop(config.stop_deadline()).await?;
         context.ui.warn(format!("the database was stopped: {why}"));
     }
-    bail!(may_start::refusal(&membership, why))
+    bail!(may_start::refusal(&membership, &why))
 }

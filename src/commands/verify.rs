@@ -49,6 +49,9 @@ async fn once(context: &Context<'_>, home: &Home, config: &Config, args: &Verify
             state => bail!(Failure::new(Kind::Plugin(state), "the pair is not as it should be")),
         };
     }
+    if args.prove && context.global.dry_run {
+        context.ui.say("a dry run writes no row: that rows flow was not proved");
+    }
     context.ui.data(&report)?;
     if report.verdict() != Verdict::ALIVE {
         bail!(Failure::new(Kind::NotAlive, "the pair is not Alive"));
@@ -106,7 +109,7 @@ async fn look(
     };
     let looked = async {
         let mut seen = snapshot::take(home, membership, config, &context.interrupt).await?;
-        if args.prove {
+        if args.prove && !context.global.dry_run {
             let proof = prove(home, &seen.membership, config.proof_patience(), &context.interrupt).await;
             seen.proof = Some(proof.map_err(|error| format!("{error:#}")));
         }

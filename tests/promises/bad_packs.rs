@@ -41,8 +41,8 @@ fn refuses_a_pack_that_is_missing_empty_cut_off_or_none() {
     let node = &lab.secondary;
     let path = bad.to_string_lossy().into_owned();
 
-    node.refuses(&["install-pack"], 4, &["there is no pack to install", "HAPack.zip is there"]);
-    node.refuses(&["install-pack", &path], 4, &["there is no pack to install", "No such file"]);
+    node.refuses(&["install-pack"], 4, &["there is no pack here", "holds a HAPack.zip or a HAPack.zip.age"]);
+    node.refuses(&["install-pack", &path], 4, &["cannot open the pack", "No such file"]);
     let folder = lab.dir().to_string_lossy();
     node.refuses(&["install-pack", &folder], 4, &[&*folder]);
     std::fs::write(&bad, b"").expect("written");

@@ -1,6 +1,8 @@
 //! The primary is gone: the secondary is promoted, and the old primary never serves again, but as
 //! the secondary of the new one.
 
+use nix::fcntl::{Flock, FlockArg};
+
 use crate::harness::{Lab, Node, Ran, wait_alive_both, wait_until};
 use crate::on_every_server;
 
@@ -125,6 +127,21 @@ fn what_only_the_old_primary_has_is_saved_before_it_is_made_anew(server: &str) {
     wait_alive_both([old, new]);
     set(new, "after");
     wait_until("the new primary is followed", || has(old, "after") && !has(old, "lost"));
+
+    // What the node was is kept, its role too, and as an old primary it is not started.
+    let words = [word(old), "master".into()];
+    old.run(&["stop"]).ok();
+    for word_now in [&words[1], &words[0]] {
+        old.run(&["rollback"]).ok();
+        assert_eq!(word(old), *word_now);
+        let started = old.run(&["start"]);
+        if word_now == "master" {
+            started.refused(&["this node is not the primary any more"]);
+        } else {
+            started.ok();
+        }
+    }
+    wait_alive_both([old, new]);
 }
 
 fn a_primary_that_comes_back_from_behind_a_cut_is_taken_down(server: &str) {
@@ -151,11 +168,16 @@ fn a_primary_that_comes_back_from_behind_a_cut_is_taken_down(server: &str) {
             .contains("1142")
     );
 
-    let monitor = Watched::over(old);
+    let mut monitor = Watched::over(old);
     fence(r#"["/bin/sh", "-c", "echo $PMP_HA_OTHER_NODE >&2; echo fenced"]"#);
     new.run(&["recover", "--promote"]).ok();
     set(new, "on the new primary");
+    // Whoever is at work on the home may be putting it right: he is waited for.
+    let home = std::fs::File::open(&old.home).expect("there");
+    let at_work = Flock::lock(home, FlockArg::LockExclusiveNonblock).expect("nobody is at work");
     links.open();
+    monitor.waits_after("another pmp-ha is at work on this home");
+    drop(at_work);
     let said = monitor.ends_with(4);
     assert!(said.contains("became the primary in epoch 3"), "{said}");
     assert!(!old.is_running());
@@ -164,20 +186,32 @@ fn a_primary_that_comes_back_from_behind_a_cut_is_taken_down(server: &str) {
     wait_until("the new primary is followed", || has(old, "on the new primary"));
 }
 
-/// A `pmp-ha monitor` that runs.
-struct Watched(std::process::Child);
+/// A `pmp-ha monitor` that runs, and the file with what it says of itself.
+struct Watched(std::process::Child, std::path::PathBuf);
 
 impl Watched {
     fn over(node: &Node) -> Self {
         let mut command = node.command(&["monitor", "--every", "1"]);
-        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
-        Self(command.spawn().expect("it runs"))
+        let file = node.path("logs/monitor");
+        let said = std::fs::File::create(&file).expect("made");
+        command.stdout(std::process::Stdio::null()).stderr(said);
+        Self(command.spawn().expect("it runs"), file)
     }
 
-    fn ends_with(self, code: i32) -> String {
-        let output = self.0.wait_with_output().expect("it ends");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        said
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.1).expect("readable")
+    }
+
+    fn waits_after(&mut self, words: &str) {
+        wait_until("the monitor says that it waits, or ends", || {
+            self.said().contains(words) || self.0.try_wait().expect("known").is_some()
+        });
+        assert!(self.said().contains(words), "{}", self.said());
+    }
+
+    fn ends_with(mut self, code: i32) -> String {
+        let status = self.0.wait().expect("it ends");
+        assert_eq!(status.code(), Some(code), "{}", self.said());
+        self.said()
     }
 }

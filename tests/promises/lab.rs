@@ -27,6 +27,10 @@ fn refuses_a_folder_that_is_there_and_a_server_that_is_not() {
 fn down_stops_what_runs_and_removes_the_folder() {
     let lab = Lab::pair("mariadb-10.11");
     let pids = [lab.primary.pid(), lab.secondary.pid()];
+    pmp_ha(&["--dry-run", "lab", "down", &lab.root.to_string_lossy()])
+        .ok()
+        .says(&["would stop the databases in"]);
+    assert_eq!(pids.map(is_alive), [true, true]);
     pmp_ha(&["lab", "down", &lab.root.to_string_lossy()]).ok().says(&["stopped the database of", "removed "]);
     assert!(!lab.root.exists());
     assert_eq!(pids.map(is_alive), [false, false]);

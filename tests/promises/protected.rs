@@ -115,6 +115,29 @@ fn only_the_right_key_opens_and_only_the_right_signature_is_taken() {
         let bytes = std::fs::read(&sealed).expect("there");
         assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
     }
+    // Which one is meant is not guessed, and what the configuration demands is not forgotten.
+    let both = sealed.with_file_name("HAPack.zip");
+    std::fs::write(&both, "another").expect("written");
+    for command in ["install-pack", "inspect"] {
+        node.refuses(
+            &[command, "--identity", &open],
+            4,
+            &["not clear which pack", "HAPack.zip.age", "Name the file"],
+        );
+    }
+    std::fs::remove_file(both).expect("removed");
+    let named = sealed.to_string_lossy().into_owned();
+    let opens = ["inspect", "--identity", &open, &named];
+    node.refuses(
+        &[&["--config", "/nowhere.toml"], &opens[..]].concat(),
+        2,
+        &["/nowhere.toml cannot be used"],
+    );
+    node.configure("[pack]\nsigned_by = 5\n");
+    node.refuses(&opens, 2, &["conf/pmp-ha.toml cannot be used"]);
+    node.configure(&format!("[pack]\nsigned_by = {other_check:?}\n"));
+    node.refuses(&opens, 4, &["was not made with that key"]);
+    node.configure(&format!("[pack]\nsigned_by = {check:?}\n"));
     // Any byte of what is encrypted counts, too.
     let good = std::fs::read(&sealed).expect("there");
     for place in [0, 30, 100, 250, good.len() / 2, good.len() - 1] {

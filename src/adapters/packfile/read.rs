@@ -51,7 +51,7 @@ impl Source {
         }
         match fs::File::open(path).and_then(|file| Ok(Self::Plain(file, DirectFile::open(path)?))) {
             Ok(source) => Ok(source),
-            Err(error) => Err(Failure::new(Kind::Refused, "there is no pack to install")
+            Err(error) => Err(Failure::new(Kind::Refused, "cannot open the pack")
                 .because(error.to_string())
                 .hint(
                     "Copy HAPack.zip from the primary's folder replication into this home, or name the file.",

@@ -51,7 +51,7 @@ pub fn plan(scene: &RollbackScene) -> Result<Plan, Vec<Refusal>> {
         refusals.push(Refusal::new(
             WHAT,
             "there is nothing to go back to: nothing is kept in this home",
-            "Only `pmp-ha install-pack --keep` keeps what a home was before.",
+            "Only `install-pack --keep` and `rejoin --pack` keep what a home was before.",
         ));
         return Err(refusals);
     };
