@@ -11,7 +11,7 @@ use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::saved::remove;
 use crate::adapters::system;
-use crate::domain::datafiles::{FileClass, classify};
+use crate::domain::datafiles::{FileClass, classify, is_link_file};
 use crate::domain::manifest::RelPath;
 use crate::domain::procedures::DataFile;
 use crate::ui::Progress;
@@ -95,11 +95,6 @@ fn walk(dir: &Path, prefix: &str, out: &mut Listing) -> Result<()> {
     Ok(())
 }
 
-/// `MySQL` 5.6 keeps the place of a tablespace elsewhere in a file `table.isl`.
-fn is_link_file(path: &str) -> bool {
-    path.rsplit_once('.').is_some_and(|(_, suffix)| suffix == "isl")
-}
-
 /// Where new data are made ready, beside the data directory and on the same filesystem.
 #[must_use]
 pub fn staging(home: &Home) -> PathBuf {
@@ -120,9 +115,14 @@ pub fn parent(home: &Home) -> PathBuf {
     real(home).parent().map_or_else(|| home.root().to_path_buf(), Path::to_path_buf)
 }
 
-/// The data directory itself, where `mysql/data` is a link to it.
+/// The data directory itself, where `mysql/data` is a link to it. In the middle of an exchange it may
+/// not be there; the link still says where it belongs.
 fn real(home: &Home) -> PathBuf {
-    fs::canonicalize(home.data()).unwrap_or_else(|_| home.data())
+    let data = home.data();
+    fs::canonicalize(&data).unwrap_or_else(|_| match fs::read_link(&data) {
+        Ok(to) => data.parent().map_or_else(|| to.clone(), |folder| folder.join(&to)),
+        Err(_) => data,
+    })
 }
 
 /// Tells whether the data directory is the root of a filesystem of its own.
@@ -353,4 +353,35 @@ pub fn drop_staged(home: &Home) -> Result<()> {
 
 fn sync_parent(path: &Path) -> Result<()> {
     system::sync_dir(path.parent().unwrap_or(Path::new("/")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_says_where_the_data_belong_while_they_are_not_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = fs::canonicalize(folder.path()).expect("there");
+        for name in ["home/bin", "home/conf", "home/mysql", "disk/data"] {
+            fs::create_dir_all(root.join(name)).expect("made");
+        }
+        let home = Home::open(&root.join("home")).expect("a home");
+        for target in ["../../disk/data", &root.join("disk/data").to_string_lossy()] {
+            system::link(Path::new(target), &home.data()).expect("linked");
+            let seen = || {
+                (
+                    fs::canonicalize(parent(&home)).expect("there"),
+                    staging(&home).file_name().map(ToOwned::to_owned),
+                )
+            };
+            let there = seen();
+            assert_eq!(there.0, root.join("disk"));
+            // As between the two renames of an exchange.
+            fs::rename(root.join("disk/data"), root.join("disk/old")).expect("renamed");
+            assert_eq!(seen(), there);
+            fs::rename(root.join("disk/old"), root.join("disk/data")).expect("renamed");
+            fs::remove_file(home.data()).expect("removed");
+        }
+    }
 }

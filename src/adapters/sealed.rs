@@ -1,6 +1,6 @@
 //! Encryption to one reader, in the format of age: the tool `age` opens what is sealed here.
 
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -129,5 +129,66 @@ pub fn open(path: &Path, key: Option<&Path>) -> Result<Box<dyn Unsealed>> {
     let decryptor = age::Decryptor::new(fs::File::open(path)?).map_err(|error| refused(error.to_string()))?;
     let opened = decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity));
     let opened = opened.map_err(|error| refused(format!("{} does not open it: {error}", key.display())))?;
-    Ok(Box::new(opened))
+    let bounded = Bounded::around(opened).map_err(|error| {
+        Failure::new(Kind::Refused, format!("cannot use the pack {}", path.display()))
+            .because(format!("it is damaged: {error}"))
+            .hint("Copy HAPack.zip.age from the primary again, and compare its SHA-256 with the one that `pmp-ha pack` printed.")
+    })?;
+    Ok(Box::new(bounded))
+}
+
+/// Refuses to go behind the end, where the stream of age does not look.
+struct Bounded<R> {
+    inner: R,
+    size: u64,
+}
+
+impl<R: Seek> Bounded<R> {
+    fn around(mut inner: R) -> std::io::Result<Self> {
+        let size = inner.seek(SeekFrom::End(0))?;
+        inner.rewind()?;
+        Ok(Self { inner, size })
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.inner.read(buffer)
+    }
+}
+
+impl<R: Seek> Seek for Bounded<R> {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.size.checked_add_signed(by),
+            SeekFrom::Current(by) => self.inner.stream_position()?.checked_add_signed(by),
+        };
+        match target.filter(|at| *at <= self.size) {
+            Some(at) => self.inner.seek(SeekFrom::Start(at)),
+            None => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "a place behind the end")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_goes_behind_the_end() {
+        let mut file = Bounded::around(std::io::Cursor::new(b"0123456789")).expect("it has a size");
+        let mut read = |to| -> std::io::Result<String> {
+            file.seek(to)?;
+            let mut text = String::new();
+            file.read_to_string(&mut text)?;
+            Ok(text)
+        };
+        assert_eq!(read(SeekFrom::Start(7)).expect("inside"), "789");
+        assert_eq!(read(SeekFrom::Current(-1)).expect("inside"), "9");
+        assert_eq!(read(SeekFrom::End(0)).expect("the end"), "");
+        for behind in [SeekFrom::Start(11), SeekFrom::Current(1), SeekFrom::End(1), SeekFrom::End(-11)] {
+            assert!(read(behind).is_err(), "{behind:?}");
+        }
+    }
 }

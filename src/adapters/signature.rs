@@ -109,10 +109,11 @@ impl Verifier {
     /// Whether `signature` is the key's signature of `text`.
     #[must_use]
     pub fn knows(&self, text: &[u8], signature: &str) -> bool {
-        let digits = signature.strip_suffix('\n').unwrap_or(signature);
+        let Some(digits) = signature.strip_suffix('\n') else { return false };
+        let is_digit = |c: char| matches!(c, '0'..='9' | 'a'..='f');
         let byte = |at: usize| digits.get(at..at + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
         let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
-        bytes.is_some_and(|bytes| self.0.verify_sig(text, &bytes).is_ok())
+        digits.chars().all(is_digit) && bytes.is_some_and(|bytes| self.0.verify_sig(text, &bytes).is_ok())
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Only the content of a file counts: owners and modes are whatever the unpacking program made them.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
-use crate::adapters::digest::{hash_file, pump};
+use crate::adapters::digest::{hash_file_until, pump};
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::signature::Verifier;
@@ -32,7 +33,7 @@ impl Unpacked {
     /// Refuses when there is none, it is not a whole one, or not signed by whom it must be.
     pub fn open(home: &Home, signed_by: Option<&Verifier>) -> Result<Self> {
         let path = home.path(Manifest::PATH);
-        let text = match fs::read(&path) {
+        let text = match read_small(&path, Manifest::LARGEST) {
             Ok(text) => text,
             Err(error) => {
                 return Err(Failure::new(Kind::Refused, "no pack was unpacked in this home")
@@ -42,7 +43,9 @@ impl Unpacked {
             }
         };
         if let Some(wanted) = signed_by {
-            let signature = fs::read_to_string(home.path(Manifest::SIGNATURE)).ok();
+            let signature = read_small(&home.path(Manifest::SIGNATURE), Manifest::LARGEST_SIGNATURE)
+                .ok()
+                .and_then(|text| String::from_utf8(text).ok());
             wanted.demand(&path, &text, signature.as_deref())?;
         }
         let manifest: Manifest = serde_json::from_slice(&text)
@@ -89,7 +92,9 @@ impl Unpacked {
             let mut file = system::private_file(&target)?;
             refuse(self.pump(entry, &mut file, progress, interrupt)?.into_iter().collect())?;
             file.sync_all()?;
-            if hash_file(&target)? != entry.sha256 {
+            system::forget_cached(&file);
+            drop(file);
+            if hash_file_until(&target, interrupt)? != entry.sha256 {
                 bail!("{} reads back differently from what was written: look at the disk", target.display());
             }
         }
@@ -143,6 +148,16 @@ fn open_file(path: &Path) -> std::io::Result<fs::File> {
     } else {
         Err(std::io::Error::other(format!("{} is not a file", path.display())))
     }
+}
+
+/// Reads a file of so many bytes at most.
+fn read_small(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    open_file(path)?.take(most + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > most {
+        return Err(std::io::Error::other(format!("{} is larger than it can be", path.display())));
+    }
+    Ok(text)
 }
 
 fn refuse(mut differ: Vec<String>) -> Result<()> {

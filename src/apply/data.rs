@@ -169,8 +169,14 @@ fn keep_previous(home: &Home, pack: &Path) -> Result<()> {
         return Ok(());
     }
     if pack.is_file() {
-        fs::hard_link(pack, previous(home))?;
-        return Ok(());
+        // A filesystem without hard links takes a copy.
+        if fs::hard_link(pack, previous(home)).is_err() {
+            let copy = previous(home).with_extension("copy");
+            fs::copy(pack, &copy)?;
+            fs::File::open(&copy)?.sync_all()?;
+            fs::rename(&copy, previous(home))?;
+        }
+        return system::sync_dir(&home.work());
     }
     system::write_atomic(&had_none(home), b"", 0o600, None)
 }

@@ -74,6 +74,12 @@ pub fn classify(path: &str) -> FileClass {
     FileClass::Data
 }
 
+/// `MySQL` 5.6 keeps the place of a tablespace elsewhere in a file `table.isl`.
+#[must_use]
+pub fn is_link_file(path: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, suffix)| suffix == "isl")
+}
+
 impl Layout {
     /// The files without which a data directory of this shape is not whole.
     #[must_use]

@@ -6,9 +6,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::coordinates::Coordinates;
+use super::datafiles::{FileClass, classify, is_link_file};
 use super::digest::{Blake3Hex, Sha256Hex};
 use super::flavor::ServerVersion;
-use super::pair::Pair;
+use super::pair::{Pair, is_id};
 
 /// A path inside a home: relative, `/` between its parts, no part that could lead elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,11 +63,14 @@ impl RelPath {
 /// Names that Windows keeps for devices, with any suffix.
 fn is_reserved(part: &str) -> bool {
     let stem = part.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
+    // Windows takes the small digits of Latin-1 for the plain ones.
+    let is_digit = |c: char| c.is_ascii_digit() || "¹²³".contains(c);
     let numbered = |device: &str| {
-        stem.strip_prefix(device)
-            .is_some_and(|rest| rest.len() == 1 && rest.bytes().all(|b| b.is_ascii_digit()))
+        stem.strip_prefix(device).is_some_and(|rest| rest.chars().count() == 1 && rest.chars().all(is_digit))
     };
-    ["CON", "PRN", "AUX", "NUL"].contains(&stem.as_str()) || numbered("COM") || numbered("LPT")
+    ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"].contains(&stem.as_str())
+        || numbered("COM")
+        || numbered("LPT")
 }
 
 impl TryFrom<String> for RelPath {
@@ -148,8 +152,15 @@ impl Entry {
 
     fn check(&self) -> Result<(), String> {
         let path = &self.path;
-        if path.below(DATA).is_none() && path.below(NODE_FILES).is_none() {
-            return Err(format!("its entry {path} lies outside {DATA} and {NODE_FILES}"));
+        match (path.below(DATA), path.below(NODE_FILES)) {
+            (Some(data), _) if classify(data) != FileClass::Data || is_link_file(data) => {
+                return Err(format!("its entry {path} is no part of the data of a vault"));
+            }
+            (_, Some(own)) if !OWN_FILES.contains(&own) || self.size > Manifest::BLOCK => {
+                return Err(format!("its entry {path} is none of the tool's own files"));
+            }
+            (None, None) => return Err(format!("its entry {path} lies outside {DATA} and {NODE_FILES}")),
+            _ => {}
         }
         if self.blocks.len() as u64 != self.size.div_ceil(Manifest::BLOCK) {
             return Err(format!("its entry {path} has {} blocks for {} bytes", self.blocks.len(), self.size));
@@ -206,6 +217,9 @@ pub const DATA: &str = "mysql/data";
 /// Where the tool's own files of a node lie in a home and in a pack.
 pub const NODE_FILES: &str = "conf/pmp-ha";
 
+/// The tool's own files that are in a pack; all are small.
+const OWN_FILES: [&str; 5] = ["ca.pem", "ca-key.pem", "credentials.toml", "node.pem", "node-key.pem"];
+
 impl Manifest {
     /// The format that this version reads and writes.
     pub const FORMAT: u32 = 4;
@@ -218,6 +232,15 @@ impl Manifest {
 
     /// Where the signature of the manifest lies in a pack that is signed.
     pub const SIGNATURE: &str = "replication/manifest.sig";
+
+    /// A manifest of more bytes is not one: it lists about 80 bytes a megabyte.
+    pub const LARGEST: u64 = 256 << 20;
+
+    /// A signature is a line of hexadecimal digits: of so many bytes at most.
+    pub const LARGEST_SIGNATURE: u64 = 1 << 10;
+
+    /// A pack has no more files than that.
+    pub const MOST_FILES: usize = 500_000;
 
     /// The sum of all file sizes, bytes.
     #[must_use]
@@ -238,6 +261,14 @@ impl Manifest {
                 Self::FORMAT
             ));
         }
+        if !is_id(&self.pack_id) {
+            return Err("it has an id that is none".into());
+        }
+        self.pair.check()?;
+        self.check_words()?;
+        if self.files.len() > Self::MOST_FILES {
+            return Err(format!("it lists more than {} files", Self::MOST_FILES));
+        }
         let mut seen = BTreeSet::new();
         for entry in &self.files {
             entry.check()?;
@@ -250,6 +281,25 @@ impl Manifest {
             let mut folders = path.match_indices('/').map(|(end, _)| &path[..end]);
             if let Some(file) = folders.find(|folder| seen.contains(*folder)) {
                 return Err(format!("its entry {} lies in {file}, which is a file", entry.path));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever is shown, or becomes a line of a file, is one line.
+    fn check_words(&self) -> Result<(), String> {
+        let coordinates = self.coordinates.to_string();
+        let (key, word) = (self.key_fingerprint.as_deref(), self.pair.secondary_word.as_deref());
+        for (name, text) in [
+            ("made_at", Some(self.made_at.as_str())),
+            ("made_by", Some(&self.made_by)),
+            ("application_account", Some(&self.application_account)),
+            ("coordinates", Some(&coordinates)),
+            ("key_fingerprint", key),
+            ("secondary_word", word),
+        ] {
+            if text.is_some_and(|text| text.chars().any(char::is_control)) {
+                return Err(format!("its {name} holds a character that cannot be shown"));
             }
         }
         Ok(())
@@ -280,6 +330,9 @@ mod tests {
             "a/nul.frm",
             "Com1",
             "lpt9.x/a",
+            "com¹",
+            "a/LPT².ibd",
+            "conin$",
         ] {
             assert!(RelPath::new(bad).is_err(), "{bad}");
         }

@@ -55,15 +55,7 @@ impl FromStr for Endpoint {
                 None => (text, None),
             }
         };
-        if host.is_empty() {
-            return Err("the host is empty".into());
-        }
-        if let Some(odd) = host.chars().find(|c| !(c.is_ascii_alphanumeric() || ".-_:%".contains(*c))) {
-            return Err(format!("'{odd}' cannot stand in a host name"));
-        }
-        if host.starts_with('-') {
-            return Err("a host name does not begin with '-'".into());
-        }
+        check_host(host)?;
         let port = match port {
             None => None,
             Some(port) => match port.parse() {
@@ -73,6 +65,26 @@ impl FromStr for Endpoint {
         };
         Ok(Self { host: host.to_owned(), port })
     }
+}
+
+/// Checks what stands in option files, certificates and messages as the name of a host.
+fn check_host(host: &str) -> Result<(), String> {
+    if host.is_empty() {
+        return Err("the host is empty".into());
+    }
+    if let Some(odd) = host.chars().find(|c| !(c.is_ascii_alphanumeric() || ".-_:%".contains(*c))) {
+        return Err(format!("'{odd}' cannot stand in a host name"));
+    }
+    if host.starts_with('-') {
+        return Err("a host name does not begin with '-'".into());
+    }
+    Ok(())
+}
+
+/// Whether a text can be an identifier that this tool has drawn: letters and digits.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 /// One node. Its number is for life: it is the `server_id` and the `auto_increment_offset`.
@@ -126,6 +138,32 @@ pub struct Pair {
     pub secondary_word: Option<String>,
     /// Both nodes, number 1 first.
     pub nodes: [Node; 2],
+}
+
+impl Pair {
+    /// Checks a pair that somebody else wrote down, before its words get into option files, SQL and the
+    /// names of folders.
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        if !is_id(&self.id) {
+            return Err("its pair has an id that is none".into());
+        }
+        if [self.nodes[0].number, self.nodes[1].number] != [1, 2] {
+            return Err("its nodes are not number 1 and 2".into());
+        }
+        if ![1, 2].contains(&self.primary) {
+            return Err("its primary is no node of it".into());
+        }
+        self.nodes.iter().try_for_each(|node| check_host(&node.host))?;
+        // As a folder is called: the server writes any other character as a code of these.
+        let is_part = |b: u8| b.is_ascii_alphanumeric() || b"_$@#-".contains(&b);
+        if self.schema.is_empty() || !self.schema.bytes().all(is_part) {
+            return Err("its schema has a name that is none".into());
+        }
+        Ok(())
+    }
 }
 
 fn first_epoch() -> u64 {

@@ -47,6 +47,18 @@ fn refuses_a_pack_that_is_missing_empty_cut_off_or_none() {
     node.refuses(&["install-pack", &folder], 4, &[&*folder]);
     std::fs::write(&bad, b"").expect("written");
     node.refuses(&["install-pack", &path], 4, &["it is empty"]);
+    // Ends like one of many entries, and has room for them.
+    let huge = std::fs::File::create(&bad).expect("made");
+    huge.set_len(1 << 40).expect("sparse");
+    let mut end = b"PK\x06\x06\x2c\0\0\0\0\0\0\0\x2d\0\x2d\0\0\0\0\0\0\0\0\0".to_vec();
+    end.extend([1_u64 << 34, 1 << 34, 46 << 34, 0].map(u64::to_le_bytes).concat());
+    end.extend(b"PK\x06\x07\0\0\0\0");
+    end.extend((1_u64 << 40).to_le_bytes());
+    end.extend(b"\x01\0\0\0PK\x05\x06\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0");
+    std::io::Seek::seek(&mut &huge, std::io::SeekFrom::End(0)).expect("at the end");
+    (&huge).write_all(&end).expect("written");
+    drop(huge);
+    node.refuses(&["install-pack", &path], 4, &["it has more entries than a pack can have"]);
     std::fs::write(&bad, b"this is not a ZIP file").expect("written");
     node.refuses(&["install-pack", &path], 4, &["it is not a whole ZIP file"]);
 
@@ -208,6 +220,51 @@ fn refuses_a_pack_whose_entries_are_not_those_of_its_manifest_or_lie_elsewhere()
 
     std::fs::write(&bad, &good).expect("written");
     node.run(&["install-pack", &path]).ok();
+}
+
+#[test]
+fn refuses_a_pack_whose_words_would_lead_elsewhere() {
+    let (lab, good, bad) = packed(ANY);
+    let refused = |what: &dyn Fn(&mut Forged), why: &str| refuses_forged(&lab, &bad, what, why);
+    // They become lines of option files, names of folders, words of SQL, and what `inspect` shows.
+    let line = "x\n[mysqld]\nplugin-load-add=x.so";
+    refused(&|pack| pack.manifest["pair"]["id"] = json!(line), "its pair has an id that is none");
+    refused(&|pack| pack.manifest["pack_id"] = json!("a/b"), "it has an id that is none");
+    refused(&|pack| pack.manifest["pack_id"] = json!(""), "it has an id that is none");
+    refused(&|pack| pack.manifest["pair"]["nodes"][0]["host"] = json!(line), "cannot stand in a host name");
+    refused(
+        &|pack| pack.manifest["pair"]["nodes"][1]["number"] = json!(1),
+        "its nodes are not number 1 and 2",
+    );
+    refused(&|pack| pack.manifest["pair"]["primary"] = json!(3), "its primary is no node of it");
+    refused(
+        &|pack| pack.manifest["pair"]["schema"] = json!("../mysql"),
+        "its schema has a name that is none",
+    );
+    let said = "2026\n  signed by the given key";
+    for field in ["made_at", "made_by", "application_account"] {
+        refused(&|pack| pack.manifest[field] = json!(said), "holds a character that cannot be shown");
+    }
+    refused(
+        &|pack| pack.manifest["pair"]["secondary_word"] = json!(said),
+        "holds a character that cannot be",
+    );
+    // The tool's own files are five, and none is large.
+    for place in ["conf/pmp-ha/pair.toml", "conf/pmp-ha/a/b", "conf/pmp-ha/mysqld.cnf"] {
+        refused(&|pack| pack.add(place, b"x"), &format!("its entry {place} is none of the tool's own files"));
+    }
+    let key = "conf/pmp-ha/node-key.pem";
+    refused(
+        &|pack| pack.listed(key)["size"] = json!((1 << 20) + 1),
+        "its entry conf/pmp-ha/node-key.pem is none of the tool's own files",
+    );
+    // What one server is, or where its tablespaces lie, is no data of a vault.
+    for place in ["auto.cnf", "mysqld-auto.cnf", "my.cnf", "passtrix/a.isl", "master.info", "x.000001"] {
+        let place = format!("mysql/data/{place}");
+        refused(&|pack| pack.add(&place, b"x"), &format!("its entry {place} is no part of the data"));
+    }
+    std::fs::write(&bad, &good).expect("written");
+    lab.secondary.run(&["install-pack", &bad.to_string_lossy()]).ok();
 }
 
 #[test]

@@ -199,7 +199,7 @@ fn killed_or_stopped_at_any_moment_it_can_be_run_again() {
         if signal == Signal::SIGKILL {
             assert_eq!(node.outcome(), None, "the run had ended: {ran}");
             node.run(&["install-pack", "/no/such/pack"])
-                .refused(&["there is no pack here"])
+                .refused(&["cannot open the pack"])
                 .says(&["what it had changed is put back first"]);
         }
         assert_same(&before, &without_logs(node), &ran.to_string());

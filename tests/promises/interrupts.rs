@@ -244,7 +244,7 @@ fn an_install_pack_that_was_killed_at_any_moment_is_put_right_by_the_next_run() 
         let missing = lab.dir().join("no-such-pack").to_string_lossy().into_owned();
         let ran = node
             .run(&["install-pack", &missing])
-            .refused(&["there is no pack here"])
+            .refused(&["cannot open the pack"])
             .says(&["An earlier `pmp-ha install-pack` was cut off; what it had changed is put back first"]);
         nothing_runs(node);
         assert_same(&fresh, &without_logs(node.fingerprint()), &ran.to_string());

@@ -109,7 +109,7 @@ impl<'a> AtStake<'a> {
     /// Lets the next run settle what was cut off, and sees that the home is one or the other.
     #[track_caller]
     fn settles(&self, cut: &Ran) -> State {
-        let ran = self.node.run(&SETTLE).refused(&["there is no pack here"]);
+        let ran = self.node.run(&SETTLE).refused(&["cannot open the pack"]);
         let state = match self.node.outcome().as_deref() {
             Some("done") => State::New,
             Some("rolled_back") | None => State::Old,
@@ -136,7 +136,7 @@ impl<'a> AtStake<'a> {
             let cut = kill_at(self.node, &SETTLE, number);
             self.is_whole(&cut.ran);
             if !cut.killed {
-                cut.ran.refused(&["there is no pack here"]);
+                cut.ran.refused(&["cannot open the pack"]);
                 return number;
             }
             number += 1;
@@ -270,7 +270,7 @@ fn a_keeping_install_and_a_rollback_killed_before_any_change_lose_neither_state(
             assert!(cut.killed, "{}", cut.ran);
             killed += 1;
             assert!(node.path("mysql/data/ibdata1").exists(), "{}", cut.ran);
-            node.run(&SETTLE).refused(&["there is no pack here"]);
+            node.run(&SETTLE).refused(&["cannot open the pack"]);
             let forward = node.outcome().as_deref() == Some("done") && change.records > 2;
             assert_same(if forward { &fresh } else { &installed }, &in_use(node), &cut.ran.to_string());
             // Neither is lost, whichever it is.

@@ -11,11 +11,11 @@ use fs_err as fs;
 use super::blocks::{Blocks, Due};
 use super::read::Pack;
 use super::unpack::{Parts, Sums, Unpacker};
-use crate::adapters::digest::WriteError;
 use crate::adapters::direct::DirectFile;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::system::{self, DIRECT_UNIT};
 use crate::domain::manifest::{Manifest, RelPath};
+use crate::failure::Failure;
 use crate::ui::Progress;
 
 impl Pack {
@@ -70,7 +70,7 @@ impl Pack {
         }
         let target = Target::at(&path, entry.size)?;
         if entry.blocks.is_empty() {
-            target.file.sync_all().map_err(WriteError)?;
+            target.file.sync_all().map_err(|error| cannot_write(&path, error))?;
             self.judge(file, &Sums::of_nothing())?;
             judged.fetch_add(1, Ordering::Relaxed);
         }
@@ -82,12 +82,13 @@ impl Pack {
         let (target, entry) = (&block.target, &self.manifest.files[block.file]);
         let plain = self.inflate(block, unpacker)?;
         let checksum = crc32fast::hash(plain);
-        target.write(plain, block.index, entry.blocks.len()).map_err(WriteError)?;
+        let path = target.file.path();
+        target.write(plain, block.index, entry.blocks.len()).map_err(|error| cannot_write(path, error))?;
 
         let start = block.index as u64 * Manifest::BLOCK;
         let bytes = start..start + block.size;
         system::forget_cached_part(&target.file, bytes.clone());
-        let path = target.file.path().display();
+        let path = path.display();
         let read = target.disk.read(bytes, &mut unpacker.plain);
         let read = read.with_context(|| format!("cannot read {path} back"))?;
         if crc32fast::hash(read) != checksum {
@@ -98,6 +99,16 @@ impl Pack {
         };
         self.judge(block.file, &sums)?;
         Ok(true)
+    }
+}
+
+fn cannot_write(path: &Path, error: std::io::Error) -> anyhow::Error {
+    let is_full = error.kind() == std::io::ErrorKind::StorageFull;
+    let error = anyhow::Error::from(error).context(format!("cannot write {}", path.display()));
+    if is_full {
+        Failure::from_error(error).hint("Make room on its filesystem, then try again.").into()
+    } else {
+        error
     }
 }
 
@@ -115,7 +126,7 @@ struct Target {
 impl Target {
     fn at(path: &Path, size: u64) -> Result<Self> {
         let file = system::private_file(path)?;
-        system::allocate(&file, size).map_err(WriteError)?;
+        system::allocate(&file, size).map_err(|error| cannot_write(path, error))?;
         let disk = DirectFile::open_to_write(path)?;
         Ok(Self { file, disk, written: AtomicUsize::new(0), parts: Parts::default() })
     }

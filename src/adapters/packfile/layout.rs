@@ -3,6 +3,12 @@
 //! They follow from the manifest alone. A writer writes them; a reader wants them byte for byte, so
 //! that no bit of a pack can differ unseen.
 
+use std::io::{Read, Seek, SeekFrom};
+
+use anyhow::{Result, bail};
+
+use crate::domain::manifest::Manifest;
+
 /// How the content of a member is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -26,6 +32,13 @@ pub struct Member {
     /// Bytes in the ZIP.
     pub packed: u64,
 }
+
+/// A line of the table of contents has some 130 bytes.
+const LARGEST_TABLE: u64 = 256 * Manifest::MOST_FILES as u64;
+
+/// The last record, and the two before it in a ZIP that needs 64-bit fields.
+const END_RECORD: u64 = 22;
+const WIDE_END_RECORDS: u64 = 56 + 20;
 
 /// From this size on the content may need 64-bit fields, whatever it shrinks or grows to.
 const WIDE: u64 = 0xF000_0000;
@@ -218,6 +231,46 @@ pub fn table_of_contents<'a>(members: impl IntoIterator<Item = (&'a Member, u64)
     out
 }
 
+/// Looks at the last records of a ZIP of so many bytes before anything else is read of it: they have to
+/// be where [`table_of_contents`] puts them, and to promise no more than a pack can have.
+///
+/// # Errors
+/// Says what is wrong.
+pub fn check_end(file: &mut (impl Read + Seek), size: u64) -> Result<()> {
+    let mut record = |from_end: u64, signature: u32| -> Result<Option<[u8; 56]>> {
+        let mut bytes = [0; 56];
+        let Some(at) = size.checked_sub(from_end) else { return Ok(None) };
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(&mut bytes[..usize::try_from(from_end.min(56))?])?;
+        Ok(bytes.starts_with(&signature.to_le_bytes()).then_some(bytes))
+    };
+    let Some(end) = record(END_RECORD, 0x0605_4b50)? else {
+        bail!("it is not a whole ZIP file: it does not end with a table of contents");
+    };
+    let mut number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte));
+    let narrow = [&end[8..10], &end[10..12], &end[12..16], &end[16..20]].map(&mut number);
+    let is_wide = narrow[..2].contains(&u64::from(u16::MAX)) || narrow[2..].contains(&u64::from(ELSEWHERE));
+    let ([here, count, length, start], behind) = if is_wide {
+        let Some(wide) = record(END_RECORD + WIDE_END_RECORDS, 0x0606_4b50)? else {
+            bail!(
+                "it is not a whole ZIP file: the last records of its table of contents are not where they belong"
+            );
+        };
+        let fields = [&wide[24..32], &wide[32..40], &wide[40..48], &wide[48..56]].map(&mut number);
+        (fields, END_RECORD + WIDE_END_RECORDS)
+    } else {
+        (narrow, END_RECORD)
+    };
+    // The manifest and its signature come on top.
+    if count.max(here) > Manifest::MOST_FILES as u64 + 2 || length > LARGEST_TABLE {
+        bail!("it has more entries than a pack can have");
+    }
+    if start.checked_add(length).and_then(|end| end.checked_add(behind)) != Some(size) {
+        bail!("it is not a whole ZIP file: its table of contents is not where it says");
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,5 +297,32 @@ mod tests {
         let many: Vec<_> = (0..70_000).map(|n| (member(1), n)).collect();
         let table = table_of_contents(many.iter().map(|(member, at)| (member, *at)), 100);
         assert_eq!(table[table.len() - 22..][8..12], [0xFF; 4]);
+        for (start, table) in [(100, near), ((1 << 32) + 100, far), (100, table)] {
+            let file = AtTheEnd { start, table, at: 0 };
+            let size = file.start + file.table.len() as u64;
+            check_end(&mut { file }, size).expect("it is ours");
+        }
+    }
+
+    /// A file of nothing but its table of contents, at a place.
+    struct AtTheEnd {
+        start: u64,
+        table: Vec<u8>,
+        at: u64,
+    }
+
+    impl Read for AtTheEnd {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let from = usize::try_from(self.at - self.start).expect("in the table");
+            (&self.table[from..]).read(buffer)
+        }
+    }
+
+    impl Seek for AtTheEnd {
+        fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+            let SeekFrom::Start(at) = to else { panic!("from the start only") };
+            self.at = at;
+            Ok(at)
+        }
     }
 }

@@ -12,21 +12,15 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::blocks::Due;
 use super::deflate::{END, ROOM};
-use super::layout::{Member, table_of_contents};
+use super::layout::{self, Member, table_of_contents};
 use super::write::{member_of, stored_members};
-use crate::adapters::digest::blake3_of;
+use crate::adapters::digest::{CHUNK, blake3_of};
 use crate::adapters::direct::{DirectBuffer, DirectFile};
 use crate::adapters::sealed::{self, Unsealed};
 use crate::adapters::signature::Verifier;
 use crate::adapters::system;
 use crate::domain::manifest::Manifest;
 use crate::failure::{Failure, Kind};
-
-/// A manifest larger than this is not one: it lists about 80 bytes a megabyte.
-const LARGEST_MANIFEST: u64 = 256 << 20;
-
-/// A signature is a line of hexadecimal digits.
-const LARGEST_SIGNATURE: u64 = 1 << 10;
 
 /// What is needed to read a pack, and what is demanded of it.
 #[derive(Clone, Default)]
@@ -46,6 +40,14 @@ enum Source {
 
 impl Source {
     fn open(path: &Path, identity: Option<&Path>) -> Result<Self> {
+        // A pipe would be waited for.
+        if fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+            bail!(
+                Failure::new(Kind::Refused, "cannot open the pack")
+                    .because(format!("{} is not a file", path.display()))
+                    .hint("Name the pack itself.")
+            );
+        }
         if sealed::is_sealed(path) {
             return Ok(Self::Sealed(Mutex::new(sealed::open(path, identity)?)));
         }
@@ -99,9 +101,19 @@ impl Source {
         }
     }
 
-    fn holds(&self, at: u64, bytes: &[u8]) -> bool {
-        let mut found = vec![0; bytes.len()];
-        self.read_exact_at(&mut found, at).is_ok() && found == bytes
+    /// Whether these bytes stand there.
+    fn holds(&self, at: u64, bytes: &[u8]) -> Result<bool, String> {
+        let mut found = vec![0; bytes.len().min(CHUNK)];
+        for (index, wanted) in bytes.chunks(CHUNK).enumerate() {
+            let found = &mut found[..wanted.len()];
+            match self.read_exact_at(found, at + (index * CHUNK) as u64) {
+                Ok(()) if found == wanted => {}
+                Ok(()) => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+                Err(error) => return Err(format!("it cannot be read: {error}")),
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -121,15 +133,16 @@ impl Contents {
         if size == 0 {
             bail!("it is empty");
         }
+        layout::check_end(&mut file, size)?;
         file.rewind()?;
         let mut zip =
             ZipArchive::new(file).map_err(|error| anyhow!("it is not a whole ZIP file: {error}"))?;
         let names: Result<BTreeSet<String>, _> =
             zip.file_names().map(|name| name.map(std::borrow::Cow::into_owned)).collect();
         let names = names.map_err(|error| anyhow!("one of its names cannot be read: {error}"))?;
-        let manifest = stored(&mut zip, Manifest::PATH, LARGEST_MANIFEST)?
+        let manifest = stored(&mut zip, Manifest::PATH, Manifest::LARGEST)?
             .context("it holds no manifest: it was not made by pmp-ha")?;
-        let signature = stored(&mut zip, Manifest::SIGNATURE, LARGEST_SIGNATURE)?;
+        let signature = stored(&mut zip, Manifest::SIGNATURE, Manifest::LARGEST_SIGNATURE)?;
         let signature = signature.map(String::from_utf8).transpose().context("its signature is damaged")?;
         Ok(Self { size, names, manifest, signature })
     }
@@ -248,11 +261,11 @@ fn same_layout(source: &Source, contents: &Contents, manifest: &Manifest) -> Res
         let header = member.local_header();
         let start = at + header.len() as u64;
         let end = start.saturating_add(member.packed);
-        if end > contents.size || !source.holds(at, &header) {
+        if end > contents.size || !source.holds(at, &header)? {
             return Err(format!("its entry {} does not begin as its manifest says", entry.path));
         }
         let behind = [&END[..], &member.descriptor()].concat();
-        if !source.holds(end - END.len() as u64, &behind) {
+        if !source.holds(end - END.len() as u64, &behind)? {
             return Err(format!("its entry {} does not end as its manifest says", entry.path));
         }
         members.push((member, at));
@@ -260,16 +273,17 @@ fn same_layout(source: &Source, contents: &Contents, manifest: &Manifest) -> Res
         at = end + (behind.len() - END.len()) as u64;
     }
     for (member, content) in stored_members(&contents.manifest, contents.signature.as_deref()) {
-        let bytes = [&member.local_header(), content].concat();
-        if !source.holds(at, &bytes) {
+        let header = member.local_header();
+        let start = at + header.len() as u64;
+        if !source.holds(at, &header)? || !source.holds(start, content)? {
             return Err(format!("its entry {} is not where it should be", member.name));
         }
         members.push((member, at));
-        at += bytes.len() as u64;
+        at = start + content.len() as u64;
     }
     let table = table_of_contents(members.iter().map(|(member, at)| (member, *at)), at);
-    if contents.size != at + table.len() as u64 || !source.holds(at, &table) {
-        return Err(match differing_line(source, at, &members) {
+    if contents.size != at + table.len() as u64 || !source.holds(at, &table)? {
+        return Err(match differing_line(source, at, &members)? {
             Some(name) => format!("its entry {name} does not stand in its table of contents as it should"),
             None => "its table of contents does not end as it should".into(),
         });
@@ -278,12 +292,18 @@ fn same_layout(source: &Source, contents: &Contents, manifest: &Manifest) -> Res
 }
 
 /// The first member whose line in the table of contents is another one than it should be.
-fn differing_line<'a>(source: &Source, start: u64, members: &'a [(Member, u64)]) -> Option<&'a str> {
+fn differing_line<'a>(
+    source: &Source,
+    start: u64,
+    members: &'a [(Member, u64)],
+) -> Result<Option<&'a str>, String> {
     let mut at = start;
-    members.iter().find_map(|(member, offset)| {
+    for (member, offset) in members {
         let line = member.central_header(*offset);
-        let same = source.holds(at, &line);
+        if !source.holds(at, &line)? {
+            return Ok(Some(&member.name));
+        }
         at += line.len() as u64;
-        (!same).then_some(member.name.as_str())
-    })
+    }
+    Ok(None)
 }

@@ -1,10 +1,12 @@
 //! `pack`: whether a pack can be made from this home, and how.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Scene, checks};
 use crate::domain::datafiles::{FileClass, classify};
 use crate::domain::flavor::Flavor;
+use crate::domain::manifest::Manifest;
 use crate::domain::pair::{Claim, Endpoint, Membership, Node, Pair, Role};
 use crate::domain::plan::{BootTask, CopyWay, Plan, Step};
 use crate::domain::refusal::Refusal;
@@ -104,6 +106,7 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
         ));
     }
     refusals.extend(not_carried(home));
+    refusals.extend(alike(home));
     if home.missing.is_empty() && home.params.is_ok() && home.schema_on_disk.is_none() {
         refusals.push(Refusal::new(
             WHAT,
@@ -112,7 +115,7 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
         ));
     }
     let (files, bytes) = home.data_to_copy(|path| classify(path) == FileClass::Data);
-    let needed = if matches!(scene.mode, Mode::Online(_)) { bytes.saturating_mul(2) } else { bytes };
+    let needed = space(scene, if matches!(scene.mode, Mode::Online(_)) { 2 } else { 1 }, bytes);
     refusals.extend(checks::space(WHAT, "the folder replication", needed, home.free_for_pack));
     if let Mode::Online(seen) = &scene.mode {
         refusals.extend(running_database(seen));
@@ -195,6 +198,11 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     Ok(Plan { command: "pack".into(), home: home.identity.clone(), warnings, steps, point_of_no_return })
 }
 
+/// The room for so many times the data, and once more where the pack is encrypted when it is whole.
+fn space(scene: &PackScene, times: u64, bytes: u64) -> u64 {
+    bytes.saturating_mul(times + u64::from(scene.encrypt_to.is_some()))
+}
+
 fn nodes(scene: &PackScene, db_port: u16, local_port: u16) -> [Node; 2] {
     [
         Node {
@@ -224,7 +232,7 @@ fn stopped(scene: &PackScene, membership: Membership, renew: bool, data: (usize,
         Step::OfflineBoot(BootTask::PrepareSource { pack_id: scene.pack_id.clone() }),
     ];
     if let Mode::Restart { shares_blocks } = scene.mode {
-        let needed = if shares_blocks { bytes } else { bytes.saturating_mul(2) };
+        let needed = space(scene, if shares_blocks { 1 } else { 2 }, bytes);
         if checks::space(WHAT, "", needed, scene.home.free_for_pack).is_none() {
             // A copy takes a third of the time that compressing takes.
             steps.extend([Step::CopySource { files, bytes }, Step::StartDatabase, write]);
@@ -275,6 +283,28 @@ fn not_carried(home: &Scene) -> impl Iterator<Item = Refusal> {
         Refusal::new(WHAT, because, "Move the data it leads to into mysql/data.")
     })
 }
+
+/// Files that a pack cannot hold beside each other: another system would take one for the other.
+fn alike(home: &Scene) -> Option<Refusal> {
+    let (files, _) = home.data_to_copy(|path| classify(path) == FileClass::Data);
+    let mut seen = BTreeSet::new();
+    let twice = files.iter().find(|(path, _)| !seen.insert(path.as_str().to_lowercase()));
+    if let Some((path, _)) = twice {
+        let because = format!("two of its data files differ in case only: {path} and another one");
+        return Some(Refusal::new(WHAT, because, "Rename one of the two tables or schemas."));
+    }
+    (files.len() > Manifest::MOST_FILES - OWN).then(|| {
+        let because = format!(
+            "the data directory has {} files, and a pack holds {}",
+            files.len(),
+            Manifest::MOST_FILES
+        );
+        Refusal::new(WHAT, because, "Remove tables that are not needed.")
+    })
+}
+
+/// More than there are of the tool's own files in a pack.
+const OWN: usize = 10;
 
 fn place_of_the_copy(home: &Scene) -> Option<Refusal> {
     let why = checks::boot_socket(&format!("{}/{COPY}", home.identity.path))?;
@@ -365,6 +395,7 @@ fn names(scene: &PackScene) -> Vec<Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::manifest::RelPath;
     use crate::domain::procedures::examples::home;
 
     fn named(endpoint: &str, address: [u8; 4]) -> Named {
@@ -394,6 +425,34 @@ mod tests {
         let mut scene = scene();
         change(&mut scene);
         plan(&scene).expect_err("a refusal").into_iter().map(|refusal| refusal.because).collect()
+    }
+
+    #[test]
+    fn files_that_another_system_would_take_for_one_are_refused_before_anything_is_done() {
+        let file = |path: &str| (RelPath::new(path).expect("a path"), 1);
+        let alike = refusals(|s| s.home.data.extend([file("shop/T.ibd"), file("Shop/t.ibd")]));
+        assert_eq!(
+            alike,
+            ["two of its data files differ in case only: Shop/t.ibd and another one"],
+            "the first one found is named"
+        );
+        // What is not packed may be called as it wants.
+        let mut own = scene();
+        own.home.data.extend([file("tmp/a"), file("tmp/A")]);
+        assert!(plan(&own).is_ok());
+    }
+
+    #[test]
+    fn an_encrypted_pack_needs_room_for_the_plain_one_too() {
+        let fits = |free_for_pack: u64, encrypt_to: Option<&str>| {
+            let mut scene = scene();
+            scene.home.data.push((RelPath::new("large.ibd").expect("a path"), 10 << 30));
+            scene.home.free_for_pack = free_for_pack;
+            scene.encrypt_to = encrypt_to.map(Into::into);
+            plan(&scene).is_ok()
+        };
+        let key = Some("/root/secondary.pub");
+        assert_eq!([fits(15 << 30, None), fits(15 << 30, key), fits(25 << 30, key)], [true, false, true]);
     }
 
     #[test]
