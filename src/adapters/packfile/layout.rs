@@ -38,7 +38,8 @@ const LARGEST_TABLE: u64 = 256 * Manifest::MOST_FILES as u64;
 
 /// The last record, and the two before it in a ZIP that needs 64-bit fields.
 const END_RECORD: u64 = 22;
-const WIDE_END_RECORDS: u64 = 56 + 20;
+const LOCATOR: u64 = 20;
+const WIDE_END_RECORDS: u64 = 56 + LOCATOR;
 
 /// From this size on the content may need 64-bit fields, whatever it shrinks or grows to.
 const WIDE: u64 = 0xF000_0000;
@@ -251,13 +252,19 @@ pub fn check_end(file: &mut (impl Read + Seek), size: u64) -> Result<()> {
     let narrow = [&end[8..10], &end[10..12], &end[12..16], &end[16..20]].map(&mut number);
     let is_wide = narrow[..2].contains(&u64::from(u16::MAX)) || narrow[2..].contains(&u64::from(ELSEWHERE));
     let ([here, count, length, start], behind) = if is_wide {
-        let Some(wide) = record(END_RECORD + WIDE_END_RECORDS, 0x0606_4b50)? else {
-            bail!(
+        let records = END_RECORD + WIDE_END_RECORDS;
+        let wide = record(records, 0x0606_4b50)?;
+        let locator = record(END_RECORD + LOCATOR, 0x0706_4b50)?;
+        match (wide, locator) {
+            // Whoever follows the locator comes to the same record.
+            (Some(wide), Some(locator)) if size.checked_sub(records) == Some(number(&locator[8..16])) => {
+                let fields = [&wide[24..32], &wide[32..40], &wide[40..48], &wide[48..56]];
+                (fields.map(&mut number), records)
+            }
+            _ => bail!(
                 "it is not a whole ZIP file: the last records of its table of contents are not where they belong"
-            );
-        };
-        let fields = [&wide[24..32], &wide[32..40], &wide[40..48], &wide[48..56]].map(&mut number);
-        (fields, END_RECORD + WIDE_END_RECORDS)
+            ),
+        }
     } else {
         (narrow, END_RECORD)
     };
@@ -297,10 +304,20 @@ mod tests {
         let many: Vec<_> = (0..70_000).map(|n| (member(1), n)).collect();
         let table = table_of_contents(many.iter().map(|(member, at)| (member, *at)), 100);
         assert_eq!(table[table.len() - 22..][8..12], [0xFF; 4]);
-        for (start, table) in [(100, near), ((1 << 32) + 100, far), (100, table)] {
-            let file = AtTheEnd { start, table, at: 0 };
-            let size = file.start + file.table.len() as u64;
-            check_end(&mut { file }, size).expect("it is ours");
+        // Of the last records: what they are, how many bytes the table has, where it stands, and where
+        // the wide ones are looked for; each from the end.
+        let (narrow, wide) = (&[22, 10, 6][..], &[98, 42, 34, 58, 50][..]);
+        for (start, table, fields) in [(100, near, narrow), ((1 << 32) + 100, far, wide), (100, table, wide)]
+        {
+            let size = start + table.len() as u64;
+            let check = |table: &[u8]| check_end(&mut AtTheEnd { start, table: table.to_vec(), at: 0 }, size);
+            check(&table).expect("it is ours");
+            for field in fields {
+                let mut altered = table.clone();
+                let place = altered.len() - field;
+                altered[place] ^= 1;
+                assert!(check(&altered).is_err(), "{field} from the end of {size}");
+            }
         }
     }
 
