@@ -119,11 +119,14 @@ pub fn parent(home: &Home) -> PathBuf {
 /// not be there; the link still says where it belongs.
 fn real(home: &Home) -> PathBuf {
     let data = home.data();
-    fs::canonicalize(&data).unwrap_or_else(|_| match fs::read_link(&data) {
-        Ok(to) => data.parent().map_or_else(|| to.clone(), |folder| folder.join(&to)),
-        Err(_) => data,
+    fs::canonicalize(&data).unwrap_or_else(|_| {
+        let next = |path: &PathBuf| Some(path.parent()?.join(fs::read_link(path).ok()?));
+        std::iter::successors(Some(data), next).take(MOST_LINKS).last().unwrap_or_else(|| home.data())
     })
 }
+
+/// So many links lead to one another at most, as in the system itself.
+const MOST_LINKS: usize = 40;
 
 /// Tells whether the data directory is the root of a filesystem of its own.
 #[must_use]
@@ -367,7 +370,8 @@ mod tests {
             fs::create_dir_all(root.join(name)).expect("made");
         }
         let home = Home::open(&root.join("home")).expect("a home");
-        for target in ["../../disk/data", &root.join("disk/data").to_string_lossy()] {
+        system::link(Path::new("disk/data"), &root.join("second")).expect("linked");
+        for target in ["../../disk/data", "../../second", &root.join("disk/data").to_string_lossy()] {
             system::link(Path::new(target), &home.data()).expect("linked");
             let seen = || {
                 (

@@ -9,7 +9,9 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::{Runner, now, source};
+use crate::adapters::digest::pump;
 use crate::adapters::home::Home;
+use crate::adapters::interrupt::Interrupt;
 use crate::adapters::packfile::{self, Effort, Making, Pack, Written};
 use crate::adapters::saved::remove;
 use crate::adapters::signature::Signer;
@@ -21,6 +23,7 @@ use crate::domain::manifest::{DATA, Entry, Manifest, NODE_FILES, RelPath};
 use crate::domain::pair::Role;
 use crate::domain::procedures::recover::is_copied;
 use crate::domain::settings::BINLOG;
+use crate::ui::Progress;
 
 /// What the offline boot of the primary leaves for the pack.
 #[derive(Serialize, Deserialize)]
@@ -93,7 +96,7 @@ pub(super) async fn write_pack(runner: &Runner<'_>, pack: &Path, wanted: &Wanted
     let files: Vec<RelPath> = chosen.into_iter().map(|(path, _)| path).collect();
     let sources = packfile::sources(&data, &files, peer_files);
 
-    keep_previous(home, pack)?;
+    tokio::task::block_in_place(|| keep_previous(home, pack, runner.interrupt))?;
     let begun = Instant::now();
     let part = part_of(pack);
     let making = Making {
@@ -164,7 +167,7 @@ fn had_none(home: &Home) -> PathBuf {
 }
 
 /// Keeps the pack that is there already until the new one is in place, or notes that there is none.
-fn keep_previous(home: &Home, pack: &Path) -> Result<()> {
+fn keep_previous(home: &Home, pack: &Path, interrupt: &Interrupt) -> Result<()> {
     if previous(home).exists() || had_none(home).exists() {
         return Ok(());
     }
@@ -172,8 +175,9 @@ fn keep_previous(home: &Home, pack: &Path) -> Result<()> {
         // A filesystem without hard links takes a copy.
         if fs::hard_link(pack, previous(home)).is_err() {
             let copy = previous(home).with_extension("copy");
-            fs::copy(pack, &copy)?;
-            fs::File::open(&copy)?.sync_all()?;
+            let mut file = system::private_file(&copy)?;
+            pump(&mut fs::File::open(pack)?, &mut file, u64::MAX, &Progress::none(), interrupt)?;
+            file.sync_all()?;
             fs::rename(&copy, previous(home))?;
         }
         return system::sync_dir(&home.work());

@@ -63,7 +63,7 @@ pub async fn run(context: &Context<'_>, args: InspectArgs) -> Result<()> {
     let home = context.home();
     // A pack can be looked at anywhere; what a configuration demands of it holds where there is one.
     let (path, config) = match (args.file, home) {
-        (Some(file), Err(_)) if context.global.home.is_none() => {
+        (Some(file), Err(_)) if context.names_no_home() => {
             let named = context.global.config.as_deref();
             let config = named.map(|named| Config::read(Some(named), named)).transpose()?;
             (absolute(&file), config.unwrap_or_default().pack)

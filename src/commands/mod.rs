@@ -78,9 +78,14 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
 }
 
 impl Context<'_> {
+    /// Whether it was left to this program to find the home. `PMP_HOME` may be set to nothing.
+    fn names_no_home(&self) -> bool {
+        self.global.home.as_ref().is_none_or(|path| path.as_os_str().is_empty())
+    }
+
     /// The home that the command is about.
     fn home(&self) -> Result<Home> {
-        if let Some(named) = self.global.home.as_ref().filter(|path| !path.as_os_str().is_empty()) {
+        if let Some(named) = self.global.home.as_ref().filter(|_| !self.names_no_home()) {
             return Home::open(named);
         }
         let here = std::env::current_dir().unwrap_or_default();

@@ -26,9 +26,9 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
     let mut watch = Watch::default();
     let (mut first, mut waits) = (true, false);
     loop {
-        if replaced(&home).await?.is_some()
-            && let Some(why) = replaced_for_good(context, &home, &mut waits).await?
-        {
+        let is_replaced = replaced(&home).await?.is_some();
+        waits &= is_replaced;
+        if is_replaced && let Some(why) = replaced_for_good(context, &home, &mut waits).await? {
             return take_down(context, &home, &config, why).await;
         }
         let looked = tokio::select! {
@@ -78,9 +78,9 @@ async fn replaced_for_good(
     home: &Home,
     waits: &mut bool,
 ) -> Result<Option<(String, Option<DirLock>)>> {
-    let lock = match system::lock_dir(home.root()) {
-        _ if context.global.dry_run => None,
-        Ok(lock) => Some(lock),
+    let wanted = (!context.global.dry_run).then(|| system::lock_dir(home.root()));
+    let lock = match wanted.transpose() {
+        Ok(lock) => lock,
         Err(error) => {
             let failure = Failure::from_error(error);
             if failure.kind != Kind::Refused {
@@ -92,7 +92,6 @@ async fn replaced_for_good(
             return Ok(None);
         }
     };
-    *waits = false;
     Ok(replaced(home).await?.map(|why| (why, lock)))
 }
 

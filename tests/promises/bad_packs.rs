@@ -246,8 +246,8 @@ fn refuses_a_pack_whose_words_would_lead_elsewhere() {
         refused(&|pack| pack.manifest[field] = json!(said), "holds a character that cannot be shown");
     }
     refused(
-        &|pack| pack.manifest["pair"]["secondary_word"] = json!(said),
-        "holds a character that cannot be",
+        &|pack| pack.manifest["pair"]["secondary_word"] = json!("slave\u{1b}[2J"),
+        "holds a character that cannot be shown",
     );
     // The tool's own files are five, and none is large.
     for place in ["conf/pmp-ha/pair.toml", "conf/pmp-ha/a/b", "conf/pmp-ha/mysqld.cnf"] {

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::harness::{Lab, Node};
+use crate::harness::{Lab, Node, Ran, command};
 use crate::on_every_server;
 use crate::pack_content::{passwords_of_the_pair, secrets};
 
@@ -138,6 +138,11 @@ fn only_the_right_key_opens_and_only_the_right_signature_is_taken() {
     node.configure(&format!("[pack]\nsigned_by = {other_check:?}\n"));
     node.refuses(&opens, 4, &["was not made with that key"]);
     node.configure(&format!("[pack]\nsigned_by = {check:?}\n"));
+    // Elsewhere nothing is demanded, and a home that is named as nothing is none.
+    let mut elsewhere = command(&opens);
+    elsewhere.current_dir("/").env("PMP_HOME", "");
+    let ran = Ran::from_command(elsewhere).ok();
+    assert!(ran.stdout.contains("signed, not checked"), "{ran}");
     // Any byte of what is encrypted counts, too.
     let good = std::fs::read(&sealed).expect("there");
     for place in [0, 30, 100, 250, good.len() / 2, good.len() - 1] {
