@@ -218,7 +218,7 @@ pub const DATA: &str = "mysql/data";
 pub const NODE_FILES: &str = "conf/pmp-ha";
 
 /// The tool's own files that are in a pack; all are small.
-const OWN_FILES: [&str; 5] = ["ca.pem", "ca-key.pem", "credentials.toml", "node.pem", "node-key.pem"];
+pub const OWN_FILES: [&str; 5] = ["ca.pem", "ca-key.pem", "credentials.toml", "node.pem", "node-key.pem"];
 
 impl Manifest {
     /// The format that this version reads and writes.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::{Scene, checks};
 use crate::domain::datafiles::{FileClass, classify};
 use crate::domain::flavor::Flavor;
-use crate::domain::manifest::Manifest;
+use crate::domain::manifest::{Manifest, OWN_FILES};
 use crate::domain::pair::{Claim, Endpoint, Membership, Node, Pair, Role};
 use crate::domain::plan::{BootTask, CopyWay, Plan, Step};
 use crate::domain::refusal::Refusal;
@@ -293,7 +293,7 @@ fn alike(home: &Scene) -> Option<Refusal> {
         let because = format!("two of its data files differ in case only: {path} and another one");
         return Some(Refusal::new(WHAT, because, "Rename one of the two tables or schemas."));
     }
-    (files.len() > Manifest::MOST_FILES - OWN).then(|| {
+    (files.len() > Manifest::MOST_FILES - OWN_FILES.len()).then(|| {
         let because = format!(
             "the data directory has {} files, and a pack holds {}",
             files.len(),
@@ -302,9 +302,6 @@ fn alike(home: &Scene) -> Option<Refusal> {
         Refusal::new(WHAT, because, "Remove tables that are not needed.")
     })
 }
-
-/// More than there are of the tool's own files in a pack.
-const OWN: usize = 10;
 
 fn place_of_the_copy(home: &Scene) -> Option<Refusal> {
     let why = checks::boot_socket(&format!("{}/{COPY}", home.identity.path))?;
