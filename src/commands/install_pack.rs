@@ -91,7 +91,9 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
         drop(source);
     }
     let verified_in = begun.elapsed().as_secs_f64();
-    let old_data = if args.keep { keep(&home, &manifest) } else { OldData::Drop };
+    let was_in_a_pair = home.membership()?.is_some();
+    let keeps = args.keep || (was_in_a_pair && !args.in_place && !args.discard_old);
+    let old_data = if keeps { keep(&home, &manifest) } else { OldData::Drop };
     let scene = InstallScene {
         old_data,
         kept: kept::read(&home)?,
