@@ -8,11 +8,11 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use super::{Context, absolute, opening, read_password_file};
-use crate::adapters::home::Home;
-use crate::adapters::journal_file::JournalFile;
-use crate::adapters::packfile::{Opening, Pack};
-use crate::adapters::unpacked::Unpacked;
-use crate::adapters::{datadir, kept, observe};
+use crate::adapters::home::journal_file::JournalFile;
+use crate::adapters::home::{Home, datadir, kept};
+use crate::adapters::look;
+use crate::adapters::pack::unpacked::Unpacked;
+use crate::adapters::pack::{Opening, Pack};
 use crate::apply::{Runner, Secrets, Settled};
 use crate::cli::{InstallPackArgs, RejoinArgs};
 use crate::config::Config;
@@ -95,7 +95,7 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
     let scene = InstallScene {
         old_data,
         kept: kept::read(&home)?,
-        home: observe::scene(&home, &context.interrupt).await?,
+        home: look::home::scene(&home, &context.interrupt).await?,
         manifest,
         origin,
         password_given: db_password.is_some(),

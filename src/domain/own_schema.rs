@@ -4,7 +4,7 @@
 //! and of the secondary's only its heartbeat. What belongs to one node alone lies in
 //! [`LOCAL_SCHEMA`], which no filter lets through.
 
-use super::flavor::{Flavor, Watchdog};
+use super::flavor::{DISK_ERRORS, Flavor, Watchdog};
 use super::pair::Role;
 use super::settings::{LOCAL_SCHEMA, OWN_SCHEMA, Timing};
 use super::sql::{Sql, quote};
@@ -16,9 +16,6 @@ pub const ADMIN_USER: &str = "pmp_ha_admin";
 
 /// The clock of the heartbeats: microseconds since 1970 in UTC, whatever the session's time zone.
 pub const CLOCK: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))";
-
-/// What a server says when its disk is full: a file or a table cannot grow, or be made.
-pub const DISK_ERRORS: [u32; 6] = [3, 1021, 1026, 1030, 1114, 3675];
 
 /// Makes both schemas and their tables, where they are not there yet.
 #[must_use]

@@ -1,10 +1,10 @@
 //! `install-pack`: whether a pack fits this home, and how it gets in.
 
-use super::{Scene, checks, rejoin};
+use super::{Scene, checks};
 use crate::domain::kept::Kept;
 use crate::domain::manifest::Manifest;
 use crate::domain::pair::{Membership, Role};
-use crate::domain::plan::{BootTask, Plan, Step};
+use crate::domain::plan::{BootTask, Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::standing::BinlogPlace;
 
@@ -158,7 +158,7 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
         );
     }
     Ok(Plan {
-        command: if scene.rejoins.is_some() { rejoin::COMMAND } else { "install-pack" }.into(),
+        command: if scene.rejoins.is_some() { Command::Rejoin } else { Command::InstallPack },
         home: home.identity.clone(),
         warnings,
         point_of_no_return,
@@ -187,7 +187,7 @@ fn before_an_old_primary_goes(scene: &InstallScene) -> Vec<Step> {
         steps.push(Step::TakeDown);
     }
     if let Some((since, file)) = rejoins.extra.clone() {
-        steps.push(Step::OfflineBoot(BootTask::FindExtra { since, file, go_on: true }));
+        steps.push(Step::FindExtra { since, file, go_on: true });
     }
     steps
 }
