@@ -72,13 +72,13 @@ fn helps() -> Vec<(Vec<String>, String)> {
     out
 }
 
-/// Finds the documents. `docs/design.md` is about to be replaced, and is left out.
+/// Finds the documents.
 fn collect(dir: &Path, out: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).expect("readable").flatten() {
         let path = entry.path();
         if path.is_dir() {
             collect(&path, out);
-        } else if path.extension().is_some_and(|suffix| suffix == "md") && !path.ends_with("docs/design.md") {
+        } else if path.extension().is_some_and(|suffix| suffix == "md") {
             out.push(path);
         }
     }
