@@ -62,7 +62,7 @@ async fn observe(context: &Context<'_>, home: &Home) -> Result<RejoinScene> {
     let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     Ok(RejoinScene {
         running: Database::of(home, &context.interrupt).serving_pid().await?.is_some(),
-        product_runs: system::product_processes(home.root())
+        product_runs: look::home::product_processes(home)
             .into_iter()
             .map(|(pid, program)| format!("Password Manager Pro runs here: process {pid} ({program})"))
             .collect(),

@@ -119,7 +119,8 @@ fn goes_back_to_nothing_but_whole_data_of_this_build() {
     node.run(&["install-pack", "--keep", "--in-place"]).exits(2);
     node.run(&["install-pack", "--keep", "--discard-old"]).exits(2);
     // It is in a pair by now: its data are kept without being asked for.
-    let ran = node.run(&["install-pack"]).ok().says(&["this home was in a pair: its old data stay as mysql/"]);
+    let ran =
+        node.run(&["install-pack"]).ok().says(&["this home was in a pair: its old data stay as mysql/"]);
     assert!(ran.stdout.contains("what was there before is kept: "), "{ran}");
     let data = node.path("mysql").join(&kept(node)[0]);
     {

@@ -12,7 +12,7 @@ use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::process::Database;
 use crate::adapters::system;
 use crate::domain::datafiles::Layout;
-use crate::domain::home::{KeyFile, role_of};
+use crate::domain::home::{KeyFile, product_program, role_of};
 use crate::domain::manifest::NODE_FILES;
 use crate::domain::plan::HomeIdentity;
 use crate::domain::procedures::Scene;
@@ -131,13 +131,23 @@ pub fn processes(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
     {
         out.push(format!("the database runs: {file} names process {pid}, which is alive"));
     }
-    for (pid, program) in system::product_processes(home.root()) {
+    for (pid, program) in product_processes(home) {
         out.push(format!(
             "Password Manager Pro runs: process {pid} ({program}) works in {}",
             home.root().display()
         ));
     }
     Ok(out)
+}
+
+/// Returns the processes of the product itself that run out of this home, each with its program.
+#[must_use]
+pub fn product_processes(home: &Home) -> Vec<(u32, String)> {
+    let root = home.root().to_string_lossy().into_owned();
+    let of_the_product = |(pid, words): (u32, Vec<String>)| {
+        product_program(&words, &root).map(|program| (pid, program.to_owned()))
+    };
+    system::command_lines().into_iter().filter_map(of_the_product).collect()
 }
 
 /// The evidence that a process works with a data directory.
