@@ -1,5 +1,6 @@
 //! Each adapter hides one thing of the outside world and speaks in the types of the domain.
 
+pub mod asking;
 pub mod backup_tool;
 pub mod binlogs;
 pub mod compare;
@@ -20,6 +21,7 @@ pub mod online;
 pub mod other_node;
 pub mod packfile;
 pub mod prove;
+pub mod pulse;
 pub mod random;
 pub mod recovery_source;
 pub mod saved;

@@ -293,12 +293,22 @@ async fn prepare_replica(
     guard::set(flavor, session, account_name, &membership.pair).await
 }
 
-/// Makes the tool's own schemas, with the events of this node.
+/// Makes the tool's own schemas, with the events of this node. The accounts are there already.
 async fn own_schema(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
-    for sql in own_schema::tables().into_iter().chain(own_schema::events(flavor, &runner.config.timing())) {
+    for sql in own_schema::tables() {
         session.run(sql).await?;
     }
-    Ok(())
+    programs(runner, flavor, session).await
+}
+
+/// Makes what runs inside the server anew: the events of this node, and the procedure that the
+/// monitor account may call.
+pub(super) async fn programs(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
+    for sql in own_schema::events(flavor, &runner.config.timing()).into_iter().chain(own_schema::procedure())
+    {
+        session.run(sql).await?;
+    }
+    accounts::let_monitor_ask(session).await
 }
 
 /// Makes the data those of a server that never had a source.

@@ -14,7 +14,6 @@ use crate::adapters::mysqld::Database;
 use crate::adapters::snapshot;
 use crate::domain::flavor::Flavor;
 use crate::domain::manifest::NODE_FILES;
-use crate::domain::own_schema;
 use crate::domain::pair::{Membership, Pair, Role};
 use crate::domain::settings::taken_by;
 use crate::failure::{Failure, Kind};
@@ -107,9 +106,7 @@ async fn statements(
     let filter = filter(flavor, session, membership).await?;
     let from = channel::Start::Kept(&position);
     channel::point(runner, flavor, session, membership.peer(), channel_account, from).await?;
-    for sql in own_schema::events(flavor, &runner.config.timing()) {
-        session.run(sql).await?;
-    }
+    boot::programs(runner, flavor, session).await?;
     match membership.role {
         Role::Primary if serves => guard::wake_events(session).await?,
         // What is guarded stays so.
