@@ -9,7 +9,6 @@ use super::{Context, install_pack};
 use crate::adapters::home::Home;
 use crate::adapters::look::{self, other_node};
 use crate::adapters::server::process::Database;
-use crate::adapters::system;
 use crate::apply::Runner;
 use crate::cli::RejoinArgs;
 use crate::domain::pair::Role;

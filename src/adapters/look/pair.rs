@@ -1,31 +1,27 @@
 //! Looks at both nodes of a pair at once, each with a deadline. Not to see is an answer, too.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
+use crate::adapters::look::asking::{Asking, DEADLINE, NotLetIn, Trail};
+use crate::adapters::look::pulse::{Before, Bell, watch};
 use crate::adapters::look::{errant, tfa};
 use crate::adapters::server::process::Database;
-use crate::adapters::server::session::{Address, Row, Session, Speaks, greeting, greeting_of_socket};
+use crate::adapters::server::session::{Address, Row, Speaks, greeting, greeting_of_socket};
 use crate::adapters::system;
 use crate::config::Config;
 use crate::domain::flavor::{Flavor, ServerVersion};
-use crate::domain::own_schema::{ASK_ROLE, CLOCK, read_role};
+use crate::domain::own_schema::{ASK_ROLE, BEATS, CLOCK, read_role};
 use crate::domain::pair::{Membership, Pair, Role};
 use crate::domain::settings::{Choices, OWN_SCHEMA, settings};
 use crate::domain::snapshot::{
-    Beat, Blind, BlindReason, ChannelTls, CurrentPorts, Deviation, Observed, Pulse, Receiver, ReplicaView,
+    Beat, Blind, BlindReason, ChannelTls, CurrentPorts, Deviation, Observed, Receiver, ReplicaView,
     SemiSyncView, ServerView, Snapshot, Tfa,
 };
-use crate::domain::sql::Sql;
-
-/// How long a node may take to let us in, and each statement to be answered.
-const DEADLINE: Duration = Duration::from_secs(2);
 
 /// How long a look at one node may take in all: many slow answers must not add up. The two looks
 /// go on at once, so that `verify` answers within 5 s.
@@ -44,8 +40,11 @@ const LOCAL_GREETING: Duration = Duration::from_millis(500);
 /// How many heartbeats a quiet link may miss while it is watched.
 const MISSED_HEARTBEATS: f64 = 2.5;
 
-/// How often.
-const PULSE_TICK: Duration = Duration::from_millis(100);
+/// How long an applier that is not behind may take for a heartbeat that has just come.
+const APPLYING: Duration = Duration::from_millis(100);
+
+/// How often it is looked for.
+const TICK: Duration = Duration::from_millis(3);
 
 /// Takes a snapshot from this node.
 pub async fn take(
@@ -60,9 +59,10 @@ pub async fn take(
         web: home.web_port(),
     };
     let watches_tfa = membership.role == Role::Secondary;
+    let (here, there) = Bell::pair();
     let (local, peer, tfa) = tokio::join!(
-        look_here(home, &membership, config, interrupt),
-        look_there(home, &membership, config),
+        look_here(home, &membership, config, interrupt, Some(here)),
+        look_there(home, &membership, config, there),
         async { if watches_tfa { tfa::look(home, config).await } else { Tfa::NotWatched } },
     );
     let mut deviations = deviations_of(home, &membership, config, &local);
@@ -84,7 +84,8 @@ pub async fn local_deviations(
     config: &Config,
     interrupt: &Interrupt,
 ) -> Vec<Deviation> {
-    deviations_of(home, membership, config, &look_here(home, membership, config, interrupt).await)
+    let looked = look_here(home, membership, config, interrupt, None).await;
+    deviations_of(home, membership, config, &looked)
 }
 
 fn deviations_of(
@@ -104,6 +105,7 @@ async fn look_here(
     membership: &Membership,
     config: &Config,
     interrupt: &Interrupt,
+    bell: Option<Bell>,
 ) -> Observed<ServerView> {
     match Database::of(home, interrupt).pid() {
         Ok(Some(_)) => {}
@@ -116,13 +118,18 @@ async fn look_here(
         }
     }
     let (address, trail) = (Address::Socket(home.socket()), Trail::default());
-    in_time(whole_look(config), &trail, look(home, membership, membership.role, &address, config, &trail))
-        .await
+    let look = look(home, membership, membership.role, &address, config, &trail, bell);
+    in_time(whole_look(config), &trail, look).await
 }
 
-async fn look_there(home: &Home, membership: &Membership, config: &Config) -> Observed<ServerView> {
+async fn look_there(
+    home: &Home,
+    membership: &Membership,
+    config: &Config,
+    bell: Bell,
+) -> Observed<ServerView> {
     let trail = Trail::default();
-    in_time(whole_look(config), &trail, look_over(home, membership, config, &trail)).await
+    in_time(whole_look(config), &trail, look_over(home, membership, config, &trail, bell)).await
 }
 
 async fn look_over(
@@ -130,6 +137,7 @@ async fn look_over(
     membership: &Membership,
     config: &Config,
     trail: &Trail,
+    bell: Bell,
 ) -> Observed<ServerView> {
     let peer = membership.peer();
     if let Err(blind) = greeting(&peer.host, peer.db_port, DEADLINE).await {
@@ -137,7 +145,7 @@ async fn look_over(
     }
     trail.is_at("it greeted, and the server of this home was asked for its version".into());
     let address = peer_address(home, membership).await;
-    look(home, membership, Pair::peer_of(membership.role), &address, config, trail).await
+    look(home, membership, Pair::peer_of(membership.role), &address, config, trail, Some(bell)).await
 }
 
 /// How the other node's server is reached from here.
@@ -153,62 +161,16 @@ fn whole_look(config: &Config) -> Duration {
     WHOLE_LOOK.max(ASKING + config.heartbeat().mul_f64(MISSED_HEARTBEATS))
 }
 
-/// How far a look has got, for the case that its time runs out.
-#[derive(Default)]
-struct Trail(Mutex<String>);
-
-impl Trail {
-    fn is_at(&self, place: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = place;
-    }
-}
-
-impl fmt::Display for Trail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 /// What was not seen in time was not seen.
 async fn in_time(
     time: Duration,
     trail: &Trail,
     look: impl Future<Output = Observed<ServerView>>,
 ) -> Observed<ServerView> {
-    tokio::time::timeout(time, look).await.unwrap_or_else(|_| {
+    tokio::time::timeout(time, Box::pin(look)).await.unwrap_or_else(|_| {
         let evidence = format!("not done within {:.1} s: {trail}", time.as_secs_f64());
         Observed::NotSeen(Blind { why: BlindReason::Silent, evidence })
     })
-}
-
-/// A session that leaves a trail.
-struct Asking<'a> {
-    session: Session,
-    trail: &'a Trail,
-    asked: usize,
-}
-
-impl Asking<'_> {
-    fn asks(&mut self, statement: &str) {
-        self.asked += 1;
-        let number = self.asked;
-        self.trail.is_at(format!("it let this node in, and statement number {number} was `{statement}`"));
-    }
-
-    async fn query(&mut self, sql: impl Into<Sql>) -> Result<Vec<Row>> {
-        let sql = sql.into();
-        self.asks(&sql.name());
-        self.session.query(sql).await
-    }
-
-    async fn one(&mut self, sql: impl Into<Sql>) -> Result<Option<Row>> {
-        Ok(self.query(sql).await?.into_iter().next())
-    }
-
-    async fn variables(&mut self) -> Result<BTreeMap<String, String>> {
-        self.asks("SHOW GLOBAL VARIABLES");
-        self.session.variables().await
-    }
 }
 
 /// Which server this home has: the running one says it at once, its program only after a while.
@@ -220,7 +182,7 @@ async fn home_flavor(home: &Home) -> Option<&'static Flavor> {
     Flavor::of(&Database::of(home, &Interrupt::default()).version().await.ok()?)
 }
 
-/// Looks at the server of the node that plays `role`.
+/// Looks at the server of the node that plays `role`. Without a bell nobody cares whether its link lives.
 async fn look(
     home: &Home,
     membership: &Membership,
@@ -228,6 +190,7 @@ async fn look(
     address: &Address,
     config: &Config,
     trail: &Trail,
+    bell: Option<Bell>,
 ) -> Observed<ServerView> {
     let account = match home.credentials() {
         Ok(credentials) => credentials.monitor,
@@ -236,15 +199,16 @@ async fn look(
         }
     };
     trail.is_at("this node was logging in".into());
-    let mut asking = match Session::open(address, &account, DEADLINE).await {
-        Ok(session) => Asking { session: session.with_deadline(DEADLINE), trail, asked: 0 },
+    let mut asking = match Asking::open(address, &account, trail).await {
+        Ok(asking) => asking,
         Err(blind) => return Observed::NotSeen(blind),
     };
+    let source = membership.pair.node(Pair::peer_of(role)).number;
     let asked = async {
-        let mut view = ask(&mut asking, config).await?;
+        let mut view = ask(&mut asking, config, bell, source).await?;
         if role == Role::Secondary {
             asking.asks("SHOW BINLOG EVENTS");
-            let errant = errant::read_on(&mut asking.session, home, membership).await;
+            let errant = errant::read_on(asking.session(), home, membership).await;
             view.errant = Some(errant.map_err(|error| format!("{error:#}")));
         }
         anyhow::Ok(view)
@@ -252,25 +216,39 @@ async fn look(
     match asked.await {
         Ok(view) => {
             // ignored: the session is over either way
-            let _ = tokio::time::timeout(GOOD_BYE, asking.session.close()).await;
+            let _ = tokio::time::timeout(GOOD_BYE, asking.close()).await;
             Observed::Seen(view)
         }
-        Err(error) => Observed::NotSeen(Blind { why: BlindReason::Silent, evidence: format!("{error:#}") }),
+        Err(error) => Observed::NotSeen(match error.downcast::<NotLetIn>() {
+            Ok(NotLetIn(blind)) => blind,
+            Err(error) => Blind { why: BlindReason::Silent, evidence: format!("{error:#}") },
+        }),
     }
 }
 
-async fn ask(session: &mut Asking<'_>, config: &Config) -> Result<ServerView> {
+async fn ask(
+    session: &mut Asking<'_>,
+    config: &Config,
+    mut bell: Option<Bell>,
+    source: u32,
+) -> Result<ServerView> {
     let row = session.one("SELECT VERSION() AS version").await?.context("no version")?;
     let version =
         row.get("version").and_then(|text| ServerVersion::parse(&text)).context("an unknown version")?;
     let flavor = Flavor::of(&version).with_context(|| format!("{version} is not known"))?;
+    // First of all: as soon as it is known what has come so far, the other node may be asked for more.
+    let replica = session.one(flavor.show_replica_status()).await?;
+    let mut replica = replica.map(|row| (parse_replica(flavor, &row), row));
+    let mut before = None;
+    if let Some(bell) = &bell {
+        if let Some((_, row)) = replica.as_ref().filter(|(view, _)| view.receiver == Receiver::Connected) {
+            before = Some(Before::note(session, flavor, row).await?);
+        }
+        bell.says_what_it_wants(before.is_some());
+    }
     let variables = session.variables().await?;
     let tls = session.one(flavor.tls_enabled_query()).await?.and_then(|row| row.get("enabled")).as_deref()
         == Some("YES");
-    let replica = match session.one(flavor.show_replica_status()).await? {
-        None => None,
-        Some(row) => Some(replica(session, flavor, row, config.heartbeat()).await?),
-    };
     let rows = session
         .query("SELECT HOST AS host FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'")
         .await?;
@@ -284,7 +262,20 @@ async fn ask(session: &mut Asking<'_>, config: &Config) -> Result<ServerView> {
         None => None,
         Some(_) => Some(semi_sync(session, flavor).await?),
     };
-    let (clock, clock_offset, beats) = heartbeats(session).await?;
+    let patience = config.heartbeat().mul_f64(MISSED_HEARTBEATS);
+    let watched = match &mut bell {
+        Some(bell) => watch(session, flavor, before.as_ref(), bell, patience).await?,
+        None => None,
+    };
+    if let (Some((pulse, last)), Some((view, _))) = (watched, &mut replica) {
+        // The link may have been found dead while it was watched: the last look counts.
+        if let Some(last) = last {
+            *view = parse_replica(flavor, &last);
+        }
+        view.pulse = Some(pulse);
+    }
+    let replica = replica.map(|(view, _)| view);
+    let (clock, clock_offset, beats) = heartbeats(session, bell.as_ref(), replica.as_ref(), source).await?;
     // ignored: data that were set up by an older version have no such table
     let says = session.one(ASK_ROLE).await.ok().flatten().and_then(|row| read_role(|name| row.get(name)));
     Ok(ServerView {
@@ -322,23 +313,45 @@ async fn semi_sync(session: &mut Asking<'_>, flavor: &Flavor) -> Result<SemiSync
     })
 }
 
-/// The server's clock, how far it is ahead of this machine's, and the heartbeat rows.
-async fn heartbeats(session: &mut Asking<'_>) -> Result<(i64, i64, Vec<Beat>)> {
+/// The server's clock, how far it is ahead of this machine's, and the heartbeat rows: with the one
+/// that `source` was asked for, or its applier would seem to be behind.
+async fn heartbeats(
+    session: &mut Asking<'_>,
+    bell: Option<&Bell>,
+    replica: Option<&ReplicaView>,
+    source: u32,
+) -> Result<(i64, i64, Vec<Beat>)> {
+    let may_come =
+        replica.is_some_and(|view| view.applier_runs && view.pulse.as_ref().is_some_and(|pulse| pulse.moved));
+    let begun = Instant::now();
+    loop {
+        let seen = heartbeats_now(session).await?;
+        let has_come = bell.is_none_or(|bell| bell.has_come(&seen.2, source));
+        if !may_come || has_come || begun.elapsed() > APPLYING {
+            return Ok(seen);
+        }
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+async fn heartbeats_now(session: &mut Asking<'_>) -> Result<(i64, i64, Vec<Beat>)> {
     let number = |row: &Row, name: &str| row.get(name).and_then(|text| text.parse().ok()).unwrap_or(0);
     let before = now_micros();
     let row = session.one(format!("SELECT {CLOCK} AS clock")).await?.unwrap_or_default();
     let clock = number(&row, "clock");
     let here = i64::midpoint(before, now_micros());
-    // Rows that are not there are a finding of their own, and hide nothing else.
-    let rows = session
-        .query(format!("SELECT node, beat, echo, epoch FROM {OWN_SCHEMA}.heartbeat"))
-        .await
-        .unwrap_or_default();
+    let [with_asked, without] = BEATS;
+    let rows = match session.query(with_asked).await {
+        Ok(rows) => rows,
+        // Rows that are not there are a finding of their own, and hide nothing else.
+        Err(_) => session.query(without).await.unwrap_or_default(),
+    };
     let beat = |row: &Row| Beat {
         node: u32::try_from(number(row, "node")).unwrap_or(0),
         beat: number(row, "beat"),
         echo: number(row, "echo"),
         epoch: u64::try_from(number(row, "epoch")).unwrap_or(0),
+        by_event: number(row, "by_event"),
     };
     Ok((clock, clock - here, rows.iter().map(beat).collect()))
 }
@@ -362,24 +375,6 @@ async fn rights_changed(session: &mut Asking<'_>) -> Result<Option<Vec<String>>>
     let lost =
         set.difference(&now).map(|[who, what, rights]| format!("{who} no longer has {rights} on {what}"));
     Ok(Some(gained.chain(lost).collect()))
-}
-
-async fn replica(
-    session: &mut Asking<'_>,
-    flavor: &Flavor,
-    row: Row,
-    heartbeat: Duration,
-) -> Result<ReplicaView> {
-    let mut view = parse_replica(flavor, &row);
-    if view.receiver == Receiver::Connected {
-        let (pulse, last) = watch(session, flavor, &row, heartbeat).await?;
-        // The link may have been found dead while it was watched: the last look counts.
-        if let Some(last) = last {
-            view = parse_replica(flavor, &last);
-        }
-        view.pulse = Some(pulse);
-    }
-    Ok(view)
 }
 
 /// Reads a row of the replica status.
@@ -411,32 +406,6 @@ pub fn parse_replica(flavor: &Flavor, row: &Row) -> ReplicaView {
         lag: row.get(&flavor.column("Seconds_Behind_Source")).and_then(|lag| lag.parse().ok()),
         wild_do_tables: patterns.split(',').filter(|p| !p.is_empty()).map(ToOwned::to_owned).collect(),
         pulse: None,
-    }
-}
-
-/// Watches the link until something comes in, or until it should have.
-async fn watch(
-    session: &mut Asking<'_>,
-    flavor: &Flavor,
-    first: &Row,
-    heartbeat: Duration,
-) -> Result<(Pulse, Option<Row>)> {
-    let begun = Instant::now();
-    let patience = heartbeat.mul_f64(MISSED_HEARTBEATS);
-    let position = |row: &Row| {
-        (row.get(&flavor.column("Source_Log_File")), row.get(&flavor.column("Read_Source_Log_Pos")))
-    };
-    let before = session.one(flavor.heartbeats_query()).await?.and_then(|row| row.get("heartbeats"));
-    loop {
-        tokio::time::sleep(PULSE_TICK).await;
-        let heartbeats = session.one(flavor.heartbeats_query()).await?.and_then(|row| row.get("heartbeats"));
-        let row = session.one(flavor.show_replica_status()).await?;
-        let now = row.as_ref().map(position);
-        let moved = heartbeats != before || now.is_some_and(|now| now != position(first));
-        let watched = begun.elapsed();
-        if moved || watched > patience {
-            return Ok((Pulse { moved, watched }, row));
-        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The proof that rows flow both ways: a heartbeat is written here, and its echo awaited.
+//! The proof that rows flow both ways: a heartbeat is written here, and its echo awaited. The other node
+//! is asked to echo it at once, where it may be asked.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +8,8 @@ use anyhow::{Context, Result, anyhow};
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look;
-use crate::adapters::server::session::{Address, Session};
-use crate::domain::own_schema::beat_now;
+use crate::adapters::server::session::{Address, Row, Session};
+use crate::domain::own_schema::{ASK_FOR_BEAT, beat_now};
 use crate::domain::pair::Membership;
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::snapshot::Proof;
@@ -43,11 +44,15 @@ pub async fn prove(
     let begun = Instant::now();
     let written = value(&mut here, "beat", this).await?;
     let mut proof = Proof { there: None, back: None, waited: patience };
+    let mut echoes = true;
     while begun.elapsed() < patience && proof.back.is_none() {
         if let (Some(session), None) = (&mut there, proof.there)
             && value(session, "beat", this).await.is_ok_and(|seen| seen >= written)
         {
             proof.there = Some(begun.elapsed());
+        }
+        if let (Some(session), Some(_), true) = (&mut there, proof.there, echoes) {
+            echoes = session.one(ASK_FOR_BEAT).await.is_ok_and(|row| wrote_none(row.as_ref()));
         }
         if value(&mut here, "echo", other).await? >= written {
             proof.back = Some(begun.elapsed());
@@ -59,6 +64,11 @@ pub async fn prove(
         session.close().await;
     }
     Ok(proof)
+}
+
+/// Whether the server wrote no heartbeat now, because its last one is too new.
+fn wrote_none(row: Option<&Row>) -> bool {
+    row.and_then(|row| row.get("beat")).as_deref() == Some("0")
 }
 
 async fn value(session: &mut Session, column: &str, node: u32) -> Result<i64> {

@@ -8,13 +8,12 @@ use crate::adapters::server::process::BOOT_USER;
 use crate::adapters::server::session::Session;
 use crate::apply::work::Runner;
 use crate::domain::flavor::{Account, Flavor};
-use crate::domain::own_schema::ADMIN_USER;
+use crate::domain::own_schema::{ADMIN_USER, MONITOR_USER, may_ask};
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};
 
 const REPLICATION_USER: &str = "pmp_ha_repl";
 const BACK_USER: &str = "pmp_ha_back";
-const MONITOR_USER: &str = "pmp_ha_monitor";
 const READER_USER: &str = "pmp_ha_reader";
 
 /// New credentials, but for those of `kept` that outlive a pack.
@@ -77,6 +76,15 @@ pub async fn make(
         for sql in flavor.create_account(&account) {
             session.run(sql).await?;
         }
+    }
+    Ok(())
+}
+
+/// Lets the monitor account ask for heartbeats. A server of today makes no account by a grant, but 5.6
+/// does, one without a password: only those that are there get it.
+pub(super) async fn let_monitor_ask(session: &mut Session) -> Result<()> {
+    for (user, host) in named(session, &MONITOR_USER.replace('_', "\\_")).await? {
+        session.run(may_ask(&format!("{}@{}", quote(&user), quote(&host)))).await?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use fs_err as fs;
 
 use super::session::admin_session;
-use super::{accounts, channel, guard, options, role, semi_sync};
+use super::{accounts, channel, guard, options, role, semi_sync, source};
 use crate::adapters::home::{Credentials, read_membership};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look;
@@ -14,7 +14,6 @@ use crate::adapters::server::session::Session;
 use crate::apply::work::Runner;
 use crate::domain::flavor::Flavor;
 use crate::domain::manifest::NODE_FILES;
-use crate::domain::own_schema;
 use crate::domain::pair::{Membership, Pair, Role};
 use crate::domain::settings::taken_by;
 use crate::failure::{Failure, Kind};
@@ -107,9 +106,7 @@ async fn statements(
     let filter = filter(flavor, session, membership).await?;
     let from = channel::Start::Kept(&position);
     channel::point(runner, flavor, session, membership.peer(), channel_account, from).await?;
-    for sql in own_schema::events(flavor, &runner.config.timing()) {
-        session.run(sql).await?;
-    }
+    source::programs(runner, flavor, session).await?;
     match membership.role {
         Role::Primary if serves => guard::wake_events(session).await?,
         // What is guarded stays so.

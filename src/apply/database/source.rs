@@ -19,12 +19,22 @@ use crate::domain::sql::quote;
 /// Says that the accounts of the primary may have been changed.
 pub const ACCOUNTS_TOUCHED: &str = "accounts-touched";
 
-/// Makes the tool's own schemas, with the events of this node.
+/// Makes the tool's own schemas, with the events of this node. The accounts are there already.
 pub async fn own_schema(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
-    for sql in own_schema::tables().into_iter().chain(own_schema::events(flavor, &runner.config.timing())) {
+    for sql in own_schema::tables() {
         session.run(sql).await?;
     }
-    Ok(())
+    programs(runner, flavor, session).await
+}
+
+/// Makes what runs inside the server again: the events of this node, and the procedure that the
+/// monitor account may call.
+pub async fn programs(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
+    for sql in own_schema::events(flavor, &runner.config.timing()).into_iter().chain(own_schema::procedure())
+    {
+        session.run(sql).await?;
+    }
+    accounts::let_monitor_ask(session).await
 }
 
 /// Makes the accounts and schemas of a primary, begins the way back anew, and marks the pack.
