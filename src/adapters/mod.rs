@@ -11,10 +11,13 @@ pub mod home;
 pub mod interrupt;
 pub mod journal_file;
 pub mod kept;
+#[cfg(not(all(feature = "old-tls", feature = "sealed")))]
+mod left_out;
 pub mod mysql;
 pub mod mysqld;
 pub mod names;
 pub mod observe;
+#[cfg(feature = "old-tls")]
 pub mod old_tls;
 pub mod online;
 pub mod other_node;
@@ -23,6 +26,8 @@ pub mod prove;
 pub mod random;
 pub mod recovery_source;
 pub mod saved;
+pub mod seal;
+#[cfg(feature = "sealed")]
 pub mod sealed;
 pub mod signature;
 pub mod snapshot;
@@ -33,3 +38,8 @@ pub mod tls;
 pub mod tree_hash;
 pub mod undo_file;
 pub mod unpacked;
+
+#[cfg(not(feature = "old-tls"))]
+pub use left_out::old_tls;
+#[cfg(not(feature = "sealed"))]
+pub use left_out::sealed;

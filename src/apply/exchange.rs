@@ -196,7 +196,7 @@ async fn until<T>(
 
 async fn meet_as_secondary(runner: &mut Runner<'_>, run: &str, wait: u64) -> Result<()> {
     runner.taking.run = Some(run.to_owned());
-    let spinner = runner.ui.spinner("waiting for the primary: run `pmp-ha switchover` there");
+    let spinner = runner.ui.spinner("waiting for `pmp-ha switchover` on the primary");
     let run = run.to_owned();
     until(runner, Phase::Ready, Duration::from_secs(wait), "did not take part", |turn| {
         Ok((wait_for(Phase::Ready, &run, turn) == Wait::Over).then_some(()))
@@ -207,7 +207,7 @@ async fn meet_as_secondary(runner: &mut Runner<'_>, run: &str, wait: u64) -> Res
 }
 
 async fn meet_as_primary(runner: &mut Runner<'_>, wait: u64) -> Result<()> {
-    let spinner = runner.ui.spinner("waiting for the secondary: run `pmp-ha switchover` there");
+    let spinner = runner.ui.spinner("waiting for `pmp-ha switchover` on the secondary");
     let begun = Instant::now();
     let patience = Duration::from_secs(wait);
     let mut there = other(runner)?;

@@ -11,7 +11,8 @@ use crate::adapters::home::Home;
 use crate::adapters::mysqld::Database;
 use crate::adapters::packfile::{Opening, Pack};
 use crate::adapters::recovery_source::{self, Origin};
-use crate::adapters::{compare, observe, online, sealed};
+use crate::adapters::seal::is_sealed;
+use crate::adapters::{compare, observe, online};
 use crate::apply::rehearse::{Folder, Proof, damaged, packs, run as carry_out, topics};
 use crate::apply::{Runner, now, refuse_half_exchanged};
 use crate::cli::RehearseArgs;
@@ -87,7 +88,7 @@ pub async fn run(context: &Context<'_>, args: RehearseArgs) -> Result<()> {
 /// what was made is a defect.
 fn open(home: &Home, named: Option<&Path>, opening: &Opening) -> Result<Found> {
     let file: PathBuf = find_pack(home, named)?;
-    let readable = file.is_file() && (!sealed::is_sealed(&file) || opening.identity.is_some());
+    let readable = file.is_file() && (!is_sealed(&file) || opening.identity.is_some());
     match Pack::open(&file, opening) {
         Ok(pack) => {
             let (file, manifest) = (file.to_string_lossy().into_owned(), Box::new(pack.manifest().clone()));

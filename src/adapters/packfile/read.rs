@@ -16,7 +16,8 @@ use super::layout::{self, Member, table_of_contents};
 use super::write::{member_of, stored_members};
 use crate::adapters::digest::{CHUNK, blake3_of};
 use crate::adapters::direct::{DirectBuffer, DirectFile};
-use crate::adapters::sealed::{self, Unsealed};
+use crate::adapters::seal::{Unsealed, is_sealed};
+use crate::adapters::sealed;
 use crate::adapters::signature::Verifier;
 use crate::adapters::system;
 use crate::domain::manifest::Manifest;
@@ -48,7 +49,7 @@ impl Source {
                     .hint("Name the pack itself.")
             );
         }
-        if sealed::is_sealed(path) {
+        if is_sealed(path) {
             return Ok(Self::Sealed(Mutex::new(sealed::open(path, identity)?)));
         }
         match fs::File::open(path).and_then(|file| Ok(Self::Plain(file, DirectFile::open(path)?))) {
