@@ -140,11 +140,14 @@ impl Ui {
         if !self.can_ask() {
             return Ok(());
         }
+        let refused = || Failure::interrupted().because("it was not confirmed; nothing was changed");
+        if !can_paint() {
+            let answer = typed(&format!("{question} [y/N]"))?.to_lowercase();
+            return if ["y", "yes"].contains(&answer.as_str()) { Ok(()) } else { Err(refused().into()) };
+        }
         match dialoguer::Confirm::new().with_prompt(question).default(false).interact_opt() {
             Ok(Some(true)) => Ok(()),
-            Ok(Some(false) | None) => {
-                bail!(Failure::interrupted().because("it was not confirmed; nothing was changed"))
-            }
+            Ok(Some(false) | None) => bail!(refused()),
             Err(dialoguer::Error::IO(error)) if error.kind() == std::io::ErrorKind::Interrupted => {
                 bail!(Failure::interrupted())
             }
@@ -156,6 +159,9 @@ impl Ui {
     pub fn ask(&self, question: &str, otherwise: Failure) -> Result<String> {
         if !self.can_ask() {
             bail!(otherwise);
+        }
+        if !can_paint() {
+            return typed(&format!("{question}:"));
         }
         match dialoguer::Input::<String>::new().with_prompt(question).interact_text() {
             Ok(text) => Ok(text),
@@ -188,6 +194,18 @@ impl Ui {
 /// Whether a terminal does more than write on. `NO_COLOR` is no matter: there is no colour.
 fn can_paint() -> bool {
     std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+/// Asks in plain characters and reads a line. The end of the input is an empty one.
+fn typed(question: &str) -> Result<String> {
+    {
+        let mut stderr = std::io::stderr().lock();
+        write!(stderr, "{question} ")?;
+        stderr.flush()?;
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(line.trim().to_owned())
 }
 
 fn to_stderr(text: &str) {

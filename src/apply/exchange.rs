@@ -115,6 +115,7 @@ async fn hand_over(runner: &mut Runner<'_>) -> Result<()> {
     let flavor = runner.flavor().await?;
     let options = boot::node_options(runner, flavor, &runner.home.require_membership()?);
     let database = runner.database();
+    let _waiting = runner.ui.spinner("the database is booted without a network");
     let (start, stop) = (runner.config.start_deadline(), runner.config.stop_deadline());
     let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
     let run = said_run(&mut session).await?.context("the exchange has no name")?;
@@ -296,10 +297,13 @@ async fn wait_until_ended(interrupt: &Interrupt, session: &mut Session, account:
 
 async fn await_phase(runner: &mut Runner<'_>, wanted: Phase, patience: Duration) -> Result<Turn> {
     let run = run_of(runner)?;
-    let (own, what) = match wanted {
-        Phase::CaughtUp => (Phase::Refusing, "had not applied everything"),
-        _ => (Phase::CaughtUp, "did not hand the role over"),
+    let (own, what, words) = match wanted {
+        Phase::CaughtUp => {
+            (Phase::Refusing, "had not applied everything", "the secondary applies the last writes")
+        }
+        _ => (Phase::CaughtUp, "did not hand the role over", "the primary hands its role over"),
     };
+    let _waiting = runner.ui.spinner(words);
     until(runner, own, patience, what, |turn| match (wait_for(wanted, &run, turn), turn) {
         (Wait::Over, Some(turn)) => Ok(Some(turn.clone())),
         (Wait::InVain, _) => Err(withdrawn()),
@@ -311,6 +315,7 @@ async fn await_phase(runner: &mut Runner<'_>, wanted: Phase, patience: Duration)
 /// Waits until the primary refuses writes, and until everything that it wrote is applied here.
 async fn catch_up(runner: &mut Runner<'_>) -> Result<()> {
     let run = run_of(runner)?;
+    let _waiting = runner.ui.spinner("the last writes of the primary are applied");
     let turn = until(runner, Phase::Met, PROMPT, "did not refuse writes", |turn| match turn {
         Some(turn) if turn.run == run && turn.phase == Phase::HandedOver => Ok(Some(turn.clone())),
         Some(turn) if wait_for(Phase::Refusing, &run, Some(turn)) == Wait::Over => Ok(Some(turn.clone())),

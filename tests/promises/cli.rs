@@ -116,7 +116,7 @@ impl OnTerminal {
     }
 
     /// Waits for a question and types an answer.
-    fn answer(&mut self, question: &str, answer: &str) {
+    pub fn answer(&mut self, question: &str, answer: &str) {
         wait_until(&format!("it asks {question}"), || self.screen().contains(question));
         self.keys.write_all(answer.as_bytes()).expect("typed");
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::process::{Command, Stdio};
 
 use crate::cli::OnTerminal;
-use crate::harness::{Lab, Ran, wait_until};
+use crate::harness::{Lab, Ran, assert_same, wait_until};
 
 const ANY: &str = "mariadb-11.8";
 
@@ -108,7 +108,7 @@ fn seen(mut command: Command, columns: u16, kind: &str) -> (Option<i32>, String)
 
 #[test]
 fn a_bar_and_a_wait_fit_the_terminal_and_say_how_far_they_are() {
-    let lab = Lab::up_with(ANY, "lab", 20);
+    let lab = Lab::up(ANY);
     let (primary, secondary) = (&lab.primary, &lab.secondary);
     for columns in [60, 80, 120] {
         let shown = |command: Command, waits: &[&str], bars: &[&str]| {
@@ -130,7 +130,6 @@ fn a_bar_and_a_wait_fit_the_terminal_and_say_how_far_they_are() {
             }
             let left = screen.text();
             assert!(!left.contains("% of ") && !left.contains(" s  the database"), "{left}");
-            println!("--- {columns} columns\n{}\n--- and painted\n{}", left, some(&screen.painted));
         };
         let names = ["-y", "pack", &primary.endpoint, &secondary.endpoint];
         shown(primary.command(&names), &["the database is booted without a network"], &["packing"]);
@@ -150,15 +149,6 @@ fn a_bar_and_a_wait_fit_the_terminal_and_say_how_far_they_are() {
         drop(frozen);
         assert_eq!(terminal.exit_code(), Some(0));
     }
-}
-
-/// The first and the last of all that have the same words.
-fn some(painted: &[String]) -> String {
-    let words = |line: &str| line.chars().filter(|c| c.is_alphabetic()).collect::<String>();
-    let starts = |index: usize| index == 0 || words(&painted[index - 1]) != words(&painted[index]);
-    let ends = |index: usize| index + 1 == painted.len() || starts(index + 1);
-    let shown = (0..painted.len()).filter(|index| starts(*index) || ends(*index));
-    shown.map(|index| painted[index].as_str()).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -184,6 +174,26 @@ fn without_a_terminal_a_wait_says_every_ten_seconds_that_it_lasts_and_with_q_not
     assert_eq!(read(&quiet_in), "");
     let json: serde_json::Value = serde_json::from_slice(&told.stdout).expect("nothing but JSON");
     assert_eq!(json["running"], false);
+}
+
+#[test]
+fn a_terminal_that_cannot_paint_is_asked_in_plain_characters() {
+    let lab = Lab::up(ANY);
+    let before = lab.primary.fingerprint();
+    let names = ["pack", &lab.primary.endpoint, &lab.secondary.endpoint];
+    for (answer, code) in [("n\n", 130), ("\n", 130), ("y\n", 0)] {
+        let mut command = lab.primary.command(&names);
+        command.env("TERM", "dumb");
+        let mut terminal = OnTerminal::run_in_columns(command, 60);
+        terminal.answer("Do this? [y/N] ", answer);
+        let screen = terminal.shown();
+        assert_eq!(terminal.exit_code(), Some(code), "{answer:?}");
+        let screen = String::from_utf8_lossy(&screen.lock().expect("no panic")).into_owned();
+        assert!(!screen.contains('\u{1b}'), "{screen}");
+        if code != 0 {
+            assert_same(&before, &lab.primary.fingerprint(), &screen);
+        }
+    }
 }
 
 #[test]

@@ -146,6 +146,7 @@ pub(super) async fn put_way_back_back(runner: &Runner<'_>) -> Result<()> {
         let membership = read_membership(&fs::read_to_string(before.join("pair.toml"))?)?;
         let options = boot::node_options(runner, flavor, &membership);
         let start = runner.config.start_deadline();
+        let _waiting = runner.ui.spinner("the database is booted without a network");
         let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
         clone::forget_plugin(runner, &mut session).await?;
         boot::unbecome_source(runner, flavor, &mut session).await?;
