@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::domain::built_in::long_version;
 use crate::domain::pair::Endpoint;
 
 /// What a command ends with, as the help says it.
@@ -19,7 +20,7 @@ has the four of monitoring plugins instead.";
 /// The four steps of the manual: `pack` on the primary, `install-pack` and `key` on the
 /// secondary, `start`; then `verify` on either.
 #[derive(Debug, Parser)]
-#[command(name = "pmp-ha", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "pmp-ha", version, long_version = long_version(), max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     /// What is the same for every command.
     #[command(flatten)]

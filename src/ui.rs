@@ -1,16 +1,19 @@
 //! The only door for output: data to stdout, talk to stderr, questions to a terminal only.
 
+mod progress;
+
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
-use std::time::Duration;
 
 use anyhow::{Result, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::cli::Global;
 use crate::domain::nagios;
 use crate::failure::{Failure, Kind};
+
+pub use self::progress::Progress;
+use self::progress::Shows;
 
 /// How a run talks.
 #[derive(Debug, Clone)]
@@ -21,6 +24,7 @@ pub struct Ui {
     verbose: bool,
     yes: bool,
     terminal: bool,
+    work: Shows,
 }
 
 impl Ui {
@@ -29,7 +33,12 @@ impl Ui {
     pub fn new(options: &Global, nagios: bool) -> Self {
         let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
         let Global { json, quiet, verbose, yes, .. } = *options;
-        Self { json: json && !nagios, nagios, quiet, verbose, yes, terminal }
+        let work = match (quiet || nagios, std::io::stderr().is_terminal() && can_paint()) {
+            (true, _) => Shows::Nothing,
+            (false, true) if !json => Shows::painted(),
+            (false, _) => Shows::Lines,
+        };
+        Self { json: json && !nagios, nagios, quiet, verbose, yes, terminal, work }
     }
 
     /// Writes the result of a command: for people, or as JSON. A closed pipe is not an error.
@@ -42,8 +51,11 @@ impl Ui {
 
     /// Writes text to stdout as it is. Returns whether anybody reads it.
     pub fn text(&self, text: &str) -> Result<bool> {
-        let mut stdout = std::io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        let written = self.work.aside(|| {
+            let mut stdout = std::io::stdout().lock();
+            stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+        });
+        match written {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
             Err(error) => Err(error.into()),
@@ -58,7 +70,7 @@ impl Ui {
     /// Whether stdout is a screen that can be painted anew.
     #[must_use]
     pub fn can_repaint(&self) -> bool {
-        !self.json && std::io::stdout().is_terminal()
+        !self.json && std::io::stdout().is_terminal() && can_paint()
     }
 
     /// Paints the screen anew: over what is there, so that it does not flicker, and clears the rest.
@@ -82,20 +94,20 @@ impl Ui {
     /// Says a sentence about what happens.
     pub fn say(&self, text: impl Display) {
         if !self.quiet {
-            to_stderr(&text.to_string());
+            self.to_stderr(&text.to_string());
         }
     }
 
     /// Says something that only -v wants to know.
     pub fn detail(&self, text: impl Display) {
         if self.verbose && !self.quiet {
-            to_stderr(&text.to_string());
+            self.to_stderr(&text.to_string());
         }
     }
 
     /// Says what the operator should know although the command goes on.
     pub fn warn(&self, text: impl Display) {
-        to_stderr(&format!("warning: {text}"));
+        self.to_stderr(&format!("warning: {text}"));
     }
 
     /// Says how a command failed, also in JSON on stdout if that is wanted.
@@ -113,7 +125,7 @@ impl Ui {
             // ignored: there is nowhere left to report it
             let _ = writeln!(std::io::stdout().lock(), "{value:#}");
         }
-        to_stderr(&format!("error: {failure}"));
+        self.to_stderr(&format!("error: {failure}"));
     }
 
     /// Whether a question can be asked.
@@ -128,11 +140,14 @@ impl Ui {
         if !self.can_ask() {
             return Ok(());
         }
+        let refused = || Failure::interrupted().because("it was not confirmed; nothing was changed");
+        if !can_paint() {
+            let answer = typed(&format!("{question} [y/N]"))?.to_lowercase();
+            return if ["y", "yes"].contains(&answer.as_str()) { Ok(()) } else { Err(refused().into()) };
+        }
         match dialoguer::Confirm::new().with_prompt(question).default(false).interact_opt() {
             Ok(Some(true)) => Ok(()),
-            Ok(Some(false) | None) => {
-                bail!(Failure::interrupted().because("it was not confirmed; nothing was changed"))
-            }
+            Ok(Some(false) | None) => bail!(refused()),
             Err(dialoguer::Error::IO(error)) if error.kind() == std::io::ErrorKind::Interrupted => {
                 bail!(Failure::interrupted())
             }
@@ -145,6 +160,9 @@ impl Ui {
         if !self.can_ask() {
             bail!(otherwise);
         }
+        if !can_paint() {
+            return typed(&format!("{question}:"));
+        }
         match dialoguer::Input::<String>::new().with_prompt(question).interact_text() {
             Ok(text) => Ok(text),
             Err(dialoguer::Error::IO(error)) if error.kind() == std::io::ErrorKind::Interrupted => {
@@ -156,64 +174,41 @@ impl Ui {
         }
     }
 
-    /// A bar for work of `bytes` bytes.
+    /// A bar for work of `bytes` bytes. Its one word stands in front.
     #[must_use]
-    pub fn progress(&self, label: &str, bytes: u64) -> Progress {
-        let bar = ProgressBar::with_draw_target(Some(bytes), self.target());
-        let style = ProgressStyle::with_template(
-            "{msg:14} [{bar:32}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}",
-        );
-        if let Ok(style) = style {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        bar.set_message(label.to_owned());
-        Progress { bar: Some(bar) }
+    pub fn progress(&self, word: &str, bytes: u64) -> Progress {
+        self.work.work(word, Some(bytes))
     }
 
-    /// A spinner for work of unknown length.
+    /// A wait of unknown length: its words, and the seconds so far.
     #[must_use]
-    pub fn spinner(&self, label: &str) -> Progress {
-        let bar = ProgressBar::with_draw_target(None, self.target());
-        bar.set_message(label.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(120));
-        Progress { bar: Some(bar) }
+    pub fn spinner(&self, words: &str) -> Progress {
+        self.work.work(words, None)
     }
 
-    fn target(&self) -> ProgressDrawTarget {
-        if self.quiet || self.json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() }
+    fn to_stderr(&self, text: &str) {
+        self.work.aside(|| to_stderr(text));
     }
+}
+
+/// Whether a terminal does more than write on. `NO_COLOR` is no matter: there is no colour.
+fn can_paint() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+/// Asks in plain characters and reads a line. The end of the input is an empty one.
+fn typed(question: &str) -> Result<String> {
+    {
+        let mut stderr = std::io::stderr().lock();
+        write!(stderr, "{question} ")?;
+        stderr.flush()?;
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(line.trim().to_owned())
 }
 
 fn to_stderr(text: &str) {
     // ignored: a closed stderr leaves nowhere to say so
     let _ = writeln!(std::io::stderr().lock(), "{text}");
-}
-
-/// A progress bar that can be handed to another thread, or none at all.
-#[derive(Debug, Clone)]
-pub struct Progress {
-    bar: Option<ProgressBar>,
-}
-
-impl Progress {
-    /// Shows nothing.
-    #[must_use]
-    pub fn none() -> Self {
-        Self { bar: None }
-    }
-
-    /// Goes on by `bytes`.
-    pub fn add(&self, bytes: u64) {
-        if let Some(bar) = &self.bar {
-            bar.inc(bytes);
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
 }

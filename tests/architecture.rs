@@ -271,7 +271,25 @@ fn each_outside_thing_has_one_door() {
             "/proc/",
         ],
     );
-    nobody_in("src", &["ui.rs"], &["dialoguer::", "indicatif::", "io::stdout", "io::stderr"]);
+    nobody_in("src", &["ui/progress.rs"], &["indicatif::"]);
+    nobody_in("src", &["ui.rs"], &["dialoguer::", "io::stdout", "io::stderr"]);
+}
+
+#[test]
+fn the_words_of_work_that_takes_time_fit_a_terminal_of_60_columns() {
+    // Besides them stand the wheel and up to five digits of seconds, or percents, bytes, a speed and a bar.
+    const WAIT: usize = 60 - "| 12345 s  ".len();
+    const BAR: usize = "encrypting".len();
+    let mut seen = 0;
+    for (path, code) in sources("src") {
+        for (door, longest) in [(".spinner(\"", WAIT), (".progress(\"", BAR)] {
+            for words in code.split(door).skip(1).filter_map(|rest| rest.split('"').next()) {
+                seen += 1;
+                assert!(words.chars().count() <= longest, "{}: {words:?}", path.display());
+            }
+        }
+    }
+    assert!(seen > 25, "only {seen} were found");
 }
 
 /// The string literals of a source, each with what follows it.

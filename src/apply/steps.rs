@@ -183,6 +183,7 @@ impl Runner<'_> {
             Step::WriteKeyPath { .. } => self.saved().restore(KEY_FILE),
             Step::ProveStart => {
                 let uninterrupted = Interrupt::default();
+                let _waiting = self.ui.spinner("the database is stopping");
                 Database::of(self.home, &uninterrupted).stop(self.config.stop_deadline()).await.map(|_| ())
             }
             Step::SwapKept { name } => kept::swap_back(self.home, name),

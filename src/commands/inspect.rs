@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::install_pack::find_pack;
 use super::{Context, absolute, opening};
+use crate::adapters::pack::seal::is_sealed;
 use crate::adapters::pack::{Pack, sealed};
 use crate::cli::InspectArgs;
 use crate::config::Config;
@@ -77,7 +78,7 @@ pub async fn run(context: &Context<'_>, args: InspectArgs) -> Result<()> {
     let manifest = pack.manifest();
     let inspected = Inspected {
         size: fs::metadata(&path)?.len(),
-        encrypted: sealed::is_sealed(&path),
+        encrypted: is_sealed(&path),
         file: path.to_string_lossy().into_owned(),
         pack_id: manifest.pack_id.clone(),
         made_at: manifest.made_at.clone(),

@@ -51,7 +51,7 @@ pub fn run(context: &Context<'_>, args: &KeygenArgs) -> Result<()> {
             )
         }
         KeyPurpose::Encryption => {
-            let keys = sealed::generate();
+            let keys = sealed::generate()?;
             (
                 keys.private,
                 keys.public,

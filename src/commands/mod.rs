@@ -38,6 +38,7 @@ use crate::cli::{Cli, Command, Global, OpeningArgs};
 use crate::config::{Config, PackConfig};
 use crate::domain::pair::Role;
 use crate::domain::plan::Plan;
+use crate::domain::snapshot::{Blind, BlindReason};
 use crate::failure::{Failure, Kind};
 use crate::ui::Ui;
 
@@ -124,9 +125,16 @@ impl Context<'_> {
         let Some(membership) = home.membership()?.filter(|own| own.role == Role::Primary) else {
             return Ok(());
         };
-        match other_node::standing_of(home, &membership).await.ok().and_then(may_start::why_not) {
-            Some(why) => bail!(may_start::refusal(&membership, &why)),
-            None => Ok(()),
+        match other_node::standing_of(home, &membership).await.map(may_start::why_not) {
+            Ok(Some(why)) => bail!(may_start::refusal(&membership, &why)),
+            Err(Blind { why: BlindReason::NotBuiltIn(part), evidence }) => {
+                self.ui.warn(format!(
+                    "nobody knows whether the other node has replaced this one: {evidence}. {}",
+                    part.hint()
+                ));
+                Ok(())
+            }
+            Ok(None) | Err(_) => Ok(()),
         }
     }
 

@@ -129,9 +129,10 @@ fn primary(seen: &Snapshot) -> PrimarySeen {
                 PrimarySeen::NobodyListens(blind.evidence.clone())
             }
             BlindReason::Unreachable => PrimarySeen::Unreachable(blind.evidence.clone()),
-            BlindReason::Silent | BlindReason::TurnedAway | BlindReason::TooManyConnections => {
-                PrimarySeen::Answers(blind.evidence.clone())
-            }
+            BlindReason::Silent
+            | BlindReason::TurnedAway
+            | BlindReason::TooManyConnections
+            | BlindReason::NotBuiltIn(_) => PrimarySeen::Answers(blind.evidence.clone()),
         },
     }
 }

@@ -11,6 +11,7 @@ use crate::adapters::clock::now;
 use crate::adapters::home::Home;
 use crate::adapters::look;
 use crate::adapters::look::recovery_source::{self, Origin};
+use crate::adapters::pack::seal::is_sealed;
 use crate::adapters::pack::{Opening, Pack, sealed};
 use crate::adapters::server::process::Database;
 use crate::apply::rehearse::{Folder, Proof, damaged, packs, run as carry_out, topics};
@@ -89,7 +90,7 @@ pub async fn run(context: &Context<'_>, args: RehearseArgs) -> Result<()> {
 /// what was made is a defect.
 fn open(home: &Home, named: Option<&Path>, opening: &Opening) -> Result<Found> {
     let file: PathBuf = find_pack(home, named)?;
-    let readable = file.is_file() && (!sealed::is_sealed(&file) || opening.identity.is_some());
+    let readable = file.is_file() && (!is_sealed(&file) || opening.identity.is_some());
     match Pack::open(&file, opening) {
         Ok(pack) => {
             let (file, manifest) = (file.to_string_lossy().into_owned(), Box::new(pack.manifest().clone()));

@@ -3,6 +3,7 @@
 //! Nothing in here acts. There is no file, no network, no process, no clock, no
 //! randomness and no printing; facts come in as arguments and decisions go out as values.
 
+pub mod built_in;
 pub mod coordinates;
 pub mod datafiles;
 pub mod deep;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::built_in::Part;
 use super::errant::Errant;
 use super::flavor::ServerVersion;
 use super::pair::{Membership, Role};
@@ -51,6 +52,8 @@ pub enum BlindReason {
     TurnedAway,
     /// It answers, and has no connection left: alive.
     TooManyConnections,
+    /// It answers, and this program lacks the part that speaks with it.
+    NotBuiltIn(Part),
 }
 
 /// A server, as its own answers describe it.

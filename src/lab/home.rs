@@ -88,6 +88,7 @@ pub(super) async fn make(blueprint: &Blueprint, ui: &Ui, interrupt: &Interrupt) 
     };
 
     ui.say(format!("{}: making a fresh database of {version}", root.display()));
+    let waiting = ui.spinner("the server makes its system tables");
     init_data(blueprint, &options).await?;
     let booted = database.boot_offline(flavor, "[mysqld]", DEADLINE).await;
     if booted.is_err() {
@@ -95,6 +96,7 @@ pub(super) async fn make(blueprint: &Blueprint, ui: &Ui, interrupt: &Interrupt) 
         database.clear_offline_boot(DEADLINE).await?;
     }
     let mut session = booted?;
+    drop(waiting);
     let filled = async {
         fill::schema(&mut session).await?;
         if megabytes > 0 {

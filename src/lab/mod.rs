@@ -194,7 +194,10 @@ pub async fn down(dir: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<()> {
         let path = entry?.path();
         if Home::is_at(&path) {
             let home = Home::open(&path)?;
-            if Database::of(&home, interrupt).stop(STOP_DEADLINE).await? {
+            let waiting = ui.spinner("a database of the lab is stopping");
+            let stopped = Database::of(&home, interrupt).stop(STOP_DEADLINE).await?;
+            drop(waiting);
+            if stopped {
                 ui.say(format!("stopped the database of {}", path.display()));
             }
         }

@@ -74,23 +74,30 @@ pub struct OnTerminal {
 
 impl OnTerminal {
     /// All but its stdout, which is for data.
-    fn run(command: Command) -> Self {
-        Self::spawn(command, false)
+    fn run(mut command: Command) -> Self {
+        command.env("TERM", "xterm");
+        Self::spawn(command, false, None)
     }
 
     /// With its stdout, too.
-    pub fn run_whole(command: Command) -> Self {
-        Self::spawn(command, true)
+    pub fn run_whole(mut command: Command) -> Self {
+        command.env("TERM", "xterm");
+        Self::spawn(command, true, None)
     }
 
-    fn spawn(mut command: Command, whole: bool) -> Self {
-        let pty = nix::pty::openpty(None, None).expect("a terminal");
+    /// With its stdout, too, on a terminal of so many columns, whose kind the command's environment says.
+    pub fn run_in_columns(command: Command, columns: u16) -> Self {
+        Self::spawn(command, true, Some(columns))
+    }
+
+    fn spawn(mut command: Command, whole: bool, columns: Option<u16>) -> Self {
+        let size = columns.map(|ws_col| nix::pty::Winsize { ws_row: 24, ws_col, ws_xpixel: 0, ws_ypixel: 0 });
+        let pty = nix::pty::openpty(size.as_ref(), None).expect("a terminal");
         let slave = || Stdio::from(pty.slave.try_clone().expect("the same"));
         let child = command
             .stdin(slave())
             .stderr(slave())
             .stdout(if whole { slave() } else { Stdio::null() })
-            .env("TERM", "xterm")
             .spawn()
             .expect("it runs");
         drop(command);
@@ -109,7 +116,7 @@ impl OnTerminal {
     }
 
     /// Waits for a question and types an answer.
-    fn answer(&mut self, question: &str, answer: &str) {
+    pub fn answer(&mut self, question: &str, answer: &str) {
         wait_until(&format!("it asks {question}"), || self.screen().contains(question));
         self.keys.write_all(answer.as_bytes()).expect("typed");
     }
@@ -117,6 +124,11 @@ impl OnTerminal {
     /// Everything that was written to it.
     pub fn screen(&self) -> String {
         String::from_utf8_lossy(&self.screen.lock().expect("no panic")).into_owned()
+    }
+
+    /// The bytes that were written to it, and those that still will be.
+    pub fn shown(&self) -> Arc<Mutex<Vec<u8>>> {
+        Arc::clone(&self.screen)
     }
 
     /// The process on it.

@@ -44,6 +44,7 @@ mod resume;
 mod rollback;
 mod runbook;
 mod scenarios;
+mod screen;
 mod semi_sync;
 mod service;
 mod sql;

@@ -9,6 +9,11 @@ mod extract;
 mod in_order;
 mod layout;
 mod read;
+pub mod seal;
+#[cfg(feature = "sealed")]
+pub mod sealed;
+#[cfg(not(feature = "sealed"))]
+#[path = "not_sealed.rs"]
 pub mod sealed;
 pub mod signature;
 mod splice;

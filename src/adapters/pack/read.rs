@@ -14,7 +14,8 @@ use super::deflate::{END, ROOM};
 use super::layout::{self, Member, member_of, stored_members, table_of_contents};
 use crate::adapters::bytes::digest::{CHUNK, blake3_of};
 use crate::adapters::bytes::direct::{DirectBuffer, DirectFile};
-use crate::adapters::pack::sealed::{self, Unsealed};
+use crate::adapters::pack::seal::{Unsealed, is_sealed};
+use crate::adapters::pack::sealed;
 use crate::adapters::pack::signature::Verifier;
 use crate::adapters::system;
 use crate::domain::manifest::Manifest;
@@ -59,7 +60,7 @@ impl Source {
                     .hint("Name the pack itself.")
             );
         }
-        if sealed::is_sealed(path) {
+        if is_sealed(path) {
             return Ok(Self::Sealed(Mutex::new(sealed::open(path, identity)?)));
         }
         match fs::File::open(path).and_then(|file| Ok(Self::Plain(file, DirectFile::open(path)?))) {

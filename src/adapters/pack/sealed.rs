@@ -11,30 +11,22 @@ use fs_err as fs;
 
 use crate::adapters::bytes::digest::{CHUNK, Hashing, hash_file_until};
 use crate::adapters::interrupt::Interrupt;
+use crate::adapters::pack::seal::{NewKeys, Unsealed};
 use crate::adapters::system;
 use crate::domain::digest::Sha256Hex;
 use crate::failure::{Failure, Kind};
 use crate::ui::Progress;
 
-/// What every sealed file begins with.
-const MAGIC: &[u8] = b"age-encryption.org/v1\n";
-
-/// A pair of new keys, as text.
-pub struct NewKeys {
-    /// Opens.
-    pub private: String,
-    /// Seals.
-    pub public: String,
-}
-
 /// Makes a pair of keys.
-#[must_use]
-pub fn generate() -> NewKeys {
+///
+/// # Errors
+/// Only where this part was left out.
+pub fn generate() -> Result<NewKeys> {
     let identity = Identity::generate();
-    NewKeys {
+    Ok(NewKeys {
         private: format!("{}\n", identity.to_string().expose_secret()),
         public: format!("{}\n", identity.to_public()),
-    }
+    })
 }
 
 fn unusable(path: &Path, why: impl std::fmt::Display) -> anyhow::Error {
@@ -65,13 +57,6 @@ fn identity(path: &Path) -> Result<Identity> {
         bail!(unusable(path, "it can be read by others than its owner: chmod 600"));
     }
     Ok(identity)
-}
-
-/// Tells whether a file is sealed.
-#[must_use]
-pub fn is_sealed(path: &Path) -> bool {
-    let mut found = [0; MAGIC.len()];
-    fs::File::open(path).and_then(|mut file| file.read_exact(&mut found)).is_ok() && found == MAGIC
 }
 
 /// Seals a file for `to`, into a new file that only its owner may read, makes it durable, reads it
@@ -106,11 +91,6 @@ pub fn seal(
     }
     Ok(written)
 }
-
-/// What reads the plain bytes of a sealed file, from any place. Every byte that it gives was checked.
-pub trait Unsealed: Read + Seek + Send {}
-
-impl<T: Read + Seek + Send> Unsealed for T {}
 
 /// Opens a sealed file.
 ///

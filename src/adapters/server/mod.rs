@@ -2,6 +2,10 @@
 
 pub mod backup_tool;
 pub mod names;
+#[cfg(feature = "old-tls")]
+pub mod old_tls;
+#[cfg(not(feature = "old-tls"))]
+#[path = "no_old_tls.rs"]
 pub mod old_tls;
 pub mod process;
 pub mod session;

@@ -54,6 +54,7 @@ async fn align(runner: &Runner<'_>, membership: &Membership, account: &str) -> R
     }
     let (start, stop) = (runner.config.start_deadline(), runner.config.stop_deadline());
     let options = options::node_options(runner, flavor, membership);
+    let _waiting = runner.ui.spinner("the database is booted without a network");
     let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
     statements(runner, flavor, &mut session, membership, &credentials, account).await?;
     database.end_offline_boot(session, stop).await

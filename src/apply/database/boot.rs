@@ -145,6 +145,7 @@ async fn restore_accounts(
         None => String::new(),
     };
     let start = runner.config.start_deadline();
+    let _waiting = runner.ui.spinner("the database is booted without a network");
     let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
     unbecome_source(runner, flavor, &mut session).await?;
     database.end_offline_boot(session, runner.config.stop_deadline()).await

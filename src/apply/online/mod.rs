@@ -144,6 +144,7 @@ pub async fn put_way_back_back(runner: &Runner<'_>) -> Result<()> {
         let membership = read_membership(&fs::read_to_string(before.join("pair.toml"))?)?;
         let options = options::node_options(runner, flavor, &membership);
         let start = runner.config.start_deadline();
+        let _waiting = runner.ui.spinner("the database is booted without a network");
         let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
         clone::forget_plugin(runner, &mut session).await?;
         source::unbecome_source(runner, flavor, &mut session).await?;

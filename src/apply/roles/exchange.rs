@@ -101,6 +101,7 @@ async fn hand_over(runner: &mut Runner<'_>) -> Result<()> {
     let flavor = runner.flavor().await?;
     let options = options::node_options(runner, flavor, &runner.home.require_membership()?);
     let database = runner.database();
+    let _waiting = runner.ui.spinner("the database is booted without a network");
     let (start, stop) = (runner.config.start_deadline(), runner.config.stop_deadline());
     let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
     let run = said_run(&mut session).await?.context("the exchange has no name")?;
@@ -182,7 +183,7 @@ async fn until<T>(
 
 async fn meet_as_secondary(runner: &mut Runner<'_>, run: &str, wait: u64) -> Result<()> {
     runner.taking.run = Some(run.to_owned());
-    let spinner = runner.ui.spinner("waiting for the primary: run `pmp-ha switchover` there");
+    let spinner = runner.ui.spinner("waiting for `pmp-ha switchover` on the primary");
     let run = run.to_owned();
     until(runner, Phase::Ready, Duration::from_secs(wait), "did not take part", |turn| {
         Ok((wait_for(Phase::Ready, &run, turn) == Wait::Over).then_some(()))
@@ -193,7 +194,7 @@ async fn meet_as_secondary(runner: &mut Runner<'_>, run: &str, wait: u64) -> Res
 }
 
 async fn meet_as_primary(runner: &mut Runner<'_>, wait: u64) -> Result<()> {
-    let spinner = runner.ui.spinner("waiting for the secondary: run `pmp-ha switchover` there");
+    let spinner = runner.ui.spinner("waiting for `pmp-ha switchover` on the secondary");
     let begun = Instant::now();
     let patience = Duration::from_secs(wait);
     let mut there = other(runner)?;
@@ -282,10 +283,13 @@ async fn wait_until_ended(interrupt: &Interrupt, session: &mut Session, account:
 
 async fn await_phase(runner: &mut Runner<'_>, wanted: Phase, patience: Duration) -> Result<Turn> {
     let run = run_of(runner)?;
-    let (own, what) = match wanted {
-        Phase::CaughtUp => (Phase::Refusing, "had not applied everything"),
-        _ => (Phase::CaughtUp, "did not hand the role over"),
+    let (own, what, words) = match wanted {
+        Phase::CaughtUp => {
+            (Phase::Refusing, "had not applied everything", "the secondary applies the last writes")
+        }
+        _ => (Phase::CaughtUp, "did not hand the role over", "the primary hands its role over"),
     };
+    let _waiting = runner.ui.spinner(words);
     until(runner, own, patience, what, |turn| match (wait_for(wanted, &run, turn), turn) {
         (Wait::Over, Some(turn)) => Ok(Some(turn.clone())),
         (Wait::InVain, _) => Err(withdrawn()),
@@ -297,6 +301,7 @@ async fn await_phase(runner: &mut Runner<'_>, wanted: Phase, patience: Duration)
 /// Waits until the primary refuses writes, and until everything that it wrote is applied here.
 async fn catch_up(runner: &mut Runner<'_>) -> Result<()> {
     let run = run_of(runner)?;
+    let _waiting = runner.ui.spinner("the last writes of the primary are applied");
     let turn = until(runner, Phase::Met, PROMPT, "did not refuse writes", |turn| match turn {
         Some(turn) if turn.run == run && turn.phase == Phase::HandedOver => Ok(Some(turn.clone())),
         Some(turn) if wait_for(Phase::Refusing, &run, Some(turn)) == Wait::Over => Ok(Some(turn.clone())),

@@ -462,6 +462,12 @@ impl Judge<'_> {
                 format!("the {role} {peer} does not let this node in"),
                 "The certificates or the accounts of the two nodes do not fit together: were both set up by the same pack?",
             ),
+            BlindReason::NotBuiltIn(part) => (
+                "peer-not-asked",
+                Severity::Unknown,
+                format!("the {role} {peer} is alive and cannot be asked"),
+                part.hint(),
+            ),
             BlindReason::Unreachable | BlindReason::NobodyListens | BlindReason::NotRunning => (
                 "peer-unreachable",
                 Severity::Failed,

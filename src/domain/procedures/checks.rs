@@ -1,6 +1,7 @@
 //! Preconditions that more than one procedure has.
 
 use super::Scene;
+use crate::domain::built_in::Part;
 use crate::domain::flavor::{Flavor, Proof};
 use crate::domain::plan::Bytes;
 use crate::domain::refusal::Refusal;
@@ -99,6 +100,16 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
         ));
     }
     out.extend(mount_point(what, scene));
+}
+
+/// Says when this program could never ask the other node, which runs the same server.
+pub(super) fn other_node(what: &str, scene: &Scene) -> Option<Refusal> {
+    let part = Part::OldTls;
+    let flavor = Flavor::of(scene.server.as_ref().ok()?)?;
+    let can_ask = flavor.modern_tls || part.is_built_in();
+    (!can_ask).then(|| {
+        Refusal::new(what, format!("{} of the other node: {}", flavor.name, part.absent()), part.hint())
+    })
 }
 
 /// Says what runs out of the home.

@@ -114,6 +114,7 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
             ));
         }
     }
+    refusals.extend(checks::other_node(WHAT, home));
     refusals.extend(checks::password(WHAT, home, scene.password_given));
     refusals.extend(checks::space(
         WHAT,

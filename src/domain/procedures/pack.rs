@@ -105,6 +105,7 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
             "Run `pmp-ha pack` on the primary.",
         ));
     }
+    refusals.extend(checks::other_node(WHAT, home));
     refusals.extend(not_carried(home));
     refusals.extend(alike(home));
     if home.missing.is_empty() && home.params.is_ok() && home.schema_on_disk.is_none() {

@@ -1,0 +1,46 @@
+//! Stands in for encryption in a build without `sealed`: the same door, and behind it the word which
+//! part is missing.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::pack::seal::{NewKeys, Unsealed};
+use crate::domain::built_in::Part;
+use crate::domain::digest::Sha256Hex;
+use crate::failure::{Failure, Kind};
+use crate::ui::Progress;
+
+/// There is none.
+pub enum Recipient {}
+
+fn refused(what: impl Into<String>) -> anyhow::Error {
+    Failure::new(Kind::Refused, what).because(Part::Sealed.absent()).hint(Part::Sealed.hint()).into()
+}
+
+/// Refuses.
+pub fn generate() -> Result<NewKeys> {
+    Err(refused("cannot make keys for encryption"))
+}
+
+/// Refuses.
+pub fn recipient(_path: &Path) -> Result<Recipient> {
+    Err(refused("cannot encrypt a pack"))
+}
+
+/// Is never asked.
+pub fn seal(
+    _plain: &Path,
+    _target: &Path,
+    to: &Recipient,
+    _progress: &Progress,
+    _interrupt: &Interrupt,
+) -> Result<Sha256Hex> {
+    match *to {}
+}
+
+/// Refuses.
+pub fn open(path: &Path, _key: Option<&Path>) -> Result<Box<dyn Unsealed>> {
+    Err(refused(format!("cannot open {}, which is encrypted", path.display())))
+}

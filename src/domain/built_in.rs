@@ -1,0 +1,85 @@
+//! The parts of the program that a build may leave out, and what it says without them.
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+/// A part that a build may leave out: a feature of the package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// TLS 1.0 and 1.1, for `MySQL` 5.6 and early builds of 5.7.
+    OldTls,
+    /// Packs that are encrypted to one reader.
+    Sealed,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::OldTls, Self::Sealed];
+
+    /// Its name as a feature.
+    #[must_use]
+    pub const fn feature(self) -> &'static str {
+        match self {
+            Self::OldTls => "old-tls",
+            Self::Sealed => "sealed",
+        }
+    }
+
+    /// Whether this program has it.
+    #[must_use]
+    pub const fn is_built_in(self) -> bool {
+        match self {
+            Self::OldTls => cfg!(feature = "old-tls"),
+            Self::Sealed => cfg!(feature = "sealed"),
+        }
+    }
+
+    /// Why something cannot be done without it.
+    #[must_use]
+    pub const fn absent(self) -> &'static str {
+        match self {
+            Self::OldTls => {
+                "the database speaks no TLS newer than 1.1, and this pmp-ha was built without `old-tls`"
+            }
+            Self::Sealed => "this pmp-ha was built without `sealed`",
+        }
+    }
+
+    /// How to get it.
+    #[must_use]
+    pub const fn hint(self) -> &'static str {
+        match self {
+            Self::OldTls => {
+                "Install a pmp-ha package, or build it with `cargo build --release --features old-tls`."
+            }
+            Self::Sealed => {
+                "Install a pmp-ha package, or build it with `cargo build --release --features sealed`."
+            }
+        }
+    }
+}
+
+/// What `pmp-ha --version` says: the version, and which parts this program has.
+#[must_use]
+pub fn long_version() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(version_and_parts);
+    &TEXT
+}
+
+fn version_and_parts() -> String {
+    let named = |built_in: bool| {
+        let mut names: Vec<&str> = Part::ALL
+            .iter()
+            .filter(|part| part.is_built_in() == built_in)
+            .map(|part| part.feature())
+            .collect();
+        if built_in && cfg!(feature = "static-openssl") {
+            names.push("static-openssl");
+        }
+        if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    };
+    let mut text = env!("CARGO_PKG_VERSION").to_owned();
+    // ignored: it is a text in memory
+    let _ = write!(text, "\nbuilt in: {}\nleft out: {}", named(true), named(false));
+    text
+}
