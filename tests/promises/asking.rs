@@ -35,12 +35,12 @@ fn a_heartbeat_comes_when_it_is_asked_for_and_by_itself_where_nobody_may_ask(ser
     }
     patience(&lab, PATIENT);
 
-    let rows = beats(&lab);
+    let rows = settled(&lab);
     let monitors = ["'pmp_ha_monitor'@'%'", "'pmp_ha_monitor'@'localhost'"];
     for who in monitors {
         everywhere(&mut admins, &[&format!("REVOKE EXECUTE ON PROCEDURE pmp_ha.ask_for_beat FROM {who}")]);
     }
-    alive_from_both(&lab);
+    lab.wait_alive();
     assert_eq!(beats(&lab), rows);
     for who in monitors {
         everywhere(&mut admins, &[&format!("GRANT EXECUTE ON PROCEDURE pmp_ha.ask_for_beat TO {who}")]);
@@ -51,13 +51,13 @@ fn a_heartbeat_comes_when_it_is_asked_for_and_by_itself_where_nobody_may_ask(ser
     let mut lock = Db::admin(&lab.secondary);
     lock.rows("BEGIN");
     lock.rows("SELECT beat FROM pmp_ha.heartbeat WHERE node = 2 FOR UPDATE");
-    alive_from_both(&lab);
+    lab.wait_alive();
     lock.rows("ROLLBACK");
 
     // As a pair that an older pmp-ha has set up.
     everywhere(&mut admins, &["DROP PROCEDURE pmp_ha.ask_for_beat", "DROP TABLE pmp_ha.asked"]);
-    let rows = beats(&lab);
-    alive_from_both(&lab);
+    let rows = settled(&lab);
+    lab.wait_alive();
     assert_eq!(beats(&lab), rows);
     for node in [&lab.primary, &lab.secondary] {
         node.run(&["reconfigure", "-y"]).ok();
@@ -143,18 +143,11 @@ fn everywhere(admins: &mut [Db; 2], statements: &[&str]) {
 }
 
 #[track_caller]
-fn alive_from_both(lab: &Lab) {
-    for node in [&lab.primary, &lab.secondary] {
-        node.run(&["verify"]).ok();
-    }
-}
-
-#[track_caller]
 fn each_look_makes_one_come_from_each_node(lab: &Lab) {
     for node in [&lab.primary, &lab.secondary] {
         let before = beats(lab);
-        node.run(&["verify"]).ok();
-        wait_until("a heartbeat of each node has come to both", || {
+        wait_until("a look makes a heartbeat of each node come to both", || {
+            node.run(&["verify"]);
             let after = beats(lab);
             after[0] == after[1] && after[0].iter().zip(&before[0]).all(|(after, before)| after > before)
         });
@@ -167,6 +160,17 @@ fn beats(lab: &Lab) -> [Vec<i64>; 2] {
         let rows = Db::admin(node).list("SELECT beat FROM pmp_ha.heartbeat ORDER BY node");
         rows.iter().map(|beat| beat.parse().expect("a number")).collect()
     })
+}
+
+/// The same, when nothing is on its way any more.
+#[track_caller]
+fn settled(lab: &Lab) -> [Vec<i64>; 2] {
+    let mut rows = beats(lab);
+    wait_until("both nodes have the same heartbeat rows", || {
+        rows = beats(lab);
+        rows[0] == rows[1]
+    });
+    rows
 }
 
 /// The heartbeat that the server wrote, if it did.
