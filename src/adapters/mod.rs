@@ -7,6 +7,7 @@ pub mod datadir;
 pub mod digest;
 pub mod direct;
 pub mod errant;
+pub mod event_scheduler;
 pub mod home;
 pub mod interrupt;
 pub mod journal_file;
