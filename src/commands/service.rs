@@ -9,6 +9,7 @@ use super::Context;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::{self, tfa};
+use crate::adapters::server::event_scheduler;
 use crate::adapters::server::process::Database;
 use crate::adapters::system;
 use crate::apply::{node_files, refuse_held_database};
@@ -42,6 +43,14 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
     if let Some(pid) = database.serving_pid().await?
         && !left_behind.contains(&pid)
     {
+        if !context.global.dry_run
+            && home.membership()?.is_some()
+            && event_scheduler::turn_on(&home).await.unwrap_or(false)
+        {
+            context.ui.warn(
+                "its event scheduler was off, as a stop that is killed leaves it: pmp-ha has turned it on",
+            );
+        }
         return context.ui.done(&up(pid, format!("runs already, process {pid}")));
     }
     require_whole(&home)?;

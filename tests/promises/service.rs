@@ -2,7 +2,10 @@
 
 use std::net::TcpListener;
 
-use crate::harness::{Lab, Put};
+use crate::harness::{Lab, Node, Put, command};
+use crate::on_every_server;
+
+on_every_server!(a_stop_turns_the_event_scheduler_off_and_one_that_fails_turns_it_on_again);
 
 const ANY: &str = "mariadb-10.11";
 
@@ -89,4 +92,48 @@ fn a_home_whose_path_has_a_space_makes_a_pair() {
     assert_eq!(lab.wait_same(query), "in the path");
     lab.primary.run(&["stop"]).ok();
     lab.secondary.run(&["stop"]).ok();
+}
+
+fn scheduler(node: &Node) -> String {
+    node.admin_sql("SELECT @@GLOBAL.event_scheduler")
+}
+
+fn a_stop_turns_the_event_scheduler_off_and_one_that_fails_turns_it_on_again(server: &str) {
+    let lab = Lab::pair(server);
+    let node = &lab.primary;
+    {
+        let log = node.path("logs/pmp-ha-stopdb.log");
+        let _gone = Put::gone(log.clone());
+        std::fs::create_dir(&log).expect("made");
+        node.run(&["stop"]).exits(1).says(&["error: ", "pmp-ha-stopdb.log"]);
+    }
+    assert!(node.is_running());
+    assert_eq!(scheduler(node), "ON");
+
+    // As a stop that is killed leaves it.
+    node.admin_sql("SET GLOBAL event_scheduler = OFF");
+    assert!(node.run(&["verify"]).exits(5).stdout.contains("event_scheduler"));
+    node.run(&["start"]).ok().says(&["runs already", "its event scheduler was off"]);
+    assert_eq!(scheduler(node), "ON");
+
+    // What the product's own script finds when it begins.
+    let found = node.path("logs/found");
+    let look = command(&["lab", "sql", &node.home.to_string_lossy(), "SELECT @@GLOBAL.event_scheduler"]);
+    let words: Vec<String> = std::iter::once(look.get_program())
+        .chain(look.get_args())
+        .map(|word| format!("'{}'", word.to_string_lossy()))
+        .collect();
+    let stop = std::fs::read_to_string(node.path("bin/stopDB.sh")).expect("a script");
+    let looks = format!("#!/bin/sh\n{} > '{}'\n{stop}", words.join(" "), found.display());
+    let _script = Put::content(node.path("bin/stopDB.sh"), looks);
+    node.run(&["stop"]).ok().says(&["has stopped cleanly"]);
+    assert_eq!(std::fs::read_to_string(&found).expect("it has looked").trim(), "OFF");
+    node.run(&["start"]).ok();
+    assert_eq!(scheduler(node), "ON");
+
+    // A server that does not let the tool in stops as it always did.
+    let credentials = node.path("conf/pmp-ha/credentials.toml");
+    let _wrong = Put::replaced(credentials, "password = \"", "password = \"not-");
+    node.run(&["stop"]).ok().says(&["has stopped cleanly"]);
+    assert_eq!(std::fs::read_to_string(&found).expect("it has looked").trim(), "ON");
 }

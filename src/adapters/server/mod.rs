@@ -1,6 +1,7 @@
 //! A database server: a session with it, its process, its TLS, its name and its backup program.
 
 pub mod backup_tool;
+pub mod event_scheduler;
 pub mod names;
 #[cfg(feature = "old-tls")]
 pub mod old_tls;

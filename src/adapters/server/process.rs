@@ -10,6 +10,7 @@ use fs_err as fs;
 use crate::adapters::home::saved::remove;
 use crate::adapters::home::{Credential, Home, datadir};
 use crate::adapters::interrupt::Interrupt;
+use crate::adapters::server::event_scheduler;
 use crate::adapters::server::session::{Address, Session, greeting_of_socket};
 use crate::adapters::{random, system};
 use crate::domain::flavor::{Account, Flavor, ServerVersion};
@@ -216,6 +217,17 @@ impl<'a> Database<'a> {
             return Ok(true);
         }
         self.wait_until_it_hears(pid).await;
+        // ignored: a server that does not let us in stops all the same, only later
+        let _ = event_scheduler::turn_off(self.home).await;
+        let stopped = self.run_stop_script(deadline, pid).await;
+        if stopped.is_err() {
+            // ignored: a server that is about to end lets nobody in, and needs no events
+            let _ = event_scheduler::turn_on(self.home).await;
+        }
+        stopped.map(|()| true)
+    }
+
+    async fn run_stop_script(&self, deadline: Duration, pid: u32) -> Result<()> {
         let params = self
             .home
             .database_params()
@@ -234,8 +246,7 @@ impl<'a> Database<'a> {
                 self.interrupt.sleep(TICK).await?;
             }
         }
-        self.end(pid, deadline).await?;
-        Ok(true)
+        self.end(pid, deadline).await
     }
 
     /// Asks the process to end cleanly and waits until it has let go of the data.
