@@ -2,8 +2,10 @@
 
 pub mod backup_tool;
 pub mod binlogs;
+pub mod catalogue;
 pub mod compare;
 pub mod datadir;
+pub mod definitions;
 pub mod digest;
 pub mod direct;
 pub mod errant;
@@ -26,6 +28,7 @@ pub mod saved;
 pub mod sealed;
 pub mod signature;
 pub mod snapshot;
+pub mod structure;
 pub mod system;
 pub mod template;
 pub mod tfa;

@@ -15,6 +15,7 @@ use crate::adapters::mysqld::{BOOT_USER, Database};
 use crate::adapters::saved::remove;
 use crate::adapters::{snapshot, system};
 use crate::domain::coordinates::Coordinates;
+use crate::domain::definitions;
 use crate::domain::flavor::{DROP_CLONE_PLUGIN, Flavor};
 use crate::domain::manifest::NODE_FILES;
 use crate::domain::own_schema;
@@ -295,7 +296,9 @@ async fn prepare_replica(
 
 /// Makes the tool's own schemas, with the events of this node.
 async fn own_schema(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
-    for sql in own_schema::tables().into_iter().chain(own_schema::events(flavor, &runner.config.timing())) {
+    let schema = runner.home.require_membership()?.pair.schema;
+    let events = own_schema::events(flavor, &runner.config.timing());
+    for sql in own_schema::tables().into_iter().chain(events).chain(definitions::procedures(&schema)) {
         session.run(sql).await?;
     }
     Ok(())

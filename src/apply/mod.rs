@@ -7,6 +7,7 @@ mod channel;
 mod correct;
 mod data;
 pub mod deep;
+mod define;
 mod exchange;
 mod guard;
 mod in_place;
@@ -165,6 +166,7 @@ pub struct Runner<'a> {
     written: Option<NewPack>,
     extracted_in: f64,
     undo_file: Option<PathBuf>,
+    left_out: Vec<(String, String)>,
     begun: Option<Instant>,
     cost: Cost,
     taking: exchange::Taking,
@@ -194,6 +196,7 @@ impl<'a> Runner<'a> {
             written: None,
             extracted_in: 0.0,
             undo_file: None,
+            left_out: Vec::new(),
             begun: None,
             cost: Cost::default(),
             taking: exchange::Taking::default(),
@@ -221,6 +224,12 @@ impl<'a> Runner<'a> {
     /// The pack that the last plan wrote.
     pub fn written(&mut self) -> Option<NewPack> {
         self.written.take()
+    }
+
+    /// What the last repair could not do, and why.
+    #[must_use]
+    pub fn left_out(&self) -> &[(String, String)] {
+        &self.left_out
     }
 
     /// What the last plan cost the users of the primary.
@@ -337,6 +346,7 @@ impl<'a> Runner<'a> {
                 continue;
             };
             if index >= plan.point_of_no_return {
+                repair::let_applier_go(self, plan).await;
                 return Err(incomplete(&plan.command, &format!("step {} failed", index + 1), &error));
             }
             self.ui.say("It did not work; what was changed is put back.");
@@ -476,12 +486,21 @@ impl<'a> Runner<'a> {
             Step::RestoreKept => keep::restore(self),
             Step::KeepHome { from, name, then } => keep::keep(self, from.as_deref(), name, then),
             Step::DropKept { name } => remove(&datadir::parent(self.home).join(name)),
-            Step::SaveRows { file, now } => {
+            Step::SaveRows { file, now, .. } => {
                 self.undo_file = Some(file.into());
                 repair::save_rows(self, file.as_ref(), *now).await
             }
             Step::MakeTable { table, kept } => {
                 repair::make_table(self, self.undo_file()?, table, kept.as_deref()).await
+            }
+            Step::SetAside { table, kept } => {
+                repair::set_aside_table(self, self.undo_file()?, table, kept).await
+            }
+            Step::Undefine { what } => define::undefine(self, self.undo_file()?, what).await,
+            Step::Define { what } => {
+                let failed = define::define(self, self.undo_file()?, what).await?;
+                self.left_out.extend(failed);
+                Ok(())
             }
             Step::PassConflicts { .. } => repair::pass_conflicts(self, self.undo_file()?).await,
             Step::StartReplication => repair::start_replication(self).await,
@@ -550,6 +569,9 @@ impl<'a> Runner<'a> {
             | Step::KeepHome { .. }
             | Step::DropKept { .. }
             | Step::MakeTable { .. }
+            | Step::SetAside { .. }
+            | Step::Undefine { .. }
+            | Step::Define { .. }
             | Step::PassConflicts { .. }
             | Step::StartReplication
             | Step::CorrectRows { .. }

@@ -12,6 +12,7 @@ use crate::adapters::interrupt::Interrupt;
 use crate::adapters::mysql::{Address, Session};
 use crate::adapters::mysqld::Database;
 use crate::adapters::snapshot;
+use crate::domain::definitions;
 use crate::domain::flavor::Flavor;
 use crate::domain::manifest::NODE_FILES;
 use crate::domain::own_schema;
@@ -107,7 +108,8 @@ async fn statements(
     let filter = filter(flavor, session, membership).await?;
     let from = channel::Start::Kept(&position);
     channel::point(runner, flavor, session, membership.peer(), channel_account, from).await?;
-    for sql in own_schema::events(flavor, &runner.config.timing()) {
+    let shown = definitions::procedures(&membership.pair.schema);
+    for sql in own_schema::events(flavor, &runner.config.timing()).into_iter().chain(shown) {
         session.run(sql).await?;
     }
     match membership.role {

@@ -7,7 +7,7 @@ mod folder;
 mod live;
 mod server;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use self::copying::Around;
 pub use self::copying::damaged;
@@ -21,6 +21,7 @@ use crate::adapters::interrupt::Interrupt;
 use crate::adapters::mysqld::Database;
 use crate::adapters::packfile::Pack;
 use crate::adapters::random;
+use crate::domain::flavor::Flavor;
 use crate::domain::procedures::rehearse::{Part, Rehearsal};
 use crate::domain::rehearsal::report::{Check, Seconds, Topic};
 use crate::domain::rehearsal::tables::{self, Live, TableLine};
@@ -150,13 +151,15 @@ async fn live_database(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<Live> {
+    let version = Database::of(home, interrupt).version().await?;
+    let flavor = Flavor::of(&version).with_context(|| format!("{version} is not known"))?;
     if let Some(Around { before, after }) = around {
         let schema = &plan.membership.pair.schema;
-        let before = before.tables(schema, ui, interrupt).await?;
-        return Ok(Live::Copied { before, after: after.tables(schema, ui, interrupt).await? });
+        let before = before.tables(flavor, schema, ui, interrupt).await?;
+        return Ok(Live::Copied { before, after: after.tables(flavor, schema, ui, interrupt).await? });
     }
     let runs_here = Database::of(home, interrupt).serving_pid().await?.is_some();
-    live::tables_of_pair(home, runs_here, ui, interrupt).await
+    live::tables_of_pair(home, flavor, runs_here, ui, interrupt).await
 }
 
 /// The account of the product.
