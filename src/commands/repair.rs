@@ -16,6 +16,7 @@ use crate::apply::repair::{file_name, kept_name, put_applier_back};
 use crate::apply::{Runner, cut_off_run, refuse_cut_off_run};
 use crate::cli::RepairArgs;
 use crate::config::Config;
+use crate::domain::definitions::Named;
 use crate::domain::flavor::Flavor;
 use crate::domain::health::Health;
 use crate::domain::judge::judge;
@@ -203,23 +204,9 @@ async fn look(
             changes.push(change);
         }
     }
-    let (mut undefine, mut define) = (Vec::new(), Vec::new());
-    if settled && wanted.scope == Scope::Every {
-        for found in &structure.definitions {
-            let list = if found.on_primary { &mut define } else { &mut undefine };
-            list.push(found.what.clone());
-        }
-    }
     let with_rows: Vec<String> = changes.iter().map(|change| change.table.clone()).collect();
-    let (set_off, _) = structure.triggers_of(&with_rows);
-    let (_, made) = structure.triggers_of(&[with_rows, lacking.clone()].concat());
-    // They come back when the rows are right.
-    undefine.extend(set_off);
-    define.extend(made);
-    for list in [&mut undefine, &mut define] {
-        list.sort();
-        list.dedup();
-    }
+    let all = settled && wanted.scope == Scope::Every;
+    let (undefine, define) = definitions(&structure, with_rows, &lacking, all);
     let kept = |table: &String| structure.here.get(table).map(|_| kept_name(table));
     let mut compared = wanted.scope.clone();
     if settled && !cut_off && !wanted.proves_every {
@@ -248,6 +235,27 @@ async fn look(
         on_their_way: found.on_their_way,
         file: file_name(home),
     })
+}
+
+/// Which definitions go, and which are made as on the primary: those that differ, if `all` are looked
+/// at, and the triggers of tables whose rows change. They come back when the rows are right.
+fn definitions(
+    structure: &Structure,
+    with_rows: Vec<String>,
+    lacking: &[String],
+    all: bool,
+) -> (Vec<Named>, Vec<Named>) {
+    let (mut undefine, _) = structure.triggers_of(&with_rows);
+    let (_, mut define) = structure.triggers_of(&[with_rows, lacking.to_vec()].concat());
+    for found in structure.definitions.iter().filter(|_| all) {
+        let list = if found.on_primary { &mut define } else { &mut undefine };
+        list.push(found.what.clone());
+    }
+    for list in [&mut undefine, &mut define] {
+        list.sort();
+        list.dedup();
+    }
+    (undefine, define)
 }
 
 /// Why a table with triggers is left out.

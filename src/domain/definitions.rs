@@ -208,87 +208,75 @@ pub fn drop_it(schema: &str, (kind, name): &Named) -> Sql {
     Sql::new(format!("DROP {word} IF EXISTS {}.{}", quote_name(schema), quote_name(name)))
 }
 
-/// Makes the procedures that show the definitions of a schema.
-#[must_use]
-pub fn procedures(schema: &str) -> Vec<Sql> {
-    let (of, name) = (quote(schema), quote_name(schema));
-    // The columns of information_schema have collations of many kinds.
-    let plain = |parts: &[&str]| -> String {
-        let part = |text: &&str| format!("IFNULL(CAST({text} AS BINARY), '')");
-        format!("CONCAT_WS('\\n', {})", parts.iter().map(part).collect::<Vec<_>>().join(", "))
-    };
-    let columns = ["kind", "name", "definer", "mode", "charset", "collation", "zone", "tbl", "head", "body"];
-    let row = |values: [&str; 8], head: &[&str], body: &str, from: &str| {
-        let mut values: Vec<String> = values.iter().map(|value| plain(&[value])).collect();
-        values.extend([plain(head), plain(&[body])]);
-        let named: Vec<String> =
-            values.iter().zip(columns).map(|(value, column)| format!("{value} AS `{column}`")).collect();
-        format!("SELECT {} FROM information_schema.{from}", named.join(", "))
-    };
-    let views = row(
-        ["'view'", "TABLE_NAME", "DEFINER", "''", "CHARACTER_SET_CLIENT", "COLLATION_CONNECTION", "''", "''"],
-        &["SECURITY_TYPE", "CHECK_OPTION"],
-        "VIEW_DEFINITION",
-        &format!("VIEWS WHERE TABLE_SCHEMA = {of}"),
-    );
-    let triggers = row(
-        [
-            "'trigger'",
-            "TRIGGER_NAME",
-            "DEFINER",
-            "SQL_MODE",
-            "CHARACTER_SET_CLIENT",
-            "COLLATION_CONNECTION",
-            "''",
-            "EVENT_OBJECT_TABLE",
-        ],
-        &["CONCAT(ACTION_TIMING, ' ', EVENT_MANIPULATION)"],
-        "ACTION_STATEMENT",
-        &format!("TRIGGERS WHERE TRIGGER_SCHEMA = {of}"),
-    );
+/// The columns of what [`QUERY`] asks for.
+const COLUMNS: [&str; 10] =
+    ["kind", "name", "definer", "mode", "charset", "collation", "zone", "tbl", "head", "body"];
+
+/// Texts of `information_schema` as one. Its columns have collations of many kinds.
+fn plain(parts: &[&str]) -> String {
+    let part = |text: &&str| format!("IFNULL(CAST({text} AS BINARY), '')");
+    format!("CONCAT_WS('\n', {})", parts.iter().map(part).collect::<Vec<_>>().join(", "))
+}
+
+/// Asks one view of `information_schema`: kind, name, `sql_mode`, time zone, table, head and body.
+fn select(values: [&str; 5], head: &[&str], body: &str, from: &str) -> String {
+    let [kind, name, mode, zone, table] = values;
+    let values = [kind, name, "DEFINER", mode, "CHARACTER_SET_CLIENT", "COLLATION_CONNECTION", zone, table];
+    let mut values: Vec<String> = values.iter().map(|value| plain(&[value])).collect();
+    values.extend([plain(head), plain(&[body])]);
+    let named: Vec<String> =
+        values.iter().zip(COLUMNS).map(|(value, column)| format!("{value} AS `{column}`")).collect();
+    format!("SELECT {} FROM information_schema.{from}", named.join(", "))
+}
+
+/// Asks for all definitions of a schema, a quoted text.
+fn selects(of: &str) -> String {
     let parameters = format!(
         "(SELECT GROUP_CONCAT(CONCAT_WS(' ', PARAMETER_MODE, PARAMETER_NAME, DTD_IDENTIFIER) ORDER BY ORDINAL_POSITION) \
          FROM information_schema.PARAMETERS WHERE SPECIFIC_SCHEMA = {of} AND SPECIFIC_NAME = ROUTINES.ROUTINE_NAME \
          AND PARAMETERS.ROUTINE_TYPE = ROUTINES.ROUTINE_TYPE)"
     );
-    let routines = row(
-        [
-            "LOWER(ROUTINE_TYPE)",
-            "ROUTINE_NAME",
-            "DEFINER",
-            "SQL_MODE",
-            "CHARACTER_SET_CLIENT",
-            "COLLATION_CONNECTION",
-            "''",
-            "''",
-        ],
-        &[&parameters, "IS_DETERMINISTIC", "SQL_DATA_ACCESS", "SECURITY_TYPE", "ROUTINE_COMMENT"],
-        "ROUTINE_DEFINITION",
-        &format!("ROUTINES WHERE ROUTINE_SCHEMA = {of} AND ROUTINE_TYPE IN ('PROCEDURE', 'FUNCTION')"),
-    );
-    let events = row(
-        [
-            "'event'",
-            "EVENT_NAME",
-            "DEFINER",
-            "SQL_MODE",
-            "CHARACTER_SET_CLIENT",
-            "COLLATION_CONNECTION",
-            "TIME_ZONE",
-            "''",
-        ],
-        &[
-            "EXECUTE_AT",
-            "INTERVAL_VALUE",
-            "INTERVAL_FIELD",
-            "STARTS",
-            "ENDS",
-            "ON_COMPLETION",
-            "EVENT_COMMENT",
-        ],
-        "EVENT_DEFINITION",
-        &format!("EVENTS WHERE EVENT_SCHEMA = {of}"),
-    );
+    [
+        select(
+            ["'view'", "TABLE_NAME", "''", "''", "''"],
+            &["SECURITY_TYPE", "CHECK_OPTION"],
+            "VIEW_DEFINITION",
+            &format!("VIEWS WHERE TABLE_SCHEMA = {of}"),
+        ),
+        select(
+            ["'trigger'", "TRIGGER_NAME", "SQL_MODE", "''", "EVENT_OBJECT_TABLE"],
+            &["CONCAT(ACTION_TIMING, ' ', EVENT_MANIPULATION)"],
+            "ACTION_STATEMENT",
+            &format!("TRIGGERS WHERE TRIGGER_SCHEMA = {of}"),
+        ),
+        select(
+            ["LOWER(ROUTINE_TYPE)", "ROUTINE_NAME", "SQL_MODE", "''", "''"],
+            &[&parameters, "IS_DETERMINISTIC", "SQL_DATA_ACCESS", "SECURITY_TYPE", "ROUTINE_COMMENT"],
+            "ROUTINE_DEFINITION",
+            &format!("ROUTINES WHERE ROUTINE_SCHEMA = {of} AND ROUTINE_TYPE IN ('PROCEDURE', 'FUNCTION')"),
+        ),
+        select(
+            ["'event'", "EVENT_NAME", "SQL_MODE", "TIME_ZONE", "''"],
+            &[
+                "EXECUTE_AT",
+                "INTERVAL_VALUE",
+                "INTERVAL_FIELD",
+                "STARTS",
+                "ENDS",
+                "ON_COMPLETION",
+                "EVENT_COMMENT",
+            ],
+            "EVENT_DEFINITION",
+            &format!("EVENTS WHERE EVENT_SCHEMA = {of}"),
+        ),
+    ]
+    .join(" UNION ALL ")
+}
+
+/// Makes the procedures that show the definitions of a schema.
+#[must_use]
+pub fn procedures(schema: &str) -> Vec<Sql> {
+    let name = quote_name(schema);
     let make = |signature: &str, body: &str| {
         format!(
             "CREATE DEFINER='{ADMIN_USER}'@'localhost' PROCEDURE {OWN_SCHEMA}.{signature} \
@@ -302,7 +290,7 @@ pub fn procedures(schema: &str) -> Vec<Sql> {
         format!("DROP PROCEDURE IF EXISTS {OWN_SCHEMA}.definitions"),
         make(
             "definitions() READS SQL DATA",
-            &format!("{views} UNION ALL {triggers} UNION ALL {routines} UNION ALL {events};"),
+            &format!("{};", selects(&quote(schema))),
         ),
         format!("DROP PROCEDURE IF EXISTS {OWN_SCHEMA}.definition"),
         // Nothing of the caller's becomes a part of the statement but a quoted name.

@@ -162,6 +162,8 @@ fn planned(lab: &Lab) -> BTreeSet<String> {
     };
     let warnings = plan["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let left_out = warnings.filter_map(|text| Some(text.split_once(" is left out: ")?.0.to_owned()));
+    let defined = steps.iter().flat_map(|step| step["what"].as_array().into_iter().flatten());
+    let defined = defined.map(|what| what[1].as_str().expect("a name").to_owned());
     let of_steps =
         steps.iter().flat_map(|step| [name(step).into_iter().collect(), listed(&step["changes"])].concat());
     of_steps.chain(left_out).chain(defined).collect()

@@ -99,13 +99,11 @@ impl<'a> Rows<'a> {
 
     /// Says which rows have one of these ids.
     fn among(&self, ids: &[&Bound]) -> String {
-        match &self.key {
-            Some(key) => among(key, ids),
-            None => {
-                let digests = ids.iter().filter_map(|id| Some(id.first()?.sql.as_str()));
-                format!("{} IN ({})", self.digest(), digests.collect::<Vec<_>>().join(", "))
-            }
+        if let Some(key) = &self.key {
+            return among(key, ids);
         }
+        let digests = ids.iter().filter_map(|id| Some(id.first()?.sql.as_str()));
+        format!("{} IN ({})", self.digest(), digests.collect::<Vec<_>>().join(", "))
     }
 
     /// The expressions for a number of rows, and for what is in them.
