@@ -8,7 +8,9 @@ use crate::adapters::mysql::{Row, Session, StatementFailed};
 use crate::domain::sql::quote_name;
 use crate::domain::table::column::Column;
 use crate::domain::table::names::Catalogue;
-use crate::domain::table::{Shape, UniqueIndex, columns_query, tables_query, triggers_query, unique_query};
+use crate::domain::table::{
+    Shape, UniqueIndex, columns_query, names_query, tables_query, triggers_query, unique_query,
+};
 
 /// Errors of a moment, of the session, of the disk or of the server, and of no table.
 const NOT_OF_A_TABLE: [u16; 11] = [3, 1021, 1026, 1040, 1053, 1114, 1205, 1213, 1317, 1969, 3024];
@@ -39,9 +41,13 @@ pub async fn shape(session: &mut Session, schema: &str, table: &str, folds: bool
 async fn read(session: &mut Session, schema: &str, table: Option<&str>) -> Result<BTreeMap<String, Shape>> {
     let name_of = |row: &Row| row.get("tbl").or_else(|| row.get("TABLE_NAME")).context("a table has no name");
     let mut out = BTreeMap::new();
+    for row in session.query(names_query(schema, table)).await? {
+        let name = name_of(&row)?;
+        out.insert(name.clone(), Shape { name, ..Shape::default() });
+    }
     for row in session.query(tables_query(schema, table)).await? {
-        let (name, engine) = (name_of(&row)?, row.get("engine"));
-        out.insert(name.clone(), Shape { name, engine, ..Shape::default() });
+        let Some(shape) = out.get_mut(&name_of(&row)?) else { continue };
+        shape.engine = row.get("engine");
     }
     for row in session.query(columns_query(schema, table)).await? {
         let Some(shape) = out.get_mut(&name_of(&row)?) else { continue };

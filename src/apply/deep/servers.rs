@@ -1,5 +1,6 @@
 //! The two sessions of a comparison, and the waiting for what comes over replication.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -13,7 +14,7 @@ use crate::domain::deep::crc::{self, Piece};
 use crate::domain::own_schema::CLOCK;
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::snapshot::Receiver;
-use crate::domain::table::{Shape, columns_query, tables_query};
+use crate::domain::table::{Shape, columns_query, names_query, tables_query};
 use crate::failure::{Failure, Kind};
 
 const LOGIN_DEADLINE: Duration = Duration::from_secs(5);
@@ -142,11 +143,11 @@ impl Servers {
     }
 
     pub(super) async fn tables_here(&mut self, schema: &str) -> Result<Vec<Table>> {
-        Ok(read_tables(&self.here.query(tables_query(schema, None)).await?))
+        read_tables(&mut self.here, schema).await
     }
 
     pub(super) async fn tables_there(&mut self, schema: &str) -> Result<Vec<Table>> {
-        Ok(read_tables(&self.there.query(tables_query(schema, None)).await?))
+        read_tables(&mut self.there, schema).await
     }
 
     /// What a table looks like on both nodes.
@@ -310,12 +311,15 @@ fn figures(row: &Row) -> Result<Figures> {
     Ok(Figures { rows, crc: row.get("crc_here").context("no crc_here")? })
 }
 
-fn read_tables(rows: &[Row]) -> Vec<Table> {
-    let number = |row: &Row, name: &str| row.get(name).and_then(|text| text.parse::<u64>().ok());
-    let table = |row: &Row| {
-        let bytes = number(row, "bytes").unwrap_or(0).max(1);
-        let row_bytes = bytes / number(row, "estimate").unwrap_or(0).max(1);
-        Some(Table { name: row.get("tbl")?, bytes, row_bytes })
+async fn read_tables(session: &mut Session, schema: &str) -> Result<Vec<Table>> {
+    let named = session.query(names_query(schema, None)).await?;
+    let sizes = session.query(tables_query(schema, None)).await?;
+    let sizes: BTreeMap<String, &Row> = sizes.iter().filter_map(|row| Some((row.get("tbl")?, row))).collect();
+    let table = |name: String| {
+        let number = |column: &str| sizes.get(&name)?.get(column)?.parse::<u64>().ok();
+        let bytes = number("bytes").unwrap_or(0).max(1);
+        let row_bytes = bytes / number("estimate").unwrap_or(0).max(1);
+        Table { name, bytes, row_bytes }
     };
-    rows.iter().filter_map(table).collect()
+    Ok(named.iter().filter_map(|row| row.get("tbl")).map(table).collect())
 }

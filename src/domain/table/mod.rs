@@ -76,6 +76,16 @@ fn of(schema: &str, table: Option<&str>) -> String {
     format!("TABLE_SCHEMA = {}{table}", quote(schema))
 }
 
+/// Asks for the names (`tbl`) of the tables of a schema, or for one of them: also of those that the server
+/// cannot open. MySQL 5.6 hides them when it is asked for anything more.
+#[must_use]
+pub fn names_query(schema: &str, table: Option<&str>) -> Sql {
+    Sql::new(format!(
+        "SELECT TABLE_NAME AS tbl FROM information_schema.TABLES WHERE {} AND {KINDS} ORDER BY TABLE_NAME",
+        of(schema, table)
+    ))
+}
+
 /// Asks for the tables of a schema, or for one of them: `tbl`, `bytes`, `estimate` of the rows, `engine`.
 #[must_use]
 pub fn tables_query(schema: &str, table: Option<&str>) -> Sql {
