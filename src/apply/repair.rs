@@ -331,7 +331,9 @@ pub(super) async fn forget_errant(runner: &Runner<'_>, place: Option<&(String, u
 /// The first thing that a run does after one that was cut off: the applier is strict again, and runs
 /// if it ran before.
 pub async fn put_applier_back(runner: &Runner<'_>, cut_off: &Plan) -> Result<()> {
-    strict_and_running(runner, cut_off.found_the_applier_running()).await
+    strict_and_running(runner, false).await?;
+    let_applier_go(runner, cut_off).await;
+    Ok(())
 }
 
 async fn strict_and_running(runner: &Runner<'_>, running: bool) -> Result<()> {
