@@ -134,6 +134,13 @@ fn admin(node: &Node) -> Db {
     db
 }
 
+#[track_caller]
+fn play(db: &mut Db, statements: &[&str]) {
+    for statement in statements {
+        db.rows(statement);
+    }
+}
+
 fn json(ran: &Ran) -> Value {
     serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("no JSON in\n{ran}"))
 }
@@ -164,8 +171,9 @@ fn planned(lab: &Lab) -> BTreeSet<String> {
     let left_out = warnings.filter_map(|text| Some(text.split_once(" is left out: ")?.0.to_owned()));
     let defined = steps.iter().flat_map(|step| step["what"].as_array().into_iter().flatten());
     let defined = defined.map(|what| what[1].as_str().expect("a name").to_owned());
-    let of_steps =
-        steps.iter().flat_map(|step| [name(step).into_iter().collect(), listed(&step["changes"])].concat());
+    let of_steps = steps
+        .iter()
+        .flat_map(|step| [name(step).into_iter().collect::<Vec<_>>(), listed(&step["changes"])].concat());
     of_steps.chain(left_out).chain(defined).collect()
 }
 
@@ -185,16 +193,16 @@ fn whatever_the_comparison_reports_the_repair_makes_equal(server: &str) {
     let lab = Lab::pair(server);
     let (mut primary, mut stray) = (Db::of(&lab.primary), admin(&lab.secondary));
     for (_, both, _) in DIFFERENCES {
-        both.iter().for_each(|statement| drop(primary.rows(statement)));
+        play(&mut primary, both);
     }
-    DEFINED.iter().for_each(|statement| drop(primary.rows(statement)));
+    play(&mut primary, &DEFINED);
     lab.wait_same("SHOW TABLES");
     nothing_differs(&lab);
 
     for (_, _, otherwise) in DIFFERENCES {
-        otherwise.iter().for_each(|statement| drop(stray.rows(statement)));
+        play(&mut stray, otherwise);
     }
-    DEFINED_OTHERWISE.iter().for_each(|statement| drop(stray.rows(statement)));
+    play(&mut stray, &DEFINED_OTHERWISE);
     let mut expected = set(&DEFINED_NAMES);
     expected.extend(DIFFERENCES.iter().map(|(table, ..)| (*table).to_owned()));
     assert_eq!(reported(&lab), expected, "what the comparison reports");
