@@ -390,7 +390,7 @@ pub struct MayStartArgs {
 /// Arguments of `repair`.
 #[derive(Debug, Args)]
 pub struct RepairArgs {
-    /// A table to compare, besides those that the applier and the last comparison name. Can be repeated.
+    /// Repair this table only, where the applier runs. Can be repeated. [default: every table]
     #[arg(long = "table", value_name = "NAME")]
     pub tables: Vec<String>,
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use super::cut_off::cut_off_run;
+use super::repair;
 use super::work::{Runner, make_replication};
 use crate::adapters::clock::now;
 use crate::adapters::home::saved::remove;
@@ -126,6 +127,7 @@ impl Runner<'_> {
                 continue;
             };
             if index >= plan.point_of_no_return {
+                repair::let_applier_go(self, plan).await;
                 return Err(incomplete(plan.command, &format!("step {} failed", index + 1), &error));
             }
             self.ui.say("It did not work; what was changed is put back.");

@@ -8,9 +8,10 @@ use anyhow::Result;
 use super::database::{align, boot, start};
 use super::files::place::Place;
 use super::files::{copy, in_place, keep, node_files, pack};
+use super::online;
+use super::repair::{self, define};
 use super::roles::{exchange, promote, rejoin};
 use super::work::Runner;
-use super::{online, repair};
 use crate::adapters::home::saved::remove;
 use crate::adapters::home::{KEY_FILE, ROLE_FILE, datadir, kept};
 use crate::adapters::interrupt::Interrupt;
@@ -126,12 +127,21 @@ impl Runner<'_> {
             Step::RestoreKept => keep::restore(self),
             Step::KeepHome { from, name, then } => keep::keep(self, from.as_deref(), name, then),
             Step::DropKept { name } => remove(&datadir::parent(self.home).join(name)),
-            Step::SaveRows { file, now } => {
+            Step::SaveRows { file, now, .. } => {
                 self.undo_file = Some(file.into());
                 repair::save_rows(self, file.as_ref(), *now).await
             }
             Step::MakeTable { table, kept } => {
                 repair::make_table(self, self.undo_file()?, table, kept.as_deref()).await
+            }
+            Step::SetAside { table, kept } => {
+                repair::set_aside_table(self, self.undo_file()?, table, kept).await
+            }
+            Step::Undefine { what } => define::undefine(self, self.undo_file()?, what).await,
+            Step::Define { what } => {
+                let failed = define::define(self, self.undo_file()?, what).await?;
+                self.left_out.extend(failed);
+                Ok(())
             }
             Step::PassConflicts { .. } => repair::pass_conflicts(self, self.undo_file()?).await,
             Step::StartReplication => repair::start_replication(self).await,
@@ -200,6 +210,9 @@ impl Runner<'_> {
             | Step::KeepHome { .. }
             | Step::DropKept { .. }
             | Step::MakeTable { .. }
+            | Step::SetAside { .. }
+            | Step::Undefine { .. }
+            | Step::Define { .. }
             | Step::PassConflicts { .. }
             | Step::StartReplication
             | Step::CorrectRows { .. }

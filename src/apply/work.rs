@@ -75,6 +75,7 @@ pub struct Runner<'a> {
     pub(super) written: Option<NewPack>,
     pub(super) extracted_in: f64,
     pub(super) undo_file: Option<PathBuf>,
+    pub(super) left_out: Vec<(String, String)>,
     pub(super) begun: Option<Instant>,
     pub(super) cost: Cost,
     pub(super) taking: Taking,
@@ -104,6 +105,7 @@ impl<'a> Runner<'a> {
             written: None,
             extracted_in: 0.0,
             undo_file: None,
+            left_out: Vec::new(),
             begun: None,
             cost: Cost::default(),
             taking: Taking::default(),
@@ -131,6 +133,12 @@ impl<'a> Runner<'a> {
     /// The pack that the last plan wrote.
     pub fn written(&mut self) -> Option<NewPack> {
         self.written.take()
+    }
+
+    /// What the last repair could not do, and why.
+    #[must_use]
+    pub fn left_out(&self) -> &[(String, String)] {
+        &self.left_out
     }
 
     /// What the last plan cost the users of the primary.

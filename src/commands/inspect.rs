@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::install_pack::find_pack;
 use super::{Context, absolute, opening};
 use crate::adapters::pack::seal::is_sealed;
-use crate::adapters::pack::{Pack, sealed};
+use crate::adapters::pack::Pack;
 use crate::cli::InspectArgs;
 use crate::config::Config;
 use crate::domain::pair::Role;

@@ -12,7 +12,7 @@ use crate::adapters::home::Home;
 use crate::adapters::look;
 use crate::adapters::look::recovery_source::{self, Origin};
 use crate::adapters::pack::seal::is_sealed;
-use crate::adapters::pack::{Opening, Pack, sealed};
+use crate::adapters::pack::{Opening, Pack};
 use crate::adapters::server::process::Database;
 use crate::apply::rehearse::{Folder, Proof, damaged, packs, run as carry_out, topics};
 use crate::apply::{Runner, refuse_half_exchanged};

@@ -8,21 +8,25 @@ use serde::Serialize;
 use super::Context;
 use crate::adapters::home::Home;
 use crate::adapters::look::rows::{ApplierFailed, Nodes, open_here, open_there, replica};
+use crate::adapters::look::structure::Structure;
 use crate::adapters::look::{self, errant};
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::Session;
-use crate::apply::repair::{file_name, kept_name, make_strict};
+use crate::apply::repair::{file_name, kept_name, make_strict, put_applier_back};
 use crate::apply::{Runner, cut_off_run, refuse_cut_off_run};
 use crate::cli::RepairArgs;
 use crate::config::Config;
+use crate::domain::definitions::Named;
 use crate::domain::flavor::Flavor;
 use crate::domain::health::Health;
 use crate::domain::judge::judge;
 use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::{Plan, Scope, Step, TableChange};
-use crate::domain::procedures::repair::{Applier, Look, RepairScene, Written, check, plan, written};
-use crate::domain::rows::tables_named;
-use crate::domain::settings::OWN_SCHEMA;
+use crate::domain::procedures::repair::{
+    Applier, Look, NEW_PACK, RepairScene, Written, check, plan, written,
+};
+use crate::domain::table::change::sum_up;
+use crate::domain::table::rows::tables_named;
 use crate::failure::{Failure, Kind};
 
 /// How often the binlog here is read on: each time reads for a little less than a second.
@@ -34,23 +38,37 @@ struct Repaired {
     health: Health,
     compared: Scope,
     changes: Vec<TableChange>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<LeftOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     old_rows: Option<String>,
+}
+
+/// A table that stays as it is.
+#[derive(Serialize)]
+struct LeftOut {
+    table: String,
+    why: String,
 }
 
 impl fmt::Display for Repaired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.health)?;
         match &self.old_rows {
-            None => writeln!(f, "  nothing to repair"),
+            None if !self.left_out.is_empty() => {}
+            None => match &self.compared {
+                Scope::Every => writeln!(f, "  nothing to repair")?,
+                Scope::Tables(_) => writeln!(f, "  nothing to repair in {}", self.compared)?,
+            },
             Some(file) => {
                 writeln!(f, "  compared after the repair, and equal: {}", self.compared)?;
                 writeln!(
                     f,
                     "  the rows as they were: {file}; it holds values of the vault, remove it when it is not needed"
-                )
+                )?;
             }
         }
+        self.left_out.iter().try_for_each(|LeftOut { table, why }| writeln!(f, "  left out: {table}: {why}"))
     }
 }
 
@@ -59,14 +77,14 @@ pub async fn run(context: &Context<'_>, args: RepairArgs) -> Result<()> {
     let config = context.config(&home)?;
     let membership = home.require_membership()?;
     let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
-    let cut_off = match cut_off_run(&home)? {
-        Some(run) if run.plan.is_repair() => true,
-        Some(_) => return refuse_cut_off_run(&home),
-        None => false,
+    let open = match cut_off_run(&home)? {
+        Some(run) if !run.plan.is_repair() => return refuse_cut_off_run(&home),
+        open => open,
     };
-    if cut_off && !context.global.dry_run {
+    let cut_off = open.is_some();
+    if let Some(run) = open.filter(|_| !context.global.dry_run) {
         context.ui.say("An earlier `pmp-ha repair` was cut off: the applier is strict again, and every table is compared.");
-        make_strict(&runner).await?;
+        put_applier_back(&runner, &run.plan).await?;
     }
     let spinner = context.ui.spinner("the nodes are compared");
     let mut scene = look(context, &home, &membership, &args, cut_off).await;
@@ -75,17 +93,26 @@ pub async fn run(context: &Context<'_>, args: RepairArgs) -> Result<()> {
         scene = look(context, &home, &membership, &args, cut_off).await;
     }
     drop(spinner);
-    let scene = scene?;
-    let planned = plan(&scene).map_err(Failure::refused)?;
+    let mut scene = scene?;
+    let planned = plan(&scene);
     if let Some(plan) = &planned {
         if !context.agreed(plan)? {
             return Ok(());
         }
         runner.drive(plan).await?;
+        scene.left_out.extend_from_slice(runner.left_out());
     } else if cut_off && !context.global.dry_run {
         runner.close_repair()?;
     }
-    context.ui.data(&result(context, &home, membership, &config, planned.as_ref(), scene).await?)
+    let repaired = result(context, &home, membership, &config, planned.as_ref(), scene).await?;
+    context.ui.data(&repaired)?;
+    if !repaired.left_out.is_empty() {
+        let mut failure = Failure::new(Kind::NotAlive, "not every table could be repaired");
+        let why = |LeftOut { table, why }: &LeftOut| format!("{table}: {why}");
+        failure.because.extend(repaired.left_out.iter().map(why));
+        bail!(failure.hint(format!("Mend or drop each of them where it cannot be read. {NEW_PACK}")));
+    }
+    Ok(())
 }
 
 async fn result(
@@ -107,6 +134,7 @@ async fn result(
         old_rows: proven.as_ref().map(|_| scene.file),
         compared: proven.unwrap_or(scene.compared),
         changes: scene.changes,
+        left_out: scene.left_out.into_iter().map(|(table, why)| LeftOut { table, why }).collect(),
     })
 }
 
@@ -143,46 +171,96 @@ async fn look(
     let applier = Applier::of(&replica);
     let mut nodes = Nodes::of(here, there, flavor, membership, &context.interrupt);
     let (writes, place) = against_the_rules(context, home, membership, &mut nodes.here).await?;
-    let compared = scope(&mut nodes, args, writes.as_ref(), &applier, cut_off).await?;
     let settled = applier == Applier::Runs;
-    let mut lacking = nodes.other_shapes(settled).await?;
-    let (here, there) = nodes.shapes().await?;
+    let structure = nodes.structure(settled).await?;
+    let wanted = wanted(&structure, args, writes.as_ref(), settled && !cut_off)?;
+    let is_meant = |table: &String| match &wanted.scope {
+        Scope::Every => true,
+        Scope::Tables(names) => names.contains(table),
+    };
+    let mut lacking = structure.lacking();
+    lacking.retain(is_meant);
+    let mut extra = structure.names.only_on_secondary.clone();
+    extra.retain(|table| settled && is_meant(table));
     if !settled {
         // While the applier stands, only what it names is known to be more than a delay.
         let named = tables_named(&replica.applier_error.1, &membership.pair.schema);
-        lacking.retain(|table| named.contains(table));
+        lacking.retain(|table| named.contains(&table.to_lowercase()));
     }
-    let names = match &compared {
-        Scope::Every => there.keys().cloned().collect(),
-        Scope::Tables(names) => names.clone(),
-    };
-    let found = nodes.differences(&names, settled).await?;
-    if settled && let Some(table) = found.not_compared.iter().find(|table| !lacking.contains(table)) {
-        bail!("the table {table} was made otherwise while it was compared: run `pmp-ha repair` again");
-    }
-    let (mut changes, mut with_triggers) = (Vec::new(), Vec::new());
+    let mut names = structure.alike();
+    names.retain(is_meant);
+    let found = nodes.differences(&structure, &names, settled).await?;
+    let mut left_out: Vec<_> =
+        structure.unreadable.iter().filter(|(table, _)| is_meant(table)).cloned().collect();
+    left_out.extend(found.unreadable);
+    let mut changes = Vec::new();
     for (name, differences) in &found.rows {
-        let Some(shape) = here.get(name) else { continue };
-        let Some(change) = shape.sum_up(&membership.pair, differences) else { continue };
-        changes.push(change);
-        if shape.triggers {
-            with_triggers.push(name.clone());
+        let Some(shape) = structure.here.get(name) else { continue };
+        let Some(change) = sum_up(&membership.pair, name, shape.key().is_some(), differences) else {
+            continue;
+        };
+        if shape.triggers && structure.defined.is_none() {
+            left_out.push((name.clone(), SETS_OFF.into()));
+        } else {
+            changes.push(change);
         }
     }
-    let kept = |table: &String| here.contains_key(table).then(|| kept_name(table));
+    let with_rows: Vec<String> = changes.iter().map(|change| change.table.clone()).collect();
+    let all = settled && wanted.scope == Scope::Every;
+    let (undefine, define) = definitions(&structure, with_rows, &lacking, all);
+    let kept = |table: &String| structure.here.get(table).map(|_| kept_name(table));
+    let mut compared = wanted.scope.clone();
+    if settled && !cut_off && !wanted.proves_every {
+        // What is equal already need not be looked at again.
+        let mut names = wanted.named;
+        names.extend(changes.iter().map(|change| change.table.clone()));
+        names.extend(extra.iter().cloned());
+        names.sort_unstable();
+        names.dedup();
+        if !names.is_empty() {
+            compared = Scope::Tables(names);
+        }
+    }
     Ok(RepairScene {
         identity: look::home::identity(home)?,
         applier,
         cut_off,
         compared,
         lacking: lacking.into_iter().map(|table| (table.clone(), kept(&table))).collect(),
+        extra: extra.into_iter().map(|table| (table.clone(), kept_name(&table))).collect(),
         changes,
-        with_triggers,
+        undefine,
+        define,
+        left_out,
         put_right: writes.filter(|writes| writes.by_rows).and(place),
         on_their_way: found.on_their_way,
         file: file_name(home),
     })
 }
+
+/// Which definitions go, and which are made as on the primary: those that differ, if `all` are looked
+/// at, and the triggers of tables whose rows change. They come back when the rows are right.
+fn definitions(
+    structure: &Structure,
+    with_rows: Vec<String>,
+    lacking: &[String],
+    all: bool,
+) -> (Vec<Named>, Vec<Named>) {
+    let (mut undefine, _) = structure.triggers_of(&with_rows);
+    let (_, mut define) = structure.triggers_of(&[with_rows, lacking.to_vec()].concat());
+    for found in structure.definitions.iter().filter(|_| all) {
+        let list = if found.on_primary { &mut define } else { &mut undefine };
+        list.push(found.what.clone());
+    }
+    for list in [&mut undefine, &mut define] {
+        list.sort();
+        list.dedup();
+    }
+    (undefine, define)
+}
+
+/// Why a table with triggers is left out.
+const SETS_OFF: &str = "writing to it sets triggers off, which would write more than the primary did";
 
 /// The writes against the rules in the binlog here, and its end before it was read.
 async fn against_the_rules(
@@ -207,57 +285,44 @@ async fn against_the_rules(
     Ok((None, None))
 }
 
-/// Which tables have to be compared.
-async fn scope(
-    nodes: &mut Nodes<'_>,
+/// What is compared.
+struct Wanted {
+    /// The tables.
+    scope: Scope,
+    /// Those that the operator or a write against the rules names.
+    named: Vec<String>,
+    /// Whether a write against the rules does not say its table.
+    proves_every: bool,
+}
+
+/// Which tables have to be compared: all, unless the operator names some and nothing speaks against it.
+fn wanted(
+    structure: &Structure,
     args: &RepairArgs,
     writes: Option<&Written>,
-    applier: &Applier,
-    cut_off: bool,
-) -> Result<Scope> {
-    let (_, there) = nodes.shapes().await?;
-    let mut names = Vec::new();
+    can_choose: bool,
+) -> Result<Wanted> {
+    let mut named = Vec::new();
     for table in &args.tables {
-        let name = table.to_lowercase();
-        if !there.contains_key(&name) {
+        let Some(name) = structure.meant(table) else {
             bail!(
                 Failure::new(Kind::Usage, format!("there is no table {table}"))
-                    .because(format!("the primary does not have it in {}", nodes.pair.schema))
+                    .because("neither node has it in the schema of the product")
                     .hint("Name a table of the product, without its schema.")
             );
-        }
-        names.push(name);
+        };
+        named.push(name);
     }
-    if *applier != Applier::Runs || cut_off {
-        return Ok(Scope::Every);
-    }
+    let mut proves_every = false;
     match writes.map(|writes| &writes.scope) {
-        Some(Scope::Every) => return Ok(Scope::Every),
+        Some(Scope::Every) => proves_every = true,
         // Those that are gone differ in their making.
         Some(Scope::Tables(written)) => {
-            names.extend(written.iter().filter(|table| there.contains_key(*table)).cloned());
+            named.extend(written.iter().filter_map(|table| structure.meant(table)));
         }
         None => {}
     }
-    names.extend(flagged(&mut nodes.here, &nodes.pair.schema).await?);
-    names.sort_unstable();
-    names.dedup();
-    Ok(Scope::Tables(names))
-}
-
-/// The tables in which the last comparison of the data has found a difference.
-async fn flagged(session: &mut Session, schema: &str) -> Result<Vec<String>> {
-    if session.one(format!("SHOW TABLES FROM {OWN_SCHEMA} LIKE 'checksum'")).await?.is_none() {
-        return Ok(Vec::new());
-    }
-    let rows = session
-        .query(format!(
-            "SELECT DISTINCT tbl FROM {OWN_SCHEMA}.checksum WHERE rows_here <> rows_source OR crc_here <> crc_source"
-        ))
-        .await?;
-    let plain = |name: String| {
-        let name = name.to_lowercase();
-        name.strip_prefix(&format!("{}.", schema.to_lowercase())).map_or(name.clone(), ToOwned::to_owned)
-    };
-    Ok(rows.iter().filter_map(|row| row.get("tbl")).map(plain).collect())
+    let some = can_choose && !args.tables.is_empty() && !proves_every;
+    let scope = if some { Scope::Tables(named.clone()) } else { Scope::Every };
+    Ok(Wanted { scope, named, proves_every })
 }

@@ -11,13 +11,11 @@ use super::chunks::Walk;
 use super::servers::{Compared, in_time};
 use crate::adapters::server::session::{Row, Session};
 use crate::domain::deep::crc::Piece;
-use crate::domain::deep::range::{Range, as_json, read_key};
+use crate::domain::table::equality::{Prints, differing};
+use crate::domain::table::range::{Bound, Range};
 
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(250);
-
-/// The rows of a range by their keys, each as its digest.
-type Rows = BTreeMap<String, Option<String>>;
 
 impl Run<'_> {
     /// Compares a piece that differs again and again, until it is the same or what was on its way
@@ -29,7 +27,7 @@ impl Run<'_> {
         loop {
             self.task.interrupt.sleep(TICK).await?;
             let all_came = self.servers.has_come_back(since).await?;
-            self.forget(piece.table, &compared).await?;
+            self.forget(piece.table(), &compared).await?;
             compared = self.compared(piece).await?;
             if compared.same() || all_came {
                 return Ok(compared);
@@ -56,7 +54,7 @@ impl Run<'_> {
             if first.iter().any(|(key, values)| still.get(key) == Some(values)) {
                 out.push((range, compared));
             } else {
-                self.forget(walk.table, &compared).await?;
+                self.forget(walk.table(), &compared).await?;
             }
         }
         Ok(out)
@@ -77,22 +75,19 @@ impl Run<'_> {
         &mut self,
         walk: Walk<'_>,
         range: &Range,
-    ) -> Result<BTreeMap<String, [Option<String>; 2]>> {
-        let here = rows(&mut self.servers.here, walk, range).await?;
-        let there = rows(&mut self.servers.there, walk, range).await?;
-        let both = here.keys().chain(there.keys()).map(|key| {
-            let value = |rows: &Rows| rows.get(key).cloned().flatten();
-            (key.clone(), [value(&here), value(&there)])
-        });
-        Ok(both.filter(|(_, [here, there])| here != there).collect())
+    ) -> Result<BTreeMap<Bound, [Option<String>; 2]>> {
+        let here = prints(&mut self.servers.here, walk, range).await?;
+        let there = prints(&mut self.servers.there, walk, range).await?;
+        let different = differing(&here, &there).into_iter();
+        Ok(different.map(|row| (row.id, [row.here, row.there])).collect())
     }
 }
 
-async fn rows(session: &mut Session, walk: Walk<'_>, range: &Range) -> Result<Rows> {
-    let rows = session.query(walk.piece(range).rows_query(walk.key)).await?;
+async fn prints(session: &mut Session, walk: Walk<'_>, range: &Range) -> Result<Prints> {
+    let rows = session.query(walk.rows.prints(range)).await?;
     let one = |row: &Row| {
-        let key = read_key(walk.key, |name| row.get(name)).context("a key cannot be read")?;
-        Ok((as_json(&key), row.get("digest")))
+        let key = walk.rows.read_id(|name| row.get(name)).context("a key cannot be read")?;
+        Ok((key, row.get("digest").context("a row without a digest")?))
     };
     rows.iter().map(one).collect()
 }

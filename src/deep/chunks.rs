@@ -6,11 +6,11 @@ use super::servers::Compared;
 use super::{Run, Table};
 use crate::adapters::server::session::Session;
 use crate::domain::deep::crc::{self, Piece};
-use crate::domain::deep::range::{Bound, Range, boundary_query, greatest_query, read_key};
 use crate::domain::deep::report::What;
-use crate::domain::deep::table::{Key, Shape};
 use crate::domain::deep::{LEAF_ROWS, MOST_RANGES, next_size};
-use crate::domain::flavor::Flavor;
+use crate::domain::table::Key;
+use crate::domain::table::range::{Bound, Range, boundary_query, greatest_query, read_key};
+use crate::domain::table::rows::Rows;
 
 /// From here on a table without a key is worth a word: it takes a second or more.
 const LARGE: u64 = 64 << 20;
@@ -18,23 +18,17 @@ const LARGE: u64 = 64 << 20;
 /// A table while it is walked.
 #[derive(Clone, Copy)]
 pub(super) struct Walk<'a> {
-    pub(super) flavor: &'a Flavor,
-    pub(super) schema: &'a str,
-    pub(super) table: &'a str,
-    pub(super) shape: &'a Shape,
+    pub(super) rows: &'a Rows<'a>,
     pub(super) key: &'a Key,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn piece(self, range: &'a Range) -> Piece<'a> {
-        Piece {
-            flavor: self.flavor,
-            schema: self.schema,
-            table: self.table,
-            columns: &self.shape.columns,
-            key: Some(self.key),
-            range,
-        }
+        Piece { rows: self.rows, range }
+    }
+
+    pub(super) fn table(self) -> &'a str {
+        &self.rows.shape.name
     }
 }
 
@@ -45,17 +39,9 @@ async fn one_key(session: &mut Session, key: &Key, query: crate::domain::sql::Sq
 
 impl Run<'_> {
     /// Compares a table without a key, in one statement.
-    pub(super) async fn as_a_whole(&mut self, table: &Table, shape: &Shape) -> Result<()> {
-        let schema = self.task.membership.pair.schema.clone();
+    pub(super) async fn as_a_whole(&mut self, table: &Table, rows: &Rows<'_>) -> Result<()> {
         let range = Range::default();
-        let piece = Piece {
-            flavor: self.task.flavor,
-            schema: &schema,
-            table: &table.name,
-            columns: &shape.columns,
-            key: None,
-            range: &range,
-        };
+        let piece = Piece { rows, range: &range };
         if table.bytes > LARGE {
             self.task.ui.warn(format!(
                 "{} has no key: it is compared in one statement, and nobody can write to it for so long",
@@ -75,9 +61,8 @@ impl Run<'_> {
     }
 
     /// Compares a table by the ranges of its key.
-    pub(super) async fn by_key(&mut self, table: &Table, shape: &Shape, key: &Key) -> Result<()> {
-        let schema = self.task.membership.pair.schema.clone();
-        let walk = Walk { flavor: self.task.flavor, schema: &schema, table: &table.name, shape, key };
+    pub(super) async fn by_key(&mut self, table: &Table, rows: &Rows<'_>, key: &Key) -> Result<()> {
+        let walk = Walk { rows, key };
         let audit = self.is_audit(&table.name);
         let current = self.state.current.as_ref().context("no table is walked")?;
         let (mut lower, mut size, mut end) = (current.lower.clone(), current.size, current.end.clone());
@@ -90,7 +75,7 @@ impl Run<'_> {
         let mut shown = 0;
         loop {
             let rest = Range { lower: lower.take(), upper: end.clone() };
-            let from = walk.piece(&rest).from();
+            let from = rows.from();
             let query = boundary_query(&from, key, &rest, size - 1);
             let next = one_key(&mut self.servers.here, key, query).await?;
             let last = next.is_none() || next == end;
@@ -142,8 +127,7 @@ impl Run<'_> {
 
     /// The greatest key of the table on either node: what both write later is not compared.
     async fn greatest(&mut self, walk: Walk<'_>) -> Result<Option<Bound>> {
-        let all = Range::default();
-        let from = walk.piece(&all).from();
+        let from = walk.rows.from();
         let query = greatest_query(&from, walk.key);
         let there = one_key(&mut self.servers.there, walk.key, query.clone()).await?;
         let here = one_key(&mut self.servers.here, walk.key, query).await?;
@@ -160,7 +144,7 @@ impl Run<'_> {
         let mut leaves = Vec::new();
         let mut due = vec![(range, compared)];
         while let Some((range, compared)) = due.pop() {
-            let enough = self.ranges_of(walk.table) + leaves.len() >= MOST_RANGES;
+            let enough = self.ranges_of(walk.table()) + leaves.len() >= MOST_RANGES;
             let middle = if enough || compared.most_rows() <= LEAF_ROWS {
                 None
             } else {
@@ -174,7 +158,7 @@ impl Run<'_> {
             let high = Range { lower: Some(middle), upper: range.upper.clone() };
             let of_low = self.compared(&walk.piece(&low)).await?;
             let of_high = self.compared(&walk.piece(&high)).await?;
-            self.forget(walk.table, &compared).await?;
+            self.forget(walk.table(), &compared).await?;
             // The low one is looked at first.
             let parts = [(high, of_high), (low, of_low)];
             due.extend(parts.into_iter().filter(|(_, compared)| !compared.same()));
@@ -184,7 +168,7 @@ impl Run<'_> {
         }
         for (range, compared) in leaves {
             let what = What::rows(Some(walk.key), &range, compared.here.rows, compared.there.rows);
-            self.differs(walk.table, what);
+            self.differs(walk.table(), what);
         }
         Ok(())
     }
@@ -195,12 +179,8 @@ impl Run<'_> {
 
     /// The key in the middle of a range, on the node that has more rows in it.
     async fn middle(&mut self, walk: Walk<'_>, range: &Range, compared: &Compared) -> Result<Option<Bound>> {
-        let query = boundary_query(
-            &walk.piece(range).from(),
-            walk.key,
-            range,
-            (compared.most_rows() / 2).saturating_sub(1),
-        );
+        let query =
+            boundary_query(&walk.rows.from(), walk.key, range, (compared.most_rows() / 2).saturating_sub(1));
         let servers = &mut self.servers;
         let fuller =
             if compared.here.rows >= compared.there.rows { &mut servers.here } else { &mut servers.there };

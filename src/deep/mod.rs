@@ -3,26 +3,30 @@
 
 mod audit;
 mod chunks;
+mod definitions;
 mod notebook;
 mod servers;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use self::notebook::Notebook;
 use self::servers::Servers;
 use crate::adapters::clock::now;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
+use crate::adapters::look::catalogue::fault_of_table;
 use crate::adapters::random;
 use crate::config::Config;
 use crate::domain::deep::crc;
 use crate::domain::deep::report::{Difference, Outline, Report, What};
 use crate::domain::deep::state::State;
-use crate::domain::deep::table::{Key, Shape};
 use crate::domain::flavor::Flavor;
 use crate::domain::pair::Membership;
+use crate::domain::table::Key;
+use crate::domain::table::names::{Names, sort_out};
+use crate::domain::table::rows::Rows;
 use crate::failure::{Failure, Kind};
 use crate::ui::{Progress, Ui};
 
@@ -54,7 +58,7 @@ pub struct Task<'a> {
 /// What was done until then is remembered, and the next run goes on from there.
 pub async fn compare(task: &Task<'_>) -> Result<Report> {
     let mut servers = Servers::open(task).await?;
-    let (tables, left_out, only_there) = choose(task, &mut servers).await?;
+    let (tables, names) = choose(task, &mut servers).await?;
     let (notebook, state) = take_up(task, &mut servers).await?;
     let total = tables.iter().map(|table| table.bytes).sum();
     let progress = task.ui.progress("comparing", total);
@@ -63,21 +67,27 @@ pub async fn compare(task: &Task<'_>) -> Result<Report> {
         walked = run.walk(&tables) => walked,
         () = insists(task.interrupt) => Err(Failure::interrupted().into()),
     };
+    let besides = match walked {
+        Ok(()) => run.besides(names.only_on_secondary).await,
+        Err(error) => Err(error),
+    };
     run.servers.close().await;
-    if let Err(error) = walked {
-        run.notebook.write(&run.state)?;
-        bail!(cut_off(error));
-    }
+    let besides = match besides {
+        Ok(differences) => differences,
+        Err(error) => {
+            run.notebook.write(&run.state)?;
+            bail!(cut_off(error));
+        }
+    };
     let mut differences = run.state.differences;
-    let only = |table: String| Difference { table, what: What::OnlyOnSecondary };
-    differences.extend(only_there.into_iter().map(only));
+    differences.extend(besides);
     run.notebook.remove()?;
     Ok(Report {
         same: differences.is_empty(),
         tables: tables.len(),
         rows: run.state.rows,
         differences,
-        left_out,
+        left_out: names.left_out,
     })
 }
 
@@ -92,10 +102,10 @@ async fn insists(interrupt: &Interrupt) {
 /// What a comparison would do, without doing it.
 pub async fn outline(task: &Task<'_>) -> Result<Outline> {
     let mut servers = Servers::open(task).await?;
-    let (tables, left_out, only_on_secondary) = choose(task, &mut servers).await?;
+    let (tables, names) = choose(task, &mut servers).await?;
     servers.close().await;
     let tables = tables.into_iter().map(|table| table.name).collect();
-    Ok(Outline { tables, left_out, only_on_secondary })
+    Ok(Outline { tables, left_out: names.left_out, only_on_secondary: names.only_on_secondary })
 }
 
 fn cut_off(error: anyhow::Error) -> Failure {
@@ -118,8 +128,8 @@ struct Table {
     row_bytes: u64,
 }
 
-/// Says which tables are compared, which are left out, and which the secondary has for itself.
-async fn choose(task: &Task<'_>, servers: &mut Servers) -> Result<(Vec<Table>, Vec<String>, Vec<String>)> {
+/// Says which tables are compared, those of the primary, and how the names of both nodes belong together.
+async fn choose(task: &Task<'_>, servers: &mut Servers) -> Result<(Vec<Table>, Names)> {
     let pair = &task.membership.pair;
     let mut here = servers.tables_here(&pair.schema).await?;
     let mut there = servers.tables_there(&pair.schema).await?;
@@ -142,16 +152,9 @@ async fn choose(task: &Task<'_>, servers: &mut Servers) -> Result<(Vec<Table>, V
     let wanted = |table: &Table| task.wanted.is_empty() || task.wanted.contains(&table.name);
     here.retain(wanted);
     there.retain(wanted);
-    let is_local =
-        |table: &Table| pair.local_tables.contains(&table.name) && !pair.audit_tables.contains(&table.name);
-    let left_out =
-        names(&here).into_iter().filter(|name| here.iter().any(|t| &t.name == name && is_local(t))).collect();
-    let known = names(&here);
-    let only_there =
-        there.iter().filter(|t| !known.contains(&t.name) && !is_local(t)).map(|t| t.name.clone());
-    let only_there = only_there.collect();
-    here.retain(|table| !is_local(table));
-    Ok((here, left_out, only_there))
+    let sorted = sort_out(pair, &names(&here), &names(&there), servers.folds);
+    here.retain(|table| !sorted.left_out.contains(&table.name));
+    Ok((here, sorted))
 }
 
 /// Goes on with a run that was cut off, or begins one.
@@ -198,11 +201,26 @@ impl Run<'_> {
                 continue;
             }
             self.task.ui.detail(format!("comparing {}", table.name));
-            let walked = self.table(table).await;
-            walked.with_context(|| format!("the table {}", table.name))?;
+            if let Err(error) = self.table(table).await {
+                let error = error.context(format!("the table {}", table.name));
+                self.could_not(table, fault_of_table(error)?).await?;
+            }
             self.state.leave(&table.name);
             self.notebook.write_now_and_then(&self.state)?;
         }
+        Ok(())
+    }
+
+    /// A table that a server cannot read keeps nobody from comparing the others.
+    async fn could_not(&mut self, table: &Table, why: String) -> Result<()> {
+        let schema = &self.task.membership.pair.schema;
+        let (here, _) = self.servers.shapes(schema, &table.name).await?;
+        if here.is_there() {
+            return self.not_compared(table, What::Unreadable { evidence: vec![why] }).await;
+        }
+        // It was dropped while it was compared.
+        self.restart(&table.name, &[]).await?;
+        self.state.differences.retain(|difference| difference.table != table.name);
         Ok(())
     }
 
@@ -211,17 +229,55 @@ impl Run<'_> {
     async fn table(&mut self, table: &Table) -> Result<()> {
         let schema = self.task.membership.pair.schema.clone();
         let (mut here, mut there) = self.servers.shapes(&schema, &table.name).await?;
-        if here != there {
+        if !here.differences(&there).is_empty() {
             self.servers.secondary_caught_up(self.task).await?;
             (here, there) = self.servers.shapes(&schema, &table.name).await?;
         }
-        let what = match (here.is_there(), there.is_there()) {
-            // It was dropped while others were compared.
-            (false, _) => return Ok(()),
-            (true, false) => What::OnlyOnPrimary,
-            (true, true) if here != there => What::Structure { evidence: here.differences(&there) },
-            (true, true) => return self.rows(table, &here).await,
+        // It was dropped while others were compared.
+        if !here.is_there() {
+            return Ok(());
+        }
+        let on_secondary = there.is_there();
+        let (evidence, differences) = (
+            self.servers.unreadable(&schema, &table.name, true, on_secondary).await?,
+            here.differences(&there),
+        );
+        let what = if !evidence.is_empty() {
+            What::Unreadable { evidence }
+        } else if !on_secondary {
+            What::OnlyOnPrimary
+        } else if !differences.is_empty() {
+            What::Structure { evidence: differences }
+        } else {
+            return self.rows(table, &Rows::of(self.task.flavor, &schema, &here)).await;
         };
+        self.not_compared(table, what).await
+    }
+
+    /// What differs besides the tables of the primary.
+    async fn besides(&mut self, only_on_secondary: Vec<String>) -> Result<Vec<Difference>> {
+        let mut out = self.only_on_secondary(only_on_secondary).await?;
+        if self.task.wanted.is_empty() {
+            out.extend(self.definitions().await?);
+        }
+        Ok(out)
+    }
+
+    /// The tables that the primary does not have.
+    async fn only_on_secondary(&mut self, names: Vec<String>) -> Result<Vec<Difference>> {
+        let schema = self.task.membership.pair.schema.clone();
+        let mut out = Vec::new();
+        for table in names {
+            let evidence = self.servers.unreadable(&schema, &table, false, true).await?;
+            let what =
+                if evidence.is_empty() { What::OnlyOnSecondary } else { What::Unreadable { evidence } };
+            out.push(Difference { table, what });
+        }
+        Ok(out)
+    }
+
+    /// Notes what is different about a table whose rows cannot be compared.
+    async fn not_compared(&mut self, table: &Table, what: What) -> Result<()> {
         self.restart(&table.name, &[]).await?;
         self.state.differences.retain(|difference| difference.table != table.name);
         self.differs(&table.name, what);
@@ -229,15 +285,15 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn rows(&mut self, table: &Table, shape: &Shape) -> Result<()> {
-        let key = shape.key();
+    async fn rows(&mut self, table: &Table, rows: &Rows<'_>) -> Result<()> {
+        let key = rows.key.clone();
         let names = key.as_ref().map(Key::names).unwrap_or_default();
         let first = crate::domain::deep::FIRST_SIZE;
         self.restart(&table.name, &names).await?;
         self.chunk = self.state.enter(&table.name, &names, first).next_chunk;
         match key {
-            Some(key) => self.by_key(table, shape, &key).await,
-            None => self.as_a_whole(table, shape).await,
+            Some(key) => self.by_key(table, rows, &key).await,
+            None => self.as_a_whole(table, rows).await,
         }
     }
 

@@ -1,18 +1,20 @@
 //! The two sessions of a comparison, and the waiting for what comes over replication.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::{Table, Task};
 use crate::adapters::interrupt::Interrupt;
+use crate::adapters::look::catalogue::{self, folds};
 use crate::adapters::look::pair::{parse_replica, peer_address};
 use crate::adapters::server::session::{Address, Row, Session};
 use crate::domain::deep::crc::{self, Piece};
-use crate::domain::deep::table::{Column, Shape, UniqueIndex, columns_query, tables_query, unique_query};
 use crate::domain::own_schema::CLOCK;
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::snapshot::Receiver;
+use crate::domain::table::{Shape, columns_query, names_query, tables_query};
 use crate::failure::{Failure, Kind};
 
 const LOGIN_DEADLINE: Duration = Duration::from_secs(5);
@@ -65,6 +67,8 @@ pub(super) struct Servers {
     pub(super) there: Session,
     primary: u32,
     secondary: u32,
+    /// Whether the secondary takes names for the same that differ in case.
+    pub(super) folds: bool,
 }
 
 impl Servers {
@@ -92,9 +96,11 @@ impl Servers {
         // Replicated as a statement, which sees the rows that its locks hold still.
         here.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
         here.run("SET SESSION binlog_format = 'STATEMENT', innodb_lock_wait_timeout = 1").await?;
+        let folds = folds(&mut there).await?;
         let mut this = Self {
             here,
             there,
+            folds,
             primary: task.membership.this().number,
             secondary: task.membership.peer().number,
         };
@@ -105,7 +111,7 @@ impl Servers {
 
     /// Without its table on the secondary the first statement would stop the applier.
     async fn require_own_table(&mut self) -> Result<()> {
-        let query = columns_query(OWN_SCHEMA, "checksum");
+        let query = columns_query(OWN_SCHEMA, Some("checksum"));
         let (here, there) = (self.here.query(query.clone()).await?, self.there.query(query).await?);
         let named = |rows: &[Row]| rows.iter().filter_map(|row| row.get("name")).collect::<Vec<_>>();
         if here.is_empty() || named(&here) != named(&there) {
@@ -137,16 +143,36 @@ impl Servers {
     }
 
     pub(super) async fn tables_here(&mut self, schema: &str) -> Result<Vec<Table>> {
-        Ok(read_tables(&self.here.query(tables_query(schema)).await?))
+        read_tables(&mut self.here, schema).await
     }
 
     pub(super) async fn tables_there(&mut self, schema: &str) -> Result<Vec<Table>> {
-        Ok(read_tables(&self.there.query(tables_query(schema)).await?))
+        read_tables(&mut self.there, schema).await
     }
 
     /// What a table looks like on both nodes.
     pub(super) async fn shapes(&mut self, schema: &str, table: &str) -> Result<(Shape, Shape)> {
-        Ok((shape(&mut self.here, schema, table).await?, shape(&mut self.there, schema, table).await?))
+        let here = catalogue::shape(&mut self.here, schema, table, false).await?;
+        Ok((here, catalogue::shape(&mut self.there, schema, table, self.folds).await?))
+    }
+
+    /// Why a table cannot be read, by the nodes that cannot. The statement that compares it would stop
+    /// the applier.
+    pub(super) async fn unreadable(
+        &mut self,
+        schema: &str,
+        table: &str,
+        on_primary: bool,
+        on_secondary: bool,
+    ) -> Result<Vec<String>> {
+        let nodes = [(on_primary, "primary", &mut self.here), (on_secondary, "secondary", &mut self.there)];
+        let mut out = Vec::new();
+        for (has_it, node, session) in nodes {
+            if has_it && let Some(why) = catalogue::unreadable(session, schema, table).await? {
+                out.push(format!("the {node} says: {why}"));
+            }
+        }
+        Ok(out)
     }
 
     /// Compares a piece, at one point of replication.
@@ -158,10 +184,10 @@ impl Servers {
         chunk: u32,
     ) -> Result<Compared> {
         let took = self.insert(task.interrupt, run, piece, chunk).await?;
-        let own = self.here.one(crc::own_query(run, piece.table, chunk)).await?;
+        let own = self.here.one(crc::own_query(run, piece.table(), chunk)).await?;
         let here = figures(&own.context("the figures of a piece are gone")?)?;
-        self.here.run(crc::tell_source(run, piece.table, chunk, here.rows, &here.crc)).await?;
-        let there = self.arrival(task, run, piece.table, chunk).await?;
+        self.here.run(crc::tell_source(run, piece.table(), chunk, here.rows, &here.crc)).await?;
+        let there = self.arrival(task, run, piece.table(), chunk).await?;
         Ok(Compared { chunk, here, there, took })
     }
 
@@ -285,38 +311,15 @@ fn figures(row: &Row) -> Result<Figures> {
     Ok(Figures { rows, crc: row.get("crc_here").context("no crc_here")? })
 }
 
-fn read_tables(rows: &[Row]) -> Vec<Table> {
-    let number = |row: &Row, name: &str| row.get(name).and_then(|text| text.parse::<u64>().ok());
-    let table = |row: &Row| {
-        let bytes = number(row, "bytes").unwrap_or(0).max(1);
-        let row_bytes = bytes / number(row, "estimate").unwrap_or(0).max(1);
-        Some(Table { name: row.get("name")?, bytes, row_bytes })
+async fn read_tables(session: &mut Session, schema: &str) -> Result<Vec<Table>> {
+    let named = session.query(names_query(schema, None)).await?;
+    let sizes = session.query(tables_query(schema, None)).await?;
+    let sizes: BTreeMap<String, &Row> = sizes.iter().filter_map(|row| Some((row.get("tbl")?, row))).collect();
+    let table = |name: String| {
+        let number = |column: &str| sizes.get(&name)?.get(column)?.parse::<u64>().ok();
+        let bytes = number("bytes").unwrap_or(0).max(1);
+        let row_bytes = bytes / number("estimate").unwrap_or(0).max(1);
+        Table { name, bytes, row_bytes }
     };
-    rows.iter().filter_map(table).collect()
-}
-
-async fn shape(session: &mut Session, schema: &str, table: &str) -> Result<Shape> {
-    let mut out = Shape::default();
-    for row in session.query(columns_query(schema, table)).await? {
-        let get = |name: &str| row.get(name).with_context(|| format!("a column has no {name}"));
-        out.columns.push(Column {
-            name: get("name")?,
-            kind: get("kind")?.to_lowercase(),
-            full_type: get("full_type")?,
-            nullable: get("nullable")? == "YES",
-            charset: row.get("cs"),
-            collation: row.get("coll"),
-        });
-    }
-    for row in session.query(unique_query(schema, table)).await? {
-        let name = row.get("INDEX_NAME").context("an index has no name")?;
-        let column = row.get("COLUMN_NAME").filter(|_| row.get("SUB_PART").is_none());
-        let hidden =
-            row.get("IS_VISIBLE").as_deref() == Some("NO") || row.get("IGNORED").as_deref() == Some("YES");
-        match out.unique.last_mut().filter(|index| index.name == name) {
-            Some(index) => index.columns.push(column),
-            None => out.unique.push(UniqueIndex { name, columns: vec![column], usable: !hidden }),
-        }
-    }
-    Ok(out)
+    Ok(named.iter().filter_map(|row| row.get("tbl")).map(table).collect())
 }

@@ -11,8 +11,10 @@ use anyhow::Result;
 use fs_err as fs;
 
 use crate::adapters::system;
-use crate::domain::rows::{Shape, Values};
+use crate::domain::definitions::{Named, drop_it};
 use crate::domain::sql::{Sql, quote_name};
+use crate::domain::table::range::Bound;
+use crate::domain::table::rows::{Rows, Values};
 
 const HEAD: &str = "-- The rows of this secondary as they were before `pmp-ha repair`. To bring them back, stop the\n\
 -- applier and run this file as pmp_ha_admin through the local socket.\n\
@@ -57,23 +59,24 @@ impl UndoFile {
     }
 
     /// Writes the rows that one id stands for as they are, unless they are written already.
-    pub fn row(&mut self, schema: &str, shape: &Shape, id: &str, before: &[Values]) -> Result<()> {
-        let table = format!("{}.{}", schema, shape.name.to_lowercase());
-        let mark = format!("{table} {id}");
-        if self.saved.contains(&table) || self.saved.contains(&mark) {
+    pub fn row(&mut self, table: &Rows<'_>, id: &Bound, before: &[Values]) -> Result<()> {
+        let name = format!("{}.{}", table.schema, table.shape.name);
+        let values: Vec<&str> = id.iter().map(|value| value.sql.as_str()).collect();
+        let mark = format!("{name} {}", values.join(","));
+        if self.saved.contains(&name) || self.saved.contains(&mark) {
             return Ok(());
         }
-        let mut statements = vec![shape.delete(schema, &[id], None)];
+        let mut statements = vec![table.delete(&[id], None)];
         if !before.is_empty() {
             let rows: Vec<&Values> = before.iter().collect();
-            statements.push(shape.write("INSERT", schema, &rows));
+            statements.push(table.write("INSERT", &rows));
         }
         self.add(&statements, mark)
     }
 
     /// Writes how a table comes back from where it is kept; without such a place it was not there.
     pub fn table(&mut self, schema: &str, table: &str, kept: Option<&str>) -> Result<()> {
-        let mark = format!("{schema}.{}", table.to_lowercase());
+        let mark = format!("{schema}.{table}");
         if self.saved.contains(&mark) {
             return Ok(());
         }
@@ -84,6 +87,31 @@ impl UndoFile {
             statements.push(Sql::new(format!("INSERT INTO {full} SELECT * FROM {kept}")));
         }
         self.add(&statements, mark)
+    }
+
+    /// Writes how a table comes back that was moved to where it is kept.
+    pub fn moved(&mut self, schema: &str, table: &str, kept: &str) -> Result<()> {
+        let full = format!("{}.{}", quote_name(schema), quote_name(table));
+        self.add(&[Sql::new(format!("RENAME TABLE {kept} TO {full}"))], format!("{schema}.{table}"))
+    }
+
+    /// Writes how a view, a trigger, a routine or an event comes back. Its body may hold semicolons.
+    pub fn definition(&mut self, schema: &str, what: &Named, session: &[Sql], create: &str) -> Result<()> {
+        let mark = format!("{schema}.{} {}", what.1, what.0);
+        if self.saved.contains(&mark) {
+            return Ok(());
+        }
+        writeln!(self.file, "DELIMITER $$\nUSE {}$$", quote_name(schema))?;
+        for sql in session {
+            writeln!(self.file, "{}$$", sql.text())?;
+        }
+        writeln!(
+            self.file,
+            "{}$$\n{create}$$\nDELIMITER ;\nSET NAMES utf8mb4;",
+            drop_it(schema, what).text()
+        )?;
+        self.add(&[], mark)?;
+        self.file.write_all(SETTINGS.as_bytes()).map_err(Into::into)
     }
 
     fn add(&mut self, statements: &[Sql], mark: String) -> Result<()> {

@@ -2,7 +2,9 @@
 
 pub mod asking;
 pub mod binlogs;
+pub mod catalogue;
 pub mod copy_way;
+pub mod definitions;
 pub mod errant;
 pub mod home;
 pub mod other_node;
@@ -11,4 +13,5 @@ pub mod prove;
 pub mod pulse;
 pub mod recovery_source;
 pub mod rows;
+pub mod structure;
 pub mod tfa;

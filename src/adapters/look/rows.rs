@@ -12,18 +12,22 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
+use crate::adapters::look::catalogue::fault_of_table;
 use crate::adapters::look::pair::{parse_replica, peer_address};
+use crate::adapters::look::structure::{LeftOut, Structure};
 use crate::adapters::server::session::{Address, Row, Session};
 use crate::domain::flavor::Flavor;
 use crate::domain::own_schema::CLOCK;
 use crate::domain::pair::{Membership, Pair};
-use crate::domain::rows::{Change, Column, Difference, Range, Shape, Values, differing};
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::snapshot::{Blind, Receiver, ReplicaView};
-use crate::domain::sql::quote;
+use crate::domain::table::change::{Change, change};
+use crate::domain::table::equality::{Difference, Prints, differing};
+use crate::domain::table::range::{Bound, Range, boundary_query};
+use crate::domain::table::rows::{Rows, Values};
 
 /// How many rows one statement sums up.
-const CHUNK: usize = 2000;
+const CHUNK: u64 = 2000;
 
 /// How many rows one statement names.
 pub const IDS: usize = 200;
@@ -71,6 +75,8 @@ pub struct Found {
     pub rows: BTreeMap<String, Vec<Difference>>,
     /// Tables that were asked for and could not be compared: one node lacks them, or has them otherwise.
     pub not_compared: Vec<String>,
+    /// Tables that could not be read to their end.
+    pub unreadable: Vec<LeftOut>,
     /// How many audit rows of this node have not reached the primary, whose way back stands still.
     pub on_their_way: usize,
 }
@@ -220,50 +226,29 @@ impl<'a> Nodes<'a> {
         }
     }
 
-    /// What the tables of the product are made of, here and there, by name in lower case.
-    pub async fn shapes(&mut self) -> Result<(BTreeMap<String, Shape>, BTreeMap<String, Shape>)> {
-        let schema = self.pair.schema.clone();
-        Ok((shapes(&mut self.here, &schema).await?, shapes(&mut self.there, &schema).await?))
-    }
-
-    /// The tables of the primary that are not here, or that are not made the same; with `settled`
-    /// only those that are more than a delay.
-    pub async fn other_shapes(&mut self, settled: bool) -> Result<Vec<String>> {
-        let mut found: Option<Vec<String>> = None;
-        for look in 0..2 {
-            if look > 0 {
-                let clock = self.clock_there().await?;
-                self.wait_applied(clock).await?;
-            }
-            let (here, there) = self.shapes().await?;
-            let differs = |(name, shape): &(&String, &Shape)| !here.get(*name).is_some_and(|h| h.fits(shape));
-            let mut names: Vec<String> = there.iter().filter(differs).map(|(name, _)| name.clone()).collect();
-            if let Some(before) = &found {
-                names.retain(|name| before.contains(name));
-            }
-            if !settled || names.is_empty() {
-                return Ok(names);
-            }
-            found = Some(names);
-        }
-        Ok(found.unwrap_or_default())
-    }
-
     /// Compares tables that both nodes have, row by row. With `settled` only what is more than a
     /// delay counts; else everything that is different at this moment.
-    pub async fn differences(&mut self, tables: &[String], settled: bool) -> Result<Found> {
-        let (here, there) = self.shapes().await?;
+    pub async fn differences(
+        &mut self,
+        structure: &Structure,
+        tables: &[String],
+        settled: bool,
+    ) -> Result<Found> {
+        let schema = self.pair.schema.clone();
         let mut pending = BTreeMap::new();
         let mut found = Found::default();
         for name in tables {
-            let Some(shape) = here.get(name).filter(|shape| there.get(name).is_some_and(|o| shape.fits(o)))
-            else {
+            let alike = structure.here.get(name).zip(structure.there.get(name));
+            let Some((_, shape)) = alike.filter(|(here, there)| there.differences(here).is_empty()) else {
                 found.not_compared.push(name.clone());
                 continue;
             };
-            let rows = self.scan(shape).await.with_context(|| format!("cannot compare {name}"))?;
-            if !rows.is_empty() {
-                pending.insert(name.clone(), rows);
+            match self.scan(&Rows::of(self.flavor, &schema, shape)).await {
+                Ok(rows) if rows.is_empty() => {}
+                Ok(rows) => {
+                    pending.insert(name.clone(), rows);
+                }
+                Err(error) => found.unreadable.push((name.clone(), fault_of_table(error)?)),
             }
         }
         if !settled {
@@ -274,7 +259,7 @@ impl<'a> Nodes<'a> {
             if pending.is_empty() {
                 break;
             }
-            self.look_again(&here, &mut pending, &mut found, look == LOOKS).await?;
+            self.look_again(structure, &mut pending, &mut found, look == LOOKS).await?;
         }
         Ok(found)
     }
@@ -282,7 +267,7 @@ impl<'a> Nodes<'a> {
     /// Sorts out which of the differences are only a delay, and which are not.
     async fn look_again(
         &mut self,
-        shapes: &BTreeMap<String, Shape>,
+        structure: &Structure,
         pending: &mut BTreeMap<String, Vec<Difference>>,
         found: &mut Found,
         last: bool,
@@ -295,17 +280,19 @@ impl<'a> Nodes<'a> {
         let flowed = if pending.iter().any(comes) { self.wait_flowed_back().await? } else { true };
         self.wait_applied(clock).await?;
         for (name, rows) in std::mem::take(pending) {
-            let shape = shapes.get(&name).context("a table is gone")?;
-            let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-            let here = self.prints_here(shape, &ids).await?;
-            let there = self.prints_there(shape, &ids).await?;
+            let schema = self.pair.schema.clone();
+            let shape = structure.there.get(&name).context("a table is gone")?;
+            let table = Rows::of(self.flavor, &schema, shape);
+            let ids: Vec<&Bound> = rows.iter().map(|row| &row.id).collect();
+            let here = prints(&mut self.here, &table, &ids).await?;
+            let there = prints(&mut self.there, &table, &ids).await?;
             for row in rows {
                 let now = Difference {
                     id: row.id.clone(),
                     here: here.get(&row.id).cloned(),
                     there: there.get(&row.id).cloned(),
                 };
-                let follows = shape.has_key()
+                let follows = table.has_key()
                     && now.here.is_some()
                     && now.there.is_some()
                     && row.here.is_some()
@@ -313,7 +300,9 @@ impl<'a> Nodes<'a> {
                     && now.there != row.there;
                 if now.here == now.there || follows {
                     // A row that both nodes rewrite all the time is written as a whole each time.
-                } else if !flowed && matches!(shape.change(&self.pair, &now), Some((Change::Merge, _))) {
+                } else if !flowed
+                    && matches!(change(&self.pair, &name, table.has_key(), &now), Some((Change::Merge, _)))
+                {
                     found.on_their_way += 1;
                 } else if now.there == row.there || last {
                     found.rows.entry(name.clone()).or_default().push(now);
@@ -326,40 +315,32 @@ impl<'a> Nodes<'a> {
     }
 
     /// Goes through a table on both nodes, chunk by chunk, and into the chunks that differ.
-    async fn scan(&mut self, shape: &Shape) -> Result<Vec<Difference>> {
-        let schema = self.pair.schema.clone();
+    async fn scan(&mut self, rows: &Rows<'_>) -> Result<Vec<Difference>> {
         let mut out = Vec::new();
         let mut range = Range::default();
         loop {
             self.interrupt.check()?;
-            if shape.has_key() {
-                let next = shape.next_bound(&schema, range.lower.as_deref(), CHUNK);
-                range.upper = self.there.one(next).await?.and_then(|row| row.get("pmp_ha_id"));
+            if let Some(key) = &rows.key {
+                let next = boundary_query(&rows.from(), key, &range, CHUNK - 1);
+                let next = self.there.one(next).await?;
+                range.upper = next.map(|row| id_of(rows, &row)).transpose()?;
             }
-            let sql = shape.summary(&schema, &range);
+            let sql = rows.summary(&range);
             let (here, there) = tokio::join!(self.here.one(sql.clone()), self.there.one(sql));
             let sum = |row: Option<Row>| -> Result<(String, String)> {
                 let row = row.unwrap_or_default();
                 row.get("pmp_ha_rows").zip(row.get("pmp_ha_sum")).context("the server gave no checksum")
             };
             if sum(here?)? != sum(there?)? {
-                let sql = shape.prints(&schema, &range);
+                let sql = rows.prints(&range);
                 let (here, there) = tokio::join!(self.here.query(sql.clone()), self.there.query(sql));
-                out.extend(differing(&by_id(&here?)?, &by_id(&there?)?));
+                out.extend(differing(&by_id(rows, &here?)?, &by_id(rows, &there?)?));
             }
             match range.upper.take() {
                 Some(upper) => range.lower = Some(upper),
                 None => return Ok(out),
             }
         }
-    }
-
-    async fn prints_here(&mut self, shape: &Shape, ids: &[&str]) -> Result<BTreeMap<String, String>> {
-        prints(&mut self.here, &self.pair.schema, shape, ids).await
-    }
-
-    async fn prints_there(&mut self, shape: &Shape, ids: &[&str]) -> Result<BTreeMap<String, String>> {
-        prints(&mut self.there, &self.pair.schema, shape, ids).await
     }
 }
 
@@ -382,50 +363,44 @@ pub async fn replica(session: &mut Session, flavor: &Flavor) -> Result<Option<Re
     Ok(Some(view))
 }
 
-/// Reads whole rows by their ids: each with its id and its fingerprint.
+/// Reads whole rows by their ids: each with its id and its digest.
 pub async fn rows(
     session: &mut Session,
-    schema: &str,
-    shape: &Shape,
-    ids: &[&str],
-) -> Result<Vec<(String, String, Values)>> {
+    table: &Rows<'_>,
+    ids: &[&Bound],
+) -> Result<Vec<(Bound, String, Values)>> {
     let mut out = Vec::new();
     for ids in ids.chunks(IDS) {
-        for row in session.query(shape.rows_of(schema, ids)).await? {
-            let mut values = row.values();
-            let (id, print) = (values.next().flatten(), values.next().flatten());
-            let read = values.map(|value| match value {
+        for row in session.query(table.values_of(ids)).await? {
+            let read = row.values().skip(table.before_values()).map(|value| match value {
                 Some("N") => Ok(None),
                 Some(value) => Ok(value.strip_prefix('V').map(ToOwned::to_owned)),
-                None => Err(anyhow!("a value of {} is longer than max_allowed_packet allows", shape.name)),
+                None => {
+                    Err(anyhow!("a value of {} is longer than max_allowed_packet allows", table.shape.name))
+                }
             });
             let values = Values(read.collect::<Result<_>>()?);
-            out.push((
-                id.context("a row without an id")?.into(),
-                print.context("no fingerprint")?.into(),
-                values,
-            ));
+            out.push((id_of(table, &row)?, row.get("digest").context("a row without a digest")?, values));
         }
     }
     Ok(out)
 }
 
-async fn prints(
-    session: &mut Session,
-    schema: &str,
-    shape: &Shape,
-    ids: &[&str],
-) -> Result<BTreeMap<String, String>> {
-    let mut out = BTreeMap::new();
+async fn prints(session: &mut Session, table: &Rows<'_>, ids: &[&Bound]) -> Result<Prints> {
+    let mut out = Prints::new();
     for ids in ids.chunks(IDS) {
-        out.extend(by_id(&session.query(shape.prints_of(schema, ids)).await?)?);
+        out.extend(by_id(table, &session.query(table.prints_of(ids)).await?)?);
     }
     Ok(out)
 }
 
-fn by_id(rows: &[Row]) -> Result<BTreeMap<String, String>> {
+fn id_of(table: &Rows<'_>, row: &Row) -> Result<Bound> {
+    table.read_id(|name| row.get(name)).context("a key cannot be read")
+}
+
+fn by_id(table: &Rows<'_>, rows: &[Row]) -> Result<Prints> {
     rows.iter()
-        .map(|row| row.get("pmp_ha_id").zip(row.get("pmp_ha_print")).context("a row without a fingerprint"))
+        .map(|row| Ok((id_of(table, row)?, row.get("digest").context("a row without a digest")?)))
         .collect()
 }
 
@@ -437,77 +412,4 @@ async fn clock(session: &mut Session) -> Result<i64> {
 async fn beat(session: &mut Session, node: u32) -> Result<i64> {
     let row = session.one(format!("SELECT beat FROM {OWN_SCHEMA}.heartbeat WHERE node = {node}")).await?;
     Ok(row.and_then(|row| row.get("beat")).and_then(|text| text.parse().ok()).unwrap_or(0))
-}
-
-/// What the tables of a schema are made of, by name in lower case.
-pub async fn shapes(session: &mut Session, schema: &str) -> Result<BTreeMap<String, Shape>> {
-    let of_schema = format!("TABLE_SCHEMA = {}", quote(schema));
-    let get = |row: &Row, name: &str| row.get(name).unwrap_or_default();
-    let mut out = BTreeMap::new();
-    let tables = format!(
-        "SELECT TABLE_NAME AS tbl FROM information_schema.TABLES WHERE {of_schema} AND TABLE_TYPE = 'BASE TABLE'"
-    );
-    for row in session.query(tables).await? {
-        let name = get(&row, "tbl");
-        out.insert(
-            name.to_lowercase(),
-            Shape { name, columns: Vec::new(), key: Vec::new(), triggers: false },
-        );
-    }
-    let columns = format!(
-        "SELECT TABLE_NAME AS tbl, COLUMN_NAME AS name, DATA_TYPE AS kind, COLUMN_TYPE AS whole, IS_NULLABLE AS nullable, \
-         CHARACTER_SET_NAME AS cset, COLLATION_NAME AS coll, EXTRA AS extra \
-         FROM information_schema.COLUMNS WHERE {of_schema} ORDER BY TABLE_NAME, ORDINAL_POSITION"
-    );
-    for row in session.query(columns).await? {
-        let Some(shape) = out.get_mut(&get(&row, "tbl").to_lowercase()) else { continue };
-        let (charset, collation) = (get(&row, "cset"), get(&row, "coll"));
-        let extra = get(&row, "extra").to_uppercase();
-        let computed = ["VIRTUAL", "STORED", "PERSISTENT"].iter().any(|word| extra.contains(word));
-        shape.columns.push(Column {
-            name: get(&row, "name"),
-            kind: get(&row, "kind").to_lowercase(),
-            definition: format!("{} {} {collation} {computed}", get(&row, "whole"), get(&row, "nullable")),
-            text: (!charset.is_empty()).then_some((charset, collation)),
-            computed,
-        });
-    }
-    let keys = format!(
-        "SELECT TABLE_NAME AS tbl, INDEX_NAME AS idx, COLUMN_NAME AS name, NULLABLE AS nullable, SUB_PART AS part \
-         FROM information_schema.STATISTICS WHERE {of_schema} AND NON_UNIQUE = 0 \
-         ORDER BY TABLE_NAME, INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX"
-    );
-    let mut found: Vec<((String, String), Vec<String>, bool)> = Vec::new();
-    for row in session.query(keys).await? {
-        let index = (get(&row, "tbl").to_lowercase(), get(&row, "idx"));
-        let whole = get(&row, "nullable") != "YES" && row.get("part").is_none() && row.get("name").is_some();
-        match found.last_mut() {
-            Some((last, names, usable)) if *last == index => {
-                names.push(get(&row, "name"));
-                *usable &= whole;
-            }
-            _ => found.push((index, vec![get(&row, "name")], whole)),
-        }
-    }
-    if let Some(empty) = out.values().find(|shape| shape.columns.is_empty()) {
-        bail!("the server does not say what the table {} is made of", empty.name);
-    }
-    for ((table, _), names, usable) in found {
-        if let Some(shape) = out.get_mut(&table)
-            && usable
-            && shape.key.is_empty()
-        {
-            shape.key = Shape::usable_key(&shape.columns, &names);
-        }
-    }
-    let triggers = format!(
-        "SELECT EVENT_OBJECT_TABLE AS tbl FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {}",
-        quote(schema)
-    );
-    for row in session.query(triggers).await? {
-        if let Some(shape) = out.get_mut(&get(&row, "tbl").to_lowercase()) {
-            shape.triggers = true;
-        }
-    }
-    Ok(out)
 }

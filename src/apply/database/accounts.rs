@@ -54,7 +54,8 @@ pub async fn make(
 ) -> Result<()> {
     let monitor = flavor.monitor_grants();
     let reads_all = format!("SELECT, SHOW VIEW ON {}.*", quote_name(&schema.replace('_', "\\_")));
-    let reader = [reads_all.as_str(), "SELECT ON `pmp\\_ha`.*"];
+    // What it may call only reads.
+    let reader = [reads_all.as_str(), "SELECT, EXECUTE ON `pmp\\_ha`.*"];
     let replicates = ["REPLICATION SLAVE ON *.*"];
     let admin = ["ALL PRIVILEGES ON *.*"];
     for (credential, host) in own(credentials) {

@@ -12,9 +12,9 @@ use crate::apply::work::Runner;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::Flavor;
 use crate::domain::manifest::NODE_FILES;
-use crate::domain::own_schema;
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::sql::quote;
+use crate::domain::{definitions, own_schema};
 
 /// Says that the accounts of the primary may have been changed.
 pub const ACCOUNTS_TOUCHED: &str = "accounts-touched";
@@ -27,11 +27,12 @@ pub async fn own_schema(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sess
     programs(runner, flavor, session).await
 }
 
-/// Makes what runs inside the server again: the events of this node, and the procedure that the
-/// monitor account may call.
+/// Makes what runs inside the server again: the events of this node, the procedure that the monitor
+/// account may call, and those that show definitions to the reader.
 pub async fn programs(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
-    for sql in own_schema::events(flavor, &runner.config.timing()).into_iter().chain(own_schema::procedure())
-    {
+    let events = own_schema::events(flavor, &runner.config.timing());
+    let shown = definitions::procedures(&runner.home.require_membership()?.pair.schema);
+    for sql in events.into_iter().chain(own_schema::procedure()).chain(shown) {
         session.run(sql).await?;
     }
     accounts::let_monitor_ask(session).await

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
+use crate::adapters::look::catalogue::catalogue;
 use crate::adapters::look::pair::{parse_replica, peer_address};
 use crate::adapters::look::{self, binlogs};
 use crate::adapters::server::session::{Address, Session, StatementFailed};
@@ -16,9 +17,11 @@ use crate::domain::pair::Role;
 use crate::domain::rehearsal::check::{Check, Code, Defect, Topic};
 use crate::domain::rehearsal::checks::Packs;
 use crate::domain::rehearsal::tables::{Figures, Live, Tables};
-use crate::domain::rows::{Range, Shape};
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::sql::quote;
+use crate::domain::table::names::Catalogue;
+use crate::domain::table::range::Range;
+use crate::domain::table::rows::Rows;
 use crate::ui::Ui;
 
 /// A table is read in one statement, however large it is.
@@ -48,8 +51,14 @@ impl Snapshot {
 
     /// Reads every table of the product. One that was made anew since is left out, and so is one of an
     /// engine that knows no snapshots.
-    pub(super) async fn tables(mut self, schema: &str, ui: &Ui, interrupt: &Interrupt) -> Result<Tables> {
-        let tables = tables(&mut self.0, schema, Some("InnoDB"), ui, interrupt).await?;
+    pub(super) async fn tables(
+        mut self,
+        flavor: &Flavor,
+        schema: &str,
+        ui: &Ui,
+        interrupt: &Interrupt,
+    ) -> Result<Tables> {
+        let tables = tables(&mut self.0, flavor, schema, Some("InnoDB"), ui, interrupt).await?;
         self.0.close().await;
         Ok(tables)
     }
@@ -58,6 +67,7 @@ impl Snapshot {
 /// Reads every table of the product, of one engine or of all.
 async fn tables(
     session: &mut Session,
+    flavor: &Flavor,
     schema: &str,
     engine: Option<&str>,
     ui: &Ui,
@@ -65,12 +75,12 @@ async fn tables(
 ) -> Result<Tables> {
     let described = session
         .query(format!(
-            "SELECT LOWER(TABLE_NAME) AS tbl, DATA_LENGTH AS bytes, ENGINE AS engine \
+            "SELECT TABLE_NAME AS tbl, DATA_LENGTH AS bytes, ENGINE AS engine \
              FROM information_schema.TABLES WHERE TABLE_SCHEMA = {}",
             quote(schema)
         ))
         .await?;
-    let shapes = look::rows::shapes(session, schema).await?;
+    let shapes = catalogue(session, schema).await?;
     let chosen: Vec<(String, u64)> = described
         .iter()
         .filter(|row| engine.is_none() || row.get("engine").as_deref() == engine)
@@ -79,9 +89,9 @@ async fn tables(
     let progress = ui.progress("reading", chosen.iter().map(|(_, bytes)| bytes).sum());
     let mut out = Tables::new();
     for (name, bytes) in chosen {
-        let Some(shape) = shapes.get(&name) else { continue };
-        match interrupt.or(figures(session, schema, shape)).await {
-            Ok(figures) => out.extend([(name, figures)]),
+        let Some(rows) = rows(flavor, schema, &shapes, &name) else { continue };
+        match interrupt.or(figures(session, &rows)).await {
+            Ok(figures) => out.extend([(name.to_lowercase(), figures)]),
             Err(error) if is_made_anew(&error) => {}
             Err(error) => return Err(error),
         }
@@ -98,17 +108,28 @@ fn is_made_anew(error: &anyhow::Error) -> bool {
     code.is_some_and(|code| [NO_SUCH_TABLE, TABLE_DEF_CHANGED].contains(&code))
 }
 
+/// The rows of a table that the server can open.
+pub(super) fn rows<'a>(
+    flavor: &'a Flavor,
+    schema: &'a str,
+    tables: &'a Catalogue,
+    name: &str,
+) -> Option<Rows<'a>> {
+    tables.get(name).filter(|shape| shape.is_there()).map(|shape| Rows::of(flavor, schema, shape))
+}
+
 /// Reads a table.
-pub(super) async fn figures(session: &mut Session, schema: &str, shape: &Shape) -> Result<Figures> {
-    let row = session.one(shape.summary(schema, &Range::default())).await?.unwrap_or_default();
+pub(super) async fn figures(session: &mut Session, table: &Rows<'_>) -> Result<Figures> {
+    let row = session.one(table.summary(&Range::default())).await?.unwrap_or_default();
     let rows = row.get("pmp_ha_rows").and_then(|rows| rows.parse().ok());
     let figures = rows.zip(row.get("pmp_ha_sum")).map(|(rows, checksum)| Figures { rows, checksum });
-    figures.with_context(|| format!("the server gave no checksum of {}", shape.name))
+    figures.with_context(|| format!("the server gave no checksum of {}", table.shape.name))
 }
 
 /// Reads every table of whichever database of the pair runs: that of this home, else the other one.
 pub(super) async fn tables_of_pair(
     home: &Home,
+    flavor: &Flavor,
     runs_here: bool,
     ui: &Ui,
     interrupt: &Interrupt,
@@ -125,7 +146,7 @@ pub(super) async fn tables_of_pair(
     let why = match opened {
         Ok(Ok(session)) => {
             let mut session = session.with_deadline(WHOLE_TABLE);
-            let now = tables(&mut session, schema, None, ui, interrupt).await?;
+            let now = tables(&mut session, flavor, schema, None, ui, interrupt).await?;
             session.close().await;
             return Ok(Live::GoneOn { whom: node.to_string(), now });
         }

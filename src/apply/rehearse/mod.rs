@@ -8,7 +8,7 @@ mod live;
 mod proof;
 mod server;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use self::copying::Around;
 pub use self::copying::damaged;
@@ -24,6 +24,7 @@ use crate::adapters::random;
 use crate::adapters::server::process::Database;
 use crate::apply::files::place::NodeFiles;
 use crate::apply::work::{Runner, Secrets};
+use crate::domain::flavor::Flavor;
 use crate::domain::procedures::rehearse::{Part, Rehearsal};
 use crate::domain::rehearsal::check::Topic;
 use crate::domain::rehearsal::tables::{self, Live};
@@ -133,13 +134,15 @@ async fn live_database(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<Live> {
+    let version = Database::of(home, interrupt).version().await?;
+    let flavor = Flavor::of(&version).with_context(|| format!("{version} is not known"))?;
     if let Some(Around { before, after }) = around {
         let schema = &plan.membership.pair.schema;
-        let before = before.tables(schema, ui, interrupt).await?;
-        return Ok(Live::Copied { before, after: after.tables(schema, ui, interrupt).await? });
+        let before = before.tables(flavor, schema, ui, interrupt).await?;
+        return Ok(Live::Copied { before, after: after.tables(flavor, schema, ui, interrupt).await? });
     }
     let runs_here = Database::of(home, interrupt).serving_pid().await?.is_some();
-    live::tables_of_pair(home, runs_here, ui, interrupt).await
+    live::tables_of_pair(home, flavor, runs_here, ui, interrupt).await
 }
 
 /// The account of the product.

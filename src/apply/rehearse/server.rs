@@ -9,6 +9,7 @@ use fs_err as fs;
 use super::live::{self, WHOLE_TABLE};
 use super::proof::{Go, Proof};
 use crate::adapters::look;
+use crate::adapters::look::catalogue::catalogue;
 use crate::adapters::server::session::{Session, StatementFailed};
 use crate::apply::database::{accounts, backlog, boot, key_query, options};
 use crate::apply::work::Runner;
@@ -182,17 +183,19 @@ impl<'a> Server<'a> {
             let rows = self.session()?.query(EVERY_TABLE).await?;
             rows.iter().filter_map(|row| Some((row.get("sch")?, row.get("tbl")?))).collect()
         };
-        let shapes = look::rows::shapes(self.session()?, &schema).await?;
+        let shapes = catalogue(self.session()?, &schema).await?;
+        let flavor = self.flavor;
         let spinner = ui.spinner("every table is read");
         let mut out = Tables::new();
         let mut defects = Vec::new();
         for (of, table) in &names {
-            let shape = shapes.get(&table.to_lowercase()).filter(|_| of.eq_ignore_ascii_case(&schema));
+            let rows =
+                live::rows(flavor, &schema, &shapes, table).filter(|_| of.eq_ignore_ascii_case(&schema));
             let session = self.session()?;
             let read = interrupt.or(async {
                 let complaints = check(session, of, table).await?;
-                let figures = match shape {
-                    Some(shape) => Some(live::figures(session, &schema, shape).await?),
+                let figures = match &rows {
+                    Some(rows) => Some(live::figures(session, rows).await?),
                     None => None,
                 };
                 anyhow::Ok((complaints, figures))

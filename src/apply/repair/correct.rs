@@ -10,11 +10,15 @@ use anyhow::{Context, Result, bail};
 
 use crate::adapters::home::undo_file::UndoFile;
 use crate::adapters::look::rows::{IDS, Nodes, rows};
+use crate::adapters::look::structure::Structure;
 use crate::adapters::server::session::Session;
 use crate::domain::procedures::repair::NEW_PACK;
-use crate::domain::rows::{Change, Difference, Shape, Values};
 use crate::domain::settings::LOCAL_SCHEMA;
 use crate::domain::sql::quote_name;
+use crate::domain::table::change::{Change, change};
+use crate::domain::table::equality::Difference;
+use crate::domain::table::range::Bound;
+use crate::domain::table::rows::{Rows, Values};
 
 /// About how many bytes one statement writes: the default of the oldest server allows four times that.
 const STATEMENT: usize = 1 << 20;
@@ -23,14 +27,18 @@ const STATEMENT: usize = 1 << 20;
 const MERGE: &str = "merge_";
 
 /// Writes the rows of these ids into the file as they are.
-pub async fn save(nodes: &mut Nodes<'_>, undo: &mut UndoFile, shape: &Shape, ids: &[&str]) -> Result<()> {
-    let schema = nodes.pair.schema.clone();
-    let mut before: BTreeMap<String, Vec<Values>> = BTreeMap::new();
-    for (id, _, values) in rows(&mut nodes.here, &schema, shape, ids).await? {
+pub async fn save(
+    session: &mut Session,
+    undo: &mut UndoFile,
+    table: &Rows<'_>,
+    ids: &[&Bound],
+) -> Result<()> {
+    let mut before: BTreeMap<Bound, Vec<Values>> = BTreeMap::new();
+    for (id, _, values) in rows(session, table, ids).await? {
         before.entry(id).or_default().push(values);
     }
     for id in ids {
-        undo.row(&schema, shape, id, before.get(*id).map_or(&[], Vec::as_slice))?;
+        undo.row(table, id, before.get(*id).map_or(&[], Vec::as_slice))?;
     }
     Ok(())
 }
@@ -39,6 +47,7 @@ pub async fn save(nodes: &mut Nodes<'_>, undo: &mut UndoFile, shape: &Shape, ids
 pub async fn correct(
     nodes: &mut Nodes<'_>,
     undo: &mut UndoFile,
+    structure: &Structure,
     batch: &[(String, Difference)],
     passing: bool,
 ) -> Result<()> {
@@ -49,7 +58,7 @@ pub async fn correct(
     nodes.wait_applied(clock).await?;
     let stop = nodes.flavor.stop_applier();
     nodes.here.run(stop).await?;
-    let written = write(nodes, undo, batch, passing).await;
+    let written = write(nodes, undo, structure, batch, passing).await;
     let start = nodes.flavor.start_replica();
     let started = nodes.here.run(start).await;
     written.and(started)
@@ -58,21 +67,23 @@ pub async fn correct(
 async fn write(
     nodes: &mut Nodes<'_>,
     undo: &mut UndoFile,
+    structure: &Structure,
     batch: &[(String, Difference)],
     passing: bool,
 ) -> Result<()> {
-    let (shapes, _) = nodes.shapes().await?;
+    let schema = nodes.pair.schema.clone();
     for part in batch.chunk_by(|a, b| a.0 == b.0) {
         let name = &part[0].0;
-        let Some(shape) = shapes.get(name) else { continue };
-        if shape.triggers {
+        let Some((here, there)) = structure.here.get(name).zip(structure.there.get(name)) else { continue };
+        if here.triggers {
             bail!(
                 "writing to {name} sets triggers off, which would write more than the primary did: {NEW_PACK}"
             );
         }
+        let table = Rows::of(nodes.flavor, &schema, there);
         for some in part.chunks(IDS) {
             let differences: Vec<&Difference> = some.iter().map(|(_, difference)| difference).collect();
-            write_some(nodes, undo, shape, &differences, passing)
+            write_some(nodes, undo, &table, &differences, passing)
                 .await
                 .with_context(|| format!("cannot correct {name}"))?;
         }
@@ -83,22 +94,21 @@ async fn write(
 /// What a transaction does to one table.
 #[derive(Default)]
 struct Transaction<'a> {
-    deletes: Vec<(&'a str, Option<u64>)>,
-    merges: Vec<(&'a str, Option<u64>)>,
+    deletes: Vec<(&'a Bound, Option<u64>)>,
+    merges: Vec<(&'a Bound, Option<u64>)>,
     writes: Vec<&'a Values>,
 }
 
 async fn write_some(
     nodes: &mut Nodes<'_>,
     undo: &mut UndoFile,
-    shape: &Shape,
+    table: &Rows<'_>,
     differences: &[&Difference],
     passing: bool,
 ) -> Result<()> {
-    let schema = nodes.pair.schema.clone();
-    let ids: Vec<&str> = differences.iter().map(|difference| difference.id.as_str()).collect();
-    let mut there: BTreeMap<String, Vec<(String, Values)>> = BTreeMap::new();
-    for (id, print, values) in rows(&mut nodes.there, &schema, shape, &ids).await? {
+    let ids: Vec<&Bound> = differences.iter().map(|difference| &difference.id).collect();
+    let mut there: BTreeMap<Bound, Vec<(String, Values)>> = BTreeMap::new();
+    for (id, print, values) in rows(&mut nodes.there, table, &ids).await? {
         there.entry(id).or_default().push((print, values));
     }
     let mut todo = Transaction::default();
@@ -107,28 +117,29 @@ async fn write_some(
         let found = there.get(&difference.id).map_or(&[][..], Vec::as_slice);
         let now = match found {
             [] => None,
-            [(print, _), ..] if shape.has_key() => Some(print.clone()),
+            [(print, _), ..] if table.has_key() => Some(print.clone()),
             some => Some(some.len().to_string()),
         };
         // What has changed since is looked at again in the next round; while conflicts are passed
         // the row of this moment leads to the same end.
-        if now != difference.there && !(passing && shape.has_key()) {
+        if now != difference.there && !(passing && table.has_key()) {
             continue;
         }
         let as_found = Difference { there: now, ..(*difference).clone() };
-        let Some((change, count)) = shape.change(&nodes.pair, &as_found) else { continue };
+        let found_change = change(&nodes.pair, &table.shape.name, table.has_key(), &as_found);
+        let Some((change, count)) = found_change else { continue };
         // What the primary has deleted meanwhile comes as that.
-        if change == Change::Merge && difference.there.is_some() && shape.has_key() {
+        if change == Change::Merge && difference.there.is_some() && table.has_key() {
             continue;
         }
-        let id = difference.id.as_str();
+        let id = &difference.id;
         touched.push(id);
-        let limit = (!shape.has_key()).then_some(count);
+        let limit = (!table.has_key()).then_some(count);
         match change {
             Change::Delete => todo.deletes.push((id, limit)),
             Change::Merge => todo.merges.push((id, limit)),
             Change::Insert | Change::Update => {
-                if shape.has_key() {
+                if table.has_key() {
                     todo.deletes.push((id, None));
                 }
                 let wanted = usize::try_from(count)?;
@@ -136,26 +147,25 @@ async fn write_some(
             }
         }
     }
-    save(nodes, undo, shape, &touched).await?;
+    save(&mut nodes.here, undo, table, &touched).await?;
     undo.sync()?;
-    let audit = nodes.pair.audit_tables.contains(&shape.name);
-    commit(&mut nodes.here, &schema, shape, &todo, audit).await
+    let audit = nodes.pair.audit_tables.contains(&table.shape.name);
+    commit(&mut nodes.here, table, &todo, audit).await
 }
 
 async fn replace_rows(
     session: &mut Session,
-    schema: &str,
-    shape: &Shape,
+    table: &Rows<'_>,
     todo: &Transaction<'_>,
     audit: bool,
 ) -> Result<()> {
     session.run("BEGIN").await?;
-    if shape.has_key() && !todo.deletes.is_empty() {
-        let ids: Vec<&str> = todo.deletes.iter().map(|(id, _)| *id).collect();
-        session.run(shape.delete(schema, &ids, None)).await?;
+    if table.has_key() && !todo.deletes.is_empty() {
+        let ids: Vec<&Bound> = todo.deletes.iter().map(|(id, _)| *id).collect();
+        session.run(table.delete(&ids, None)).await?;
     } else {
         for (id, limit) in &todo.deletes {
-            session.run(shape.delete(schema, &[id], *limit)).await?;
+            session.run(table.delete(&[id], *limit)).await?;
         }
     }
     if !todo.writes.is_empty() {
@@ -165,23 +175,17 @@ async fn replace_rows(
         let mut some: Vec<&Values> = Vec::new();
         for values in &todo.writes {
             if some.iter().map(|values| values.size()).sum::<usize>() > STATEMENT {
-                session.run(shape.write(verb, schema, &std::mem::take(&mut some))).await?;
+                session.run(table.write(verb, &std::mem::take(&mut some))).await?;
             }
             some.push(values);
         }
-        session.run(shape.write(verb, schema, &some)).await?;
+        session.run(table.write(verb, &some)).await?;
     }
     session.run("COMMIT").await
 }
 
-async fn commit(
-    session: &mut Session,
-    schema: &str,
-    shape: &Shape,
-    todo: &Transaction<'_>,
-    audit: bool,
-) -> Result<()> {
-    let written = replace_rows(session, schema, shape, todo, audit).await;
+async fn commit(session: &mut Session, table: &Rows<'_>, todo: &Transaction<'_>, audit: bool) -> Result<()> {
+    let written = replace_rows(session, table, todo, audit).await;
     if written.is_err() {
         // START REPLICA would commit the half of it.
         session.run("ROLLBACK").await?;
@@ -190,13 +194,13 @@ async fn commit(
     if todo.merges.is_empty() {
         return Ok(());
     }
-    let stage = format!("{LOCAL_SCHEMA}.{}", quote_name(&format!("{MERGE}{}", shape.name)));
-    session.run(format!("CREATE TABLE IF NOT EXISTS {stage} LIKE {}", shape.full_name(schema))).await?;
+    let stage = format!("{LOCAL_SCHEMA}.{}", quote_name(&format!("{MERGE}{}", table.shape.name)));
+    session.run(format!("CREATE TABLE IF NOT EXISTS {stage} LIKE {}", table.from())).await?;
     let staged = async {
         session.run("BEGIN").await?;
         for (id, limit) in &todo.merges {
-            session.run(shape.copy_rows(schema, &stage, &[id], *limit)).await?;
-            session.run(shape.delete(schema, &[id], *limit)).await?;
+            session.run(table.copy_rows(&stage, &[id], *limit)).await?;
+            session.run(table.delete(&[id], *limit)).await?;
         }
         session.run("COMMIT").await
     }
@@ -205,7 +209,7 @@ async fn commit(
         session.run("ROLLBACK").await?;
     }
     staged?;
-    finish_merges(session, schema).await
+    finish_merges(session, table.schema).await
 }
 
 /// Inserts the rows that were taken out for merging, so that they stand in the binlog. Of what is

@@ -2,22 +2,26 @@
 //! and everything is compared until nothing differs.
 
 pub mod correct;
+pub mod define;
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
 use self::correct::{correct, finish_merges, save};
+use self::correct::{correct, finish_merges, save};
 use crate::adapters::home::Home;
 use crate::adapters::home::saved::remove;
 use crate::adapters::home::undo_file::UndoFile;
+use crate::adapters::look::catalogue::{folds, shape};
 use crate::adapters::look::rows::{ApplierFailed, IDS, Nodes, open_here, open_there};
 use crate::apply::work::Runner;
-use crate::domain::plan::Scope;
+use crate::domain::plan::{Plan, Scope};
 use crate::domain::procedures::repair::NEW_PACK;
-use crate::domain::rows::tables_named;
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};
+use crate::domain::table::range::Bound;
+use crate::domain::table::rows::{Rows, tables_named};
 use crate::failure::{Failure, Kind};
 
 /// How many rows are corrected while the applier stands still once.
@@ -32,7 +36,7 @@ const MAKINGS: usize = 50;
 /// `ER_NO_SUCH_TABLE`
 const NO_SUCH_TABLE: u32 = 1146;
 
-async fn nodes<'a>(runner: &'a Runner<'_>) -> Result<Nodes<'a>> {
+pub async fn nodes<'a>(runner: &'a Runner<'_>) -> Result<Nodes<'a>> {
     let membership = runner.home.require_membership()?;
     let here = open_here(runner.home)
         .await?
@@ -48,15 +52,16 @@ pub async fn save_rows(runner: &Runner<'_>, file: &Path, now: bool) -> Result<()
     let mut undo = UndoFile::open(file)?;
     if now {
         let mut nodes = nodes(runner).await?;
-        let (here, _) = nodes.shapes().await?;
-        let all: Vec<String> = here.keys().cloned().collect();
-        let found = nodes.differences(&all, false).await?;
+        let structure = nodes.structure(false).await?;
+        let schema = nodes.pair.schema.clone();
+        let found = nodes.differences(&structure, &structure.alike(), false).await?;
         for (name, differences) in &found.rows {
-            let Some(shape) = here.get(name) else { continue };
-            let ids: Vec<&str> = differences.iter().map(|difference| difference.id.as_str()).collect();
+            let Some(shape) = structure.there.get(name) else { continue };
+            let table = Rows::of(nodes.flavor, &schema, shape);
+            let ids: Vec<&Bound> = differences.iter().map(|difference| &difference.id).collect();
             for ids in ids.chunks(IDS) {
                 runner.interrupt.check()?;
-                save(&mut nodes, &mut undo, shape, ids).await?;
+                save(&mut nodes.here, &mut undo, &table, ids).await?;
             }
         }
     }
@@ -77,15 +82,18 @@ pub async fn make_table(runner: &Runner<'_>, file: &Path, table: &str, kept: Opt
 }
 
 async fn make(nodes: &mut Nodes<'_>, undo: &mut UndoFile, table: &str, kept: Option<&str>) -> Result<()> {
-    let schema = quote_name(&nodes.pair.schema);
-    let (here, there) = nodes.shapes().await?;
-    let Some(wanted) = there.get(table) else { bail!("the primary has no table {table}") };
-    if here.get(table).is_some_and(|shape| shape.fits(wanted)) {
+    let name = nodes.pair.schema.clone();
+    let schema = quote_name(&name);
+    let case = folds(&mut nodes.here).await?;
+    let here = shape(&mut nodes.here, &name, table, case).await?;
+    let wanted = shape(&mut nodes.there, &name, table, case).await?;
+    // Dropped since, which comes by itself; or made by the applier.
+    if !wanted.is_there() || (here.is_there() && wanted.differences(&here).is_empty()) {
         return Ok(());
     }
     let full = format!("{schema}.{}", quote_name(table));
     let aside = kept.map(|kept| format!("{LOCAL_SCHEMA}.{}", quote_name(kept)));
-    if let (Some(aside), Some(kept), true) = (&aside, kept, here.contains_key(table)) {
+    if let (Some(aside), Some(kept), true) = (&aside, kept, here.is_there()) {
         // A copy, not another name: the references of other tables stay with the table.
         let is_kept = format!("SHOW TABLES FROM {LOCAL_SCHEMA} LIKE {}", quote(kept));
         if nodes.here.one(is_kept).await?.is_none() {
@@ -102,11 +110,43 @@ async fn make(nodes: &mut Nodes<'_>, undo: &mut UndoFile, table: &str, kept: Opt
     }
     let row = nodes.there.one(format!("SHOW CREATE TABLE {full}")).await?.unwrap_or_default();
     let create = row.values().nth(1).flatten().context("the primary does not say how it is made")?.to_owned();
-    undo.table(&nodes.pair.schema, table, aside.as_deref())?;
+    undo.table(&name, table, aside.as_deref())?;
     undo.sync()?;
     nodes.here.run(format!("DROP TABLE IF EXISTS {full}")).await?;
     nodes.here.run(format!("USE {schema}")).await?;
     nodes.here.run(create).await
+}
+
+/// Takes a table out of the way that the primary does not have. Its rows stay, under another name.
+pub async fn set_aside_table(runner: &Runner<'_>, file: &Path, table: &str, kept: &str) -> Result<()> {
+    let mut nodes = nodes(runner).await?;
+    set_aside(&mut nodes, &mut UndoFile::open(file)?, table, kept).await
+}
+
+async fn set_aside(nodes: &mut Nodes<'_>, undo: &mut UndoFile, table: &str, kept: &str) -> Result<()> {
+    let schema = nodes.pair.schema.clone();
+    let case = folds(&mut nodes.here).await?;
+    let here = shape(&mut nodes.here, &schema, table, case).await?;
+    let there = shape(&mut nodes.there, &schema, table, case).await?;
+    // It is gone already, or the primary has made one of this name since.
+    if !here.is_there() || there.is_there() {
+        return Ok(());
+    }
+    let aside = format!("{LOCAL_SCHEMA}.{}", quote_name(kept));
+    undo.moved(&schema, table, &aside)?;
+    undo.sync()?;
+    let full = format!("{}.{}", quote_name(&schema), quote_name(table));
+    nodes.here.run(format!("RENAME TABLE {full} TO {aside}")).await
+}
+
+/// Starts the applier again that ran before a repair which failed.
+pub async fn let_applier_go(runner: &Runner<'_>, plan: &Plan) {
+    if !plan.found_the_applier_running() {
+        return;
+    }
+    if let Err(error) = strict_and_running(runner, true).await {
+        runner.ui.warn(format!("the applier could not be started again: {error:#}"));
+    }
 }
 
 /// Starts receiver and applier, and waits until what the primary has written by now is applied.
@@ -146,10 +186,12 @@ async fn pass(nodes: &mut Nodes<'_>, file: &Path) -> Result<()> {
         nodes.here.run(start).await?;
         let Err(error) = nodes.wait_applied(clock).await else { return Ok(()) };
         let Some(failed) = error.downcast_ref::<ApplierFailed>() else { return Err(error) };
-        let (here, there) = nodes.shapes().await?;
+        let structure = nodes.structure(false).await?;
+        // Those that the secondary has for itself, too: without them the applier stands.
         let lacking: Vec<String> = tables_named(&failed.message, &nodes.pair.schema)
-            .into_iter()
-            .filter(|table| there.contains_key(table) && !here.contains_key(table))
+            .iter()
+            .filter_map(|table| structure.there.meant(table).cloned())
+            .filter(|table| structure.here.get(table).is_none())
             .collect();
         if failed.number != NO_SUCH_TABLE || lacking.is_empty() {
             bail!(
@@ -165,14 +207,6 @@ async fn pass(nodes: &mut Nodes<'_>, file: &Path) -> Result<()> {
     bail!("too many tables are missing: {NEW_PACK}")
 }
 
-/// The tables of a scope that both nodes have.
-async fn tables(nodes: &mut Nodes<'_>, scope: &Scope) -> Result<Vec<String>> {
-    Ok(match scope {
-        Scope::Every => nodes.shapes().await?.1.into_keys().collect(),
-        Scope::Tables(names) => names.clone(),
-    })
-}
-
 /// Compares and corrects once.
 pub async fn correct_rows(runner: &Runner<'_>, file: &Path, scope: &Scope, passing: bool) -> Result<()> {
     let mut nodes = nodes(runner).await?;
@@ -181,28 +215,38 @@ pub async fn correct_rows(runner: &Runner<'_>, file: &Path, scope: &Scope, passi
     if passing { strict_again_after(&mut nodes, done).await.map(|_| ()) } else { done.map(|_| ()) }
 }
 
-/// Compares, and corrects what is found. Returns whether nothing was.
+/// Compares, and corrects what is found. Returns whether nothing was. Tables that cannot be read are
+/// left out: the plan has named them.
 async fn round(nodes: &mut Nodes<'_>, file: &Path, scope: &Scope, passing: bool) -> Result<bool> {
-    let mut other = nodes.other_shapes(true).await?;
-    if let Scope::Tables(names) = scope {
-        other.retain(|table| names.contains(table));
+    let mut structure = nodes.structure(true).await?;
+    let is_meant = |table: &String| match scope {
+        Scope::Every => true,
+        Scope::Tables(names) => names.contains(table),
+    };
+    let lacking: Vec<String> = structure.lacking().into_iter().filter(is_meant).collect();
+    if !passing && !lacking.is_empty() {
+        bail!("the tables of the two nodes are not made the same: {}", lacking.join(", "));
     }
-    if !passing && !other.is_empty() {
-        bail!("the tables of the two nodes are not made the same: {}", other.join(", "));
+    let extra: Vec<String> =
+        structure.names.only_on_secondary.iter().filter(|t| is_meant(t)).cloned().collect();
+    for table in &extra {
+        set_aside(nodes, &mut UndoFile::open(file)?, table, &kept_name(table)).await?;
     }
-    if passing {
-        for table in other {
-            let kept = kept_name(&table);
-            let aside = nodes.shapes().await?.0.contains_key(&table).then_some(kept.as_str());
-            let stop = nodes.flavor.stop_applier();
-            nodes.here.run(stop).await?;
-            make(nodes, &mut UndoFile::open(file)?, &table, aside).await?;
-            let start = nodes.flavor.start_replica();
-            nodes.here.run(start).await?;
-        }
+    for table in &lacking {
+        let kept = kept_name(table);
+        let aside = structure.here.get(table).map(|_| kept.as_str());
+        let stop = nodes.flavor.stop_applier();
+        nodes.here.run(stop).await?;
+        let made = make(nodes, &mut UndoFile::open(file)?, table, aside).await;
+        let start = nodes.flavor.start_replica();
+        let started = nodes.here.run(start).await;
+        made.and(started)?;
     }
-    let names = tables(nodes, scope).await?;
-    let found = nodes.differences(&names, true).await?;
+    if !lacking.is_empty() || !extra.is_empty() {
+        structure = nodes.structure(true).await?;
+    }
+    let names: Vec<String> = structure.alike().into_iter().filter(is_meant).collect();
+    let found = nodes.differences(&structure, &names, true).await?;
     let all_compared = found.not_compared.is_empty();
     let found = found.rows;
     if found.is_empty() {
@@ -214,11 +258,11 @@ async fn round(nodes: &mut Nodes<'_>, file: &Path, scope: &Scope, passing: bool)
         for difference in differences {
             batch.push((name.clone(), difference));
             if batch.len() == BATCH {
-                correct(nodes, &mut undo, &std::mem::take(&mut batch), passing).await?;
+                correct(nodes, &mut undo, &structure, &std::mem::take(&mut batch), passing).await?;
             }
         }
     }
-    correct(nodes, &mut undo, &batch, passing).await?;
+    correct(nodes, &mut undo, &structure, &batch, passing).await?;
     Ok(false)
 }
 
@@ -273,15 +317,25 @@ pub async fn forget_errant(runner: &Runner<'_>, place: Option<&(String, u64)>) -
         .await
 }
 
-/// The first thing that a run does after one that was cut off.
-pub async fn make_strict(runner: &Runner<'_>) -> Result<()> {
-    let Ok(mut session) = open_here(runner.home).await? else { return Ok(()) };
-    let sql = runner.flavor().await?.exec_mode(true);
-    session.run(sql).await?;
-    let schema = runner.home.require_membership()?.pair.schema;
-    finish_merges(&mut session, &schema).await?;
-    session.close().await;
+/// The first thing that a run does after one that was cut off: the applier is strict again, and runs
+/// if it ran before.
+pub async fn put_applier_back(runner: &Runner<'_>, cut_off: &Plan) -> Result<()> {
+    strict_and_running(runner, false).await?;
+    let_applier_go(runner, cut_off).await;
     Ok(())
+}
+
+async fn strict_and_running(runner: &Runner<'_>, running: bool) -> Result<()> {
+    let Ok(mut session) = open_here(runner.home).await? else { return Ok(()) };
+    let flavor = runner.flavor().await?;
+    session.run(flavor.exec_mode(true)).await?;
+    let schema = runner.home.require_membership()?.pair.schema;
+    let merged = finish_merges(&mut session, &schema).await;
+    if running {
+        session.run(flavor.start_replica()).await?;
+    }
+    session.close().await;
+    merged
 }
 
 /// The file of a repair.

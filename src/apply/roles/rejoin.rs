@@ -15,6 +15,9 @@ use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::Scope;
 use crate::domain::procedures::repair::written;
 use crate::domain::standing::{BinlogPlace, Standing, standing};
+use crate::domain::table::change::shown;
+use crate::domain::table::range::Bound;
+use crate::domain::table::rows::Rows;
 use crate::failure::{Failure, Kind};
 
 /// How many rows of a table are named.
@@ -95,26 +98,32 @@ async fn extra(
     })?;
     let mut nodes = Nodes::of(here, there, runner.flavor().await?, membership, runner.interrupt);
     let all_known = reading.total == reading.found.len() as u64;
-    let (shapes, _) = nodes.shapes().await?;
-    let tables = match written(&reading.found, all_known, &membership.pair.schema).scope {
-        Scope::Every => shapes.keys().cloned().collect(),
-        Scope::Tables(names) => names,
+    let structure = nodes.structure(false).await?;
+    let tables: Vec<String> = match written(&reading.found, all_known, &membership.pair.schema).scope {
+        Scope::Every => structure.here.tables.keys().cloned().collect(),
+        Scope::Tables(names) => {
+            names.iter().map(|name| structure.meant(name).unwrap_or_else(|| name.clone())).collect()
+        }
     };
-    let found = nodes.differences(&tables, false).await?;
+    let found = nodes.differences(&structure, &tables, false).await?;
     let mut out: Vec<String> =
         found.not_compared.iter().map(|table| format!("the table {table} is another one here")).collect();
+    out.extend(
+        found.unreadable.iter().map(|(table, why)| format!("the table {table} cannot be read: {why}")),
+    );
     if found.rows.is_empty() {
         return Ok(out);
     }
     let mut saved = UndoFile::begin(file, HEAD)?;
     for (name, differences) in &found.rows {
-        let Some(shape) = shapes.get(name) else { continue };
-        let ids: Vec<&str> = differences.iter().map(|difference| difference.id.as_str()).collect();
+        let Some(shape) = structure.there.get(name) else { continue };
+        let table = Rows::of(nodes.flavor, &membership.pair.schema, shape);
+        let ids: Vec<&Bound> = differences.iter().map(|difference| &difference.id).collect();
         for ids in ids.chunks(IDS) {
             runner.interrupt.check()?;
-            save(&mut nodes, &mut saved, shape, ids).await?;
+            save(&mut nodes.here, &mut saved, &table, ids).await?;
         }
-        let keys: Vec<String> = ids.iter().take(SHOWN).map(|id| shape.shown(id)).collect();
+        let keys: Vec<String> = ids.iter().take(SHOWN).map(|id| shown(table.has_key(), id)).collect();
         let more = ids.len().saturating_sub(SHOWN);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         out.push(format!(

@@ -5,10 +5,8 @@
 //! own data, at one and the same point of replication, while the application goes on.
 
 pub mod crc;
-pub mod range;
 pub mod report;
 pub mod state;
-pub mod table;
 
 use std::time::Duration;
 

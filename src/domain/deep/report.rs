@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::range::{Bound, Range};
-use super::table::Key;
+use super::super::definitions::Kind;
+use super::super::table::Key;
+use super::super::table::range::{Bound, Range};
 
 /// What is different about a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,18 @@ pub enum What {
     /// Its columns or keys differ; its rows were not compared.
     Structure {
         /// In words.
+        evidence: Vec<String>,
+    },
+    /// No table, but something of this name that is defined otherwise, or on one node only.
+    Definition {
+        /// What it is.
+        of: Kind,
+        /// In words.
+        evidence: String,
+    },
+    /// It cannot be read; its rows were not compared.
+    Unreadable {
+        /// What the servers say.
         evidence: Vec<String>,
     },
     /// Rows of a range of keys differ.
@@ -53,7 +66,7 @@ impl What {
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// The table.
+    /// The table, or the name of a view, a trigger, a routine or an event.
     pub table: String,
     /// What is different.
     #[serde(flatten)]
@@ -109,9 +122,18 @@ impl fmt::Display for Report {
         if self.same {
             writeln!(f, "{compared}, all the same")?;
         } else {
-            let mut names: Vec<&str> = self.differences.iter().map(|found| found.table.as_str()).collect();
+            let is_definition = |found: &&Difference| matches!(found.what, What::Definition { .. });
+            let tables = self.differences.iter().filter(|found| !is_definition(found));
+            let mut names: Vec<&str> = tables.map(|found| found.table.as_str()).collect();
             names.dedup();
-            writeln!(f, "{compared}, {} not the same", counted(names.len() as u64, "table"))?;
+            let definitions = self.differences.iter().filter(is_definition).count();
+            let parts = [(names.len(), "table"), (definitions, "definition")];
+            let parts: Vec<String> = parts
+                .iter()
+                .filter(|(number, _)| *number > 0)
+                .map(|(number, what)| counted(*number as u64, what))
+                .collect();
+            writeln!(f, "{compared}, {} not the same", parts.join(" and "))?;
         }
         let mut last = "";
         for found in &self.differences {
@@ -124,8 +146,15 @@ impl fmt::Display for Report {
         for table in &self.left_out {
             writeln!(f, "  left out: {table}, into which the secondary writes for itself")?;
         }
-        if !self.same {
-            writeln!(f, "  hint: `pmp-ha repair` on the secondary makes its rows those of the primary.")?;
+        let is_bad = |found: &&Difference| matches!(found.what, What::Unreadable { .. });
+        if self.differences.iter().any(|found| !is_bad(&found)) {
+            writeln!(f, "  hint: `pmp-ha repair` on the secondary makes it equal to the primary.")?;
+        }
+        if self.differences.iter().any(|found| is_bad(&found)) {
+            writeln!(
+                f,
+                "  hint: `pmp-ha repair` leaves out what cannot be read. Mend or drop that table, or make a new pack."
+            )?;
         }
         Ok(())
     }
@@ -137,6 +166,8 @@ impl fmt::Display for What {
             Self::OnlyOnPrimary => f.write_str("the secondary does not have this table"),
             Self::OnlyOnSecondary => f.write_str("only the secondary has this table"),
             Self::Structure { evidence } => write!(f, "structure differs: {}", evidence.join("; ")),
+            Self::Definition { of, evidence } => write!(f, "{of}: {evidence}"),
+            Self::Unreadable { evidence } => write!(f, "cannot be read: {}", evidence.join("; ")),
             Self::Rows { key, above, up_to, rows_on_primary, rows_on_secondary } => {
                 let (here, there) = (counted(*rows_on_primary, "row"), counted(*rows_on_secondary, "row"));
                 write!(
@@ -183,6 +214,10 @@ mod tests {
             rows: 2000,
             differences: vec![
                 Difference { table: "a".into(), what: What::OnlyOnPrimary },
+                Difference {
+                    table: "v".into(),
+                    what: What::Definition { of: Kind::View, evidence: "the body differs".into() },
+                },
                 rows(None, bound("9"), 0),
                 rows(bound("20"), bound("30"), 2),
             ],
@@ -190,11 +225,12 @@ mod tests {
         };
         assert_eq!(
             report.to_string(),
-            "4 tables, 2000 rows compared, 2 tables not the same\n  \
+            "4 tables, 2000 rows compared, 2 tables and 1 definition not the same\n  \
              a\n    the secondary does not have this table\n  \
+             v\n    view: the body differs\n  \
              b\n    ID up to 9: 1 row on the primary, 0 rows on the secondary\n    \
              ID above 20 up to 30: 1 row on the primary, 2 rows on the secondary\n  \
-             hint: `pmp-ha repair` on the secondary makes its rows those of the primary.\n"
+             hint: `pmp-ha repair` on the secondary makes it equal to the primary.\n"
         );
         report.same = true;
         report.differences.clear();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::range::Bound;
+use super::super::table::range::Bound;
 use super::report::Difference;
 
 /// `replication/pmp-ha-deep.json`.

@@ -79,6 +79,12 @@ impl Plan {
         }
     }
 
+    /// Whether it repairs a secondary whose applier ran.
+    #[must_use]
+    pub fn found_the_applier_running(&self) -> bool {
+        matches!(self.steps.first(), Some(Step::SaveRows { applier_ran: true, .. }))
+    }
+
     /// Whether it packs the data of a database that goes on running.
     #[must_use]
     pub fn is_online_pack(&self) -> bool {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::coordinates::Coordinates;
+use crate::domain::definitions::Named;
 use crate::domain::pair::{Membership, Role};
 use crate::domain::standing::BinlogPlace;
 
@@ -355,6 +356,16 @@ pub enum Step {
         file: String,
         /// Whether what differs now is saved at once: the applier stands, and goes on next.
         now: bool,
+        /// Whether the applier ran: then it runs again, however the repair ends.
+        #[serde(default)]
+        applier_ran: bool,
+    },
+    /// Take a table out of the way that the primary does not have.
+    SetAside {
+        /// The table.
+        table: String,
+        /// Where it stays, in the tool's own local schema.
+        kept: String,
     },
     /// Make a table as it is on the primary, empty.
     MakeTable {
@@ -362,6 +373,17 @@ pub enum Step {
         table: String,
         /// Where the table that is there stays, in the tool's own local schema.
         kept: Option<String>,
+    },
+    /// Drop views, triggers, routines and events that the primary does not have, or that would be set
+    /// off by the repair.
+    Undefine {
+        /// Which.
+        what: Vec<Named>,
+    },
+    /// Make views, triggers, routines and events as they are on the primary.
+    Define {
+        /// Which.
+        what: Vec<Named>,
     },
     /// Let the applier pass what it stopped at, the primary's row over whatever is in the way.
     PassConflicts {

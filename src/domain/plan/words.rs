@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{BootTask, CopyWay, Exchange, Plan, Scope, Step, TableChange};
+use crate::domain::definitions::Named;
 use crate::domain::settings::LOCAL_SCHEMA;
 
 /// Bytes for people: `12.3 MB`.
@@ -160,6 +161,12 @@ impl fmt::Display for Step {
             ),
             Self::DropKept { name } => write!(f, "remove what was kept before, mysql/{name}"),
             Self::SaveRows { file, .. } => write!(f, "save the rows as they are in {file}"),
+            Self::SetAside { table, kept } => write!(
+                f,
+                "move the table {table}, which the primary does not have, to {LOCAL_SCHEMA}.{kept}"
+            ),
+            Self::Undefine { what } => write!(f, "drop, and save first: {}", named(what)),
+            Self::Define { what } => write!(f, "make as on the primary: {}", named(what)),
             Self::MakeTable { table, kept: None } => {
                 write!(f, "create the table {table} as it is on the primary")
             }
@@ -187,6 +194,10 @@ impl fmt::Display for Step {
             }
         }
     }
+}
+
+fn named(what: &[Named]) -> String {
+    what.iter().map(|(kind, name)| format!("{kind} {name}")).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for CopyWay {

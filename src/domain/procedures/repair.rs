@@ -4,12 +4,13 @@
 //! the way. What it passes cannot be told afterwards, so every table is compared then: nothing is
 //! skipped blindly.
 
+use crate::domain::definitions::Named;
 use crate::domain::errant::Errant;
 use crate::domain::pair::Role;
 use crate::domain::plan::{Command, HomeIdentity, Plan, Scope, Step, TableChange};
 use crate::domain::refusal::Refusal;
-use crate::domain::rows::tables_named;
 use crate::domain::snapshot::{Receiver, ReplicaView};
+use crate::domain::table::rows::tables_named;
 
 /// What is seen before any table is compared.
 #[derive(Debug, Clone)]
@@ -60,10 +61,16 @@ pub struct RepairScene {
     pub compared: Scope,
     /// Tables that are missing or made otherwise, and the name under which what is there stays.
     pub lacking: Vec<(String, Option<String>)>,
+    /// Tables that the primary does not have, and the name under which they stay.
+    pub extra: Vec<(String, String)>,
     /// What differs.
     pub changes: Vec<TableChange>,
-    /// Those of the tables in which something is set off by writing to them.
-    pub with_triggers: Vec<String>,
+    /// Views, triggers, routines and events that go: only the secondary has them, or they would be set off.
+    pub undefine: Vec<Named>,
+    /// Those that are made as on the primary.
+    pub define: Vec<Named>,
+    /// Tables that are left as they are, and why.
+    pub left_out: Vec<(String, String)>,
     /// The place in the binlog here before which writes against the rules are put right by a
     /// comparison of these tables, if there are any.
     pub put_right: Option<(String, u64)>,
@@ -156,23 +163,15 @@ pub fn check(look: &Look) -> Vec<Refusal> {
 }
 
 /// Decides; `None` when there is nothing to repair.
-///
-/// # Errors
-/// Every precondition that does not hold.
-pub fn plan(scene: &RepairScene) -> Result<Option<Plan>, Vec<Refusal>> {
-    if !scene.with_triggers.is_empty() {
-        return Err(vec![Refusal::new(
-            WHAT,
-            format!(
-                "writing to {} sets triggers off, which would write more than the primary did",
-                scene.with_triggers.join(", ")
-            ),
-            NEW_PACK,
-        )]);
-    }
-    let differs = !scene.lacking.is_empty() || !scene.changes.is_empty();
+#[must_use]
+pub fn plan(scene: &RepairScene) -> Option<Plan> {
+    let differs = !scene.lacking.is_empty()
+        || !scene.changes.is_empty()
+        || !scene.extra.is_empty()
+        || !scene.undefine.is_empty()
+        || !scene.define.is_empty();
     if scene.applier == Applier::Runs && !differs && scene.put_right.is_none() {
-        return Ok(None);
+        return None;
     }
     let passing = matches!(scene.applier, Applier::Failed(_)) || !scene.lacking.is_empty();
     let scope = if passing || scene.applier == Applier::Stopped || scene.cut_off {
@@ -180,8 +179,17 @@ pub fn plan(scene: &RepairScene) -> Result<Option<Plan>, Vec<Refusal>> {
     } else {
         scene.compared.clone()
     };
-    let mut steps =
-        vec![Step::SaveRows { file: scene.file.clone(), now: scene.applier != Applier::Runs || passing }];
+    let mut steps = vec![Step::SaveRows {
+        file: scene.file.clone(),
+        now: scene.applier != Applier::Runs || passing,
+        applier_ran: scene.applier == Applier::Runs,
+    }];
+    let set_aside =
+        |(table, kept): &(String, String)| Step::SetAside { table: table.clone(), kept: kept.clone() };
+    if !scene.undefine.is_empty() {
+        steps.push(Step::Undefine { what: scene.undefine.clone() });
+    }
+    steps.extend(scene.extra.iter().map(set_aside));
     steps.extend(
         scene
             .lacking
@@ -197,15 +205,18 @@ pub fn plan(scene: &RepairScene) -> Result<Option<Plan>, Vec<Refusal>> {
     if passing || !scene.changes.is_empty() {
         steps.push(Step::CorrectRows { scope: scope.clone(), passing, changes: scene.changes.clone() });
     }
+    if !scene.define.is_empty() {
+        steps.push(Step::Define { what: scene.define.clone() });
+    }
     steps.push(Step::ProveEqual { scope, passing, put_right: scene.put_right.clone() });
-    Ok(Some(Plan {
+    Some(Plan {
         command: Command::Repair,
         home: scene.identity.clone(),
         warnings: warnings(scene, passing),
         steps,
         // Before it nothing is changed; behind it the old rows stay in the file.
         point_of_no_return: 1,
-    }))
+    })
 }
 
 fn warnings(scene: &RepairScene, passing: bool) -> Vec<String> {
@@ -230,6 +241,9 @@ fn warnings(scene: &RepairScene, passing: bool) -> Vec<String> {
             scene.on_their_way
         ));
     }
+    for (table, why) in &scene.left_out {
+        out.push(format!("{table} is left out: {why}"));
+    }
     if !scene.changes.is_empty() {
         out.push("where a row differs, the primary's holds; the rows as they were stay in the file".into());
     }
@@ -247,8 +261,11 @@ mod tests {
             cut_off: false,
             compared: Scope::Tables(vec!["a".into()]),
             lacking: vec![],
+            extra: vec![],
             changes: vec![],
-            with_triggers: vec![],
+            undefine: vec![],
+            define: vec![],
+            left_out: vec![],
             put_right: None,
             on_their_way: 0,
             file: "/x/replication/f.sql".into(),
@@ -256,7 +273,7 @@ mod tests {
     }
 
     fn steps(scene: &RepairScene) -> Vec<String> {
-        let plan = plan(scene).expect("no refusal").expect("a plan");
+        let plan = plan(scene).expect("a plan");
         plan.steps.iter().map(ToString::to_string).collect()
     }
 
@@ -266,7 +283,7 @@ mod tests {
 
     #[test]
     fn where_nothing_differs_and_the_applier_runs_there_is_nothing_to_repair() {
-        assert_eq!(plan(&scene(Applier::Runs)), Ok(None));
+        assert_eq!(plan(&scene(Applier::Runs)), None);
     }
 
     #[test]
@@ -320,6 +337,28 @@ mod tests {
             steps(&other)[1],
             "keep the table a as pmp_ha_local.a_kept, and make it anew as it is on the primary"
         );
+    }
+
+    #[test]
+    fn a_table_that_the_primary_does_not_have_is_moved_and_its_rows_stay() {
+        let stray = RepairScene { extra: vec![("t".into(), "t_kept".into())], ..scene(Applier::Runs) };
+        assert_eq!(
+            steps(&stray),
+            [
+                "save the rows as they are in /x/replication/f.sql",
+                "move the table t, which the primary does not have, to pmp_ha_local.t_kept",
+                "let the applier be strict again, and compare a until nothing differs",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_read_is_named_and_stops_nothing() {
+        let left_out = vec![("bad".to_owned(), "the secondary cannot read it".to_owned())];
+        let bad = RepairScene { changes: vec![change()], left_out, ..scene(Applier::Runs) };
+        let plan = plan(&bad).expect("a plan");
+        assert!(plan.warnings.contains(&"bad is left out: the secondary cannot read it".to_owned()));
+        assert_eq!(plan.steps.len(), 3);
     }
 
     #[test]

@@ -1,23 +1,18 @@
-//! What a table looks like on a node, whether both look the same, and by which key it is walked.
+//! One notion of a table, of a row and of equality, for `verify --deep` and for `repair`.
+//!
+//! The two look at a pair from two sides: the one lets the servers compute through replication, the
+//! other reads both nodes. Which tables count, what a table is made of, by which key it is walked and
+//! when two rows are equal they ask here, so that they cannot disagree.
 
-use super::super::sql::{Sql, quote};
+pub mod change;
+pub mod column;
+pub mod equality;
+pub mod names;
+pub mod range;
+pub mod rows;
 
-/// A column, as far as both nodes have to agree on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
-    /// Its name.
-    pub name: String,
-    /// The bare type: `varchar`.
-    pub kind: String,
-    /// The whole type: `varchar(250)`.
-    pub full_type: String,
-    /// Whether it can be NULL.
-    pub nullable: bool,
-    /// The character set of a text.
-    pub charset: Option<String>,
-    /// Its collation.
-    pub collation: Option<String>,
-}
+use super::sql::{Sql, quote};
+use column::{Column, KeyKind};
 
 /// A unique index. A column is `None` where the index holds an expression or a part of it only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,27 +28,16 @@ pub struct UniqueIndex {
 /// A table as one node describes it. Without columns the table is not there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shape {
+    /// Its name, as the server writes it.
+    pub name: String,
+    /// The engine that holds its rows; `None` where the server cannot open it.
+    pub engine: Option<String>,
     /// In the order of the table, by which rows are replicated.
     pub columns: Vec<Column>,
     /// The unique indexes, by name.
     pub unique: Vec<UniqueIndex>,
-}
-
-/// How the values of a key's column are read, and written into a statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyKind {
-    /// As digits.
-    Number,
-    /// As digits with an exponent: a decimal point alone would be an exact number.
-    Float,
-    /// By its number: the order of an ENUM, SET or BIT is not that of its text.
-    Code,
-    /// Bytes of its own character set.
-    Text,
-    /// Bytes.
-    Bytes,
-    /// In quotes: dates, times, addresses.
-    Quoted,
+    /// Whether writing to it sets something else off. No difference by itself.
+    pub triggers: bool,
 }
 
 /// A column of a key.
@@ -84,37 +68,63 @@ impl Key {
     }
 }
 
-/// Asks for the tables of a schema: `name`, `bytes`, `estimate` of the rows.
+/// The kinds of tables that hold rows.
+const KINDS: &str = "TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')";
+
+fn of(schema: &str, table: Option<&str>) -> String {
+    let table = table.map(|table| format!(" AND TABLE_NAME = {}", quote(table))).unwrap_or_default();
+    format!("TABLE_SCHEMA = {}{table}", quote(schema))
+}
+
+/// Asks for the names (`tbl`) of the tables of a schema, or for one of them: also of those that the server
+/// cannot open. MySQL 5.6 hides them when it is asked for anything more.
 #[must_use]
-pub fn tables_query(schema: &str) -> Sql {
+pub fn names_query(schema: &str, table: Option<&str>) -> Sql {
     Sql::new(format!(
-        "SELECT TABLE_NAME AS name, DATA_LENGTH AS bytes, TABLE_ROWS AS estimate FROM information_schema.TABLES \
-         WHERE TABLE_SCHEMA = {} AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY TABLE_NAME",
+        "SELECT TABLE_NAME AS tbl FROM information_schema.TABLES WHERE {} AND {KINDS} ORDER BY TABLE_NAME",
+        of(schema, table)
+    ))
+}
+
+/// Asks for the tables of a schema, or for one of them: `tbl`, `bytes`, `estimate` of the rows, `engine`.
+#[must_use]
+pub fn tables_query(schema: &str, table: Option<&str>) -> Sql {
+    Sql::new(format!(
+        "SELECT TABLE_NAME AS tbl, DATA_LENGTH AS bytes, TABLE_ROWS AS estimate, ENGINE AS engine \
+         FROM information_schema.TABLES WHERE {} AND {KINDS} ORDER BY TABLE_NAME",
+        of(schema, table)
+    ))
+}
+
+/// Asks for the columns of the tables of a schema, or of one of them, in order.
+#[must_use]
+pub fn columns_query(schema: &str, table: Option<&str>) -> Sql {
+    Sql::new(format!(
+        "SELECT TABLE_NAME AS tbl, COLUMN_NAME AS name, DATA_TYPE AS kind, COLUMN_TYPE AS full_type, \
+         IS_NULLABLE AS nullable, CHARACTER_SET_NAME AS cs, COLLATION_NAME AS coll, \
+         COLUMN_DEFAULT AS preset, EXTRA AS extra FROM information_schema.COLUMNS \
+         WHERE {} ORDER BY TABLE_NAME, ORDINAL_POSITION",
+        of(schema, table)
+    ))
+}
+
+/// Asks for the unique indexes. Some servers tell by a column of its own whether statements may ask
+/// for an index; hence all columns.
+#[must_use]
+pub fn unique_query(schema: &str, table: Option<&str>) -> Sql {
+    Sql::new(format!(
+        "SELECT * FROM information_schema.STATISTICS WHERE {} AND NON_UNIQUE = 0 \
+         ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX",
+        of(schema, table)
+    ))
+}
+
+/// Asks for the tables that have triggers: `tbl`.
+#[must_use]
+pub fn triggers_query(schema: &str) -> Sql {
+    Sql::new(format!(
+        "SELECT DISTINCT EVENT_OBJECT_TABLE AS tbl FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {}",
         quote(schema)
-    ))
-}
-
-/// Asks for the columns of a table, in order.
-#[must_use]
-pub fn columns_query(schema: &str, table: &str) -> Sql {
-    Sql::new(format!(
-        "SELECT COLUMN_NAME AS name, DATA_TYPE AS kind, COLUMN_TYPE AS full_type, IS_NULLABLE AS nullable, \
-         CHARACTER_SET_NAME AS cs, COLLATION_NAME AS coll FROM information_schema.COLUMNS \
-         WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY ORDINAL_POSITION",
-        quote(schema),
-        quote(table)
-    ))
-}
-
-/// Asks for the unique indexes of a table. Some servers tell by a column of its own whether
-/// statements may ask for an index; hence all columns.
-#[must_use]
-pub fn unique_query(schema: &str, table: &str) -> Sql {
-    Sql::new(format!(
-        "SELECT * FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} \
-         AND NON_UNIQUE = 0 ORDER BY INDEX_NAME, SEQ_IN_INDEX",
-        quote(schema),
-        quote(table)
     ))
 }
 
@@ -132,7 +142,7 @@ impl Shape {
             let column_of = |name: &Option<String>| {
                 let name = name.as_ref()?;
                 let column = self.columns.iter().find(|column| &column.name == name)?;
-                let kind = key_kind(&column.kind)?;
+                let kind = column.key_kind()?;
                 let charset = column.charset.clone().unwrap_or_default();
                 (!column.nullable).then(|| KeyColumn { name: name.clone(), kind, charset })
             };
@@ -144,7 +154,8 @@ impl Shape {
         primary.chain(others).find_map(key_of)
     }
 
-    /// What is different about the same table of the secondary, in words.
+    /// What is different about the same table of the secondary, in words. Nothing of it means that the
+    /// secondary's table can hold the same rows, and treats them alike.
     #[must_use]
     pub fn differences(&self, secondary: &Self) -> Vec<String> {
         let mut out = Vec::new();
@@ -154,8 +165,8 @@ impl Shape {
                 Some(other) if other != column => out.push(format!(
                     "the column {} is {} on the primary and {} on the secondary",
                     column.name,
-                    in_words(column),
-                    in_words(other)
+                    column.in_words(),
+                    other.in_words()
                 )),
                 Some(_) => {}
             }
@@ -171,30 +182,20 @@ impl Shape {
         if self.unique != secondary.unique {
             out.push("the unique keys are not the same".into());
         }
+        if self.engine != secondary.engine {
+            let of = |shape: &Self| shape.engine.clone().unwrap_or_else(|| "unknown".into());
+            out.push(format!(
+                "the engine is {} on the primary and {} on the secondary",
+                of(self),
+                of(secondary)
+            ));
+        }
         out
     }
 }
 
-fn in_words(column: &Column) -> String {
-    let null = if column.nullable { "" } else { " NOT NULL" };
-    let collation = column.collation.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
-    format!("{}{collation}{null}", column.full_type)
-}
-
-fn key_kind(kind: &str) -> Option<KeyKind> {
-    Some(match kind {
-        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "year" => KeyKind::Number,
-        "float" | "double" => KeyKind::Float,
-        "enum" | "set" | "bit" => KeyKind::Code,
-        "char" | "varchar" => KeyKind::Text,
-        "binary" | "varbinary" => KeyKind::Bytes,
-        "date" | "time" | "datetime" | "timestamp" | "uuid" | "inet4" | "inet6" => KeyKind::Quoted,
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::domain) mod tests {
     use super::*;
 
     pub(crate) fn column(name: &str, kind: &str) -> Column {
@@ -206,6 +207,7 @@ pub(super) mod tests {
             nullable: false,
             charset: text.then(|| "utf8".into()),
             collation: text.then(|| "utf8_general_ci".into()),
+            ..Column::default()
         }
     }
 
@@ -222,6 +224,7 @@ pub(super) mod tests {
         let mut shape = Shape {
             columns: vec![column("a", "int"), column("b", "varchar"), column("c", "json")],
             unique: vec![index("AB", &["b", "a"]), index("PRIMARY", &["a"])],
+            ..Shape::default()
         };
         assert_eq!(
             shape.key().map(|key| (key.index.clone(), key.names())),
@@ -237,9 +240,9 @@ pub(super) mod tests {
 
     #[test]
     fn what_differs_is_said_in_words() {
-        let here = Shape { columns: vec![column("a", "int"), column("b", "int")], unique: vec![] };
+        let here = Shape { columns: vec![column("a", "int"), column("b", "int")], ..Shape::default() };
         assert_eq!(here.differences(&here), Vec::<String>::new());
-        let there = Shape { columns: vec![column("a", "bigint"), column("c", "int")], unique: vec![] };
+        let there = Shape { columns: vec![column("a", "bigint"), column("c", "int")], ..Shape::default() };
         assert_eq!(
             here.differences(&there),
             [
@@ -248,9 +251,14 @@ pub(super) mod tests {
                 "only the secondary has the column c",
             ]
         );
-        let turned = Shape { columns: vec![column("b", "int"), column("a", "int")], unique: vec![] };
+        let turned = Shape { columns: vec![column("b", "int"), column("a", "int")], ..Shape::default() };
         assert_eq!(here.differences(&turned), ["the columns stand in another order"]);
         let keyed = Shape { unique: vec![index("PRIMARY", &["a"])], ..here.clone() };
         assert_eq!(here.differences(&keyed), ["the unique keys are not the same"]);
+        let elsewhere = Shape { engine: Some("MyISAM".into()), ..here.clone() };
+        assert_eq!(
+            here.differences(&elsewhere),
+            ["the engine is unknown on the primary and MyISAM on the secondary"]
+        );
     }
 }

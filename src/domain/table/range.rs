@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::sql::{Sql, quote, quote_name};
-use super::table::{Key, KeyColumn, KeyKind};
+use super::column::KeyKind;
+use super::{Key, KeyColumn};
 
 /// The value of a key's column.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KeyValue {
     /// For people; bytes as `0x…`.
     pub text: String,
@@ -101,6 +102,26 @@ fn compared(key: &Key, bound: &Bound, strictly: &str, at_last: &str) -> String {
     // The first column alone says where in the index to look.
     let first = key.columns.iter().enumerate().next().map(|column| term(column, &format!("{strictly}=")));
     format!("{} AND ({})", first.unwrap_or_default(), alternatives.join(" OR "))
+}
+
+/// The condition for the rows of these keys.
+#[must_use]
+pub fn among(key: &Key, bounds: &[&Bound]) -> String {
+    let of = |bound: &&Bound| {
+        let equal = key
+            .columns
+            .iter()
+            .zip(bound.iter())
+            .map(|(column, value)| format!("{} = {}", quote_name(&column.name), value.sql));
+        format!("({})", equal.collect::<Vec<_>>().join(" AND "))
+    };
+    format!("({})", bounds.iter().map(of).collect::<Vec<_>>().join(" OR "))
+}
+
+/// How many columns [`key_values`] gives.
+#[must_use]
+pub fn width(key: &Key) -> usize {
+    key.columns.len() + key.columns.iter().filter(|column| column.kind == KeyKind::Text).count()
 }
 
 fn names(key: &Key) -> Vec<String> {

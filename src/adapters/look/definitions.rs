@@ -1,0 +1,37 @@
+//! The views, triggers, routines and events of a node.
+
+use anyhow::{Context, Result};
+
+use crate::adapters::server::session::{Session, StatementFailed};
+use crate::domain::definitions::{Definition, Definitions, Kind, Named, QUERY, show, shown};
+
+/// There is no such procedure, or this account may not call it.
+const NO_PROCEDURE: [u16; 3] = [1044, 1305, 1370];
+
+/// The definitions of the product's schema; `None` where the pair was set up by a version that does not
+/// show them.
+pub async fn definitions(session: &mut Session) -> Result<Option<Definitions>> {
+    let rows = match session.query(QUERY).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            let code = error.downcast_ref::<StatementFailed>().and_then(|failed| failed.code);
+            return if code.is_some_and(|code| NO_PROCEDURE.contains(&code)) { Ok(None) } else { Err(error) };
+        }
+    };
+    let read = rows.iter().map(|row| Definition::read(|name| row.get(name)));
+    read.collect::<Option<_>>().context("a definition cannot be read").map(Some)
+}
+
+/// The statement that makes what a node has.
+pub async fn statement(
+    session: &mut Session,
+    schema: &str,
+    what: &Named,
+    definition: &Definition,
+) -> Result<String> {
+    if what.0 == Kind::Trigger {
+        return Ok(definition.create_trigger(schema, &what.1));
+    }
+    let row = session.one(show(what)).await?.unwrap_or_default();
+    shown(what.0, |name| row.get(name)).with_context(|| format!("the {} {} is not shown", what.0, what.1))
+}
