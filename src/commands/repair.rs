@@ -12,7 +12,7 @@ use crate::adapters::look::structure::Structure;
 use crate::adapters::look::{self, errant};
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::Session;
-use crate::apply::repair::{file_name, kept_name, make_strict, put_applier_back};
+use crate::apply::repair::{file_name, kept_name, put_applier_back};
 use crate::apply::{Runner, cut_off_run, refuse_cut_off_run};
 use crate::cli::RepairArgs;
 use crate::config::Config;

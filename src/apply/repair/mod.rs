@@ -9,7 +9,6 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use self::correct::{correct, finish_merges, save};
-use self::correct::{correct, finish_merges, save};
 use crate::adapters::home::Home;
 use crate::adapters::home::saved::remove;
 use crate::adapters::home::undo_file::UndoFile;
@@ -36,7 +35,7 @@ const MAKINGS: usize = 50;
 /// `ER_NO_SUCH_TABLE`
 const NO_SUCH_TABLE: u32 = 1146;
 
-pub async fn nodes<'a>(runner: &'a Runner<'_>) -> Result<Nodes<'a>> {
+async fn nodes<'a>(runner: &'a Runner<'_>) -> Result<Nodes<'a>> {
     let membership = runner.home.require_membership()?;
     let here = open_here(runner.home)
         .await?
