@@ -89,7 +89,7 @@ impl ProductConfig {
         }
         let quoted = ["'", "\"", "`"].iter().any(|q| query.contains(&format!("{q}{KEY_PLACEHOLDER}")));
         if quoted || !query.contains(KEY_PLACEHOLDER) {
-            return Some("product.key_query must hold {key}, without quotes around it");
+            return Some("product.key_query must contain {key}, without quotes around it");
         }
         None
     }
@@ -184,7 +184,7 @@ impl Config {
     pub fn read(named: Option<&Path>, home: &Path) -> Result<Self> {
         let path: PathBuf = named.map_or_else(|| home.join("conf/pmp-ha.toml"), Path::to_path_buf);
         let wrong = |why: String| {
-            Failure::new(Kind::Usage, format!("the configuration {} cannot be used", path.display()))
+            Failure::new(Kind::Usage, format!("cannot use the configuration {}", path.display()))
                 .because(why)
                 .hint("templates/pmp-ha.toml of the project lists every key with its meaning.")
         };
@@ -205,7 +205,7 @@ impl Config {
             || r.semi_sync_timeout == 0
             || config.database.start_deadline == 0
         {
-            bail!(wrong("a time of 0 seconds makes no sense".into()));
+            bail!(wrong("a time must be at least 1 second".into()));
         }
         if r.heartbeat >= r.net_timeout {
             bail!(wrong("replication.heartbeat must be smaller than replication.net_timeout".into()));

@@ -131,7 +131,7 @@ impl Ui {
         match dialoguer::Confirm::new().with_prompt(question).default(false).interact_opt() {
             Ok(Some(true)) => Ok(()),
             Ok(Some(false) | None) => {
-                bail!(Failure::interrupted().because("it was not confirmed; nothing was changed"))
+                bail!(Failure::interrupted().because("you did not confirm; nothing was changed"))
             }
             Err(dialoguer::Error::IO(error)) if error.kind() == std::io::ErrorKind::Interrupted => {
                 bail!(Failure::interrupted())
@@ -151,7 +151,7 @@ impl Ui {
                 bail!(Failure::interrupted())
             }
             Err(error) => {
-                Err(anyhow::Error::from(error).context(Failure::new(Kind::Failed, "no answer could be read")))
+                Err(anyhow::Error::from(error).context(Failure::new(Kind::Failed, "cannot read your answer")))
             }
         }
     }

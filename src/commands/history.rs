@@ -35,7 +35,7 @@ pub fn run(context: &Context<'_>, args: &HistoryArgs) -> Result<()> {
     }
     context.ui.data(&History(runs))?;
     if is_open {
-        context.ui.say("The last run was cut off: `pmp-ha resume` finishes it or puts everything back.");
+        context.ui.say("The last run was interrupted: `pmp-ha resume` finishes it or puts everything back.");
     }
     Ok(())
 }

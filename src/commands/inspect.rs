@@ -41,8 +41,8 @@ impl fmt::Display for Inspected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let signature = match (self.signed, self.signature_checked) {
             (false, _) => "not signed",
-            (true, false) => "signed, not checked: --signed-by FILE checks it",
-            (true, true) => "signed by the given key",
+            (true, false) => "signed, not checked; to check it, pass --signed-by FILE",
+            (true, true) => "signed with the given key",
         };
         let encrypted = if self.encrypted { ", encrypted" } else { "" };
         writeln!(f, "{}", self.file)?;
@@ -54,7 +54,7 @@ impl fmt::Display for Inspected {
         writeln!(f, "  goes on    from {}", self.coordinates)?;
         writeln!(f, "  holds      {} files, {}", self.files, Bytes(self.bytes))?;
         writeln!(f, "  signature  {signature}")?;
-        writeln!(f, "whole: every byte is as its manifest says")
+        writeln!(f, "intact: every byte matches the manifest")
     }
 }
 

@@ -55,9 +55,9 @@ impl Installed {
 impl fmt::Display for Installed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} files, {}, verified and in place", self.home, self.files, Bytes(self.bytes))?;
-        writeln!(f, "  replicates from {} as soon as it is started", self.source)?;
+        writeln!(f, "  replicates from {} once you start it", self.source)?;
         if let Some(kept) = &self.kept {
-            writeln!(f, "  what was there before is kept: {kept}; pmp-ha rollback returns to it")?;
+            writeln!(f, "  the old data are kept: {kept}; pmp-ha rollback returns to them")?;
         }
         writeln!(f, "next: {}", self.next)
     }
@@ -204,7 +204,7 @@ async fn verify(context: &Context<'_>, home: &Home, source: Source) -> Result<()
         // The server works with these files since.
         Some((at, plan)) if in_place && failure.kind == Kind::Refused && installs(plan) == Some(&pack_id) => {
             bail!(failure.because(format!(
-                "this very pack was installed here at {at}: if it was not unpacked anew since then, nothing is left to do"
+                "this pack was installed here at {at}: unless you have unpacked it again since then, there is nothing to do"
             )))
         }
         _ => bail!(failure),
@@ -219,9 +219,9 @@ pub(super) fn find_pack(home: &Home, named: Option<&Path>) -> Result<PathBuf> {
         match ["HAPack.zip", "HAPack.zip.age"].map(|name| folder.join(name)).map(|path| (path.exists(), path))
         {
             [(true, _), (true, _)] => bail!(
-                Failure::new(Kind::Refused, "it is not clear which pack is meant")
+                Failure::new(Kind::Refused, "it is unclear which pack to use")
                     .because(format!("{} holds HAPack.zip and HAPack.zip.age", folder.display()))
-                    .hint("Name the file, or remove the one that is not wanted.")
+                    .hint("Name the file, or remove the one you do not want.")
             ),
             [(true, found), _] | [_, (true, found)] => return Ok(found),
             _ => {}

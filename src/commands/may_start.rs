@@ -99,7 +99,7 @@ async fn hold(context: &Context<'_>, home: &Home, membership: &Membership) -> Re
     if !announced {
         // That one's announcement may end before this server answers: a promotion would not see it.
         let peer = membership.peer();
-        context.ui.text(&format!("{WAIT} {peer} was told of another start, which is not over\n"))?;
+        context.ui.text(&format!("{WAIT} {peer} knows of another start that has not ended yet\n"))?;
         session.close().await;
         return Ok(());
     }
@@ -135,20 +135,20 @@ pub(super) fn why_not(standing: Standing) -> Option<String> {
         Standing::Holds => None,
         Standing::Superseded { by } => Some(format!("the other node became the primary in epoch {by}")),
         Standing::Disputed { by } => {
-            Some(format!("the other node became the primary in epoch {by}, and did not know of this one"))
+            Some(format!("the other node became the primary in epoch {by}, without knowing of this one"))
         }
     }
 }
 
 fn starts_already(why: &str) -> Failure {
-    Failure::new(Kind::Refused, "this database is being started already")
+    Failure::new(Kind::Refused, "this database is already starting")
         .because(why)
         .hint("If it does not come up, try again in half a minute.")
 }
 
 /// The refusal to let an old primary work.
 pub(super) fn refusal(membership: &Membership, why: &str) -> Failure {
-    Failure::new(Kind::Refused, "this node is not the primary any more")
-        .because(format!("{why}, and this one is of epoch {}: {}", membership.pair.epoch, membership.peer()))
+    Failure::new(Kind::Refused, "this node is no longer the primary")
+        .because(format!("{why}, and this one is in epoch {}: {}", membership.pair.epoch, membership.peer()))
         .hint("Run `pmp-ha rejoin` here: it makes this node the secondary of the other one.")
 }

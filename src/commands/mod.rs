@@ -97,7 +97,7 @@ impl Context<'_> {
             None => bail!(
                 Failure::new(Kind::Usage, "no PMP home was named")
                     .because(format!(
-                        "neither {} nor a folder above it is one, and there is no {}",
+                        "neither {} nor a folder above it is a PMP home, and {} does not exist",
                         here.display(),
                         system::SERVICE_LINK
                     ))
@@ -167,7 +167,7 @@ fn read_password_file(path: Option<&Path>) -> Result<Option<String>> {
     };
     let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
     if system::mode(path)? & 0o077 != 0 {
-        bail!(refused(format!("{} can be read by others than its owner", path.display())));
+        bail!(refused(format!("other users than its owner can read {}", path.display())));
     }
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(Some(line.to_owned())),

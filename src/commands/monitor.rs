@@ -87,7 +87,7 @@ async fn replaced_for_good(
                 bail!(failure);
             }
             if !std::mem::replace(waits, true) {
-                context.ui.warn("this node was replaced, and another pmp-ha is at work on this home: the database is looked at again when that has ended");
+                context.ui.warn("this node was replaced, but another pmp-ha is working on this home; waiting for it to finish");
             }
             return Ok(None);
         }

@@ -47,11 +47,11 @@ impl fmt::Display for Packed {
             writeln!(f, "The database accepted connections again after {seconds:.1} s.")?;
         }
         if let Some(seconds) = self.writes_blocked_seconds {
-            writeln!(f, "The database was up all the time; writes waited for {seconds:.1} s at most.")?;
+            writeln!(f, "The database kept running; writes waited for {seconds:.1} s at most.")?;
         }
         let care = match &self.encrypted_to {
-            Some(key) => format!("It is encrypted: only the private key that belongs to {key} opens it (install-pack --identity FILE)."),
-            None => "It holds the vault's data and the pair's secrets: carry it safely, and remove it when it is installed.".into(),
+            Some(key) => format!("It is encrypted: only the private key of {key} opens it (install-pack --identity FILE)."),
+            None => "It holds the vault's data and the pair's secrets: protect it on the way, and delete it after the installation.".into(),
         };
         writeln!(f, "{care}")?;
         writeln!(f, "next: {}", self.next)
@@ -159,7 +159,7 @@ fn done(context: &Context<'_>, runner: &mut Runner<'_>, plan: &Plan, secondary: 
         downtime_seconds: cost.downtime.map(seconds),
         writes_blocked_seconds: cost.writes_blocked.map(seconds),
         next: format!(
-            "copy it to {secondary}, into the folder of the secondary, and run there: pmp-ha install-pack{then}"
+            "copy it into the secondary's home on {secondary}, and run there: pmp-ha install-pack{then}"
         ),
     })
 }

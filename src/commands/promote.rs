@@ -51,7 +51,7 @@ struct Lost {
 
 impl fmt::Display for Promoted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} is the primary now, in epoch {}.", self.home, self.epoch)?;
+        writeln!(f, "{} is now the primary, in epoch {}.", self.home, self.epoch)?;
         writeln!(f, "  {}", self.loss.text)?;
         for (number, next) in self.next.iter().enumerate() {
             writeln!(f, "{} {next}", if number == 0 { "next:" } else { "     " })?;
@@ -122,7 +122,7 @@ fn primary(seen: &Snapshot) -> PrimarySeen {
     match &seen.peer {
         Observed::Seen(_) => PrimarySeen::Answers("its database lets this node in".into()),
         Observed::NotSeen(_) if hears => {
-            PrimarySeen::Answers("its heartbeats come through by replication".into())
+            PrimarySeen::Answers("its heartbeats arrive by replication".into())
         }
         Observed::NotSeen(blind) => match blind.why {
             BlindReason::NobodyListens | BlindReason::NotRunning => {
@@ -190,16 +190,16 @@ fn next(home: &Home, membership: &Membership) -> Vec<String> {
     let (this, peer) = (&membership.this().host, &membership.peer().host);
     let key = match home.key_path() {
         Some(path) => {
-            format!("see that the encryption key can be read: conf/manage_key.conf names {}", path.display())
+            format!("check that the encryption key can be read: conf/manage_key.conf names {}", path.display())
         }
-        None => "say where the encryption key is: pmp-ha key PATH".into(),
+        None => "set the path of the encryption key: pmp-ha key PATH".into(),
     };
     let web = membership.this().web_port.or_else(|| home.web_port());
     let address = web.map_or_else(|| this.clone(), |port| format!("{this}:{port}"));
     vec![
         key,
         "restart Password Manager Pro here: it reads its role when it starts".into(),
-        format!("give the users its address, https://{address}"),
-        format!("when {peer} is repaired, run there: pmp-ha rejoin"),
+        format!("give your users its address, https://{address}"),
+        format!("when {peer} is repaired, run on it: pmp-ha rejoin"),
     ]
 }

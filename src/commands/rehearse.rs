@@ -118,7 +118,7 @@ async fn data(context: &Context<'_>, home: &Home, scene: &Scene, runs: bool) -> 
         }
         Err(blind) if blind.why == BlindReason::TurnedAway => {
             let defect = checks::missing_accounts(format!(
-                "the running database turns the account of the tool away: {}",
+                "the running database refuses the tool's account: {}",
                 blind.evidence
             ));
             Ok(Found::Defect(Check::of(Topic::Accounts, vec![defect], "")))
@@ -126,7 +126,7 @@ async fn data(context: &Context<'_>, home: &Home, scene: &Scene, runs: bool) -> 
         Err(blind) => bail!(
             Failure::new(Kind::Refused, "cannot rehearse a recovery")
                 .because(format!("the running database does not answer: {}", blind.evidence))
-                .hint("See what keeps it busy, or stop it: a stopped database can be rehearsed with, too.")
+                .hint("Find out what keeps it busy, or stop it: a rehearsal also works with a stopped database.")
         ),
     }
 }
@@ -169,7 +169,7 @@ async fn first_checks(
 /// The checks that no part came to.
 fn not_reached(plan: &Rehearsal, checks: &[Check], proof: &Proof) -> Vec<Check> {
     let done = |topic: &Topic| checks.iter().chain(&proof.checks).any(|check| check.check == *topic);
-    let because = "what failed before leaves nothing to check";
+    let because = "an earlier failure leaves nothing to check";
     topics(&plan.parts)
         .iter()
         .filter(|topic| !done(topic))

@@ -47,7 +47,7 @@ impl fmt::Display for Repaired {
                 writeln!(f, "  compared after the repair, and equal: {}", self.compared)?;
                 writeln!(
                     f,
-                    "  the rows as they were: {file}; it holds values of the vault, remove it when it is not needed"
+                    "  the old rows are in {file}; it holds vault data, so delete it when you no longer need it"
                 )
             }
         }
@@ -65,7 +65,7 @@ pub async fn run(context: &Context<'_>, args: RepairArgs) -> Result<()> {
         None => false,
     };
     if cut_off && !context.global.dry_run {
-        context.ui.say("An earlier `pmp-ha repair` was cut off: the applier is strict again, and every table is compared.");
+        context.ui.say("An earlier `pmp-ha repair` was interrupted: the applier is strict again, and every table is compared.");
         make_strict(&runner).await?;
     }
     let spinner = context.ui.spinner("the nodes are compared");
@@ -158,7 +158,7 @@ async fn look(
     };
     let found = nodes.differences(&names, settled).await?;
     if settled && let Some(table) = found.not_compared.iter().find(|table| !lacking.contains(table)) {
-        bail!("the table {table} was made otherwise while it was compared: run `pmp-ha repair` again");
+        bail!("the structure of table {table} changed during the comparison: run `pmp-ha repair` again");
     }
     let (mut changes, mut with_triggers) = (Vec::new(), Vec::new());
     for (name, differences) in &found.rows {
@@ -203,7 +203,7 @@ async fn against_the_rules(
         let writes = (read.total > 0).then(|| written(&read.found, whole, &membership.pair.schema));
         return Ok((writes, place));
     }
-    context.ui.warn("not everything that was written on this node has been looked at: see `pmp-ha verify`");
+    context.ui.warn("not all writes on this node have been checked yet: see `pmp-ha verify`");
     Ok((None, None))
 }
 
@@ -223,7 +223,7 @@ async fn scope(
             bail!(
                 Failure::new(Kind::Usage, format!("there is no table {table}"))
                     .because(format!("the primary does not have it in {}", nodes.pair.schema))
-                    .hint("Name a table of the product, without its schema.")
+                    .hint("Name a table of the product, without the schema.")
             );
         }
         names.push(name);

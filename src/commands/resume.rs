@@ -26,12 +26,12 @@ enum Resumed {
 impl fmt::Display for Resumed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NothingOpen { home } => writeln!(f, "Nothing is open in {home}: no run was cut off."),
+            Self::NothingOpen { home } => writeln!(f, "No run is open in {home}."),
             Self::RolledBack { home, command } => {
-                writeln!(f, "{home} is what it was before the `pmp-ha {command}` that was cut off.")
+                writeln!(f, "{home} is as it was before the interrupted `pmp-ha {command}`.")
             }
             Self::Finished { home, command, target } => {
-                writeln!(f, "The `pmp-ha {command}` that was cut off is finished in {home}: {target}")
+                writeln!(f, "The interrupted `pmp-ha {command}` is finished in {home}: {target}")
             }
         }
     }

@@ -71,7 +71,7 @@ impl fmt::Display for Run {
         let took = seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds} s"));
         write!(f, "{at}  {by:<8}  {command:<12}  {outcome:<11}  {took:>7}  {target}")?;
         match taken_up {
-            Some(TakenUp { at, by }) => write!(f, " (was cut off, and taken up at {at} by {by})"),
+            Some(TakenUp { at, by }) => write!(f, " (was interrupted, and resumed at {at} by {by})"),
             None => Ok(()),
         }
     }

@@ -59,7 +59,7 @@ impl DatabaseParams {
 
 /// Takes port and schema from `jdbc:mysql://localhost:2345/PassTrix?…`.
 fn parse_url(url: &str) -> Result<(u16, String), String> {
-    let odd = || "its 'url' is not of the form jdbc:mysql://host:port/schema".to_owned();
+    let odd = || "its 'url' does not have the form jdbc:mysql://host:port/schema".to_owned();
     let rest = url.trim().strip_prefix("jdbc:mysql://").ok_or_else(odd)?;
     let (address, rest) = rest.split_once('/').ok_or_else(odd)?;
     let port = match address.rsplit_once(':') {

@@ -44,12 +44,12 @@ impl FromStr for Endpoint {
             match rest.strip_prefix(':') {
                 Some(port) => (host, Some(port)),
                 None if rest.is_empty() => (host, None),
-                None => return Err(format!("'{rest}' stands behind the bracket")),
+                None => return Err(format!("'{rest}' follows the bracket")),
             }
         } else {
             match text.split_once(':') {
                 Some((_, port)) if port.contains(':') => {
-                    return Err("an IPv6 address stands in brackets: [::1]:2345".into());
+                    return Err("an IPv6 address needs brackets: [::1]:2345".into());
                 }
                 Some((host, port)) => (host, Some(port)),
                 None => (text, None),
@@ -73,10 +73,10 @@ fn check_host(host: &str) -> Result<(), String> {
         return Err("the host is empty".into());
     }
     if let Some(odd) = host.chars().find(|c| !(c.is_ascii_alphanumeric() || ".-_:%".contains(*c))) {
-        return Err(format!("'{odd}' cannot stand in a host name"));
+        return Err(format!("a host name cannot contain '{odd}'"));
     }
     if host.starts_with('-') {
-        return Err("a host name does not begin with '-'".into());
+        return Err("a host name cannot begin with '-'".into());
     }
     Ok(())
 }

@@ -55,16 +55,16 @@ pub fn wire(script: &str, option_file: &str, gate: Option<&Gate>) -> Result<Stri
     let script = without_gate(script);
     match script.lines().filter(|line| starts_server(line)).collect::<Vec<_>>()[..] {
         [line] if line.contains(NO_DEFAULTS) || line.contains(OURS) => {}
-        [_] => return Err(NotWirable("it hands an option file of its own to mysqld".into())),
-        [] => return Err(NotWirable(format!("no line of it starts mysqld with {NO_DEFAULTS}"))),
+        [_] => return Err(NotWirable("it passes its own option file to mysqld".into())),
+        [] => return Err(NotWirable(format!("none of its lines starts mysqld with {NO_DEFAULTS}"))),
         ref lines => {
-            return Err(NotWirable(format!("{} lines of it start mysqld with {NO_DEFAULTS}", lines.len())));
+            return Err(NotWirable(format!("{} of its lines start mysqld with {NO_DEFAULTS}", lines.len())));
         }
     }
     let program = gate.map(|gate| gate.program.as_str()).unwrap_or_default();
     if let Some(bad) = option_file.chars().chain(program.chars()).find(|c| "\"$`\\\n".contains(*c)) {
         return Err(NotWirable(format!(
-            "the path of the home, or of this tool, holds the character {bad:?}"
+            "the path of the home or of this tool contains the character {bad:?}"
         )));
     }
     let gate = gate.map(|gate| (first_line_of_the_start(&script), gate.line()));

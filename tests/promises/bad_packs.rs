@@ -241,7 +241,7 @@ fn refuses_a_pack_whose_words_would_lead_elsewhere() {
         &|pack| pack.manifest["pair"]["schema"] = json!("../mysql"),
         "its schema has a name that is none",
     );
-    let said = "2026\n  signed by the given key";
+    let said = "2026\n  signed with the given key";
     for field in ["made_at", "made_by", "application_account"] {
         refused(&|pack| pack.manifest[field] = json!(said), "holds a character that cannot be shown");
     }

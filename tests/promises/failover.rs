@@ -56,10 +56,10 @@ fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {
     assert!(has(new, "before"), "what was received is there");
 
     // A second primary never comes up, whoever starts it.
-    old.run(&["start"]).refused(&["this node is not the primary any more", "pmp-ha rejoin"]);
+    old.run(&["start"]).refused(&["this node is no longer the primary", "pmp-ha rejoin"]);
     assert!(product_starts(old).exits(4).stderr.contains("became the primary in epoch 3"));
     assert!(!old.is_running());
-    old.run(&["pack", &old.endpoint, &new.endpoint]).refused(&["this node is not the primary any more"]);
+    old.run(&["pack", &old.endpoint, &new.endpoint]).refused(&["this node is no longer the primary"]);
 
     old.run(&["rejoin"]).ok();
     assert_eq!(word(old), secondary_word);
@@ -136,7 +136,7 @@ fn what_only_the_old_primary_has_is_saved_before_it_is_made_anew(server: &str) {
         assert_eq!(word(old), *word_now);
         let started = old.run(&["start"]);
         if word_now == "master" {
-            started.refused(&["this node is not the primary any more"]);
+            started.refused(&["this node is no longer the primary"]);
         } else {
             started.ok();
         }

@@ -27,7 +27,7 @@ fn takes_the_key_of_the_pair_and_no_other_file() {
     refused(&file("large", &vec![b'a'; (1 << 20) + 1]), "it is far too large");
     refused(&file("line\nbreak", b"ENCRYPTIONKEY=abc\n"), "a control character");
     refused(&file("space ", b"ENCRYPTIONKEY=abc\n"), "ends with a space");
-    node.refuses(&["key"], 2, &["no encryption key was named", "there is no terminal to ask on"]);
+    node.refuses(&["key"], 2, &["no encryption key was named", "there is no terminal to ask for it"]);
 
     // Before there is a pair, nothing can tell whether it is the right one.
     let other = file("other", b"#x\nENCRYPTIONKEY=c29tZXRoaW5n\\=\n");

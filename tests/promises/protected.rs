@@ -86,7 +86,7 @@ fn only_the_right_key_opens_and_only_the_right_signature_is_taken() {
     let signed = carried(&lab, "HAPack.zip");
     node.refuses(&["install-pack", "--signed-by", &other_check], 4, &["was not made with that key"]);
     let ran = node.run(&["inspect"]).ok();
-    assert!(ran.stdout.contains("signed by the given key") && ran.stdout.contains("\nwhole: "), "{ran}");
+    assert!(ran.stdout.contains("signed with the given key") && ran.stdout.contains("\nwhole: "), "{ran}");
     let bytes = std::fs::read(&signed).expect("there");
     let at = bytes.windows(20).rposition(|w| w == b"replication/manifest").expect("a name");
     let mut forged = bytes.clone();

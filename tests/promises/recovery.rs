@@ -316,12 +316,12 @@ fn refuses_to_recover_from_or_into_what_is_not_right() {
     };
 
     refused(&lab.primary, &args, &["cannot recover", "is the primary of its pair, not the secondary"]);
-    refused(&fresh, &args, &["cannot recover", "the new home is the home that the data come from"]);
+    refused(&fresh, &args, &["cannot recover", "the new home is the home with the secondary's data"]);
     let own = secondary.home.to_string_lossy();
     refused(
         secondary,
         &["recover", "--into", &own, "--key", &key],
-        &["the new home is the home that the data come from", "already belongs to a pair"],
+        &["the new home is the home with the secondary's data", "already belongs to a pair"],
     );
     let primary = lab.primary.home.to_string_lossy();
     let before = lab.primary.fingerprint();
@@ -342,7 +342,7 @@ fn refuses_to_recover_from_or_into_what_is_not_right() {
     secondary.refuses(
         &["recover", "--into", &into],
         2,
-        &["no encryption key was named", "there is no terminal to ask on"],
+        &["no encryption key was named", "there is no terminal to ask for it"],
     );
     assert_same(&before, &fresh.fingerprint(), "recover without a key");
     refused(
@@ -365,11 +365,11 @@ fn refuses_to_recover_from_or_into_what_is_not_right() {
     }
     {
         let _gone = Put::gone(secondary.path("mysql/data/mysql"));
-        refused(secondary, &args, &["the data are of an unknown version"]);
+        refused(secondary, &args, &["the data have an unknown version"]);
     }
     {
         let _jar = Put::content(secondary.path("lib/AdventNetPassTrix.jar"), "build 6303");
-        refused(secondary, &args, &["the two homes are of different builds of the product"]);
+        refused(secondary, &args, &["the two homes have different builds of the product"]);
     }
     {
         let link = secondary.path("mysql/data/passtrix/link");

@@ -375,7 +375,7 @@ fn a_place_that_the_binlog_no_longer_has_is_refused(server: &str) {
     crate::verify::wait_for(&lab.secondary, &["binlog-gone"]);
     repair(&lab, &[]).refused(&[
         "no longer has the binlog",
-        "A new pack is due: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+        "Install a new pack: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
     ]);
     assert_same(&before, &files(), "a refusal");
 }

@@ -187,7 +187,7 @@ fn repairs(lab: &Lab) {
     let before = node.fingerprint_of(&["conf", "bin"]);
     for args in [&["rollback"][..], &["--dry-run", "rollback"]] {
         node.run(args)
-            .refused(&["the `pmp-ha repair` that was cut off cannot be taken back", "`pmp-ha resume`"]);
+            .refused(&["the interrupted `pmp-ha repair` cannot be undone", "`pmp-ha resume`"]);
     }
     assert_same(&before, &node.fingerprint_of(&["conf", "bin"]), "a refusal");
     let ran = node.run(&["--dry-run", "resume"]).ok();

@@ -47,7 +47,7 @@ fn a_home_returns_to_what_it_was_and_back_again(server: &str) {
     assert!(ran.stdout.contains(&name), "{name}: {ran}");
     lab.start();
     lab.wait_alive();
-    node.run(&["rollback"]).refused(&["cannot go back", "the database runs"]);
+    node.run(&["rollback"]).refused(&["cannot roll back", "the database runs"]);
     lab.stop();
     let installed = in_use(node);
 
@@ -112,7 +112,7 @@ fn goes_back_to_nothing_but_whole_data_of_this_build() {
     node.refuses(
         &["rollback"],
         4,
-        &["cannot go back", "there is nothing to go back to", "install-pack --keep"],
+        &["cannot roll back", "there is nothing to go back to", "install-pack --keep"],
     );
     node.run(&["install-pack"]).ok();
     node.refuses(&["rollback"], 4, &["there is nothing to go back to"]);

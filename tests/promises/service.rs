@@ -52,7 +52,7 @@ fn starting_or_stopping_twice_is_no_error() {
     node.run(&["stop"]).ok().says(&["was not running"]);
     node.run(&["start"]).ok().says(&["is up: MariaDB 10.11"]);
     let pid = node.pid();
-    node.run(&["start"]).ok().says(&[&format!("runs already, process {pid}")]);
+    node.run(&["start"]).ok().says(&[&format!("is already running, process {pid}")]);
     assert_eq!(node.pid(), pid);
     node.run(&["stop", "--dry-run"]).ok().says(&["would stop"]);
     assert_eq!(node.pid(), pid);

@@ -49,7 +49,7 @@ fn roles_are_exchanged_under_load_and_back_again(server: &str) {
     let alone = a.run(&["switchover", "--wait", "1"]).exits(1);
     assert!(alone.stderr.contains("did not take part within 1 s"), "{alone}");
     load.goes_on(5);
-    assert!(a.run(&["--dry-run", "switchover"]).ok().stdout.contains("hand the role over"));
+    assert!(a.run(&["--dry-run", "switchover"]).ok().stdout.contains("hand over the role"));
     assert!(b.run(&["--dry-run", "switchover"]).ok().stdout.contains("apply everything that it wrote"));
 
     let taken = exchange(a, b);

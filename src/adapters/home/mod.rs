@@ -308,7 +308,7 @@ impl Home {
             Failure::new(Kind::Refused, "this home does not belong to a pair yet")
                 .because(format!("{} has no conf/pmp-ha/pair.toml", self.root.display()))
                 .hint(
-                    "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+                    "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
                 )
                 .into()
         })

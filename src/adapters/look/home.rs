@@ -52,7 +52,7 @@ pub async fn scene(home: &Home, interrupt: &Interrupt) -> Result<Scene> {
         .map(|folder| format!("{} cannot be written to", folder.display()))
         .collect();
     let (files, odd, unreadable) = listing.map_or_else(Default::default, |l| (l.files, l.odd, l.unreadable));
-    not_writable.extend(unreadable.into_iter().map(|path| format!("{path} cannot be read")));
+    not_writable.extend(unreadable.into_iter().map(|path| format!("cannot read {path}")));
     let pack_folder =
         if home.replication().is_dir() { home.replication() } else { home.root().to_path_buf() };
     Ok(Scene {

@@ -119,7 +119,7 @@ impl<'a> Database<'a> {
         let port = self
             .home
             .database_params()
-            .map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?
+            .map_err(|why| anyhow!("cannot use conf/database_params.conf: {why}"))?
             .port;
         self.drop_stale_socket_lock(&tmp.join(start_script::SOCKET))?;
         let output = self.home.path("logs/pmp-ha-startdb.log");
@@ -219,7 +219,7 @@ impl<'a> Database<'a> {
         let params = self
             .home
             .database_params()
-            .map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?;
+            .map_err(|why| anyhow!("cannot use conf/database_params.conf: {why}"))?;
         let script = self.home.path("bin").join(system::STOP_SCRIPT);
         if script.is_file() {
             // Never with the password: it would stand in the process list.

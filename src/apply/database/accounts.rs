@@ -140,7 +140,7 @@ pub fn application_password(runner: &Runner<'_>) -> Result<String> {
     let params = runner
         .home
         .database_params()
-        .map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?;
+        .map_err(|why| anyhow!("cannot use conf/database_params.conf: {why}"))?;
     if params.encrypted {
         bail!(
             "the database password in conf/database_params.conf is encrypted, and none was given with --db-password-file"

@@ -85,7 +85,7 @@ async fn statements(
             Failure::new(Kind::Refused, "cannot reconfigure")
                 .because("the database here has no source to replicate from")
                 .hint(
-                    "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary."
+                    "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary."
                 )
         );
     };

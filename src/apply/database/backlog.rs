@@ -96,7 +96,7 @@ pub async fn wait_until_caught_up(
     wait(flavor, session, interrupt, Until::Received(&received)).await.map_err(|stopped| match stopped {
         Stopped::At(why) => Failure::new(Kind::Refused, "the secondary does not apply what it has received")
             .because(why)
-            .hint("Stop its database (`pmp-ha stop`), then recover again: the rest is applied to the copy, as far as it can be.")
+            .hint("Stop its database (`pmp-ha stop`), then recover again: pmp-ha then applies to the copy as much as possible.")
             .into(),
         Stopped::Otherwise(error) => error,
     })

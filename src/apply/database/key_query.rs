@@ -20,7 +20,7 @@ pub async fn require(home: &Home, session: &mut Session, check: &KeyCheck) -> Re
         KeyFile::NotAKey(why) => bail!("{} is not a PMP key: {why}", check.key),
     };
     let params =
-        home.database_params().map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?;
+        home.database_params().map_err(|why| anyhow!("cannot use conf/database_params.conf: {why}"))?;
     // The statement holds the key: the server, which goes down after this boot, must not log it.
     session.run("SET GLOBAL general_log = OFF").await?;
     session.run("SET GLOBAL slow_query_log = OFF").await?;

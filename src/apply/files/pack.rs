@@ -39,7 +39,7 @@ pub async fn write_pack(runner: &Runner<'_>, pack: &Path, wanted: &Wanted<'_>) -
     let membership = home.require_membership()?;
     let state = SourceState::load(home)?;
     let params =
-        home.database_params().map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?;
+        home.database_params().map_err(|why| anyhow!("cannot use conf/database_params.conf: {why}"))?;
     let manifest = Manifest {
         format: Manifest::FORMAT,
         pack_id: state.pack_id,

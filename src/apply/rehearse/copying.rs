@@ -123,7 +123,7 @@ pub(super) async fn extracted(
         return Ok(Go::NoFurther);
     }
     node_files::take(thrown, &plan.membership).await?;
-    proof.checks.push(Check::passed(Topic::Content, "every byte is as its manifest says"));
+    proof.checks.push(Check::passed(Topic::Content, "every byte matches the manifest"));
     proof.seconds.copy = Some(seconds(begun.elapsed()));
     proof.seconds.apply = Some(0.0);
     Ok(Go::On)

@@ -66,7 +66,7 @@ impl Folder {
             unfit.push(format!("{} lies in the data of the home", parent.display()));
         }
         if !self.is_ours()? {
-            unfit.push(format!("{} is there already, and not of a rehearsal", root.display()));
+            unfit.push(format!("{} exists already and does not belong to a rehearsal", root.display()));
         }
         Ok(rehearse::Folder {
             path: root.to_string_lossy().into_owned(),

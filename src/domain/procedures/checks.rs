@@ -24,7 +24,7 @@ fn whole(what: &str, scene: &Scene, in_the_way: Vec<Refusal>) -> Vec<Refusal> {
     if !scene.missing.is_empty() {
         out.push(Refusal::new(
             what,
-            format!("the home is not whole: {} is missing", scene.missing.join(", ")),
+            format!("the home is incomplete: {} is missing", scene.missing.join(", ")),
             "Name the folder of a complete installation with --home.",
         ));
     }
@@ -36,8 +36,8 @@ fn whole(what: &str, scene: &Scene, in_the_way: Vec<Refusal>) -> Vec<Refusal> {
     if let Err(why) = &scene.params {
         out.push(Refusal::new(
             what,
-            format!("conf/database_params.conf cannot be used: {why}"),
-            "Put the file back as the installation wrote it.",
+            format!("cannot use conf/database_params.conf: {why}"),
+            "Restore the file as the installation wrote it.",
         ));
     }
     out.extend(not_writable(what, scene));
@@ -61,8 +61,8 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
         Err(why) => {
             out.push(Refusal::new(
                 what,
-                format!("the version of the bundled server cannot be read: {why}"),
-                "See whether mysql/bin/mysqld of this home runs: `mysqld --version`.",
+                format!("cannot read the version of the bundled server: {why}"),
+                "Check that mysql/bin/mysqld of this home runs: `mysqld --version`.",
             ));
             None
         }
@@ -71,8 +71,8 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
             if row.is_none() {
                 out.push(Refusal::new(
                     what,
-                    format!("the bundled server is {version}, which is not among those known: {}", Flavor::known()),
-                    "Older servers keep the state of a replica in files that a crash leaves behind: no promise could be kept on them.",
+                    format!("the bundled server is {version}, which pmp-ha does not know: it knows {}", Flavor::known()),
+                    "Older servers keep the state of a replica in files that are out of date after a crash: pmp-ha can promise nothing there.",
                 ));
             }
             row
@@ -81,21 +81,21 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
     match (flavor, scene.layout) {
         (Some(row), Some(layout)) if row.layout != layout => out.push(Refusal::new(
             what,
-            format!("the data directory was not written by {}: it has the shape {layout:?}", row.name),
-            "See whether mysql/data belongs to this installation.",
+            format!("the data directory was not written by {}: it has the layout {layout:?}", row.name),
+            "Check that mysql/data belongs to this installation.",
         )),
         (_, None) => out.push(Refusal::new(
             what,
-            "the data directory is of an unknown version: it has no system tables that are known",
-            "See whether mysql/data belongs to this installation.",
+            "the data directory has an unknown version: it has no known system tables",
+            "Check that mysql/data belongs to this installation.",
         )),
         _ => {}
     }
     if let Err(why) = &scene.script {
         out.push(Refusal::new(
             what,
-            format!("the start script cannot be used: {why}"),
-            "The script must hold one line that starts mysqld with --no-defaults.",
+            format!("cannot use the start script: {why}"),
+            "The script must have one line that starts mysqld with --no-defaults.",
         ));
     }
     out.extend(mount_point(what, scene));
@@ -118,8 +118,8 @@ pub(super) fn mount_point(what: &str, scene: &Scene) -> Option<Refusal> {
     scene.data_is_mount_point.then(|| {
         Refusal::new(
             what,
-            "mysql/data is the mount point of a filesystem, and cannot be exchanged as a whole",
-            "Mount the filesystem at mysql instead, or at a folder that mysql/data links to the inside of.",
+            "mysql/data is the mount point of a filesystem, so it cannot be exchanged as a whole",
+            "Mount the filesystem at mysql instead, or make mysql/data a link to a folder inside the filesystem.",
         )
     })
 }
@@ -130,8 +130,8 @@ pub(super) fn password(what: &str, scene: &Scene, given: bool) -> Option<Refusal
     (encrypted && !given).then(|| {
         Refusal::new(
             what,
-            "the database password in conf/database_params.conf is encrypted, and the accounts have to agree with it",
-            "Write the password itself into a file of mode 0600 and name it with --db-password-file.",
+            "the database password in conf/database_params.conf is encrypted, and pmp-ha needs it for the product's account",
+            "Write the plain password into a file of mode 0600 and name it with --db-password-file.",
         )
     })
 }
@@ -143,11 +143,11 @@ pub(super) fn space(what: &str, place: &str, needed: u64, free: u64) -> Option<R
         Refusal::new(
             what,
             format!(
-                "there is no space: {place} has {} free, and {} may be needed",
+                "there is no space: {place} has {} free, but {} may be needed",
                 Bytes(free),
                 Bytes(needed)
             ),
-            format!("Make room for {} more, then try again.", Bytes(needed - free)),
+            format!("Free {} more, then try again.", Bytes(needed - free)),
         )
     })
 }
@@ -157,7 +157,7 @@ pub(super) fn unproved(scene: &Scene) -> Option<String> {
     let version = scene.server.as_ref().ok()?;
     let row = Flavor::of(version)?;
     (row.proof == Proof::Manual).then(|| {
-        format!("what is known of {version} comes from its manual and was not proved on a real server: try it on a copy first")
+        format!("what pmp-ha knows of {version} comes from its manual and is not proved on a real server: try it on a copy first")
     })
 }
 

@@ -76,13 +76,13 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
         refusals.push(Refusal::new(
             WHAT,
             format!("this home is a primary: conf/serverstate.conf says '{}'", home.role_word.trim()),
-            "Install the pack on the secondary; here it would overwrite the data that it was made from.",
+            "Install the pack on the secondary. Here it would overwrite the data it was made from.",
         ));
     }
     if let Some(version) = home.server.as_ref().ok().filter(|version| **version != manifest.server) {
         refusals.push(Refusal::new(
             WHAT,
-            format!("the pack holds data of {}, and the server here is {version}", manifest.server),
+            format!("the pack holds data of {}, but the server here is {version}", manifest.server),
             "Both installations must be of the same version of the product.",
         ));
     } else {
@@ -94,11 +94,11 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
             refusals.push(Refusal::new(
                 WHAT,
                 format!(
-                    "the pack was made for a secondary on port {}, and the database of this home is on {}",
+                    "the pack was made for a secondary on port {}, but the database of this home is on {}",
                     node.db_port, params.port
                 ),
                 format!(
-                    "Make the pack again with {}:{} as the second name. If something between forwards port {} to this database, say so with --port-is-forwarded.",
+                    "Make the pack again with {}:{} as the second name. If port {} is forwarded to this database, pass --port-is-forwarded.",
                     node.host, params.port, node.db_port
                 ),
             ));
@@ -107,10 +107,10 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
             refusals.push(Refusal::new(
                 WHAT,
                 format!(
-                    "the database account of the primary is '{}', and conf/database_params.conf here names '{}'",
+                    "the database account of the primary is '{}', but conf/database_params.conf here names '{}'",
                     manifest.application_account, params.username
                 ),
-                "Both installations must use the same account name; put it into conf/database_params.conf.",
+                "Both installations must use the same account name. Write it into conf/database_params.conf.",
             ));
         }
     }
@@ -169,10 +169,10 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
 fn about_an_earlier_pair(scene: &InstallScene) -> String {
     match (&scene.old_data, &scene.origin) {
         (OldData::Keep(name), _) => format!(
-            "this home was in a pair: its old data stay as mysql/{name}, with every row that exists only here"
+            "this home was in a pair: its old data stay as mysql/{name}, with all rows that exist only here"
         ),
-        (OldData::Drop, Origin::Unpacked) => "this home was in a pair: unpacking the pack has overwritten its data, and every row that existed only here is lost".into(),
-        (OldData::Drop, Origin::Zip(_)) => "this home was in a pair: its old data are deleted, and every audit row that has not reached the primary is lost; how many there are is unknown while the database is stopped".into(),
+        (OldData::Drop, Origin::Unpacked) => "this home was in a pair: unpacking the pack has overwritten its data, and all rows that existed only here are lost".into(),
+        (OldData::Drop, Origin::Zip(_)) => "this home was in a pair: its old data are deleted, and every audit row that has not reached the primary is lost; their number is unknown while the database is stopped".into(),
     }
 }
 
@@ -183,7 +183,7 @@ fn not_of_this_change(scene: &InstallScene, rejoins: &Rejoins) -> Option<Refusal
     (!fits).then(|| {
         Refusal::new(
             WHAT,
-            format!("the pack is not one of {} as the primary of epoch {}", own.peer(), rejoins.epoch),
+            format!("the pack was not made by {} as the primary of epoch {}", own.peer(), rejoins.epoch),
             "Make a new pack there: `pmp-ha pack`.",
         )
     })
@@ -228,7 +228,7 @@ fn end(scene: &InstallScene) -> (Vec<Step>, Option<String>) {
         OldData::Drop => {
             let stays = |kept: &Kept| {
                 format!(
-                    "mysql/{} stays, and `pmp-ha rollback` returns to it: to the home as it was until {}, when {}",
+                    "mysql/{} stays, and `pmp-ha rollback` returns to it: the home as it was until {}, when {}",
                     kept.data, kept.until, kept.then
                 )
             };
@@ -254,8 +254,8 @@ fn same_product(home: &Scene, manifest: &Manifest) -> Option<Refusal> {
     };
     Some(Refusal::new(
         WHAT,
-        format!("the pack comes from another build of the product: its {differs} is not the one here"),
-        "Both installations must be of the same build: upgrade the older one first.",
+        format!("the pack comes from another build of the product: its {differs} differs from the one here"),
+        "Both installations must have the same build: upgrade the older one first.",
     ))
 }
 
@@ -380,7 +380,7 @@ mod tests {
         let version = |text| ServerVersion::parse(text).expect("a version");
         assert_eq!(
             refusals(|s| s.manifest.server = version("5.6.25")),
-            ["the pack holds data of MySQL 5.6.25, and the server here is MySQL 5.6.24"]
+            ["the pack holds data of MySQL 5.6.25, but the server here is MySQL 5.6.24"]
         );
         let other = Fingerprint { product: Sha256Hex::from_bytes([9; 32]), ..fingerprint() };
         assert!(refusals(|s| s.manifest.fingerprint = other)[0].contains("lib/AdventNetPassTrix.jar"));

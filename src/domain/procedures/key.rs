@@ -52,14 +52,14 @@ pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
             return Err(Refusal::new(
                 what,
                 why,
-                "Give the full path of pmp_key.key of the primary, readable for the account that runs the product.",
+                "Give the full path of the primary's pmp_key.key. The account that runs the product must be able to read it.",
             ));
         }
         Ok(KeyFile::NotAKey(why)) => {
             return Err(Refusal::new(
                 what,
                 format!("{path} is not a PMP key: {why}"),
-                "Give the full path of pmp_key.key of the primary.",
+                "Give the full path of the primary's pmp_key.key.",
             ));
         }
         Ok(KeyFile::Key(_)) => {}
@@ -67,7 +67,7 @@ pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
     if path.trim() != path || path.chars().any(char::is_control) {
         return Err(Refusal::new(
             what,
-            "its path begins or ends with a space or holds a control character, which conf/manage_key.conf cannot carry",
+            "its path begins or ends with a space, or contains a control character, which conf/manage_key.conf cannot store",
             "Rename the file or its folder.",
         ));
     }
@@ -76,25 +76,25 @@ pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
     {
         return Err(Refusal::new(
             what,
-            format!("{path} is a PMP key, but not the one that the data of this pair are encrypted with"),
-            "Each installation makes a key of its own; take the one of the primary.",
+            format!("{path} is a PMP key, but the data of this pair are encrypted with another one"),
+            "Each installation creates its own key. Use the primary's.",
         ));
     }
     let mut warnings = Vec::new();
     if scene.inside_home {
         warnings.push(format!(
-            "{path} lies inside the installation: whoever copies the home has the data and their key. Better keep it elsewhere"
+            "{path} is inside the installation: a copy of the home then contains the data and their key. Keep the key elsewhere"
         ));
     }
     let unchecked = match &scene.expected {
         Expected::Fingerprint(_) | Expected::AskTheData => None,
         Expected::Nothing => Some("the primary's key was not readable when the pack was made"),
         Expected::NothingFromData => {
-            Some("only a copy of the data is there, and product.key_query of the configuration is empty")
+            Some("there is only a copy of the data, and product.key_query in the configuration is empty")
         }
     };
     if let Some(why) = unchecked {
-        warnings.push(format!("whether it is the key of these data could not be checked: {why}"));
+        warnings.push(format!("could not check that it is the key of these data: {why}"));
     }
     Ok(warnings)
 }

@@ -110,8 +110,8 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     if home.missing.is_empty() && home.params.is_ok() && home.schema_on_disk.is_none() {
         refusals.push(Refusal::new(
             WHAT,
-            "the data directory holds no folder for the schema that conf/database_params.conf names",
-            "Start the product once, so that it makes its tables.",
+            "the data directory has no folder for the schema in conf/database_params.conf",
+            "Start the product once, so that it creates its tables.",
         ));
     }
     let (files, bytes) = home.data_to_copy(|path| classify(path) == FileClass::Data);
@@ -130,7 +130,7 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     let db_port = scene.primary.endpoint.port.unwrap_or(params.port);
     if db_port != params.port {
         warnings.push(format!(
-            "the secondary will connect to port {db_port}, and the database of this home listens on {}: something between must forward it",
+            "the secondary will connect to port {db_port}, but the database of this home listens on {}: the port must be forwarded",
             params.port
         ));
     }
@@ -140,7 +140,7 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
             .push(format!("{host} is not an address of this machine: are the two names in the right order?"));
     }
     if scene.key_fingerprint.is_none() {
-        warnings.push("the encryption key of this home cannot be read now, so that the secondary cannot check that it is given the same one".into());
+        warnings.push("cannot read the encryption key of this home now, so the secondary cannot check that it gets the same one".into());
     }
 
     let same_pair = |old: &&Membership| {
@@ -269,18 +269,18 @@ fn write(scene: &PackScene, (files, bytes): (usize, u64)) -> Step {
 }
 
 const NO_SPACE_FOR_A_COPY: &str =
-    "there is no space for a copy of the data: the database is started when they are packed";
+    "there is no space for a copy of the data: the database starts after they are packed";
 
 const OTHER_PAIR: &str =
     "the running database was set up for another pair, or its ports or tables have changed since";
 
-const FIRST_NEEDS_A_STOP: &str = "The first pack needs a stop, because the settings of the pair take effect with a start: stop Password Manager Pro and its database, and use --restart instead of --online.";
+const FIRST_NEEDS_A_STOP: &str = "The pair's settings take effect only after a restart. Stop Password Manager Pro and its database, and use --restart instead of --online.";
 
 /// Why no pack can be made under the running database.
 fn not_carried(home: &Scene) -> impl Iterator<Item = Refusal> {
     home.odd_data.iter().map(|odd| {
-        let because = format!("the data directory holds {odd}, which a copy would not carry");
-        Refusal::new(WHAT, because, "Move the data it leads to into mysql/data.")
+        let because = format!("the data directory contains {odd}, which a copy would leave out");
+        Refusal::new(WHAT, because, "Move the data it points to into mysql/data.")
     })
 }
 
@@ -290,29 +290,29 @@ fn alike(home: &Scene) -> Option<Refusal> {
     let mut seen = BTreeSet::new();
     let twice = files.iter().find(|(path, _)| !seen.insert(path.as_str().to_lowercase()));
     if let Some((path, _)) = twice {
-        let because = format!("two of its data files differ in case only: {path} and another one");
+        let because = format!("two of its data files differ only in case: {path} and another one");
         return Some(Refusal::new(WHAT, because, "Rename one of the two tables or schemas."));
     }
     (files.len() > Manifest::MOST_FILES - OWN_FILES.len()).then(|| {
         let because = format!(
-            "the data directory has {} files, and a pack holds {}",
+            "the data directory has {} files, but a pack holds at most {}",
             files.len(),
             Manifest::MOST_FILES
         );
-        Refusal::new(WHAT, because, "Remove tables that are not needed.")
+        Refusal::new(WHAT, because, "Remove tables that you do not need.")
     })
 }
 
 fn place_of_the_copy(home: &Scene) -> Option<Refusal> {
     let why = checks::boot_socket(&format!("{}/{COPY}", home.identity.path))?;
-    Some(Refusal::new(WHAT, why, "Make the pack without --online, of a stopped database."))
+    Some(Refusal::new(WHAT, why, "Stop the database, and make the pack without --online."))
 }
 
 fn running_database(seen: &Online) -> Option<Refusal> {
     let (because, hint) = match seen {
         Online::Ready(_) => return None,
         Online::NotSetUp => {
-            let because = "this home belongs to no pair yet: its database has neither the settings nor the accounts that replication needs";
+            let because = "this home belongs to no pair yet: its database lacks the settings and accounts that replication needs";
             (because.into(), FIRST_NEEDS_A_STOP)
         }
         Online::NotRunning => (
@@ -320,10 +320,10 @@ fn running_database(seen: &Online) -> Option<Refusal> {
             "Leave out --online, or start the database (`pmp-ha start`) and try again.",
         ),
         Online::NotSeen(why) => {
-            (format!("the tool's own account cannot look at the running database: {why}"), FIRST_NEEDS_A_STOP)
+            (format!("the tool's own account cannot read the running database: {why}"), FIRST_NEEDS_A_STOP)
         }
         Online::WithoutSettings(missing) => (
-            format!("settings of the pair are not in effect in the running database: {}", missing.join("; ")),
+            format!("some settings of the pair are not in effect in the running database: {}", missing.join("; ")),
             FIRST_NEEDS_A_STOP,
         ),
     };
@@ -340,17 +340,17 @@ fn names(scene: &PackScene) -> Vec<Refusal> {
             out.push(Refusal::new(
                 WHAT,
                 format!("the name {host} does not resolve: {why}"),
-                "Give the fully qualified names by which the two machines reach each other.",
+                "Use the fully qualified names by which the two machines reach each other.",
             ));
         }
         if host.len() > longest {
             out.push(Refusal::new(
                 WHAT,
                 format!(
-                    "the name {host} has {} characters, and this server stores at most {longest}",
+                    "the name {host} has {} characters, but this server stores at most {longest}",
                     host.len()
                 ),
-                "Give a shorter name, or an address.",
+                "Use a shorter name, or an address.",
             ));
         }
     }
@@ -359,10 +359,10 @@ fn names(scene: &PackScene) -> Vec<Refusal> {
         out.push(Refusal::new(
             WHAT,
             format!(
-                "{} is this machine, and {} is not: the two names stand in the wrong order",
+                "{} is this machine and {} is not: the two names are in the wrong order",
                 second.host, first.host
             ),
-            "Run `pmp-ha pack` on the primary, and name it first.",
+            "Run `pmp-ha pack` on the primary, and name the primary first.",
         ));
     }
     let port_of =

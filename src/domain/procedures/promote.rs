@@ -72,8 +72,8 @@ pub fn plan(scene: &PromoteScene) -> Result<Plan, Vec<Refusal>> {
     if let Some(error) = scene.applier_error.as_ref().filter(|_| !scene.accept_loss) {
         refusals.push(Refusal::new(
             WHAT,
-            format!("it has failed to apply what it received: {error}"),
-            "If the primary can still be reached, `pmp-ha repair` puts it right. If the rest of what was received is to be given up, add --accept-loss.",
+            format!("it could not apply what it received: {error}"),
+            "If the primary can still be reached, run `pmp-ha repair`. To give up the rest of what was received, add --accept-loss.",
         ));
     }
     let (Some(old), Ok(params), true) = (&home.membership, &home.params, refusals.is_empty()) else {
@@ -114,11 +114,11 @@ fn not_a_secondary(home: &Scene) -> Option<Refusal> {
     let (because, hint) = match &home.membership {
         None => (
             "this home does not belong to a pair yet".to_owned(),
-            "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+            "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
         ),
         Some(membership) if membership.role == Role::Primary => (
-            format!("it is the primary already, in epoch {}", membership.pair.epoch),
-            "Nothing is to be done here.",
+            format!("it is already the primary, in epoch {}", membership.pair.epoch),
+            "There is nothing to do here.",
         ),
         Some(_) => return None,
     };
@@ -134,15 +134,15 @@ fn primary_serves(scene: &PromoteScene) -> Option<Refusal> {
         PrimarySeen::NobodyListens(_) => None,
         PrimarySeen::Answers(evidence) => Some(Refusal::new(
             WHAT,
-            format!("the primary {peer} is there: {evidence}"),
-            "To exchange the roles of two nodes that work, use `pmp-ha switchover`. If the primary must go, switch it off, and say so with --fenced.",
+            format!("the primary {peer} is alive: {evidence}"),
+            "To swap the roles of two working nodes, use `pmp-ha switchover`. If the primary must go, switch it off and pass --fenced.",
         )),
         PrimarySeen::Unreachable(evidence) => Some(Refusal::new(
             WHAT,
             format!(
-                "whether the primary {peer} is down, or only the network between, cannot be seen from here: {evidence}"
+                "cannot tell from here whether the primary {peer} is down or only the network: {evidence}"
             ),
-            "Make sure that it does not serve anybody: switch its machine off, or stop its database there. Then say so with --fenced.",
+            "Make sure that it serves nobody: switch off its machine, or stop its database there. Then pass --fenced.",
         )),
     }
 }
@@ -157,11 +157,11 @@ fn warnings(scene: &PromoteScene, primary: &str) -> Vec<String> {
             | PrimarySeen::Unreachable(evidence) => evidence,
         };
         out.push(format!(
-            "{primary} is taken for fenced because you say so ({seen}): if it serves anybody, two nodes accept writes, and those on {primary} are not in this vault"
+            "{primary} is assumed to be fenced because you passed --fenced ({seen}): if it still serves, two nodes accept writes, and those on {primary} are not in this vault"
         ));
     }
     if scene.accept_loss {
-        out.push("where what was received cannot be applied, the rest of it is given up".into());
+        out.push("if something that was received cannot be applied, the rest of it is given up".into());
     }
     out
 }
@@ -172,10 +172,10 @@ impl Loss {
     pub fn of(&self, primary: &str) -> String {
         match (&self.since, self.seconds) {
             (Some(since), Some(seconds)) => format!(
-                "what {primary} committed after {since}, by its own clock, may be lost: that was {seconds:.1} s ago. Everything before is here. How many transactions it was cannot be known without {primary}: none, if it was down by then or nobody wrote"
+                "what {primary} committed after {since}, by its own clock, may be lost: that was {seconds:.1} s ago. Everything before is here. Only {primary} knows how many transactions that is: none, if it was down by then or nobody wrote"
             ),
             _ => format!(
-                "no heartbeat of {primary} ever came through: what it committed since the pack was made may be lost"
+                "no heartbeat of {primary} ever arrived: what it committed since the pack was made may be lost"
             ),
         }
     }

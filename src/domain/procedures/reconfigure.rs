@@ -33,8 +33,8 @@ pub fn plan(scene: &ReconfigureScene) -> Result<Plan, Vec<Refusal>> {
     if let Err(why) = &home.params {
         refusals.push(Refusal::new(
             WHAT,
-            format!("conf/database_params.conf cannot be used: {why}"),
-            "Put the file back as the installation wrote it.",
+            format!("cannot use conf/database_params.conf: {why}"),
+            "Restore the file as the installation wrote it.",
         ));
     }
     for why in &home.not_writable {
@@ -45,7 +45,7 @@ pub fn plan(scene: &ReconfigureScene) -> Result<Plan, Vec<Refusal>> {
             refusals.push(Refusal::new(
                 WHAT,
                 "this home does not belong to a pair yet",
-                "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+                "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
             ));
         }
         return Err(refusals);
@@ -57,12 +57,12 @@ pub fn plan(scene: &ReconfigureScene) -> Result<Plan, Vec<Refusal>> {
     let warnings = [
         (membership.this().db_port != old.this().db_port).then(|| {
             format!(
-                "the other node has to be told: run there `pmp-ha reconfigure --peer-port {}`",
+                "tell the other node: run there `pmp-ha reconfigure --peer-port {}`",
                 membership.this().db_port
             )
         }),
         (membership.pair.audit_tables != old.pair.audit_tables).then(|| {
-            "the list of audit tables has changed: change it on the other node, too, run `pmp-ha reconfigure` there, and restart the database of the primary".to_owned()
+            "the list of audit tables has changed: change it on the other node too, run `pmp-ha reconfigure` there, and restart the primary's database".to_owned()
         }),
     ];
     let steps =

@@ -164,7 +164,7 @@ fn not_fresh(source: &Source, target: &Scene) -> Vec<Refusal> {
     if source.place == target.identity.path {
         out.push(Refusal::new(
             WHAT,
-            "the new home is the home that the data come from",
+            "the new home is the home with the secondary's data",
             "Name a fresh installation with --into.",
         ));
     }
@@ -180,8 +180,8 @@ fn not_fresh(source: &Source, target: &Scene) -> Vec<Refusal> {
     {
         out.push(Refusal::new(
             WHAT,
-            format!("the data have the shape {a:?}, and the new installation's server writes {b:?}"),
-            "The fresh installation must be of the same version as the secondary.",
+            format!("the data have the layout {a:?}, but the new installation's server writes {b:?}"),
+            "The fresh installation must have the same version as the secondary.",
         ));
     }
     if let (Some(a), Some(b)) = (&source.fingerprint, &target.fingerprint)
@@ -189,8 +189,8 @@ fn not_fresh(source: &Source, target: &Scene) -> Vec<Refusal> {
     {
         out.push(Refusal::new(
             WHAT,
-            "the two homes are of different builds of the product",
-            "The fresh installation must be of the same version as the secondary.",
+            "the two homes have different builds of the product",
+            "The fresh installation must have the same version as the secondary.",
         ));
     }
     out
@@ -200,12 +200,12 @@ fn warnings(scene: &RecoverScene) -> Vec<String> {
     let source = &scene.source;
     let mut out: Vec<String> = checks::unproved(&scene.target).into_iter().collect();
     if source.fingerprint.is_none() {
-        out.push("whether the data are of the same build as the new home could not be checked: the files of the product are not beside them".into());
+        out.push("could not check that the data and the new home have the same build: the product's files are not beside the data".into());
     }
     match &source.activity {
-        Activity::Live(live) if live.is_connected => out.push("the secondary is still connected to its primary: what the primary writes from now on is not in the new home. Stop the primary for good before the new home is started".into()),
+        Activity::Live(live) if live.is_connected => out.push("the secondary is still connected to its primary: what the primary writes from now on is not in the new home. Stop the primary for good before you start the new home".into()),
         Activity::AtRest if scene.accept_loss => out.push(
-            "where what the secondary had received cannot be applied, the rest of it is given up".into(),
+            "if something that the secondary had received cannot be applied, the rest of it is given up".into(),
         ),
         _ => {}
     }
@@ -218,14 +218,14 @@ fn from(source: &Source) -> Vec<Refusal> {
         Activity::Taken(evidence) => out.extend(evidence.iter().map(|evidence| {
             Refusal::new(
                 WHAT,
-                format!("what the data come from is in use: {evidence}"),
-                "Stop it first: `pmp-ha stop`. Of a running database only the whole home of a secondary can be copied.",
+                format!("the source of the data is in use: {evidence}"),
+                "Stop it first: `pmp-ha stop`. Only the whole home of a secondary can be copied while its database runs.",
             )
         })),
         Activity::Live(Live { applier: Some(Applier::Stopped | Applier::Failed(_)), .. }) => out.push(Refusal::new(
             WHAT,
-            "the running secondary does not apply what it has received: `pmp-ha verify` there says why",
-            "Stop its database (`pmp-ha stop`), then recover again: the rest is applied to the copy, as far as it can be.",
+            "the running secondary does not apply what it has received; `pmp-ha verify` there shows why",
+            "Stop its database (`pmp-ha stop`), then recover again: pmp-ha then applies to the copy as much as possible.",
         )),
         Activity::Live(_) | Activity::AtRest => {}
     }
@@ -247,28 +247,28 @@ fn from(source: &Source) -> Vec<Refusal> {
         out.push(Refusal::new(
             WHAT,
             if source.missing.is_empty() {
-                "the data are of an unknown version".to_owned()
+                "the data have an unknown version".to_owned()
             } else {
                 format!(
-                    "the data are not whole: {} is missing in {}",
+                    "the data are incomplete: {} is missing in {}",
                     source.missing.join(", "),
                     source.data_path
                 )
             },
-            "The whole folder mysql/data is needed, not ibdata1 and passtrix alone.",
+            "The whole folder mysql/data is needed, not only ibdata1 and passtrix.",
         ));
     }
     for odd in &source.odd_data {
         out.push(Refusal::new(
             WHAT,
-            format!("the data directory holds {odd}"),
-            "Move the data it leads to into mysql/data.",
+            format!("the data directory contains {odd}"),
+            "Move the data it points to into mysql/data.",
         ));
     }
     for path in &source.unreadable {
         out.push(Refusal::new(
             WHAT,
-            format!("{path} cannot be read"),
+            format!("cannot read {path}"),
             "Run the command as the account that owns the data.",
         ));
     }

@@ -192,7 +192,7 @@ fn installation(home: &Scene) -> Vec<Refusal> {
     if !missing.is_empty() {
         out.push(Refusal::new(
             WHAT,
-            format!("the home is not whole: {} is missing", missing.join(", ")),
+            format!("the home is incomplete: {} is missing", missing.join(", ")),
             "Name the folder of a complete installation with --home.",
         ));
         return out;
@@ -200,19 +200,19 @@ fn installation(home: &Scene) -> Vec<Refusal> {
     if let Err(why) = &home.params {
         out.push(Refusal::new(
             WHAT,
-            format!("conf/database_params.conf cannot be used: {why}"),
-            "Put the file back as the installation wrote it.",
+            format!("cannot use conf/database_params.conf: {why}"),
+            "Restore the file as the installation wrote it.",
         ));
     }
     match &home.server {
         Err(why) => out.push(Refusal::new(
             WHAT,
-            format!("the version of the bundled server cannot be read: {why}"),
-            "See whether mysql/bin/mysqld of this home runs: `mysqld --version`.",
+            format!("cannot read the version of the bundled server: {why}"),
+            "Check that mysql/bin/mysqld of this home runs: `mysqld --version`.",
         )),
         Ok(version) if Flavor::of(version).is_none() => out.push(Refusal::new(
             WHAT,
-            format!("the bundled server is {version}, which is not among those known: {}", Flavor::known()),
+            format!("the bundled server is {version}, which pmp-ha does not know: it knows {}", Flavor::known()),
             "Use an installation with one of these.",
         )),
         Ok(_) => {}
@@ -220,8 +220,8 @@ fn installation(home: &Scene) -> Vec<Refusal> {
     if let Err(why) = &home.script {
         out.push(Refusal::new(
             WHAT,
-            format!("the start script cannot be used: {why}"),
-            "The script must hold one line that starts mysqld with --no-defaults.",
+            format!("cannot use the start script: {why}"),
+            "The script must have one line that starts mysqld with --no-defaults.",
         ));
     }
     out
@@ -246,10 +246,10 @@ fn membership(home: &Scene, with: &With) -> Result<Membership, Refusal> {
         Some(membership) if membership.role == Role::Primary => Err(Refusal::new(
             WHAT,
             format!(
-                "{} is the primary of its pair: recovery begins with the secondary's data",
+                "{} is the primary of its pair: a recovery uses the secondary's data",
                 home.identity.path
             ),
-            "Run it on the secondary; here only a pack can be tried: `pmp-ha rehearse --pack`.",
+            "Run it on the secondary. Here you can only test a pack: `pmp-ha rehearse --pack`.",
         )),
         Some(membership) => Ok(membership.clone()),
     }
@@ -259,14 +259,14 @@ fn unfit_data(source: &Source) -> Vec<Refusal> {
     let odd = source.odd_data.iter().map(|odd| {
         Refusal::new(
             WHAT,
-            format!("the data directory holds {odd}"),
-            "Move the data it leads to into mysql/data.",
+            format!("the data directory contains {odd}"),
+            "Move the data it points to into mysql/data.",
         )
     });
     let unreadable = source.unreadable.iter().map(|path| {
         Refusal::new(
             WHAT,
-            format!("{path} cannot be read"),
+            format!("cannot read {path}"),
             "Run the command as the account that owns the data.",
         )
     });
@@ -302,7 +302,7 @@ impl fmt::Display for Part {
                 write!(f, "extract {files} files, {}, from {pack}", Bytes(*bytes))
             }
             Self::Boot => f.write_str(
-                "boot a throw-away server on them, without a network, on a socket of its own, with the node's TLS key",
+                "boot a throw-away server on them, without a network, on its own socket, with the node's TLS key",
             ),
             Self::Apply => f.write_str("apply what was received"),
             Self::ReadTables => {
@@ -312,7 +312,7 @@ impl fmt::Display for Part {
                 f,
                 "forget the source, give '{account}' the password of this home, log in with it, stop cleanly"
             ),
-            Self::Remove => f.write_str("remove all of it"),
+            Self::Remove => f.write_str("remove everything"),
         }
     }
 }

@@ -46,7 +46,7 @@ pub fn change(scene: &RejoinScene) -> Result<Change, Vec<Refusal>> {
         refusals.push(Refusal::new(
             WHAT,
             "this home does not belong to a pair yet",
-            "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+            "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
         ));
         return Err(refusals);
     };
@@ -56,7 +56,7 @@ pub fn change(scene: &RejoinScene) -> Result<Change, Vec<Refusal>> {
             refusals.push(Refusal::new(
                 WHAT,
                 format!("this node is the secondary already, in epoch {}", own.pair.epoch),
-                "See `pmp-ha verify`. If it is stopped, `pmp-ha start` is all that is needed.",
+                "See `pmp-ha verify`. If it is stopped, `pmp-ha start` is enough.",
             ));
             None
         }
@@ -64,14 +64,14 @@ pub fn change(scene: &RejoinScene) -> Result<Change, Vec<Refusal>> {
             refusals.push(Refusal::new(
                 WHAT,
                 format!("{peer} cannot be asked: {why}"),
-                "It has to run, and to be reached from here.",
+                "Start it there, and make sure that this node can reach it.",
             ));
             None
         }
         (Ok(None), _) => {
             refusals.push(Refusal::new(
                 WHAT,
-                format!("{peer} says nothing of roles"),
+                format!("{peer} publishes no role"),
                 "Make a new pack there.",
             ));
             None
@@ -83,7 +83,7 @@ pub fn change(scene: &RejoinScene) -> Result<Change, Vec<Refusal>> {
         refusals.push(Refusal::new(
             WHAT,
             format!("{peer} has not replaced this node: it is the {} in epoch {}, and this is the primary in epoch {}", said.role, said.epoch, own.pair.epoch),
-            "Nothing is to be done, or `pmp-ha recover --promote` there comes first.",
+            "There is nothing to do, unless you first run `pmp-ha recover --promote` there.",
         ));
     }
     let (Some(said), true) = (said, refusals.is_empty()) else { return Err(refusals) };
@@ -102,7 +102,7 @@ pub fn plan(scene: &RejoinScene) -> Result<Plan, Vec<Refusal>> {
     let Some(since) = since else {
         return Err(vec![Refusal::new(
             WHAT,
-            format!("{} does not know how far it had followed this node", membership.peer()),
+            format!("{} does not know how far it followed this node", membership.peer()),
             "Make a new pack there (`pmp-ha pack`), bring it here, and run `pmp-ha rejoin --pack FILE`.",
         )]);
     };

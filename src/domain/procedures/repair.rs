@@ -110,7 +110,7 @@ pub fn written(found: &[Errant], whole: bool, schema: &str) -> Written {
 
 /// What to do where replication cannot go on.
 pub const NEW_PACK: &str =
-    "A new pack is due: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.";
+    "Install a new pack: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.";
 
 /// Every reason not to begin.
 #[must_use]
@@ -119,7 +119,7 @@ pub fn check(look: &Look) -> Vec<Refusal> {
     if look.role == Role::Primary {
         out.push(Refusal::new(
             WHAT,
-            "this home is the primary, and its rows are the ones that hold",
+            "this home is the primary, whose rows are the right ones",
             "Run `pmp-ha repair` on the secondary: it makes the secondary equal to the primary.",
         ));
         return out;
@@ -127,7 +127,7 @@ pub fn check(look: &Look) -> Vec<Refusal> {
     if let Some(why) = &look.here {
         out.push(Refusal::new(
             WHAT,
-            format!("the database here lets nobody in: {why}"),
+            format!("the database here refuses the login: {why}"),
             "Start it with `pmp-ha start`.",
         ));
         return out;
@@ -149,7 +149,7 @@ pub fn check(look: &Look) -> Vec<Refusal> {
         out.push(Refusal::new(
             WHAT,
             format!("the database of the primary cannot be read: {why}"),
-            "The rows that hold are there: repair when it can be reached again.",
+            "Its rows are needed: repair when it can be reached again.",
         ));
     }
     out
@@ -164,7 +164,7 @@ pub fn plan(scene: &RepairScene) -> Result<Option<Plan>, Vec<Refusal>> {
         return Err(vec![Refusal::new(
             WHAT,
             format!(
-                "writing to {} sets triggers off, which would write more than the primary did",
+                "writing to {} fires triggers, which would write more than the primary did",
                 scene.with_triggers.join(", ")
             ),
             NEW_PACK,
@@ -212,26 +212,26 @@ fn warnings(scene: &RepairScene, passing: bool) -> Vec<String> {
     let mut out = Vec::new();
     if passing {
         out.push(
-            "conflicts are passed until the applier has caught up, so that every table is compared afterwards"
+            "the applier passes conflicts until it has caught up; then every table is compared"
                 .into(),
         );
     }
     if scene.applier != Applier::Runs && !scene.changes.is_empty() {
         out.push(
-            "what the applier has not reached yet differs, too: it brings that by itself when it runs".into(),
+            "rows that the applier has not reached yet differ too; it corrects them itself when it runs".into(),
         );
     }
     if scene.changes.iter().any(|change| change.merge > 0) {
-        out.push("audit rows that only the secondary has are sent to the primary once more".into());
+        out.push("audit rows that only the secondary has are sent to the primary again".into());
     }
     if scene.on_their_way > 0 {
         out.push(format!(
-            "{} audit rows of this node have not reached the primary, whose way back stands still: they are left as they are; see `pmp-ha verify` on the primary",
+            "{} audit rows of this node have not reached the primary, because its return channel is stopped: they stay as they are; see `pmp-ha verify` on the primary",
             scene.on_their_way
         ));
     }
     if !scene.changes.is_empty() {
-        out.push("where a row differs, the primary's holds; the rows as they were stay in the file".into());
+        out.push("if a row differs, the primary's wins; the old rows stay in the file".into());
     }
     out
 }
@@ -318,7 +318,7 @@ mod tests {
             RepairScene { lacking: vec![("a".into(), Some("a_kept".into()))], ..scene(Applier::Runs) };
         assert_eq!(
             steps(&other)[1],
-            "keep the table a as pmp_ha_local.a_kept, and make it anew as it is on the primary"
+            "keep the table a as pmp_ha_local.a_kept, and create it again as it is on the primary"
         );
     }
 

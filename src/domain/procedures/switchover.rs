@@ -29,7 +29,7 @@ pub struct SwitchoverScene {
     pub refuse_at_most: u64,
 }
 
-const WHAT: &str = "cannot exchange the roles";
+const WHAT: &str = "cannot swap the roles";
 
 /// Decides.
 ///
@@ -42,7 +42,7 @@ pub fn plan(scene: &SwitchoverScene) -> Result<Plan, Vec<Refusal>> {
         refusals.push(Refusal::new(
             WHAT,
             "this home does not belong to a pair yet",
-            "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+            "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
         ));
     }
     if !scene.running {
@@ -61,7 +61,7 @@ pub fn plan(scene: &SwitchoverScene) -> Result<Plan, Vec<Refusal>> {
             refusals.push(Refusal::new(
                 WHAT,
                 format!("{} cannot be asked: {why}", own.peer()),
-                "Both nodes have to work. To promote the secondary of a primary that is gone: `pmp-ha recover --promote`.",
+                "Both nodes must work. If the primary is lost, promote the secondary: `pmp-ha recover --promote`.",
             ));
             None
         }
@@ -72,8 +72,8 @@ pub fn plan(scene: &SwitchoverScene) -> Result<Plan, Vec<Refusal>> {
     if word.is_none() && refusals.is_empty() {
         refusals.push(Refusal::new(
             WHAT,
-            "the word is not known that makes a secondary in conf/serverstate.conf: the other node was not installed as one",
-            "Set the secondary up anew: `pmp-ha pack`, `pmp-ha install-pack`.",
+            "the word for a secondary in conf/serverstate.conf is unknown: the other node was not installed as one",
+            "Install a new pack: `pmp-ha pack` here, `pmp-ha install-pack` on the secondary, which keeps its old data.",
         ));
     }
     if !refusals.is_empty() {

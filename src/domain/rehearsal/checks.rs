@@ -43,7 +43,7 @@ pub fn version(
     match server {
         Ok(version) if *version != manifest.server => defects.push(Defect::new(
             Code::WrongVersion,
-            format!("the pack holds data of {}, and the server here is {version}", manifest.server),
+            format!("the pack holds data of {}, but the server here is {version}", manifest.server),
             hint,
         )),
         _ if fingerprint.is_some_and(|here| *here != manifest.fingerprint) => defects.push(Defect::new(
