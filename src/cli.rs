@@ -89,7 +89,9 @@ pub enum Command {
     /// Stop Password Manager Pro and its database first. pmp-ha verifies the whole pack before it
     /// replaces the data; a refused pack changes nothing. It deletes the old data of a fresh home unless
     /// you pass --keep. It keeps those of a home that was in a pair unless you pass --discard-old.
-    #[command(after_long_help = "Example:\n  $ pmp-ha install-pack\n  $ pmp-ha key /media/safe/pmp_key.key\n  $ pmp-ha start")]
+    #[command(
+        after_long_help = "Example:\n  $ pmp-ha install-pack\n  $ pmp-ha key /media/safe/pmp_key.key\n  $ pmp-ha start"
+    )]
     InstallPack(InstallPackArgs),
     /// Show what a pack holds, and whether it is intact.
     ///
@@ -146,7 +148,9 @@ pub enum Command {
     ///
     /// With --into, make a new primary in a fresh installation, from the secondary's data. With
     /// --promote, make the secondary the primary where it stands.
-    #[command(after_long_help = "Example:\n  $ pmp-ha --home /opt/PMP recover --into /opt/PMP-new --key /media/safe/pmp_key.key\n  $ pmp-ha recover --promote")]
+    #[command(
+        after_long_help = "Example:\n  $ pmp-ha --home /opt/PMP recover --into /opt/PMP-new --key /media/safe/pmp_key.key\n  $ pmp-ha recover --promote"
+    )]
     Recover(RecoverArgs),
     /// Swap the roles of two working nodes, without loss.
     ///

@@ -18,12 +18,9 @@ pub fn cut_off_run(home: &Home) -> Result<Option<Progress>> {
     let (_, inode) = system::identity(&home.path("conf"))?;
     if run.plan.home.path != home.root().to_string_lossy() || run.plan.home.inode != inode {
         bail!(
-            Failure::new(Kind::Refused, "this home is a copy of one in which a run was cut off")
-                .because(format!(
-                    "its journal speaks of `pmp-ha {}` in {}",
-                    run.plan.command, run.plan.home.path
-                ))
-                .hint(format!("Run `pmp-ha {}` again there, and copy the home anew.", run.plan.command))
+            Failure::new(Kind::Refused, "this home is a copy of one in which a run was interrupted")
+                .because(format!("its journal names `pmp-ha {}` in {}", run.plan.command, run.plan.home.path))
+                .hint(format!("Run `pmp-ha {}` again there, then copy the home again.", run.plan.command))
         );
     }
     Ok(Some(run))
@@ -34,10 +31,10 @@ pub fn refuse_cut_off_run(home: &Home) -> Result<()> {
     let Some(run) = cut_off_run(home)? else { return Ok(()) };
     let command = &run.plan.command;
     bail!(
-        Failure::new(Kind::Refused, "an earlier run on this home was cut off")
+        Failure::new(Kind::Refused, "an earlier run on this home was interrupted")
             .because(format!("the journal of `pmp-ha {command}` in {} is open", home.root().display()))
             .hint(format!(
-                "Run `pmp-ha resume`, or `pmp-ha {command}` again: it goes on where it stopped, or puts everything back."
+                "Run `pmp-ha resume`, or `pmp-ha {command}` again: it resumes where it stopped, or puts everything back."
             ))
     );
 }

@@ -67,7 +67,7 @@ impl Runner<'_> {
         match run.due() {
             Due::Back(begun) => {
                 self.ui.say(format!(
-                    "An earlier `pmp-ha {command}` was cut off; what it had changed is put back first."
+                    "An earlier `pmp-ha {command}` was interrupted; its changes are put back first."
                 ));
                 let undone = self.back(&run.plan, begun).await;
                 undone.map_err(|error| incomplete(command, "it could not be put back", &error))?;
@@ -75,7 +75,7 @@ impl Runner<'_> {
             }
             Due::Forward(next) => {
                 self.ui.say(format!(
-                    "An earlier `pmp-ha {command}` was cut off behind its point of no return; it is finished now."
+                    "An earlier `pmp-ha {command}` was interrupted after its point of no return; it is finished now."
                 ));
                 self.forward(&run.plan, next).await?;
                 Ok(Settled::Finished(Box::new(run.plan)))
@@ -104,7 +104,10 @@ impl Runner<'_> {
         bail!(
             Failure::new(
                 Kind::Refused,
-                format!("an earlier `pmp-ha {}` was cut off and must be put back first", run.plan.command)
+                format!(
+                    "an earlier `pmp-ha {}` was interrupted and must be put back first",
+                    run.plan.command
+                )
             )
             .because(evidence)
             .hint("Stop Password Manager Pro and its database (`pmp-ha stop`), then try again.")
@@ -128,11 +131,11 @@ impl Runner<'_> {
             if index >= plan.point_of_no_return {
                 return Err(incomplete(plan.command, &format!("step {} failed", index + 1), &error));
             }
-            self.ui.say("It did not work; what was changed is put back.");
+            self.ui.say("It failed; its changes are put back.");
             return match self.back(plan, index + 1).await {
                 Ok(()) => Err(error),
                 Err(undo) => {
-                    let what = format!("it failed ({error:#}), and could not be put back");
+                    let what = format!("it failed ({error:#}) and could not be put back");
                     Err(incomplete(plan.command, &what, &undo))
                 }
             };
@@ -140,7 +143,7 @@ impl Runner<'_> {
         let closed = remove(&self.home.work())
             .and_then(|()| self.journal().append(&Record::Close { at: now(), outcome: Outcome::Done }));
         closed.map_err(|error| {
-            incomplete(plan.command, "every step is done, and it could not be closed", &error)
+            incomplete(plan.command, "every step is done, but the run could not be closed", &error)
         })
     }
 
@@ -168,7 +171,7 @@ fn incomplete(command: Command, what: &str, error: &anyhow::Error) -> anyhow::Er
     Failure::new(Kind::Incomplete, format!("`pmp-ha {command}` is not complete: {what}"))
         .because(format!("{error:#}"))
         .hint(format!(
-            "Mend the cause and run `pmp-ha resume`, or `pmp-ha {command}` again: it goes on where it stopped, or puts everything back."
+            "Fix the cause. Then run `pmp-ha resume`, or `pmp-ha {command}` again: it resumes where it stopped, or puts everything back."
         ))
         .into()
 }

@@ -157,7 +157,7 @@ impl<'a> Runner<'a> {
     }
 
     pub(super) fn undo_file(&self) -> Result<&std::path::Path> {
-        self.undo_file.as_deref().context("no file for the old rows was begun")
+        self.undo_file.as_deref().context("no file for the old rows was opened")
     }
 }
 

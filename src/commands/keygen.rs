@@ -36,7 +36,7 @@ pub fn run(context: &Context<'_>, args: &KeygenArgs) -> Result<()> {
         if path.exists() {
             bail!(
                 Failure::new(Kind::Refused, "cannot create a key pair")
-                    .because(format!("{} is there already", path.display()))
+                    .because(format!("{} already exists", path.display()))
                     .hint("Name another file. An overwritten key can no longer open anything.")
             );
         }

@@ -121,9 +121,7 @@ fn primary(seen: &Snapshot) -> PrimarySeen {
     });
     match &seen.peer {
         Observed::Seen(_) => PrimarySeen::Answers("its database lets this node in".into()),
-        Observed::NotSeen(_) if hears => {
-            PrimarySeen::Answers("its heartbeats arrive by replication".into())
-        }
+        Observed::NotSeen(_) if hears => PrimarySeen::Answers("its heartbeats arrive by replication".into()),
         Observed::NotSeen(blind) => match blind.why {
             BlindReason::NobodyListens | BlindReason::NotRunning => {
                 PrimarySeen::NobodyListens(blind.evidence.clone())
@@ -190,7 +188,10 @@ fn next(home: &Home, membership: &Membership) -> Vec<String> {
     let (this, peer) = (&membership.this().host, &membership.peer().host);
     let key = match home.key_path() {
         Some(path) => {
-            format!("check that the encryption key can be read: conf/manage_key.conf names {}", path.display())
+            format!(
+                "check that the encryption key can be read: conf/manage_key.conf names {}",
+                path.display()
+            )
         }
         None => "set the path of the encryption key: pmp-ha key PATH".into(),
     };

@@ -48,9 +48,11 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
     refuse_held_database(&home)?;
     context.still_primary(&home).await?;
     if let Some(why) = look::home::database_port_taken(&home) {
-        bail!(Failure::new(Kind::Refused, "cannot start the database").because(why).hint(
-            "Find and stop the program that listens on the port in conf/database_params.conf."
-        ));
+        bail!(
+            Failure::new(Kind::Refused, "cannot start the database")
+                .because(why)
+                .hint("Find and stop the program that listens on the port in conf/database_params.conf.")
+        );
     }
     if context.global.dry_run {
         context.ui.say(format!("would run {}", home.start_script().display()));

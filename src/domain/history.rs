@@ -28,7 +28,7 @@ impl fmt::Display for Ending {
         f.pad(match self {
             Self::Done => "done",
             Self::RolledBack => "rolled back",
-            Self::CutOff => "cut off",
+            Self::CutOff => "interrupted",
             Self::Open => "open",
             Self::AtWork => "at work",
         })
@@ -164,8 +164,8 @@ mod tests {
             lines,
             [
                 "2026-01-01T10:00:00Z  pmp       pack          done            75 s  from /old",
-                "2026-01-02T10:00:00Z  pmp       repair        cut off            -  from /old",
-                "2026-01-03T10:00:00Z  pmp       recover       rolled back        -  from /old (was cut off, and taken up at 2026-01-05T10:00:00Z by root)",
+                "2026-01-02T10:00:00Z  pmp       repair        interrupted        -  from /old",
+                "2026-01-03T10:00:00Z  pmp       recover       rolled back        -  from /old (was interrupted, and resumed at 2026-01-05T10:00:00Z by root)",
                 "2026-01-06T10:00:00Z  pmp       recover       open               -  from /old",
             ]
         );

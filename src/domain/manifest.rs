@@ -35,7 +35,7 @@ impl RelPath {
                 return bad("has an empty part, '.' or '..'");
             }
             if part.chars().any(|c| c.is_control() || "\\:*?\"<>|".contains(c)) {
-                return bad("holds a character that not every system allows");
+                return bad("contains a character that not every system allows");
             }
             if part.ends_with(['.', ' ']) {
                 return bad("has a part that ends with a dot or a space");
@@ -154,12 +154,12 @@ impl Entry {
         let path = &self.path;
         match (path.below(DATA), path.below(NODE_FILES)) {
             (Some(data), _) if classify(data) != FileClass::Data || is_link_file(data) => {
-                return Err(format!("its entry {path} is no part of the data of a vault"));
+                return Err(format!("its entry {path} is not part of a vault's data"));
             }
             (_, Some(own)) if !OWN_FILES.contains(&own) || self.size > Manifest::BLOCK => {
-                return Err(format!("its entry {path} is none of the tool's own files"));
+                return Err(format!("its entry {path} is not one of the tool's own files"));
             }
-            (None, None) => return Err(format!("its entry {path} lies outside {DATA} and {NODE_FILES}")),
+            (None, None) => return Err(format!("its entry {path} is outside {DATA} and {NODE_FILES}")),
             _ => {}
         }
         if self.blocks.len() as u64 != self.size.div_ceil(Manifest::BLOCK) {
@@ -256,13 +256,13 @@ impl Manifest {
     pub fn check(&self) -> Result<(), String> {
         if self.format != Self::FORMAT {
             return Err(format!(
-                "it has format {}, and this version reads format {}",
+                "it has format {}, but this version reads format {}",
                 self.format,
                 Self::FORMAT
             ));
         }
         if !is_id(&self.pack_id) {
-            return Err("it has an id that is none".into());
+            return Err("its id is not valid".into());
         }
         self.pair.check()?;
         self.check_words()?;
@@ -273,14 +273,14 @@ impl Manifest {
         for entry in &self.files {
             entry.check()?;
             if !seen.insert(entry.path.as_str().to_lowercase()) {
-                return Err(format!("its entry {} stands there twice", entry.path));
+                return Err(format!("its entry {} occurs twice", entry.path));
             }
         }
         for entry in &self.files {
             let path = entry.path.as_str().to_lowercase();
             let mut folders = path.match_indices('/').map(|(end, _)| &path[..end]);
             if let Some(file) = folders.find(|folder| seen.contains(*folder)) {
-                return Err(format!("its entry {} lies in {file}, which is a file", entry.path));
+                return Err(format!("its entry {} is inside {file}, which is a file", entry.path));
             }
         }
         Ok(())
@@ -297,13 +297,13 @@ impl Manifest {
             ("key_fingerprint", self.key_fingerprint.as_deref()),
         ] {
             if text.is_some_and(|text| text.chars().any(char::is_control)) {
-                return Err(format!("its {name} holds a character that cannot be shown"));
+                return Err(format!("its {name} contains a character that cannot be shown"));
             }
         }
         // This one is a whole file of the product, which may have several lines.
         let odd = |c: char| c.is_control() && !"\n\r\t".contains(c);
         if self.pair.secondary_word.as_ref().is_some_and(|word| word.contains(odd)) {
-            return Err("its secondary_word holds a character that cannot be shown".into());
+            return Err("its secondary_word contains a character that cannot be shown".into());
         }
         Ok(())
     }

@@ -148,19 +148,19 @@ impl Pair {
     /// Says what is wrong.
     pub fn check(&self) -> Result<(), String> {
         if !is_id(&self.id) {
-            return Err("its pair has an id that is none".into());
+            return Err("its pair has no valid id".into());
         }
         if [self.nodes[0].number, self.nodes[1].number] != [1, 2] {
-            return Err("its nodes are not number 1 and 2".into());
+            return Err("its nodes are not numbered 1 and 2".into());
         }
         if ![1, 2].contains(&self.primary) {
-            return Err("its primary is no node of it".into());
+            return Err("its primary is not one of its nodes".into());
         }
         self.nodes.iter().try_for_each(|node| check_host(&node.host))?;
         // As a folder is called: the server writes any other character as a code of these.
         let is_part = |b: u8| b.is_ascii_alphanumeric() || b"_$@#-".contains(&b);
         if self.schema.is_empty() || !self.schema.bytes().all(is_part) {
-            return Err("its schema has a name that is none".into());
+            return Err("the name of its schema is not valid".into());
         }
         Ok(())
     }

@@ -87,7 +87,7 @@ pub(super) async fn make(blueprint: &Blueprint, ui: &Ui, interrupt: &Interrupt) 
         }
     };
 
-    ui.say(format!("{}: making a fresh database of {version}", root.display()));
+    ui.say(format!("{}: creating a fresh database of {version}", root.display()));
     init_data(blueprint, &options).await?;
     let booted = database.boot_offline(flavor, "[mysqld]", DEADLINE).await;
     if booted.is_err() {

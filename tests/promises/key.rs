@@ -35,9 +35,9 @@ fn takes_the_key_of_the_pair_and_no_other_file() {
     lab.pack().ok();
     lab.carry();
     node.run(&["install-pack"]).ok();
-    refused(&other, "is a PMP key, but not the one that the data of this pair");
+    refused(&other, "is a PMP key, but the data of this pair are encrypted with another one");
     let own = node.path("conf/pmp_key.key");
-    refused(&own.to_string_lossy(), "not the one that the data of this pair");
+    refused(&own.to_string_lossy(), "the data of this pair are encrypted with another one");
 
     let conf = node.path("conf/manage_key.conf");
     let mode = std::fs::Permissions::from_mode(0o640);
@@ -58,7 +58,7 @@ fn takes_the_key_of_the_pair_and_no_other_file() {
     taken(&file("rotated.key", rotated.as_bytes()));
     let inside = node.path("conf/inside.key");
     std::fs::write(&inside, &good).expect("written");
-    taken(&inside.to_string_lossy()).says(&["warning: ", "lies inside the installation"]);
+    taken(&inside.to_string_lossy()).says(&["warning: ", "is inside the installation"]);
 
     let before = node.fingerprint();
     let ran = node.run(&["--dry-run", "key", &path("carried.key")]).ok();

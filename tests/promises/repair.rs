@@ -137,7 +137,7 @@ fn repair(lab: &Lab, more: &[&str]) -> Ran {
 /// The file that a repair has named.
 #[track_caller]
 fn old_rows(ran: &Ran) -> PathBuf {
-    let line = ran.stdout.lines().find_map(|line| line.trim().strip_prefix("the rows as they were: "));
+    let line = ran.stdout.lines().find_map(|line| line.trim().strip_prefix("the old rows are in "));
     let path = line.and_then(|line| line.split(';').next()).unwrap_or_else(|| panic!("no file in\n{ran}"));
     let mode = std::fs::metadata(path).expect("there").permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
@@ -334,7 +334,7 @@ fn a_repair_that_was_killed_is_taken_up_by_the_next(server: &str) {
         let ran = cut(lab.secondary.command(&["repair"]), Signal::SIGKILL, |said| said.contains(step));
         assert_eq!(lab.secondary.outcome(), None, "the run had ended: {ran}");
         // Only a repair goes on; nothing else is kept from its work.
-        let ran = repair(&lab, &[]).ok().says(&["An earlier `pmp-ha repair` was cut off"]);
+        let ran = repair(&lab, &[]).ok().says(&["An earlier `pmp-ha repair` was interrupted"]);
         assert_eq!(lab.secondary.outcome().as_deref(), Some("done"), "{ran}");
         assert_eq!(exec_mode(&lab), "STRICT");
         lab.wait_alive();

@@ -25,7 +25,7 @@ fn a_start_that_cannot_work_says_why_and_leaves_no_server() {
             "error: the database did not start",
             "its log says: ",
             "no-such-option",
-            "hint: Look into ",
+            "hint: Read ",
         ]);
     }
     {
@@ -34,7 +34,7 @@ fn a_start_that_cannot_work_says_why_and_leaves_no_server() {
             "error: the database did not start",
             "its log says: ",
             "ERROR",
-            "hint: Look into ",
+            "hint: Read ",
         ]);
     }
     for file in ["mysql/data", "bin/startDB.sh", "conf/database_params.conf"] {

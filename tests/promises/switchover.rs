@@ -100,7 +100,7 @@ fn of_two_that_were_promoted_without_knowing_of_each_other_one_stays_down(server
     b.run(&["start"]).ok();
     assert_eq!(promoted(b), 3, "it knows of nothing that came after its own death");
     a.run(&["start"])
-        .refused(&["became the primary in epoch 3, and did not know of this one", "pmp-ha rejoin"]);
+        .refused(&["became the primary in epoch 3, without knowing of this one", "pmp-ha rejoin"]);
     assert!(!a.is_running());
     a.run(&["rejoin"]).ok();
     wait_alive_both([a, b]);

@@ -47,16 +47,16 @@ pub fn make_ca(pair_id: &str) -> Result<Issued> {
 
 /// Issues a node's certificate.
 pub fn issue(ca_cert: &str, ca_key: &str, host: &str) -> Result<Issued> {
-    let ca_key = KeyPair::from_pem(ca_key).context("the private key of the pair's CA cannot be read")?;
-    let issuer = Issuer::from_ca_cert_pem(ca_cert, ca_key)
-        .context("the certificate of the pair's CA cannot be read")?;
+    let ca_key = KeyPair::from_pem(ca_key).context("cannot read the private key of the pair's CA")?;
+    let issuer =
+        Issuer::from_ca_cert_pem(ca_cert, ca_key).context("cannot read the certificate of the pair's CA")?;
     let name = if host.len() <= LONGEST_COMMON_NAME { host } else { "pmp-ha node" };
     let mut params = params(name)?;
     params.subject_alt_names = vec![match host.parse::<IpAddr>() {
         Ok(address) => SanType::IpAddress(address),
-        Err(_) => SanType::DnsName(
-            host.try_into().with_context(|| format!("{host} cannot stand in a certificate"))?,
-        ),
+        Err(_) => {
+            SanType::DnsName(host.try_into().with_context(|| format!("a certificate cannot contain {host}"))?)
+        }
     }];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
     params.extended_key_usages =
@@ -84,7 +84,7 @@ fn params(common_name: &str) -> Result<CertificateParams> {
 fn pkcs1(key: &KeyPair) -> Result<String> {
     let der = key.serialize_der();
     let info = PrivateKeyInfoRef::from_der(&der)
-        .map_err(|error| anyhow!("a new private key cannot be read: {error}"))?;
+        .map_err(|error| anyhow!("cannot read a new private key: {error}"))?;
     let encoded = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     Ok(pem::encode_config(&pem::Pem::new("RSA PRIVATE KEY", info.private_key.as_bytes()), encoded))
 }

@@ -265,7 +265,7 @@ fn note(home: &Home) -> PathBuf {
 
 fn remembered(home: &Home) -> Result<Option<u64>> {
     match fs::read_to_string(note(home)) {
-        Ok(text) => Ok(Some(text.trim().parse().context("the note on the old data cannot be read")?)),
+        Ok(text) => Ok(Some(text.trim().parse().context("cannot read the note on the old data")?)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -36,7 +36,7 @@ impl JournalFile {
             .enumerate()
             .map(|(number, line)| {
                 serde_json::from_str(line)
-                    .with_context(|| format!("line {} of {} cannot be read", number + 1, self.path.display()))
+                    .with_context(|| format!("cannot read line {} of {}", number + 1, self.path.display()))
             })
             .collect()
     }

@@ -35,7 +35,7 @@ pub fn read(home: &Home) -> Result<Option<Kept>> {
         bail!("{} has format {}, and this version reads {}", path.display(), kept.format, Kept::FORMAT);
     }
     if Path::new(&kept.data).file_name().is_none_or(|name| name != kept.data.as_str()) {
-        bail!("{} names {:?}, which is no name beside the data directory", path.display(), kept.data);
+        bail!("{} names {:?}, which is not a name beside the data directory", path.display(), kept.data);
     }
     Ok(Some(kept))
 }

@@ -14,7 +14,7 @@ use crate::adapters::system;
 use crate::domain::rows::{Shape, Values};
 use crate::domain::sql::{Sql, quote_name};
 
-const HEAD: &str = "-- The rows of this secondary as they were before `pmp-ha repair`. To bring them back, stop the\n\
+const HEAD: &str = "-- The rows of this secondary as they were before `pmp-ha repair`. To restore them, stop the\n\
 -- applier and run this file as pmp_ha_admin through the local socket.\n\
 SET SESSION sql_log_bin = 0;\n";
 

@@ -61,7 +61,7 @@ async fn ask(home: &Home, membership: &Membership, config: &Config, interrupt: &
     let choices = config.choices().alone();
     let mut missing: Vec<String> = look::pair::deviations(home, membership, &choices, flavor, &variables)
         .into_iter()
-        .map(|found| format!("{} is {:?} and not {}", found.variable, found.found, found.wanted))
+        .map(|found| format!("{} is {:?} instead of {}", found.variable, found.found, found.wanted))
         .collect();
     let tls = session.one(flavor.tls_enabled_query()).await?.and_then(|row| row.get("enabled"));
     if tls.as_deref() != Some("YES") {

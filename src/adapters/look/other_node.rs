@@ -70,7 +70,7 @@ pub async fn announce_start(session: &mut Session) -> Result<bool> {
 /// Whether the other node has announced, in the server of this session, that it is starting.
 pub async fn is_starting(session: &mut Session) -> Result<bool> {
     let row = session.one(format!("SELECT IS_FREE_LOCK('{STARTING}') AS is_free")).await?;
-    Ok(row.and_then(|row| row.get("is_free")).context("the server knows no locks")? != "1")
+    Ok(row.and_then(|row| row.get("is_free")).context("the server has no locks")? != "1")
 }
 
 /// The other node, whose turn in an exchange of roles is read again and again.
@@ -133,7 +133,7 @@ pub async fn until_nobody_listens(
 pub async fn sign_of_life(membership: &Membership) -> Option<String> {
     let peer = membership.peer();
     match greeting(&peer.host, peer.db_port, DEADLINE).await {
-        Ok(version) => Some(format!("its server greets, version {version}")),
+        Ok(version) => Some(format!("its server greets with version {version}")),
         Err(blind) if blind.why == BlindReason::NobodyListens => None,
         Err(blind) => Some(blind.evidence),
     }

@@ -135,7 +135,7 @@ async fn look_over(
     if let Err(blind) = greeting(&peer.host, peer.db_port, DEADLINE).await {
         return Observed::NotSeen(blind);
     }
-    trail.is_at("it greeted, and the server of this home was asked for its version".into());
+    trail.is_at("it greeted while pmp-ha asked this home's server for its version".into());
     let address = peer_address(home, membership).await;
     look(home, membership, Pair::peer_of(membership.role), &address, config, trail).await
 }
@@ -192,7 +192,7 @@ impl Asking<'_> {
     fn asks(&mut self, statement: &str) {
         self.asked += 1;
         let number = self.asked;
-        self.trail.is_at(format!("it let this node in, and statement number {number} was `{statement}`"));
+        self.trail.is_at(format!("it let this node in; statement {number} was `{statement}`"));
     }
 
     async fn query(&mut self, sql: impl Into<Sql>) -> Result<Vec<Row>> {

@@ -33,7 +33,7 @@ impl Origin {
     /// Finds the data in a home, in a copy of one, of its folder `mysql` or of `mysql/data`.
     pub fn find(named: &Path) -> Result<Self> {
         let none = |why: String| {
-            Failure::new(Kind::Refused, "there are no data to recover from")
+            Failure::new(Kind::Refused, "there are no data for a recovery")
                 .because(why)
                 .hint("Name the secondary's home, a copy of it, or a copy of its folder mysql with --from.")
         };
@@ -48,7 +48,7 @@ impl Origin {
         let places = [folder.clone(), folder.join("data"), folder.join("mysql/data")];
         match places.into_iter().find(|place| place.join("ibdata1").is_file()) {
             Some(data) => Ok(Self::Data { folder, data }),
-            None => bail!(none(format!("{} is no home, and holds no ibdata1", folder.display()))),
+            None => bail!(none(format!("{} is not a home and has no ibdata1", folder.display()))),
         }
     }
 
@@ -130,7 +130,7 @@ async fn activity_of_home(
             Ok(live) => Activity::Live(live),
             Err(error) => Activity::Taken(vec![
                 look::home::held(&home.data(), pid),
-                format!("and it cannot be copied while it runs: {error:#}"),
+                format!("it cannot be copied while it runs: {error:#}"),
             ]),
         });
     }

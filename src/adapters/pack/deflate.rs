@@ -209,13 +209,13 @@ impl Inflater {
     /// # Errors
     /// Whatever is not one whole block of that size.
     pub fn block<'a>(&mut self, packed: &mut [u8], out: &'a mut [u8]) -> Result<&'a [u8]> {
-        let Some(room) = packed.last_chunk_mut() else { bail!("it has no room behind it") };
+        let Some(room) = packed.last_chunk_mut() else { bail!("there is no room behind it") };
         *room = self.end;
         let made = self.inflate.deflate_decompress(packed, out);
         match made {
-            Err(DecompressionError::BadData) => bail!("it cannot be inflated"),
-            Err(DecompressionError::InsufficientSpace) => bail!("it holds more than it should"),
-            Ok(made) if made < out.len() => bail!("it holds less than it should"),
+            Err(DecompressionError::BadData) => bail!("it cannot be decompressed"),
+            Err(DecompressionError::InsufficientSpace) => bail!("it contains more than it should"),
+            Ok(made) if made < out.len() => bail!("it contains less than it should"),
             Ok(_) if !out.ends_with(&self.end[5..]) => bail!("it ends its stream"),
             Ok(_) => Ok(&out[..out.len() - MARK]),
         }

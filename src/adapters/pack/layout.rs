@@ -247,7 +247,7 @@ pub fn check_end(file: &mut (impl Read + Seek), size: u64) -> Result<()> {
         Ok(bytes.starts_with(&signature.to_le_bytes()).then_some(bytes))
     };
     let Some(end) = record(END_RECORD, 0x0605_4b50)? else {
-        bail!("it is not a whole ZIP file: it does not end with a table of contents");
+        bail!("it is not a complete ZIP file: it does not end with a table of contents");
     };
     let mut number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte));
     let narrow = [&end[8..10], &end[10..12], &end[12..16], &end[16..20]].map(&mut number);
@@ -263,7 +263,7 @@ pub fn check_end(file: &mut (impl Read + Seek), size: u64) -> Result<()> {
                 (fields.map(&mut number), records)
             }
             _ => bail!(
-                "it is not a whole ZIP file: the last records of its table of contents are not where they belong"
+                "it is not a complete ZIP file: the last records of its table of contents are not where they belong"
             ),
         }
     } else {
@@ -274,7 +274,7 @@ pub fn check_end(file: &mut (impl Read + Seek), size: u64) -> Result<()> {
         bail!("it has more entries than a pack can have");
     }
     if start.checked_add(length).and_then(|end| end.checked_add(behind)) != Some(size) {
-        bail!("it is not a whole ZIP file: its table of contents is not where it says");
+        bail!("it is not a complete ZIP file: its table of contents is not where it should be");
     }
     Ok(())
 }

@@ -147,12 +147,12 @@ impl Contents {
         layout::check_end(&mut file, size)?;
         file.rewind()?;
         let mut zip =
-            ZipArchive::new(file).map_err(|error| anyhow!("it is not a whole ZIP file: {error}"))?;
+            ZipArchive::new(file).map_err(|error| anyhow!("it is not a complete ZIP file: {error}"))?;
         let names: Result<BTreeSet<String>, _> =
             zip.file_names().map(|name| name.map(std::borrow::Cow::into_owned)).collect();
-        let names = names.map_err(|error| anyhow!("one of its names cannot be read: {error}"))?;
+        let names = names.map_err(|error| anyhow!("cannot read one of its names: {error}"))?;
         let manifest = stored(&mut zip, Manifest::PATH, Manifest::LARGEST)?
-            .context("it holds no manifest: it was not made by pmp-ha")?;
+            .context("it has no manifest: it was not made by pmp-ha")?;
         let signature = stored(&mut zip, Manifest::SIGNATURE, Manifest::LARGEST_SIGNATURE)?;
         let signature = signature.map(String::from_utf8).transpose().context("its signature is damaged")?;
         Ok(Self { size, names, manifest, signature })
@@ -189,7 +189,7 @@ impl Pack {
             wanted.demand(path, &contents.manifest, contents.signature.as_deref())?;
         }
         let manifest: Manifest = serde_json::from_slice(&contents.manifest)
-            .map_err(|error| damaged(path, format!("its manifest cannot be read: {error}")))?;
+            .map_err(|error| damaged(path, format!("cannot read its manifest: {error}")))?;
         manifest.check().map_err(|why| damaged(path, format!("its manifest is wrong: {why}")))?;
         same_names(&contents, &manifest).map_err(|why| damaged(path, why))?;
         let starts = same_layout(&source, &contents, &manifest).map_err(|why| damaged(path, why))?;
@@ -218,7 +218,7 @@ impl Pack {
         let read = self.source.read_block(block.at, block.packed, buffer);
         let bytes = read.map_err(|error| self.wrong(block.file, format!("it cannot be read: {error}")))?;
         if blake3_of(&bytes[..block.packed]) != self.manifest.files[block.file].blocks[block.index].blake3 {
-            let why = format!("block {} is not the one in the manifest", block.index);
+            let why = format!("block {} differs from the manifest", block.index);
             return Err(self.wrong(block.file, why));
         }
         Ok(bytes)
@@ -235,13 +235,13 @@ fn stored<R: Read + Seek>(zip: &mut ZipArchive<R>, name: &str, most: u64) -> Res
     let file = match zip.by_name(name) {
         Ok(file) => file,
         Err(ZipError::FileNotFound) => return Ok(None),
-        Err(error) => bail!("its entry {name} cannot be read: {error}"),
+        Err(error) => bail!("cannot read its entry {name}: {error}"),
     };
     if file.compression() != CompressionMethod::Stored {
         bail!("its entry {name} is compressed: it was not made by this version of pmp-ha");
     }
     if file.size() > most {
-        bail!("its entry {name} is larger than it can be");
+        bail!("its entry {name} is too large");
     }
     let mut text = Vec::with_capacity(usize::try_from(file.size())?);
     file.take(most).read_to_end(&mut text).with_context(|| format!("its entry {name} is damaged"))?;
@@ -273,11 +273,11 @@ fn same_layout(source: &Source, contents: &Contents, manifest: &Manifest) -> Res
         let start = at + header.len() as u64;
         let end = start.saturating_add(member.packed);
         if end > contents.size || !source.holds(at, &header)? {
-            return Err(format!("its entry {} does not begin as its manifest says", entry.path));
+            return Err(format!("its entry {} does not begin as the manifest says", entry.path));
         }
         let behind = [&END[..], &member.descriptor()].concat();
         if !source.holds(end - END.len() as u64, &behind)? {
-            return Err(format!("its entry {} does not end as its manifest says", entry.path));
+            return Err(format!("its entry {} does not end as the manifest says", entry.path));
         }
         members.push((member, at));
         starts.push(start);
@@ -295,8 +295,8 @@ fn same_layout(source: &Source, contents: &Contents, manifest: &Manifest) -> Res
     let table = table_of_contents(members.iter().map(|(member, at)| (member, *at)), at);
     if contents.size != at + table.len() as u64 || !source.holds(at, &table)? {
         return Err(match differing_line(source, at, &members)? {
-            Some(name) => format!("its entry {name} does not stand in its table of contents as it should"),
-            None => "its table of contents does not end as it should".into(),
+            Some(name) => format!("its entry {name} is wrong in its table of contents"),
+            None => "its table of contents ends wrongly".into(),
         });
     }
     Ok(starts)

@@ -91,10 +91,10 @@ impl Pack {
     pub(super) fn judge(&self, file: usize, sums: &Sums) -> Result<()> {
         let entry = &self.manifest.files[file];
         if sums.crc32 != entry.crc32 {
-            return Err(self.wrong(file, "its CRC-32 is not the one in the manifest"));
+            return Err(self.wrong(file, "its CRC-32 differs from the manifest"));
         }
         if sums.blake3 != entry.blake3 {
-            return Err(self.wrong(file, "its BLAKE3 is not the one in the manifest"));
+            return Err(self.wrong(file, "its BLAKE3 differs from the manifest"));
         }
         Ok(())
     }

@@ -60,7 +60,7 @@ impl Pack {
         if sha256 == self.manifest.files[file].sha256 {
             Ok(())
         } else {
-            Err(self.wrong(file, "its SHA-256 is not the one in the manifest"))
+            Err(self.wrong(file, "its SHA-256 differs from the manifest"))
         }
     }
 }

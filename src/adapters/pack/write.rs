@@ -87,7 +87,7 @@ pub fn write(
 }
 
 fn reads_back_differently(pack: &Path) -> anyhow::Error {
-    anyhow!("{} reads back differently from what was written: look at the disk", pack.display())
+    anyhow!("{} reads back differently from what was written: check the disk", pack.display())
 }
 
 /// Adds the manifest, its signature and the table of contents, and returns the hash of it all.

@@ -53,7 +53,7 @@ pub fn lock_holder(path: &Path) -> Result<Option<u32>> {
         l_pid: 0,
     };
     nix::fcntl::fcntl(file.file().as_fd(), FcntlArg::F_GETLK(&mut lock))
-        .with_context(|| format!("cannot ask who holds the lock on {}", path.display()))?;
+        .with_context(|| format!("cannot find out which process holds the lock on {}", path.display()))?;
     let free = i32::from(lock.l_type) == nix::libc::F_UNLCK;
     Ok(if free { None } else { Some(u32::try_from(lock.l_pid).unwrap_or(0)) })
 }
@@ -181,7 +181,7 @@ pub fn identity(path: &Path) -> Result<(u64, u64)> {
 /// filesystem keeps no count.
 pub fn free_space(path: &Path) -> Result<u64> {
     let stat = nix::sys::statvfs::statvfs(path)
-        .with_context(|| format!("cannot ask for the free space of {}", path.display()))?;
+        .with_context(|| format!("cannot find out the free space of {}", path.display()))?;
     // A filesystem has some size, or says nothing.
     if stat.blocks() == 0 {
         return Ok(u64::MAX);
@@ -222,10 +222,10 @@ pub fn lock_dir(path: &Path) -> Result<DirLock> {
         Err((_, Errno::EWOULDBLOCK)) => bail!(
             crate::failure::Failure::new(
                 crate::failure::Kind::Refused,
-                "another pmp-ha is at work on this home"
+                "another pmp-ha is working on this home"
             )
             .because(format!("it holds the lock on {}", path.display()))
-            .hint("Wait until it has ended.")
+            .hint("Wait until it has finished.")
         ),
         Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }

@@ -33,7 +33,7 @@ pub fn is_group_alive(group: u32) -> bool {
 pub fn terminate(pid: u32) -> Result<()> {
     // A holder in another PID namespace has no number here, and 0 would mean our own group.
     if pid == 0 {
-        bail!("the process that holds the data lives in another container: stop it there");
+        bail!("the process that uses the data runs in another container: stop it there");
     }
     match kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM) {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
@@ -44,7 +44,7 @@ pub fn terminate(pid: u32) -> Result<()> {
 /// Ends a process at once, without giving it time for anything.
 pub fn kill_at_once(pid: u32) -> Result<()> {
     if pid == 0 {
-        bail!("the process lives in another container: end it there");
+        bail!("the process runs in another container: end it there");
     }
     match kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGKILL) {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
@@ -137,7 +137,7 @@ pub fn spawn_script(script: &Path, args: &[String], log: &Path) -> Result<Child>
 
 /// This program.
 pub fn this_program() -> Result<PathBuf> {
-    std::env::current_exe().context("cannot tell where this program lies")
+    std::env::current_exe().context("cannot find the path of this program")
 }
 
 /// Starts this program once more, cut off from this terminal; what it says on stdout can be read.
@@ -149,7 +149,7 @@ pub fn spawn_self(args: &[&str]) -> Result<Child> {
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()
-        .context("cannot run this program once more")
+        .context("cannot run this program again")
 }
 
 /// Waits for the first line that a child says.

@@ -124,7 +124,7 @@ pub async fn set_application_password(
     let password = application_password(runner)?;
     let hosts = named(session, &account.replace('_', "\\_")).await?;
     if hosts.is_empty() {
-        bail!("the data have no account '{account}', with which the product would log in");
+        bail!("the data have no account '{account}', which the product uses to log in");
     }
     for (user, host) in hosts {
         session.run(flavor.set_password(&user, &host, &password)).await?;
@@ -142,9 +142,7 @@ pub fn application_password(runner: &Runner<'_>) -> Result<String> {
         .database_params()
         .map_err(|why| anyhow!("cannot use conf/database_params.conf: {why}"))?;
     if params.encrypted {
-        bail!(
-            "the database password in conf/database_params.conf is encrypted, and none was given with --db-password-file"
-        );
+        bail!("the database password in conf/database_params.conf is encrypted; pass --db-password-file");
     }
     Ok(params.password)
 }

@@ -58,13 +58,12 @@ pub async fn work_off(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sessio
 /// Refuses when it stops at an error.
 pub async fn wait_until_applied(flavor: &Flavor, session: &mut Session, interrupt: &Interrupt) -> Result<()> {
     wait(flavor, session, interrupt, Until::TheEnd).await.map_err(|stopped| match stopped {
-        Stopped::At(why) => Failure::new(
-            Kind::Refused,
-            "what the secondary had received cannot all be applied",
-        )
-        .because(why)
-        .hint("Nothing was changed. If the rest of what was received is to be given up, add --accept-loss.")
-        .into(),
+        Stopped::At(why) => {
+            Failure::new(Kind::Refused, "some of what the secondary had received cannot be applied")
+                .because(why)
+                .hint("Nothing was changed. To give up the rest of what was received, add --accept-loss.")
+                .into()
+        }
         Stopped::Otherwise(error) => error,
     })
 }
@@ -76,7 +75,7 @@ pub fn given_up(runner: &Runner<'_>, worked_off: Result<()>, accept_loss: bool) 
     };
     match worked_off {
         Err(error) if accept_loss && is_refusal(&error) => {
-            runner.ui.warn(format!("given up, as asked for: {}", Failure::from_error(error)));
+            runner.ui.warn(format!("given up because of --accept-loss: {}", Failure::from_error(error)));
             Ok(())
         }
         other => other,

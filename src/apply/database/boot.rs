@@ -117,7 +117,7 @@ pub async fn take_source_back(runner: &Runner<'_>) -> Result<()> {
             return Err(error);
         }
         // The server does not start, and did not before: nothing was done inside it.
-        runner.ui.warn(format!("an account {BOOT_USER}@localhost may be left in the data: {error:#}"));
+        runner.ui.warn(format!("an account {BOOT_USER}@localhost may remain in the data: {error:#}"));
     }
     for path in REPLICA_STATE_FILES {
         runner.saved().restore(path)?;
@@ -197,7 +197,7 @@ pub async fn stand_alone(flavor: &Flavor, session: &mut Session) -> Result<()> {
 /// Starts the database as the product does, logs in as the product does, counts, and stops it.
 pub async fn prove_start(runner: &Runner<'_>) -> Result<()> {
     let home = runner.home;
-    let spinner = runner.ui.spinner("the database is started as the product does it");
+    let spinner = runner.ui.spinner("the database is starting as the product starts it");
     let database = runner.database();
     database.start(runner.config.start_deadline()).await?;
     let looked = count_tables(runner, home).await;
@@ -213,7 +213,7 @@ pub async fn product_session(runner: &Runner<'_>, user: &str, socket: PathBuf) -
     let account = Credential { user: user.to_owned(), password: accounts::application_password(runner)? };
     Session::open(&Address::Socket(socket), &account, Duration::from_secs(10))
         .await
-        .map_err(|blind| anyhow!("the account of the product cannot log in: {}", blind.evidence))
+        .map_err(|blind| anyhow!("the product's account cannot log in: {}", blind.evidence))
 }
 
 async fn count_tables(runner: &Runner<'_>, home: &Home) -> Result<(usize, String)> {

@@ -60,11 +60,11 @@ pub async fn point(
         bail!("the server stored another source: {}:{}", view.source_host, view.source_port);
     }
     if view.channel_tls != ChannelTls::Verified {
-        bail!("the server did not take the TLS options of the channel: {:?}", view.channel_tls);
+        bail!("the server did not accept the TLS options of the channel: {:?}", view.channel_tls);
     }
     let found = position_of(flavor, session).await?;
     if matches!(from, Start::At(point) if *point != found) {
-        bail!("the server goes on from {found} instead of {position}");
+        bail!("the server continues from {found} instead of {position}");
     }
     Ok(())
 }

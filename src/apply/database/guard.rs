@@ -52,8 +52,8 @@ pub async fn require(session: &mut Session) -> Result<()> {
     }
     bail!(
         Failure::new(Kind::Refused, "cannot recover")
-            .because("these are the data of a primary: no rights of the product's account were taken in them, as on a secondary")
-            .hint("Name the secondary's data with --from. A primary whose data are there needs no recovery: put its whole home back.")
+            .because("these are a primary's data: the product's account has all its rights, unlike on a secondary")
+            .hint("Name the secondary's data with --from. If you have a primary's data, you need no recovery: restore its whole home.")
     )
 }
 

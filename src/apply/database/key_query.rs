@@ -38,10 +38,10 @@ pub async fn require(home: &Home, session: &mut Session, check: &KeyCheck) -> Re
     bail!(
         Failure::new(Kind::Refused, "cannot use this encryption key")
             .because(format!(
-                "{} is a PMP key, but product.key_query says that it is not the one that the data are encrypted with",
+                "{} is a PMP key, but product.key_query says that the data are encrypted with another one",
                 check.key
             ))
-            .hint("Each installation makes a key of its own; take the one of the lost primary.")
+            .hint("Each installation creates its own key. Use the lost primary's.")
     )
 }
 
@@ -49,7 +49,7 @@ pub async fn require(home: &Home, session: &mut Session, check: &KeyCheck) -> Re
 fn does_not_work(error: &anyhow::Error) -> Failure {
     let code = error.downcast_ref::<StatementFailed>().and_then(|failed| failed.code);
     let why = code.map_or_else(|| "it did not answer".to_owned(), |code| format!("error {code}"));
-    Failure::new(Kind::Refused, "whether the key is that of the data cannot be asked")
+    Failure::new(Kind::Refused, "cannot check that the key is that of the data")
         .because(format!("product.key_query of the configuration does not work: {why}"))
-        .hint("Correct the query, or leave it empty: then nothing but the fingerprint is compared.")
+        .hint("Correct the query, or leave it empty: then pmp-ha compares only the fingerprint.")
 }

@@ -73,12 +73,12 @@ pub async fn check_settings(runner: &Runner<'_>, flavor: &Flavor, session: &mut 
             continue;
         }
         bail!(
-            Failure::new(Kind::Failed, "the settings of the pair do not reach the server")
+            Failure::new(Kind::Failed, "the server does not use the settings of the pair")
                 .because(format!(
-                    "{} is {:?} and not {}",
+                    "{} is {:?} instead of {}",
                     deviation.variable, deviation.found, deviation.wanted
                 ))
-                .hint("See whether the start script overrides it on mysqld's command line.")
+                .hint("Check whether the start script overrides it on mysqld's command line.")
         );
     }
     let bound = variables.get("bind_address").map(String::as_str).unwrap_or_default();
@@ -86,15 +86,15 @@ pub async fn check_settings(runner: &Runner<'_>, flavor: &Flavor, session: &mut 
         bail!(
             Failure::new(Kind::Failed, "the other node could not reach this server")
                 .because(format!("its bind_address is {bound}"))
-                .hint("See where the start script binds it to its own machine, and take that out.")
+                .hint("Find where the start script binds it to its own machine, and remove that.")
         );
     }
     let enabled = session.one(flavor.tls_enabled_query()).await?.and_then(|row| row.get("enabled"));
     if enabled.as_deref() != Some("YES") {
         bail!(
             Failure::new(Kind::Failed, "the server runs without TLS")
-                .because(format!("it says {enabled:?}"))
-                .hint("Look into its error log for the reason.")
+                .because(format!("it reports {enabled:?}"))
+                .hint("Read its error log for the reason.")
         );
     }
     Ok(())

@@ -84,7 +84,7 @@ pub async fn is_replaced(runner: &Runner<'_>, membership: &Membership) -> Result
         bail!(
             Failure::new(Kind::Refused, "this node does not serve writes now")
                 .because(format!("{peer} is being promoted, in epoch {}", said.epoch))
-                .hint("See there what became of it.")
+                .hint("Check its state there.")
         );
     }
     runner.ui.warn(format!(

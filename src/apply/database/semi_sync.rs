@@ -17,7 +17,7 @@ pub async fn set(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session, ro
             return Ok(());
         }
         if let Err(error) = load(flavor, session).await {
-            runner.ui.warn(format!("this server offers no semi-synchronous replication: {error:#}"));
+            runner.ui.warn(format!("this server has no semi-synchronous replication: {error:#}"));
             return Ok(());
         }
     }

@@ -63,7 +63,7 @@ pub async fn settle(runner: &Runner<'_>, way: &CopyWay, pack_id: &str) -> Result
     if let CopyWay::Clone { install } = way {
         // Only the copy itself knows up to where it goes.
         let coordinates = source::coordinates(flavor, &mut session).await?;
-        let coordinates = coordinates.context("the copy does not say where in the binlogs it stands")?;
+        let coordinates = coordinates.context("the copy has no position in the binlogs")?;
         SourceState { pack_id: pack_id.to_owned(), coordinates }.store(runner.home)?;
         if *install {
             session.run(DROP_CLONE_PLUGIN).await?;

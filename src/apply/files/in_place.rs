@@ -16,7 +16,7 @@ pub async fn copy(runner: &Runner<'_>, pack_id: &str) -> Result<()> {
     datadir::drop_staged(&home)?;
     let unpacked = Unpacked::open(&home, runner.secrets.opening.signed_by.as_ref())?;
     if unpacked.manifest().pack_id != pack_id {
-        bail!("another pack was unpacked after the first one had been verified");
+        bail!("another pack was unpacked after the first one was verified");
     }
     let progress = runner.ui.progress("copying", unpacked.manifest().total_size());
     let interrupt = runner.interrupt.clone();

@@ -125,6 +125,6 @@ pub fn wire(runner: &Runner<'_>) -> Result<()> {
         home: home.root().to_string_lossy().into_owned(),
     };
     let wired = start_script::wire(&text, &home.option_file().to_string_lossy(), Some(&gate))
-        .map_err(|why| anyhow!("the start script cannot be wired: {}", why.0))?;
+        .map_err(|why| anyhow!("cannot wire the start script: {}", why.0))?;
     system::write_atomic(&script, wired.as_bytes(), mode, Some(owner)).context("cannot wire the start script")
 }

@@ -46,7 +46,7 @@ pub async fn write_pack(runner: &Runner<'_>, pack: &Path, wanted: &Wanted<'_>) -
         made_at: now(),
         made_by: format!("pmp-ha {}", env!("CARGO_PKG_VERSION")),
         server: runner.database().version().await?,
-        fingerprint: home.fingerprint()?.context("the installation is not whole")?,
+        fingerprint: home.fingerprint()?.context("the installation is incomplete")?,
         application_account: params.username,
         key_fingerprint: membership.key_fingerprint.clone(),
         pair: membership.pair.clone(),

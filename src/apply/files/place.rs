@@ -92,13 +92,13 @@ impl Place {
                 bail!(
                     Failure::new(Kind::Refused, "a copy of the data cannot be booted")
                         .because(format!(
-                            "{} names {}, which lies in {}: it would boot the home's own data",
+                            "{} names {}, which is in {}: it would boot the home's own data",
                             home.start_script().display(),
                             path.display(),
                             home.root().display()
                         ))
                         .hint(
-                            "Name the home in the script as it is called above, or by the script's own place."
+                            "In the script, write the home's path as above, or derive it from the script's own path."
                         )
                 );
             }

@@ -34,7 +34,7 @@ pub(super) async fn copy(copying: &Copying<'_>, install: bool) -> Result<Duratio
             // One that was killed while it had the plugin may never load it again.
             Failure::new(Kind::Failed, "the database cannot copy itself")
                 .because(format!("{error:#}"))
-                .hint("Its error log says why. Make the pack of the stopped database: `pmp-ha stop`, then `pmp-ha pack --restart`.")
+                .hint("Its error log says why. Stop the database and pack again: `pmp-ha stop`, then `pmp-ha pack --restart`.")
         })?;
     }
     let spinner = runner.ui.spinner("the database copies itself");

@@ -162,9 +162,9 @@ async fn tries(
         remove(&copying.target)?;
     }
     bail!(
-        Failure::new(Kind::Failed, "the running database could not be copied")
-            .because(format!("{TRIES} copies were made in vain: {last}"))
-            .hint("Try again when less is written, or while the database is stopped.")
+        Failure::new(Kind::Failed, "cannot copy the running database")
+            .because(format!("{TRIES} copies failed: {last}"))
+            .hint("Try again when there are fewer writes, or stop the database first.")
     )
 }
 
@@ -177,7 +177,7 @@ async fn copy_at_rest(
     let runner = copying.runner;
     let Some(rest) = wait_for_rest(runner, flavor, session).await? else {
         return Ok(Err(format!(
-            "under the lock its pages did not get to the disk within {} s",
+            "under the lock, its pages did not reach the disk within {} s",
             REST_GRACE.as_secs()
         )));
     };
@@ -229,11 +229,12 @@ async fn wait_for_rest(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sessi
 
 async fn redo(session: &mut Session) -> Result<Redo> {
     let row = session.one("SHOW ENGINE INNODB STATUS").await?.context("InnoDB has no status")?;
-    Redo::parse(&row.get("Status").unwrap_or_default()).context("InnoDB does not say where its log stands")
+    Redo::parse(&row.get("Status").unwrap_or_default())
+        .context("InnoDB does not report the position of its log")
 }
 
 async fn dirty_pages(session: &mut Session) -> Result<u64> {
     let row = session.one("SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_dirty'").await?;
     let number = row.and_then(|row| row.get("Value")).and_then(|value| value.parse().ok());
-    number.context("InnoDB does not count its dirty pages")
+    number.context("InnoDB does not report its dirty pages")
 }

@@ -160,7 +160,7 @@ pub async fn copy(runner: &Runner<'_>, way: &CopyWay, pack_id: &str) -> Result<D
     place.make(runner.home)?;
     let (at, blocked) = Copying::for_pack(runner).copy(way).await?;
     if !matches!(way, CopyWay::Clone { .. }) {
-        let coordinates = at.context("the server does not say where in its binlogs the copy stands")?;
+        let coordinates = at.context("the server does not give the copy's position in its binlogs")?;
         SourceState { pack_id: pack_id.to_owned(), coordinates }.store(runner.home)?;
     }
     Ok(blocked)
@@ -190,7 +190,7 @@ pub async fn copy_live(runner: &Runner<'_>, from: &Path, way: &CopyWay) -> Resul
     datadir::remember_old(runner.home)?;
     datadir::drop_staged(runner.home)?;
     let copying = Copying::for_recovery(runner, &from);
-    let spinner = runner.ui.spinner("the secondary applies what it has received");
+    let spinner = runner.ui.spinner("the secondary is applying what it received");
     let mut session = session(&from).await?;
     backlog::wait_until_caught_up(copying.flavor().await?, &mut session, runner.interrupt).await?;
     session.close().await;

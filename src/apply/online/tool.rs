@@ -59,8 +59,8 @@ pub(super) async fn end(target: &Path) -> Result<()> {
 /// The binlog and the byte in it that the copy stands for.
 fn place(target: &Path) -> Result<(String, u64)> {
     let read = |start: &str| fs::read_to_string(target.join(format!("{start}binlog_info"))).ok();
-    let text = NOTES.iter().find_map(|start| read(start)).context("the copy has no note of its place")?;
+    let text = NOTES.iter().find_map(|start| read(start)).context("the copy does not record its position")?;
     let mut words = text.split_whitespace();
     let (file, byte) = (words.next().map(ToOwned::to_owned), words.next().and_then(|word| word.parse().ok()));
-    file.zip(byte).with_context(|| format!("the copy's note of its place cannot be read: {text:?}"))
+    file.zip(byte).with_context(|| format!("cannot read the copy's position: {text:?}"))
 }

@@ -83,7 +83,7 @@ pub(super) async fn stopped(runner: &Runner<'_>, folder: &Folder, proof: &mut Pr
     .await??;
     if let Some(evidence) = look::home::processes(runner.home, runner.interrupt)?.into_iter().next() {
         bail!(
-            Failure::new(Kind::Failed, "the copy of the data is void")
+            Failure::new(Kind::Failed, "the copy of the data is useless")
                 .because(format!("the database was started while its files were copied: {evidence}"))
                 .hint("Run `pmp-ha rehearse` again.")
         );

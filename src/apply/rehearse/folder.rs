@@ -63,7 +63,7 @@ impl Folder {
         }
         let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         if real(parent).starts_with(real(&home.data())) {
-            unfit.push(format!("{} lies in the data of the home", parent.display()));
+            unfit.push(format!("{} is inside the home's data", parent.display()));
         }
         if !self.is_ours()? {
             unfit.push(format!("{} exists already and does not belong to a rehearsal", root.display()));
@@ -114,7 +114,7 @@ impl Folder {
     /// Removes what a killed rehearsal has left behind, here or where the home has a note of it.
     ///
     /// # Errors
-    /// Refuses while another rehearsal is at work.
+    /// Refuses while another rehearsal is running.
     pub async fn clear(&self, runner: &Runner<'_>) -> Result<()> {
         let noted = fs::read_to_string(&self.note).ok().map(|root| Self::at(runner.home, root.into()));
         for left in noted.iter().chain([self]) {
@@ -123,12 +123,12 @@ impl Folder {
             }
             let Ok(_lock) = system::lock_dir(left.root()) else {
                 bail!(
-                    Failure::new(Kind::Refused, "another rehearsal is at work")
+                    Failure::new(Kind::Refused, "another rehearsal is running")
                         .because(format!("it holds the lock on {}", left.root().display()))
-                        .hint("Wait until it has ended.")
+                        .hint("Wait until it has finished.")
                 );
             };
-            runner.ui.say("An earlier `pmp-ha rehearse` was cut off; what it left is removed first.");
+            runner.ui.say("An earlier `pmp-ha rehearse` was interrupted; what it left is removed first.");
             online::end_copy_for_rehearsal(runner, &left.place).await?;
             left.remove().await?;
         }

@@ -28,14 +28,14 @@ pub async fn fence(runner: &Runner<'_>, command: &[String]) -> Result<()> {
     let refused = |because: String| {
         Failure::new(Kind::Refused, "the other node is not fenced")
             .because(because)
-            .hint(format!("`fence.command` of conf/pmp-ha.toml has to end with exit code 0 and to print a line `{FENCED}`. Cut the other node off by hand, and say so with --fenced."))
+            .hint(format!("Make `fence.command` in conf/pmp-ha.toml exit 0 and print a line `{FENCED}`, or fence the other node by hand and pass --fenced."))
     };
     let Some((program, args)) = command.split_first() else {
         bail!(refused("fence.command is empty".into()))
     };
     let membership = runner.home.require_membership()?;
     let deadline = Duration::from_secs(runner.config.fence.deadline);
-    let _spinner = runner.ui.spinner("the other node is being fenced");
+    let _spinner = runner.ui.spinner("fencing the other node");
     let mut child = tokio::process::Command::new(program);
     child
         .args(args)
@@ -51,11 +51,11 @@ pub async fn fence(runner: &Runner<'_>, command: &[String]) -> Result<()> {
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let last = said.lines().last().unwrap_or("nothing").trim().to_owned();
-        bail!(refused(format!("{program} ended with {}, and said: {last}", output.status)));
+        bail!(refused(format!("{program} ended with {} and said: {last}", output.status)));
     }
     let said = String::from_utf8_lossy(&output.stdout);
     if !said.lines().any(|line| line.trim().eq_ignore_ascii_case(FENCED)) {
-        bail!(refused(format!("{program} ended well, and did not print the line `{FENCED}`")));
+        bail!(refused(format!("{program} succeeded but did not print the line `{FENCED}`")));
     }
     Ok(())
 }
@@ -142,9 +142,9 @@ pub async fn claim(runner: &Runner<'_>, claim: Claim, fenced: bool) -> Result<()
     match sign {
         None => Ok(()),
         Some(sign) => bail!(
-            Failure::new(Kind::Refused, "the other node came back while this one was being promoted")
+            Failure::new(Kind::Refused, "the other node came back during the promotion")
                 .because(sign)
-                .hint("Everything is put back. Run `pmp-ha verify`: if the primary works again, nothing is to be done.")
+                .hint("Everything was put back. Run `pmp-ha verify`: if the primary works again, there is nothing to do.")
         ),
     }
 }

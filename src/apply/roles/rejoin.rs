@@ -20,8 +20,8 @@ use crate::failure::{Failure, Kind};
 /// How many rows of a table are named.
 const SHOWN: usize = 5;
 
-const HEAD: &str = "-- The rows of an old primary that the new one does not have, or has otherwise. Nothing of it was\n\
--- carried over. Who wants a row of it, runs its statements on the new primary.\n";
+const HEAD: &str = "-- The rows of an old primary that the new one lacks or has differently. Nothing of it was\n\
+-- carried over. To add a row, run its statements on the new primary.\n";
 
 /// Looks for what only this node has, in an offline boot. With `go_on` what was found is said and
 /// saved, and the run goes on: the data are kept.
@@ -44,10 +44,10 @@ pub async fn find_extra(runner: &Runner<'_>, since: &BinlogPlace, file: &Path, g
         return Ok(());
     }
     let peer = membership.peer().host.clone();
-    let mut failure = Failure::new(Kind::Refused, format!("this node has what {peer} does not have"));
+    let mut failure = Failure::new(Kind::Refused, format!("this node has rows that {peer} does not have"));
     failure.because.extend(found);
     let failure = failure.hint(format!(
-        "It is saved in {}, for the owner's eyes only: these are somebody's passwords. Carry over by hand what is wanted. Then make a new pack on {peer} (`pmp-ha pack`), bring it here, and run `pmp-ha rejoin --pack FILE`.",
+        "They are saved in {}, readable only by its owner: they may be somebody's passwords. Carry over by hand what you need. Then make a new pack on {peer} (`pmp-ha pack`), copy it here, and run `pmp-ha rejoin --pack FILE`.",
         file.display()
     ));
     if go_on {
@@ -64,14 +64,14 @@ async fn still_replaced(runner: &Runner<'_>, membership: &Membership) -> Result<
     let refused = |because: String| {
         Failure::new(Kind::Refused, "this node cannot become the secondary now")
             .because(because)
-            .hint("See `pmp-ha verify` there, then run `pmp-ha rejoin` again.")
+            .hint("Run `pmp-ha verify` there, then `pmp-ha rejoin` here again.")
     };
     match other_node::ask(runner.home, membership).await {
-        Err(blind) => bail!(refused(format!("{peer} cannot be asked: {}", blind.evidence))),
+        Err(blind) => bail!(refused(format!("cannot ask {peer}: {}", blind.evidence))),
         Ok(Some(said)) if said.role == Role::Primary && standing(membership, &said) != Standing::Holds => {
             Ok(())
         }
-        Ok(_) => bail!(refused(format!("{peer} is not the primary any more"))),
+        Ok(_) => bail!(refused(format!("{peer} is no longer the primary"))),
     }
 }
 
@@ -89,9 +89,9 @@ async fn extra(
     }
     let here = open_booted(runner.home)
         .await?
-        .map_err(|blind| anyhow::anyhow!("the database here lets nobody in: {}", blind.evidence))?;
+        .map_err(|blind| anyhow::anyhow!("the database here refuses the login: {}", blind.evidence))?;
     let there = open_there(runner.home, membership).await?.map_err(|blind| {
-        anyhow::anyhow!("the database of {} cannot be read: {}", membership.peer(), blind.evidence)
+        anyhow::anyhow!("cannot read the database of {}: {}", membership.peer(), blind.evidence)
     })?;
     let mut nodes = Nodes::of(here, there, runner.flavor().await?, membership, runner.interrupt);
     let all_known = reading.total == reading.found.len() as u64;
@@ -101,8 +101,11 @@ async fn extra(
         Scope::Tables(names) => names,
     };
     let found = nodes.differences(&tables, false).await?;
-    let mut out: Vec<String> =
-        found.not_compared.iter().map(|table| format!("the table {table} is another one here")).collect();
+    let mut out: Vec<String> = found
+        .not_compared
+        .iter()
+        .map(|table| format!("the table {table} has another structure here"))
+        .collect();
     if found.rows.is_empty() {
         return Ok(out);
     }

@@ -75,7 +75,7 @@ impl Flavor {
         format!("START {} SQL_THREAD", self.replica_word())
     }
 
-    /// Stops the receiver alone; what was received is applied all the same.
+    /// Stops the receiver alone; applying what was received all the same.
     #[must_use]
     pub fn stop_receiver(&self) -> String {
         format!("STOP {} IO_THREAD", self.replica_word())

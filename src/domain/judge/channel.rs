@@ -153,8 +153,8 @@ impl Judge<'_> {
     fn link(&mut self, channel: &Channel, replica: &ReplicaView) {
         let at = channel.at;
         let (number, message) = &replica.receiver_error;
-        let explained = explain(*number, at)
-            .unwrap_or("It reconnects by itself when the other node is reachable.");
+        let explained =
+            explain(*number, at).unwrap_or("It reconnects by itself when the other node is reachable.");
         let said =
             if *number == 0 { "no error yet".to_owned() } else { format!("error {number}: {message}") };
         let source = format!("{}:{}", replica.source_host, replica.source_port);

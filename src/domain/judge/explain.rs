@@ -27,11 +27,15 @@ pub(super) fn explain(number: u32, at: Role) -> Option<&'static str> {
         (1593 | 13117, _) => {
             "Both servers have the same identity. Remove auto.cnf from the secondary's data directory and restart its database."
         }
-        (2003 | 2002 | 2013 | 2005, _) => "The other node cannot be reached. The receiver reconnects by itself.",
+        (2003 | 2002 | 2013 | 2005, _) => {
+            "The other node cannot be reached. The receiver reconnects by itself."
+        }
         (2026, _) => {
             "The TLS handshake failed: the certificates must come from the same pack and contain the hosts' names."
         }
-        (2061, _) => "The server requires TLS for this account. Install a new pack: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary, which keeps its old data.",
+        (2061, _) => {
+            "The server requires TLS for this account. Install a new pack: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary, which keeps its old data."
+        }
         (1227 | 1290, _) => "A right is missing, or the server is read-only: did somebody change it by hand?",
         (1040, _) => "The other node is alive but has no connection left.",
         (1114 | 1021 | 1026 | 1030 | 3675 | 3 | 28, _) => {

@@ -176,7 +176,7 @@ impl fmt::Display for Step {
             ),
             Self::StartReplication => f.write_str("start replication"),
             Self::CorrectRows { scope, changes, .. } if changes.is_empty() => {
-                write!(f, "make {scope} equal to the primary where they differ")
+                write!(f, "make {scope} equal to the primary")
             }
             Self::CorrectRows { scope, changes, .. } => {
                 write!(f, "make {scope} equal to the primary; the differences now:")?;
@@ -233,7 +233,9 @@ impl fmt::Display for Exchange {
                 write!(f, "wait up to {wait} s until the other node takes part")
             }
             Self::TakeUp { .. } => f.write_str("take the role that the other node has handed over"),
-            Self::RefuseWrites { .. } => f.write_str("set the write guard: it refuses the application's writes"),
+            Self::RefuseWrites { .. } => {
+                f.write_str("set the write guard: it refuses the application's writes")
+            }
             Self::AwaitCaughtUp { at_most } => {
                 write!(f, "wait up to {at_most} s until the other node has applied everything")
             }

@@ -359,7 +359,9 @@ mod tests {
             plan(&scene).expect("a plan").warnings.concat()
         };
         let zip = || Origin::Zip("/opt/PMP/HAPack.zip".into());
-        assert!(warning(OldData::Keep("data.before-p".into()), zip()).contains("stay as mysql/data.before-p"));
+        assert!(
+            warning(OldData::Keep("data.before-p".into()), zip()).contains("stay as mysql/data.before-p")
+        );
         assert!(warning(OldData::Drop, zip()).contains("not reached the primary is lost"));
         assert!(warning(OldData::Drop, Origin::Unpacked).contains("overwritten its data"));
     }

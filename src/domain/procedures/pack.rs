@@ -323,7 +323,10 @@ fn running_database(seen: &Online) -> Option<Refusal> {
             (format!("the tool's own account cannot read the running database: {why}"), FIRST_NEEDS_A_STOP)
         }
         Online::WithoutSettings(missing) => (
-            format!("some settings of the pair are not in effect in the running database: {}", missing.join("; ")),
+            format!(
+                "some settings of the pair are not in effect in the running database: {}",
+                missing.join("; ")
+            ),
             FIRST_NEEDS_A_STOP,
         ),
     };
@@ -430,7 +433,7 @@ mod tests {
         let alike = refusals(|s| s.home.data.extend([file("shop/T.ibd"), file("Shop/t.ibd")]));
         assert_eq!(
             alike,
-            ["two of its data files differ in case only: Shop/t.ibd and another one"],
+            ["two of its data files differ only in case: Shop/t.ibd and another one"],
             "the first one found is named"
         );
         // What is not packed may be called as it wants.

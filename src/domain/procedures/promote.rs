@@ -239,7 +239,10 @@ mod tests {
                 s.fencing = Fencing::ByOperator;
             }));
             let plan = plan.expect("a plan");
-            assert!(plan.warnings.iter().any(|warning| warning.contains("because you say so")), "{plan}");
+            assert!(
+                plan.warnings.iter().any(|warning| warning.contains("because you passed --fenced")),
+                "{plan}"
+            );
         }
     }
 
@@ -289,6 +292,6 @@ mod tests {
             s.home.membership =
                 s.home.membership.as_ref().map(|m| m.changed_to(Role::Primary, Claim::by_promotion(2)));
         };
-        assert_eq!(because(primary), ["it is the primary already, in epoch 4"]);
+        assert_eq!(because(primary), ["it is already the primary, in epoch 4"]);
     }
 }

@@ -339,7 +339,7 @@ mod tests {
         };
         assert!(scene(never).is_ok());
         refused(|scene| scene.target.missing = vec!["bin/startDB.sh".into()], "bin/startDB.sh is missing");
-        refused(|scene| scene.source.layout = Some(Layout::MariaDb), "the shape MariaDb");
+        refused(|scene| scene.source.layout = Some(Layout::MariaDb), "the layout MariaDb");
     }
 
     #[test]

@@ -212,7 +212,10 @@ fn installation(home: &Scene) -> Vec<Refusal> {
         )),
         Ok(version) if Flavor::of(version).is_none() => out.push(Refusal::new(
             WHAT,
-            format!("the bundled server is {version}, which pmp-ha does not know: it knows {}", Flavor::known()),
+            format!(
+                "the bundled server is {version}, which pmp-ha does not know: it knows {}",
+                Flavor::known()
+            ),
             "Use an installation with one of these.",
         )),
         Ok(_) => {}

@@ -63,17 +63,13 @@ pub fn change(scene: &RejoinScene) -> Result<Change, Vec<Refusal>> {
         (Err(why), _) => {
             refusals.push(Refusal::new(
                 WHAT,
-                format!("{peer} cannot be asked: {why}"),
+                format!("cannot ask {peer}: {why}"),
                 "Start it there, and make sure that this node can reach it.",
             ));
             None
         }
         (Ok(None), _) => {
-            refusals.push(Refusal::new(
-                WHAT,
-                format!("{peer} publishes no role"),
-                "Make a new pack there.",
-            ));
+            refusals.push(Refusal::new(WHAT, format!("{peer} publishes no role"), "Make a new pack there."));
             None
         }
         (Ok(Some(said)), Role::Primary) => Some(said),
@@ -103,7 +99,7 @@ pub fn plan(scene: &RejoinScene) -> Result<Plan, Vec<Refusal>> {
         return Err(vec![Refusal::new(
             WHAT,
             format!("{} does not know how far it followed this node", membership.peer()),
-            "Make a new pack there (`pmp-ha pack`), bring it here, and run `pmp-ha rejoin --pack FILE`.",
+            "Make a new pack there (`pmp-ha pack`), copy it here, and run `pmp-ha rejoin --pack FILE`.",
         )]);
     };
     let account = home.params.as_ref().map(|params| params.username.clone()).unwrap_or_default();
@@ -180,7 +176,7 @@ mod tests {
         );
         assert!(plan.steps.contains(&Step::WriteRole { role: Role::Secondary, word: Some("slave".into()) }));
         let text = plan.to_string();
-        assert!(text.contains("from b.000003:77 of its binlogs on"), "{text}");
+        assert!(text.contains("from b.000003:77 in its binlogs"), "{text}");
     }
 
     #[test]
@@ -191,7 +187,10 @@ mod tests {
             }
         };
         assert!(because(not_replaced)[0].contains("has not replaced this node"));
-        assert!(because(|s| s.other = Err("timed out".into()))[0].contains("cannot be asked: timed out"));
+        assert!(
+            because(|s| s.other = Err("timed out".into()))[0].contains("cannot ask ")
+                && because(|s| s.other = Err("timed out".into()))[0].contains(": timed out")
+        );
         let claimed = |s: &mut RejoinScene| {
             if let Ok(Some(said)) = &mut s.other {
                 said.role = Role::Secondary;

@@ -148,7 +148,7 @@ pub fn check(look: &Look) -> Vec<Refusal> {
     if let Some(why) = &look.there {
         out.push(Refusal::new(
             WHAT,
-            format!("the database of the primary cannot be read: {why}"),
+            format!("cannot read the primary's database: {why}"),
             "Its rows are needed: repair when it can be reached again.",
         ));
     }
@@ -211,14 +211,12 @@ pub fn plan(scene: &RepairScene) -> Result<Option<Plan>, Vec<Refusal>> {
 fn warnings(scene: &RepairScene, passing: bool) -> Vec<String> {
     let mut out = Vec::new();
     if passing {
-        out.push(
-            "the applier passes conflicts until it has caught up; then every table is compared"
-                .into(),
-        );
+        out.push("the applier passes conflicts until it has caught up; then every table is compared".into());
     }
     if scene.applier != Applier::Runs && !scene.changes.is_empty() {
         out.push(
-            "rows that the applier has not reached yet differ too; it corrects them itself when it runs".into(),
+            "rows that the applier has not reached yet differ too; it corrects them itself when it runs"
+                .into(),
         );
     }
     if scene.changes.iter().any(|change| change.merge > 0) {
@@ -275,9 +273,9 @@ mod tests {
             steps(&scene(Applier::Failed(1062))),
             [
                 "save the rows as they are in /x/replication/f.sql",
-                "let the applier pass error 1062, the primary's row over whatever is in the way",
-                "make equal to the primary what differs in every table",
-                "let the applier be strict again, and compare every table until nothing differs",
+                "let the applier pass error 1062; the primary's row replaces a conflicting one",
+                "make every table equal to the primary",
+                "make the applier strict again, and compare every table until nothing differs",
             ]
         );
     }
@@ -288,8 +286,8 @@ mod tests {
         assert_eq!(
             steps(&drift)[1..],
             [
-                "make equal to the primary what differs in a; at this moment:\n       a: 1 to insert (7)",
-                "let the applier be strict again, and compare a until nothing differs",
+                "make a equal to the primary; the differences now:\n       a: 1 to insert (7)",
+                "make the applier strict again, and compare a until nothing differs",
             ]
         );
         let after_a_cut = RepairScene { cut_off: true, ..drift };

@@ -65,7 +65,8 @@ pub fn plan(scene: &RollbackScene) -> Result<Plan, Vec<Refusal>> {
             .into(),
     ];
     warnings.push(if state.kept.of_a_pair {
-        "if a pack was made since then, the primary refuses this older node: install the new pack again".into()
+        "if a pack was made since then, the primary refuses this older node: install the new pack again"
+            .into()
     } else {
         "the home then belongs to no pair: to make it a node, install a pack again".into()
     });

@@ -60,7 +60,7 @@ pub fn plan(scene: &SwitchoverScene) -> Result<Plan, Vec<Refusal>> {
         (Err(why), _) => {
             refusals.push(Refusal::new(
                 WHAT,
-                format!("{} cannot be asked: {why}", own.peer()),
+                format!("cannot ask {}: {why}", own.peer()),
                 "Both nodes must work. If the primary is lost, promote the secondary: `pmp-ha recover --promote`.",
             ));
             None
@@ -254,7 +254,7 @@ mod tests {
         });
         assert_eq!(plan(&sick).expect_err("a refusal")[0].because, "it stopped: error 1062");
         let gone = scene(Role::Secondary, |s| s.other = Err("timed out".into()));
-        assert!(plan(&gone).expect_err("a refusal")[0].because.contains("cannot be asked"));
+        assert!(plan(&gone).expect_err("a refusal")[0].because.contains("cannot ask"));
     }
 
     #[test]

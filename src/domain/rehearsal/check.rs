@@ -99,7 +99,7 @@ pub enum Topic {
     Content,
     /// Whether the server starts on the data.
     Start,
-    /// Whether it speaks TLS with the key of the node.
+    /// Whether it uses TLS with the node's key.
     Tls,
     /// Whether what was received can be applied.
     Received,

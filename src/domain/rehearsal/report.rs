@@ -110,9 +110,9 @@ impl fmt::Display for Report {
             writeln!(f, "Writes and the applier of the running database waited for {waited:.1} s at most.")?;
         }
         match self.expected_recovery_seconds {
-            Some(expected) => writeln!(f, "recovery time to be expected: {} s", expected.ceil()),
+            Some(expected) => writeln!(f, "expected recovery time: {} s", expected.ceil()),
             None => {
-                writeln!(f, "recovery time to be expected: unknown, the rehearsal did not come to its end")
+                writeln!(f, "expected recovery time: unknown, because the rehearsal did not finish")
             }
         }
     }
@@ -171,7 +171,7 @@ mod tests {
             "Rehearsal: failed\n  with the data of a stopped secondary\n  passed: key: it is the key\n  \
              failed: files: no log [redo-missing]\n    hint: Copy it.\n  not done: start: files are missing\n\
              measured: copy 1.0 s\n\
-             recovery time to be expected: unknown, the rehearsal did not come to its end\n"
+             expected recovery time: unknown, because the rehearsal did not finish\n"
         );
     }
 }

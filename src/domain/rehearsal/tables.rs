@@ -109,17 +109,17 @@ fn with_copied(copy: &Tables, before: &Tables, after: &Tables) -> (Vec<TableLine
             let rows = |figures: Option<&Figures>| figures.map_or(0, |figures| figures.rows);
             let (low, high) = (rows(old).min(rows(new)), rows(old).max(rows(new)));
             defects.push(differs(if old == new {
-                format!("{name} has {} rows in the copy and {high} in the database, or other ones, and was not written to", here.rows)
+                format!("{name} has {} rows in the copy and {high} in the database, or different ones, although nobody wrote to it", here.rows)
             } else {
-                format!("{name} has {} rows in the copy, and {low} to {high} in the database while it was copied", here.rows)
+                format!("{name} has {} rows in the copy, but had {low} to {high} in the database during the copy", here.rows)
             }));
         }
         lines.push(line(name, here, new, likeness));
     }
     let evidence = [
-        format!("{} tables are equal to the running database's", count(&lines, Likeness::Equal)),
+        format!("{} tables equal those of the running database", count(&lines, Likeness::Equal)),
         rest(
-            "written to meanwhile, their number of rows between that before and after",
+            "written to meanwhile; their row counts lie between those before and after",
             &named(&lines, Likeness::Between),
         ),
         rest("not compared", &named(&lines, Likeness::NotCompared)),
@@ -154,8 +154,8 @@ fn with_gone_on(copy: &Tables, whom: &str, now: &Tables) -> (Vec<TableLine>, Che
     };
     let lines: Vec<TableLine> = copy.iter().map(of).collect();
     let evidence = [
-        format!("{} tables are equal to those of {whom} now", count(&lines, Likeness::Equal)),
-        rest("others have gone on since there", &named(&lines, Likeness::GoneOn)),
+        format!("{} tables equal those of {whom} now", count(&lines, Likeness::Equal)),
+        rest("others have changed there since", &named(&lines, Likeness::GoneOn)),
     ]
     .concat();
     (lines, Check::passed(Topic::Comparison, evidence))
@@ -165,7 +165,7 @@ fn differs(evidence: String) -> Defect {
     Defect::new(
         Code::TableDiffers,
         evidence,
-        "Run the rehearsal again when less is written. If it stays, `pmp-ha verify --deep` on the primary says which rows differ.",
+        "Run the rehearsal again when there are fewer writes. If the difference remains, `pmp-ha verify --deep` on the primary shows which rows differ.",
     )
 }
 
