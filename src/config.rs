@@ -145,7 +145,7 @@ pub struct ReplicationConfig {
     pub semi_sync_timeout: u64,
     /// The tables whose rows both nodes write.
     pub audit_tables: TablePatterns,
-    /// Further tables into which the application may insert on the secondary.
+    /// More tables into which the application may insert on the secondary.
     pub local_tables: TablePatterns,
 }
 

@@ -41,7 +41,7 @@ pub struct Cost {
 
 /// A pack that is in its place.
 pub struct NewPack {
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub size: u64,
     /// Of the whole file.
     pub sha256: Sha256Hex,

@@ -11,7 +11,7 @@ use crate::adapters::system;
 use crate::cli::HistoryArgs;
 use crate::domain::history::{Ending, Run, runs};
 
-/// The newest run stands last, right above the prompt.
+/// The runs of this home, newest last, right above the prompt.
 #[derive(Serialize)]
 struct History(Vec<Run>);
 

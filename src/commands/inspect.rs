@@ -14,11 +14,11 @@ use crate::config::Config;
 use crate::domain::pair::Role;
 use crate::domain::plan::Bytes;
 
-/// What a pack holds, without its secrets.
+/// What a pack contains, without its secrets.
 #[derive(Serialize)]
 struct Inspected {
     file: String,
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     size: u64,
     pack_id: String,
     made_at: String,
@@ -26,10 +26,10 @@ struct Inspected {
     server: String,
     primary: String,
     secondary: String,
-    /// From where the secondary goes on.
+    /// The coordinates from which the secondary replicates.
     coordinates: String,
     files: usize,
-    /// Their bytes, uncompressed.
+    /// Their size in bytes, uncompressed.
     bytes: u64,
     encrypted: bool,
     signed: bool,

@@ -30,7 +30,7 @@ struct Installed {
     files: usize,
     bytes: u64,
     source: String,
-    /// How long verifying, inflating, writing and reading back took; 0 where an earlier run did it.
+    /// Seconds for verifying, decompressing, writing and reading back; 0 if an earlier run did it.
     seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     kept: Option<String>,
@@ -117,7 +117,7 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
     context.ui.data(&installed)
 }
 
-/// Makes an old primary anew with a pack of the node that replaced it.
+/// Installs a pack over an old primary. The pack comes from the node that replaced it.
 pub(super) async fn over_an_old_primary(
     context: &Context<'_>,
     home: &Home,
@@ -159,7 +159,7 @@ fn keep(home: &Home, manifest: &Manifest) -> OldData {
     OldData::Keep(kept::free_name(home, &format!("data.before-{}", manifest.pack_id)))
 }
 
-/// A pack as it was carried here.
+/// A pack in the form in which it arrived here.
 enum Source {
     Zip(Pack, PathBuf),
     Unpacked(Unpacked),
@@ -186,7 +186,7 @@ impl Source {
     }
 }
 
-/// Checks every byte of a pack before anything is written.
+/// Checks every byte of a pack before it writes anything.
 async fn verify(context: &Context<'_>, home: &Home, source: Source) -> Result<()> {
     let pack_id = source.manifest().pack_id.clone();
     let progress = context.ui.progress("verifying", source.manifest().total_size());

@@ -43,7 +43,7 @@ pub fn run(context: &Context<'_>, args: KeyArgs) -> Result<()> {
     context.ui.done(&Named { key, next: "pmp-ha start" })
 }
 
-/// Asks for the key if it was not named, checks it, and says what there is to say about it.
+/// Asks for the key if none was named, checks it, and prints warnings about it.
 pub(super) fn examined(
     context: &Context<'_>,
     home: &Home,

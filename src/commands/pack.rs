@@ -27,9 +27,9 @@ struct Packed {
     file: String,
     size: u64,
     sha256: Sha256Hex,
-    /// How long compressing, writing and reading back took; 0 where an earlier run did it.
+    /// Seconds for compressing, writing and reading back; 0 if an earlier run did it.
     seconds: f64,
-    /// The public key that it is encrypted to.
+    /// The public key that the pack is encrypted to.
     encrypted_to: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     downtime_seconds: Option<f64>,
@@ -58,7 +58,7 @@ impl fmt::Display for Packed {
     }
 }
 
-/// How the pack is protected: full paths of key files that can be read.
+/// Returns how the pack is protected: full paths of readable key files.
 struct Protection {
     sign_with: Option<String>,
     encrypt_to: Option<String>,
@@ -78,7 +78,7 @@ impl Protection {
         Ok(Self { sign_with, encrypt_to })
     }
 
-    /// An encrypted pack has another name: nobody takes it for a ZIP.
+    /// Returns the name of an encrypted pack, so that nobody mistakes it for a ZIP file.
     fn pack(&self, home: &Home) -> String {
         let plain = home.pack().to_string_lossy().into_owned();
         if self.encrypt_to.is_some() { format!("{plain}.age") } else { plain }
@@ -139,7 +139,7 @@ pub async fn run(context: &Context<'_>, args: PackArgs) -> Result<()> {
     done(context, &mut runner, &plan, &secondary)
 }
 
-/// Says what was made and what it cost.
+/// Prints what was made and how long it took.
 fn done(context: &Context<'_>, runner: &mut Runner<'_>, plan: &Plan, secondary: &str) -> Result<()> {
     let Some((file, encrypted_to)) = plan.pack() else { return Ok(()) };
     let (size, sha256, made_in) = match runner.written() {

@@ -104,8 +104,8 @@ pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
     context.ui.data(&Recovered::of(&into, &scene.old_data_name, runner.cost().writes_blocked))
 }
 
-/// The query that asks the data about the key. A fresh installation has no configuration yet: then
-/// that of the secondary holds.
+/// Returns the query that checks the key against the data. Without a configuration of its own, a
+/// fresh installation uses the secondary's.
 fn key_query(context: &Context<'_>, origin: &Origin, config: &Config) -> Result<String> {
     let own = config.product.key_query.trim();
     match origin.home() {

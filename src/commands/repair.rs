@@ -25,7 +25,7 @@ use crate::domain::rows::tables_named;
 use crate::domain::settings::OWN_SCHEMA;
 use crate::failure::{Failure, Kind};
 
-/// How often the binlog here is read on: each time reads for a little less than a second.
+/// How many times reading of the local binlog continues; each time takes just under a second.
 const READINGS: usize = 60;
 
 #[derive(Serialize)]
@@ -110,7 +110,7 @@ async fn result(
     })
 }
 
-/// Looks at everything that the plan depends on, or refuses.
+/// Reads everything that the plan depends on, or refuses.
 async fn look(
     context: &Context<'_>,
     home: &Home,
@@ -184,7 +184,7 @@ async fn look(
     })
 }
 
-/// The writes against the rules in the binlog here, and its end before it was read.
+/// Returns the errant writes in the local binlog, and its end before the reading.
 async fn against_the_rules(
     context: &Context<'_>,
     home: &Home,
@@ -207,7 +207,7 @@ async fn against_the_rules(
     Ok((None, None))
 }
 
-/// Which tables have to be compared.
+/// Returns the tables to compare.
 async fn scope(
     nodes: &mut Nodes<'_>,
     args: &RepairArgs,
@@ -245,7 +245,7 @@ async fn scope(
     Ok(Scope::Tables(names))
 }
 
-/// The tables in which the last comparison of the data has found a difference.
+/// Returns the tables that differed in the last comparison of the data.
 async fn flagged(session: &mut Session, schema: &str) -> Result<Vec<String>> {
     if session.one(format!("SHOW TABLES FROM {OWN_SCHEMA} LIKE 'checksum'")).await?.is_none() {
         return Ok(Vec::new());

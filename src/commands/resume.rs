@@ -11,7 +11,7 @@ use crate::cli::RepairArgs;
 use crate::domain::plan::Command;
 use crate::domain::settling::Settling;
 
-/// What has become of the run that was cut off.
+/// What happened to the interrupted run.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 enum Resumed {

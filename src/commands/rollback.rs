@@ -32,7 +32,7 @@ impl WentBack {
         Self { home: home.root().display().to_string(), kept, to, next: "pmp-ha start" }
     }
 
-    /// A run that was cut off was all that there was to take back.
+    /// Prints the result if an interrupted run was all there was to undo.
     fn before(home: &Home, command: Command) -> Self {
         let to = format!("is as it was before the interrupted `pmp-ha {command}`");
         let next = "pmp-ha start, or pmp-ha rollback again to go back further";
@@ -87,14 +87,14 @@ pub async fn run(context: &Context<'_>) -> Result<()> {
     context.ui.data(&WentBack::of(&home, &plan))
 }
 
-/// A run that was taken up behind its point of no return has not been rolled back, as was asked for.
+/// Returns the failure for a run that was finished instead of rolled back.
 fn only_finished(command: Command) -> Failure {
     Failure::new(Kind::Refused, format!("the interrupted `pmp-ha {command}` cannot be undone"))
         .because("it had passed its point of no return: it is finished now")
         .hint("No run is open. If an earlier state was kept, `pmp-ha rollback` still returns to it.")
 }
 
-/// A repair that has changed rows is only taken up anew: it compares every table.
+/// Returns the refusal for a repair that has changed rows: it can only be run again.
 fn refuse_repair_that_has_begun(run: &Progress) -> Result<()> {
     match (run.plan.old_rows(), run.due()) {
         (Some(file), Due::Forward(_)) => bail!(

@@ -21,7 +21,7 @@ use crate::domain::plan::Command;
 use crate::domain::procedures::switchover::{SwitchoverScene, plan};
 use crate::failure::{Failure, Kind};
 
-/// How long the other node may go on after this one is done.
+/// The time limit for the other node after this one is done.
 const OTHER_ENDS: Duration = Duration::from_secs(180);
 
 #[derive(Serialize)]
@@ -29,10 +29,10 @@ struct Exchanged {
     home: String,
     role: Role,
     epoch: u64,
-    /// On the new primary: from the first write that was refused until writes were accepted here.
+    /// On the new primary: seconds from the first refused write until it accepted writes.
     #[serde(skip_serializing_if = "Option::is_none")]
     writes_refused_seconds: Option<f64>,
-    /// For how long its database was down after that, where it had to be restarted.
+    /// Seconds for which its database was down after that, if it had to be restarted.
     #[serde(skip_serializing_if = "Option::is_none")]
     restart_seconds: Option<f64>,
     next: String,
@@ -96,7 +96,7 @@ async fn observe(context: &Context<'_>, home: &Home, config: &Config, wait: u64)
     Ok(out)
 }
 
-/// Runs the other node's part there.
+/// Runs the other node's part on that node.
 fn answer(program: &str, words: &[String], wait: u64) -> Result<tokio::process::Child> {
     tokio::process::Command::new(program)
         .args(words)

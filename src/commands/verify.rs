@@ -60,7 +60,8 @@ async fn once(context: &Context<'_>, home: &Home, config: &Config, args: &Verify
     Ok(())
 }
 
-/// Looks until the operator, or whoever reads it, has seen enough: both are a good end.
+/// Repeats the check until Ctrl-C, or until the reader of the output is gone. Both end with
+/// success.
 async fn watch(
     context: &Context<'_>,
     home: &Home,
@@ -96,7 +97,7 @@ fn cut_off(home: &Home) -> Option<String> {
     refuse_cut_off_run(home).err().map(|cut_off| cut_off.to_string())
 }
 
-/// One look; `None` when the operator would not wait for it.
+/// Checks once; `None` if the operator interrupted it.
 async fn look(
     context: &Context<'_>,
     home: &Home,

@@ -205,7 +205,7 @@ pub struct Manifest {
     pub key_fingerprint: Option<String>,
     /// Both nodes.
     pub pair: Pair,
-    /// From where the secondary goes on.
+    /// The coordinates from which the secondary replicates.
     pub coordinates: Coordinates,
     /// Every other file of the pack.
     pub files: Vec<Entry>,

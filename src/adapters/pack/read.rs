@@ -130,7 +130,7 @@ impl Source {
 
 /// What a reader of ZIP files sees in a pack.
 struct Contents {
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     size: u64,
     names: BTreeSet<String>,
     /// The text of the manifest.

@@ -29,7 +29,7 @@ use crate::ui::Progress;
 
 /// A pack that was written and read back.
 pub struct Written {
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub size: u64,
     /// Of the whole file.
     pub sha256: Sha256Hex,

@@ -20,7 +20,7 @@ use crate::domain::settings::BINLOG;
 pub struct SourceState {
     /// The pack that is being made.
     pub pack_id: String,
-    /// From where the secondary goes on.
+    /// The coordinates from which the secondary replicates.
     pub coordinates: Coordinates,
 }
 

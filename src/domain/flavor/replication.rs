@@ -22,7 +22,7 @@ pub struct SourceSpec<'a> {
     pub cert: &'a str,
     /// Full path of this node's private key, PKCS#1.
     pub key: &'a str,
-    /// Where to go on.
+    /// The coordinates from which it replicates.
     pub from: &'a Coordinates,
     /// Seconds between two tries.
     pub connect_retry: u64,

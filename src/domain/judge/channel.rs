@@ -8,11 +8,11 @@ use crate::domain::pair::{Pair, Role};
 use crate::domain::settings::taken_by;
 use crate::domain::snapshot::{ChannelTls, Receiver, ReplicaView, ServerView};
 
-/// A direction, and the codes of what is found about it.
+/// One direction of replication, and the codes of its findings.
 pub(super) struct Channel {
     /// The role of the node that receives.
     at: Role,
-    /// For sentences: what flows there.
+    /// What flows there, for sentences.
     what: &'static str,
     no_source: &'static str,
     wrong_source: &'static str,
@@ -48,7 +48,7 @@ pub(super) const FORTH: Channel = Channel {
     not_seen: "replica-not-seen",
 };
 
-/// The way back of the audit rows, from the secondary to the primary.
+/// The return channel of the audit rows, from the secondary to the primary.
 pub(super) const BACK: Channel = Channel {
     at: Role::Primary,
     what: "the return channel of the audit rows",
@@ -70,7 +70,7 @@ pub(super) const BACK: Channel = Channel {
 const ANEW: &str = "Install a new pack: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary, which keeps its old data.";
 
 impl Judge<'_> {
-    /// Judges one direction, as the server of the node that receives describes it.
+    /// Judges one direction from what the receiving server reports.
     pub(super) fn channel(&mut self, channel: &Channel, limits: Limits) {
         let server = match self.seen(channel.at) {
             Ok(server) => server.clone(),

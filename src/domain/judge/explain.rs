@@ -2,8 +2,9 @@
 
 use crate::domain::pair::Role;
 
-/// What to do about an error of the receiver or the applier of the node that plays `at`; `None`
-/// for a number that is not known here.
+/// Returns what to do about an error of the receiver or applier on the `at` node.
+///
+/// `None` for an unknown number.
 pub(super) fn explain(number: u32, at: Role) -> Option<&'static str> {
     Some(match (number, at) {
         (1062 | 1032 | 1146 | 1054 | 1136, Role::Secondary) => {

@@ -1,4 +1,4 @@
-//! The health rule: from what was seen to the verdict. What could not be seen is never Alive.
+//! The health rules: from a snapshot to the verdict. What could not be seen is never Alive.
 
 mod channel;
 mod explain;
@@ -16,7 +16,7 @@ use super::snapshot::{
 };
 use super::standing::{Standing, standing};
 
-/// The verdict on a home that belongs to no pair.
+/// Returns the verdict on a home that belongs to no pair.
 #[must_use]
 pub fn no_pair(evidence: &str) -> Health {
     let finding = |about| Finding {
@@ -35,10 +35,10 @@ pub fn no_pair(evidence: &str) -> Health {
     }
 }
 
-/// Below this a server that has to write waits or fails.
+/// With less free space than this, a server that must write waits or fails.
 const DISK_FULL: u64 = 32 << 20;
 
-/// Below this somebody should look after it.
+/// With less free space than this, `verify` warns.
 const DISK_LOW: u64 = 1 << 30;
 
 struct Judge<'a> {
@@ -46,7 +46,7 @@ struct Judge<'a> {
     findings: Vec<Finding>,
 }
 
-/// Judges what was seen.
+/// Returns the verdict on a snapshot.
 #[must_use]
 pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
     let mut judge = Judge { snapshot, findings: Vec::new() };
@@ -80,7 +80,7 @@ pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
 }
 
 impl Judge<'_> {
-    /// The server of the node that plays `role`, or why it was not seen.
+    /// Returns the server of the node in `role`, or why it was not seen.
     fn seen(&self, role: Role) -> Result<&ServerView, &Blind> {
         match self.snapshot.observed(role) {
             Observed::Seen(server) => Ok(server),
@@ -106,7 +106,7 @@ impl Judge<'_> {
         self.findings.push(Finding { code, about, severity, what: what.into(), evidence, hint: hint.into() });
     }
 
-    /// Two nodes that both work as the primary, or would.
+    /// Judges two nodes that both serve as the primary, or would.
     fn roles(&mut self) {
         let own = &self.snapshot.membership;
         let Some(said) = self.snapshot.peer.seen().and_then(|server| server.says.clone()) else { return };
@@ -157,7 +157,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether each node says that it is the secondary: one has given the role away.
+    /// Judges whether both nodes say that they are the secondary: one has handed over its role.
     fn nobody_is_primary(&self) -> bool {
         let said = self.snapshot.peer.seen().and_then(|server| server.says.as_ref());
         self.snapshot.membership.role == Role::Secondary
@@ -266,7 +266,7 @@ impl Judge<'_> {
         }
     }
 
-    /// A server that runs writes its heartbeat row.
+    /// Judges whether each running server writes its heartbeat row.
     fn heartbeats(&mut self, limits: Limits) {
         for role in [Role::Primary, Role::Secondary] {
             let Some(server) = self.snapshot.server(role) else { continue };

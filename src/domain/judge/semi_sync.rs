@@ -1,4 +1,4 @@
-//! Whether commits on the primary wait for the secondary, where that is configured.
+//! Judges whether commits on the primary wait for the secondary, if that is configured.
 
 use super::Judge;
 use crate::domain::flavor::Flavor;

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{BootTask, CopyWay, Exchange, Plan, Scope, Step, TableChange};
 use crate::domain::settings::LOCAL_SCHEMA;
 
-/// Bytes for people: `12.3 MB`.
+/// A number of bytes for people: `12.3 MB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 

@@ -1,4 +1,4 @@
-//! Preconditions that more than one procedure has.
+//! Preconditions that several procedures share.
 
 use super::Scene;
 use crate::domain::flavor::{Flavor, Proof};
@@ -6,15 +6,15 @@ use crate::domain::plan::Bytes;
 use crate::domain::refusal::Refusal;
 use crate::domain::start_script::{BOOT_TMP, LONGEST_SOCKET, SOCKET};
 
-/// Room for what the server itself writes while it boots.
+/// Space for what the server itself writes while it boots.
 const SPACE_MARGIN: u64 = 32 << 20;
 
-/// Collects what is wrong with the home itself, whatever is to be done with it.
+/// Returns what is wrong with a home that must be stopped, for any command.
 pub(super) fn home(what: &str, scene: &Scene) -> Vec<Refusal> {
     whole(what, scene, running(what, scene))
 }
 
-/// Collects what is wrong with a home whose database runs, and may.
+/// Returns what is wrong with a home whose database may run.
 pub(super) fn running_home(what: &str, scene: &Scene) -> Vec<Refusal> {
     whole(what, scene, Vec::new())
 }
@@ -47,7 +47,7 @@ fn whole(what: &str, scene: &Scene, in_the_way: Vec<Refusal>) -> Vec<Refusal> {
     out
 }
 
-/// Says when the socket of an offline boot in `home` would have a path that no socket may have.
+/// Returns why the socket of an offline boot in `home` has too long a path, if it has.
 pub(super) fn boot_socket(home: &str) -> Option<String> {
     let path = format!("{home}/{BOOT_TMP}/{SOCKET}");
     let fits = path.len() <= LONGEST_SOCKET;
@@ -101,19 +101,19 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
     out.extend(mount_point(what, scene));
 }
 
-/// Says what runs out of the home.
+/// Returns a refusal for each thing that runs in the home.
 pub(super) fn running(what: &str, scene: &Scene) -> Vec<Refusal> {
     let hint = "Stop Password Manager Pro and its database (`pmp-ha stop`), then try again.";
     scene.running.iter().map(|evidence| Refusal::new(what, evidence, hint)).collect()
 }
 
-/// Says what this account cannot work with.
+/// Returns a refusal for each folder that this account cannot write to.
 pub(super) fn not_writable(what: &str, scene: &Scene) -> Vec<Refusal> {
     let hint = "Run the command as the account that owns the installation.";
     scene.not_writable.iter().map(|why| Refusal::new(what, why, hint)).collect()
 }
 
-/// Says when the data directory cannot be exchanged.
+/// Returns a refusal if the data directory cannot be exchanged.
 pub(super) fn mount_point(what: &str, scene: &Scene) -> Option<Refusal> {
     scene.data_is_mount_point.then(|| {
         Refusal::new(
@@ -124,7 +124,7 @@ pub(super) fn mount_point(what: &str, scene: &Scene) -> Option<Refusal> {
     })
 }
 
-/// Checks that the password is known which the accounts in the data have to agree with.
+/// Checks that the password of the product's account is known.
 pub(super) fn password(what: &str, scene: &Scene, given: bool) -> Option<Refusal> {
     let encrypted = scene.params.as_ref().is_ok_and(|params| params.encrypted);
     (encrypted && !given).then(|| {
@@ -152,7 +152,7 @@ pub(super) fn space(what: &str, place: &str, needed: u64, free: u64) -> Option<R
     })
 }
 
-/// Says when a server's row was never proved on a real server.
+/// Returns a warning if the server's version was never proved on a real server.
 pub(super) fn unproved(scene: &Scene) -> Option<String> {
     let version = scene.server.as_ref().ok()?;
     let row = Flavor::of(version)?;

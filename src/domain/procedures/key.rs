@@ -3,31 +3,31 @@
 use crate::domain::home::KeyFile;
 use crate::domain::refusal::Refusal;
 
-/// What `key` looks at.
+/// The scene of `key`.
 #[derive(Debug, Clone)]
 pub struct KeyScene {
     /// Full path of the file.
     pub path: String,
-    /// What it turned out to be, or why it could not be read.
+    /// Its content, or why it could not be read.
     pub file: Result<KeyFile, String>,
-    /// Whether the file lies inside the home.
+    /// Whether the file is inside the home.
     pub inside_home: bool,
     /// Salted hashes of the entries of the file.
     pub fingerprints: Vec<String>,
-    /// What is known of the right one.
+    /// What is known of the right key.
     pub expected: Expected,
 }
 
-/// What is known of the key that the data are encrypted with.
+/// What is known of the key of the data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
     /// Its salted hash.
     Fingerprint(String),
-    /// Nothing, because the primary could not read it when the pack was made.
+    /// Nothing: the primary could not read the key when the pack was made.
     Nothing,
-    /// Nothing, because the data came without a home.
+    /// Nothing: the data came without a home.
     NothingFromData,
-    /// The data themselves are asked later.
+    /// Nothing yet: the data are asked later.
     AskTheData,
 }
 
@@ -37,7 +37,7 @@ impl From<Option<String>> for Expected {
     }
 }
 
-/// Decides.
+/// Checks a file that is offered as the encryption key.
 ///
 /// # Returns
 /// What the operator should know although it is allowed.

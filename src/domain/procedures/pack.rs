@@ -23,14 +23,14 @@ pub struct Named {
     pub local: bool,
 }
 
-/// What was seen of the running database, under which a pack is to be made.
+/// What was read of the running database that is to be packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Online {
     /// The home belongs to no pair.
     NotSetUp,
     /// It does not run.
     NotRunning,
-    /// It could not be looked at: why.
+    /// It could not be read, and why.
     NotSeen(String),
     /// Settings of the pair are not in effect, a sentence each.
     WithoutSettings(Vec<String>),
@@ -38,12 +38,12 @@ pub enum Online {
     Ready(CopyWay),
 }
 
-/// What becomes of the database while the pack is made.
+/// What happens to the database while the pack is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
     /// It is stopped and stays so.
     Stopped,
-    /// It is stopped, and started as soon as its files are no longer needed cold.
+    /// It is stopped, and started as early as possible.
     Restart {
         /// Whether a copy beside the pack shares its blocks with the original.
         shares_blocks: bool,
@@ -52,7 +52,7 @@ pub enum Mode {
     Online(Online),
 }
 
-/// What `pack` looks at.
+/// The scene of `pack`.
 #[derive(Debug, Clone)]
 pub struct PackScene {
     /// The primary's home.
@@ -61,17 +61,17 @@ pub struct PackScene {
     pub primary: Named,
     /// The second name.
     pub secondary: Named,
-    /// What becomes of the database.
+    /// What happens to the database.
     pub mode: Mode,
     /// A salted hash of the encryption key, if the key can be read.
     pub key_fingerprint: Option<String>,
-    /// Random, for a pair that is new.
+    /// Random, for a new pair.
     pub new_pair_id: String,
     /// Random, for this pack.
     pub pack_id: String,
     /// Full path of the pack to write.
     pub pack: String,
-    /// Whether it shall rather be small than quickly made.
+    /// Whether a small pack matters more than a quick one.
     pub dense: bool,
     /// The private key that signs it.
     pub sign_with: Option<String>,
@@ -79,16 +79,16 @@ pub struct PackScene {
     pub encrypt_to: Option<String>,
     /// The tables whose rows both nodes write.
     pub audit_tables: TablePatterns,
-    /// Further tables into which the application may insert on the secondary.
+    /// More tables into which the application may insert on the secondary.
     pub local_tables: TablePatterns,
 }
 
 const WHAT: &str = "cannot make a pack";
 
-/// Where the copy of a running database is booted, from the home.
+/// The folder where the copy of a running database is booted, relative to the home.
 pub const COPY: &str = "replication/pmp-ha-work/source";
 
-/// Decides.
+/// Returns the plan, or every reason why there is none.
 ///
 /// # Errors
 /// Every precondition that does not hold.
@@ -198,7 +198,7 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     Ok(Plan { command: Command::Pack, home: home.identity.clone(), warnings, steps, point_of_no_return })
 }
 
-/// The room for so many times the data, and once more where the pack is encrypted when it is whole.
+/// Returns the space for the given number of copies, and one more if the pack is encrypted.
 fn space(scene: &PackScene, times: u64, bytes: u64) -> u64 {
     bytes.saturating_mul(times + u64::from(scene.encrypt_to.is_some()))
 }
@@ -222,7 +222,7 @@ fn nodes(scene: &PackScene, db_port: u16, local_port: u16) -> [Node; 2] {
     ]
 }
 
-/// The steps for a database that is stopped now.
+/// Returns the steps for a database that is stopped now.
 fn stopped(scene: &PackScene, membership: Membership, renew: bool, data: (usize, u64)) -> Vec<Step> {
     let (files, bytes) = data;
     let write = write(scene, data);
@@ -245,7 +245,7 @@ fn stopped(scene: &PackScene, membership: Membership, renew: bool, data: (usize,
     steps
 }
 
-/// The steps for a database that goes on running.
+/// Returns the steps for a database that keeps running.
 fn online(scene: &PackScene, membership: Membership, way: &CopyWay, data: (usize, u64)) -> Vec<Step> {
     let (files, bytes) = data;
     let (way, pack_id) = (way.clone(), scene.pack_id.clone());
@@ -276,7 +276,7 @@ const OTHER_PAIR: &str =
 
 const FIRST_NEEDS_A_STOP: &str = "The pair's settings take effect only after a restart. Stop Password Manager Pro and its database, and use --restart instead of --online.";
 
-/// Why no pack can be made under the running database.
+/// Returns why no pack can be made while the database runs.
 fn not_carried(home: &Scene) -> impl Iterator<Item = Refusal> {
     home.odd_data.iter().map(|odd| {
         let because = format!("the data directory contains {odd}, which a copy would leave out");
@@ -284,7 +284,7 @@ fn not_carried(home: &Scene) -> impl Iterator<Item = Refusal> {
     })
 }
 
-/// Files that a pack cannot hold beside each other: another system would take one for the other.
+/// Refuses files whose names differ only in case: on other systems they would be the same file.
 fn alike(home: &Scene) -> Option<Refusal> {
     let (files, _) = home.data_to_copy(|path| classify(path) == FileClass::Data);
     let mut seen = BTreeSet::new();
@@ -463,7 +463,7 @@ mod tests {
         assert!(plan.to_string().contains("compress 2 files, 1010 bytes"), "{plan}");
     }
 
-    /// What is left free for the server itself.
+    /// The space that stays free for the server itself.
     const MARGIN: u64 = 32 << 20;
 
     #[test]

@@ -6,21 +6,21 @@ use crate::domain::pair::{Claim, Role};
 use crate::domain::plan::{Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 
-/// What is seen of the primary from here.
+/// The signs of the primary, seen from here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PrimarySeen {
-    /// It answers, or did a moment ago: what was seen.
+    /// It answers, or did a moment ago, with the evidence.
     Answers(String),
-    /// Its machine says that nobody listens at its port.
+    /// Its machine reports that nothing listens at its port.
     NobodyListens(String),
-    /// Nothing comes back: it is down, or the network between is.
+    /// Nothing comes back: it is down, or the network is.
     Unreachable(String),
 }
 
 /// How the primary is kept from serving.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fencing {
-    /// Nobody has seen to it.
+    /// Nobody has done it.
     None,
     /// The operator says so.
     ByOperator,
@@ -28,16 +28,17 @@ pub enum Fencing {
     ByCommand(Vec<String>),
 }
 
-/// What a failover may lose: whatever the primary committed after the last sign of it that came through.
+/// What a failover may lose: what the primary committed after the last sign of it arrived.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loss {
-    /// Its last heartbeat that was applied here, by its own clock, RFC 3339; `None` when none ever was.
+    /// Its last heartbeat that was applied here, by its own clock, RFC 3339; `None` if there was
+    /// none.
     pub since: Option<String>,
-    /// How long ago that was, seconds.
+    /// How long ago that was, in seconds.
     pub seconds: Option<f64>,
 }
 
-/// What `recover --promote` looks at.
+/// The scene of `recover --promote`.
 #[derive(Debug, Clone)]
 pub struct PromoteScene {
     /// The home of the secondary.
@@ -46,11 +47,11 @@ pub struct PromoteScene {
     pub running: bool,
     /// The primary.
     pub primary: PrimarySeen,
-    /// The latest epoch in which it was the primary, by what has come from it; 0 when nothing has.
+    /// The latest epoch in which it was the primary, by its own rows; 0 if none arrived.
     pub known: u64,
     /// How it is fenced.
     pub fencing: Fencing,
-    /// What may be lost, as far as it can be told before everything received is applied.
+    /// What may be lost, as far as known before everything received is applied.
     pub loss: Loss,
     /// The error at which the applier stopped, if it did.
     pub applier_error: Option<String>,
@@ -60,7 +61,7 @@ pub struct PromoteScene {
 
 const WHAT: &str = "cannot promote this node";
 
-/// Decides.
+/// Returns the plan, or every reason why there is none.
 ///
 /// # Errors
 /// Every precondition that does not hold.
@@ -167,7 +168,7 @@ fn warnings(scene: &PromoteScene, primary: &str) -> Vec<String> {
 }
 
 impl Loss {
-    /// The loss as a sentence, with how sure it is.
+    /// Returns the possible loss as a sentence.
     #[must_use]
     pub fn of(&self, primary: &str) -> String {
         match (&self.since, self.seconds) {
@@ -181,7 +182,7 @@ impl Loss {
     }
 }
 
-/// Whether this server takes over another role in replication at a start only.
+/// Returns whether this server can change its replication role only at a start.
 pub(super) fn needs_a_restart(home: &Scene) -> bool {
     let flavor = home.server.as_ref().ok().and_then(Flavor::of);
     flavor.is_some_and(|flavor| flavor.filter_now(&[]).is_none())

@@ -1,4 +1,4 @@
-//! `rejoin`: the old primary comes back as the secondary of the one that replaced it.
+//! `rejoin`: an old primary becomes the secondary of the node that replaced it.
 
 use super::{Scene, checks};
 use crate::domain::pair::{Membership, Role};
@@ -6,7 +6,7 @@ use crate::domain::plan::{Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::standing::{BinlogPlace, NodeState, Standing, standing};
 
-/// What `rejoin` looks at.
+/// The scene of `rejoin`.
 #[derive(Debug, Clone)]
 pub struct RejoinScene {
     /// The home of the old primary.
@@ -15,7 +15,7 @@ pub struct RejoinScene {
     pub running: bool,
     /// Evidence that the product itself runs here.
     pub product_runs: Vec<String>,
-    /// What the other node says of itself, or why it could not be asked.
+    /// What the other node says about itself, or why it could not be asked.
     pub other: Result<Option<NodeState>, String>,
     /// The file for rows that only this node has.
     pub file: String,
@@ -23,12 +23,12 @@ pub struct RejoinScene {
 
 const WHAT: &str = "cannot rejoin";
 
-/// What the old primary has to know of the change of roles.
+/// What the old primary must know of the change of roles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// What it becomes.
     pub membership: Membership,
-    /// Up to where the new primary had followed it.
+    /// How far the new primary had followed it.
     pub since: Option<BinlogPlace>,
 }
 
@@ -88,7 +88,7 @@ pub fn change(scene: &RejoinScene) -> Result<Change, Vec<Refusal>> {
     Ok(Change { membership, since: said.followed.clone() })
 }
 
-/// Decides, for a node that follows on with the data that it has.
+/// Returns the plan for a node that follows with the data it has.
 ///
 /// # Errors
 /// Every precondition that does not hold.
@@ -120,7 +120,7 @@ pub fn plan(scene: &RejoinScene) -> Result<Plan, Vec<Refusal>> {
     })
 }
 
-/// The steps by which a stopped node becomes the secondary with the data that it has.
+/// Returns the steps that make a stopped node the secondary with the data it has.
 pub(super) fn follow(membership: Membership, account: String, word: Option<String>) -> Vec<Step> {
     vec![
         Step::SetMembership { membership },

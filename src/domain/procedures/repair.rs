@@ -1,8 +1,8 @@
-//! `repair`: from what the applier says and what differs to a secondary that is equal to its primary.
+//! `repair`: the plan that makes a secondary equal to its primary again.
 //!
-//! An applier that has failed is let past the conflict, with the primary's row over whatever is in
-//! the way. What it passes cannot be told afterwards, so every table is compared then: nothing is
-//! skipped blindly.
+//! A failed applier passes the conflict, and the primary's row replaces a conflicting one.
+//! Afterwards nobody can tell what it passed, so every table is compared: nothing is skipped
+//! blindly.
 
 use crate::domain::errant::Errant;
 use crate::domain::pair::Role;
@@ -11,14 +11,14 @@ use crate::domain::refusal::Refusal;
 use crate::domain::rows::tables_named;
 use crate::domain::snapshot::{Receiver, ReplicaView};
 
-/// What is seen before any table is compared.
+/// What is read before any table is compared.
 #[derive(Debug, Clone)]
 pub struct Look {
     /// The role of this home.
     pub role: Role,
-    /// Why the server here lets nobody in, if it does not.
+    /// Why the server here refuses the login, if it does.
     pub here: Option<String>,
-    /// Why the primary's does not.
+    /// Why the primary's server refuses it, if it does.
     pub there: Option<String>,
     /// The replica side of the server here.
     pub replica: Option<ReplicaView>,
@@ -29,9 +29,9 @@ pub struct Look {
 pub enum Applier {
     /// It runs.
     Runs,
-    /// Somebody has stopped it, or the receiver.
+    /// Somebody has stopped it or the receiver.
     Stopped,
-    /// It stopped at an error of this number.
+    /// It stopped with this error number.
     Failed(u32),
 }
 
@@ -47,27 +47,28 @@ impl Applier {
     }
 }
 
-/// What `repair` looks at.
+/// The scene of `repair`.
 #[derive(Debug, Clone)]
 pub struct RepairScene {
     /// Which home it is.
     pub identity: HomeIdentity,
     /// The applier.
     pub applier: Applier,
-    /// Whether an earlier repair was cut off: what it let pass cannot be told.
+    /// Whether an earlier repair was interrupted: nobody can tell what it passed.
     pub cut_off: bool,
     /// The tables that were compared.
     pub compared: Scope,
-    /// Tables that are missing or made otherwise, and the name under which what is there stays.
+    /// Tables that are missing or have another structure, and the name under which they are kept.
     pub lacking: Vec<(String, Option<String>)>,
     /// What differs.
     pub changes: Vec<TableChange>,
-    /// Those of the tables in which something is set off by writing to them.
+    /// The tables with triggers.
     pub with_triggers: Vec<String>,
-    /// The place in the binlog here before which writes against the rules are put right by a
-    /// comparison of these tables, if there are any.
+    /// The position in the local binlog up to which comparing these tables corrects errant writes,
+    /// if there are any.
     pub put_right: Option<(String, u64)>,
-    /// Audit rows of this node that still have to reach the primary, whose way back stands still.
+    /// Audit rows of this node that have not reached the primary, because its return channel is
+    /// stopped.
     pub on_their_way: usize,
     /// Full path of the file that the old rows are saved in.
     pub file: String,
@@ -75,16 +76,16 @@ pub struct RepairScene {
 
 const WHAT: &str = "cannot repair";
 
-/// What the writes against the rules in the binlog of this node ask for.
+/// What the errant writes in this node's binlog require.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// The tables that have to be compared.
+    /// The tables to compare.
     pub scope: Scope,
-    /// Whether such a comparison puts all of them right: it does not with accounts, for instance.
+    /// Whether this comparison corrects all of them. It does not correct accounts, for example.
     pub by_rows: bool,
 }
 
-/// Judges the writes against the rules; `whole` when none but these were found.
+/// Judges the errant writes; `whole` if these are all.
 #[must_use]
 pub fn written(found: &[Errant], whole: bool, schema: &str) -> Written {
     let mut tables = Vec::new();
@@ -108,11 +109,11 @@ pub fn written(found: &[Errant], whole: bool, schema: &str) -> Written {
     Written { scope: if every { Scope::Every } else { Scope::Tables(tables) }, by_rows }
 }
 
-/// What to do where replication cannot go on.
+/// The hint if replication cannot continue.
 pub const NEW_PACK: &str =
     "Install a new pack: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.";
 
-/// Every reason not to begin.
+/// Returns every reason not to begin.
 #[must_use]
 pub fn check(look: &Look) -> Vec<Refusal> {
     let mut out = Vec::new();
@@ -155,7 +156,7 @@ pub fn check(look: &Look) -> Vec<Refusal> {
     out
 }
 
-/// Decides; `None` when there is nothing to repair.
+/// Returns the plan; `None` if there is nothing to repair.
 ///
 /// # Errors
 /// Every precondition that does not hold.

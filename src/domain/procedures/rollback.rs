@@ -1,4 +1,4 @@
-//! `rollback`: back to what a home was before a pack was installed in it.
+//! `rollback`: return a home to its kept state.
 
 use super::{Scene, checks};
 use crate::domain::datafiles::Layout;
@@ -6,31 +6,31 @@ use crate::domain::kept::Kept;
 use crate::domain::plan::{Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 
-/// The kept state as it was seen.
+/// The kept state and the condition of its data.
 #[derive(Debug, Clone)]
 pub struct KeptState {
-    /// The note on it.
+    /// Its description.
     pub kept: Kept,
-    /// The shape of its data; `None` where they are not there, or of no shape that is known.
+    /// The layout of its data; `None` if they are missing, or their layout is unknown.
     pub layout: Option<Layout>,
-    /// Essential files of its data that are not there.
+    /// Essential files that its data lack.
     pub missing: Vec<String>,
 }
 
-/// What `rollback` looks at.
+/// The scene of `rollback`.
 #[derive(Debug, Clone)]
 pub struct RollbackScene {
     /// The home.
     pub home: Scene,
     /// What it can return to, if anything.
     pub kept: Option<KeptState>,
-    /// The name under which what is in use now is kept.
+    /// The name under which the current data are kept.
     pub current_name: String,
 }
 
 const WHAT: &str = "cannot roll back";
 
-/// Decides.
+/// Returns the plan, or every reason why there is none.
 ///
 /// # Errors
 /// Every precondition that does not hold.
@@ -88,7 +88,7 @@ pub fn plan(scene: &RollbackScene) -> Result<Plan, Vec<Refusal>> {
     })
 }
 
-/// What is wrong with the kept state.
+/// Returns what is wrong with the kept state.
 fn kept(home: &Scene, state: &KeptState) -> Option<Refusal> {
     let name = &state.kept.data;
     if state.layout.is_none() {
