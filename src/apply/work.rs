@@ -1,4 +1,4 @@
-//! What a step works with: the home and its lock, the configuration, the secrets, and what was measured.
+//! The context of a step: the home and its lock, the configuration, the secrets, and measurements.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -17,16 +17,16 @@ use crate::domain::digest::Sha256Hex;
 use crate::domain::flavor::Flavor;
 use crate::ui::Ui;
 
-/// What steps need and a plan must not hold.
+/// The secrets that steps need and a plan must not contain.
 #[derive(Default)]
 pub struct Secrets {
     /// The application's database password, where the product keeps it encrypted.
     pub db_password: Option<String>,
-    /// What opens the pack and what is demanded of it.
+    /// The keys that open the pack and check its signature.
     pub opening: Opening,
 }
 
-/// What a pack cost the users of the primary, as far as it was measured.
+/// The downtime of the primary's users, as far as it was measured.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cost {
     /// From the first step until the database accepted connections again.

@@ -1,4 +1,4 @@
-//! What was done to a home, from its journal: a line a run.
+//! The history of a home, from its journal: one line for each run.
 
 use std::fmt;
 
@@ -13,13 +13,13 @@ use super::plan::Command;
 pub enum Ending {
     /// Every step was done.
     Done,
-    /// What it had changed was put back.
+    /// Its changes were put back.
     RolledBack,
-    /// It was cut off, and the run after it made it needless.
+    /// It was interrupted, and the next run made it obsolete.
     CutOff,
-    /// It was cut off, and still has to be finished or rolled back.
+    /// It was interrupted and must still be finished or rolled back.
     Open,
-    /// It is at work now.
+    /// It is running now.
     AtWork,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for Ending {
     }
 }
 
-/// Who took up a run that was cut off, and when.
+/// Who resumed an interrupted run, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TakenUp {
     /// RFC 3339, UTC.
@@ -57,10 +57,10 @@ pub struct Run {
     pub target: String,
     /// How it ended.
     pub outcome: Ending,
-    /// How long it took; absent where it was cut off.
+    /// How long it took; absent if it was interrupted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,
-    /// Who finished it or rolled it back after it was cut off.
+    /// Who finished it or rolled it back after the interruption.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken_up: Option<TakenUp>,
 }
@@ -77,7 +77,7 @@ impl fmt::Display for Run {
     }
 }
 
-/// Folds the records into runs, the oldest first. `at_work` says that somebody holds the home now.
+/// Folds the records into runs, oldest first. `at_work`: a run holds the home's lock now.
 #[must_use]
 pub fn runs(records: &[Record], at_work: bool) -> Vec<Run> {
     let mut out: Vec<Run> = Vec::new();

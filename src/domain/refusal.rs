@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Refusal {
     /// What cannot be done, lower case and without a full stop.
     pub what: String,
-    /// What was seen.
+    /// The evidence.
     pub because: String,
     /// What the operator does next, a sentence.
     pub hint: String,

@@ -37,11 +37,11 @@ pub struct Timing {
 /// What the administrator chose for the server of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choices {
-    /// How quickly the pair notices and heals.
+    /// Returns how quickly the pair notices a failure and reconnects.
     pub timing: Timing,
     /// Days that binlogs are kept; 0 keeps all.
     pub keep_binlogs_days: u32,
-    /// Whether commits wait for the secondary.
+    /// Returns whether commits wait for the secondary.
     pub semi_sync: Option<SemiSync>,
 }
 

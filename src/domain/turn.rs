@@ -57,7 +57,7 @@ impl fmt::Display for Phase {
 pub struct Turn {
     /// Which exchange: made by the secondary, taken up by the primary.
     pub run: String,
-    /// What it says.
+    /// Its text.
     pub phase: Phase,
     /// A heartbeat of the primary that was written after its last write, microseconds since 1970, UTC.
     pub mark: i64,

@@ -1,4 +1,4 @@
-//! One PMP home, as the product's installer leaves it.
+//! A PMP home, as the product's installer creates it.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::domain::datafiles::Layout;
 use crate::domain::flavor::{Family, Flavor};
 use crate::ui::Ui;
 
-/// What a home is to be like.
+/// The properties of a new home.
 pub(super) struct Blueprint {
     pub root: PathBuf,
     /// The folder of the server that is bundled with it.
@@ -31,7 +31,7 @@ pub(super) struct Blueprint {
     pub origin: Origin,
 }
 
-/// Where the database of a home comes from.
+/// The source of a home's database.
 pub(super) enum Origin {
     /// The server makes it, and it is filled with so many MB.
     Made { megabytes: u64 },

@@ -1,5 +1,5 @@
-//! Two PMP homes with real servers on this machine. The lab makes homes and nothing else:
-//! everything after it is done by the ordinary commands.
+//! Two PMP homes with real servers on this machine. The lab only creates homes; the ordinary
+//! commands do the rest.
 
 mod fill;
 mod home;

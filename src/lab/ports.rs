@@ -1,5 +1,7 @@
-//! The ports of the homes of labs. A home keeps its port while it is stopped, when nobody listens
-//! on it: what is taken is written down, for all labs of this account.
+//! The ports of lab homes.
+//!
+//! A home keeps its port while it is stopped, so a file lists the ports in use, for all labs of
+//! this account.
 
 use std::io::{Read, Seek, Write};
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,5 +1,6 @@
-//! Files past what the system keeps of them in memory: quicker for what is read or written once, and
-//! what is read is what the disk has.
+//! Files that bypass the system's cache.
+//!
+//! That is faster for data that are read or written once, and a read returns what is on the disk.
 
 use std::io;
 use std::ops::Range;

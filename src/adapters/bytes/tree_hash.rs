@@ -1,5 +1,6 @@
-//! The BLAKE3 of a file from its parts, which anybody hashes in any order: it is a tree, and each part
-//! of so many bytes is a branch of it.
+//! The BLAKE3 of a file from its parts, which can be hashed in any order.
+//!
+//! BLAKE3 is a tree, and each part of this size is one of its branches.
 
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 

@@ -1,8 +1,8 @@
-//! The pair's own CA and the certificates of its nodes.
+//! The pair's CA, and the certificates of its nodes.
 //!
-//! Keys are RSA in PKCS#1: `MySQL` 5.6 switches TLS off, and starts, when it finds PKCS#8.
-//! The host stands in the common name, the only place where 5.6 looks, and as an alternative
-//! name, the only place where everybody else looks.
+//! Keys are RSA in PKCS#1: if `MySQL` 5.6 finds PKCS#8, it disables TLS and starts anyway. The host
+//! is in the common name, the only place that 5.6 checks, and in an alternative name, the only
+//! place that all others check.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -17,14 +17,16 @@ use rcgen::{
     KeyUsagePurpose, PKCS_RSA_SHA256, SanType,
 };
 
-/// How long certificates are valid. The pair has no other authority that could renew them in
-/// time, so that an end in the life of an installation would be a failure at three in the morning.
+/// How long certificates are valid.
+///
+/// Nobody else would renew them in time, so they must not expire during the life of an
+/// installation.
 const VALIDITY: Duration = Duration::from_secs(20 * 365 * 86_400);
 
-/// A certificate may be used by a machine whose clock is behind.
+/// Certificates begin earlier than now, for machines whose clock is behind.
 const CLOCK_SKEW: Duration = Duration::from_secs(2 * 86_400);
 
-/// The longest common name that a certificate can carry.
+/// The longest common name that a certificate can have.
 const LONGEST_COMMON_NAME: usize = 64;
 
 /// A certificate with its private key, both PEM.

@@ -1,7 +1,7 @@
-//! The file of a repair: statements that bring the rows of a secondary back as they were.
+//! The undo file of a repair: statements that restore the secondary's old rows.
 //!
-//! Each row is written once, before its first change. The line that says so comes last, so that
-//! what a crash cut off is written again. The values of the vault stand in it: mode 0600.
+//! Each row is written once, before its first change. The line that records it comes last, so that
+//! rows lost in a crash are written again. The file contains vault data: mode 0600.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -28,12 +28,12 @@ pub struct UndoFile {
 }
 
 impl UndoFile {
-    /// Begins the file of a repair, or goes on with one.
+    /// Opens the file of a repair, new or existing.
     pub fn open(path: &Path) -> Result<Self> {
         Self::begin(path, HEAD)
     }
 
-    /// Begins a file with these lines of comment at its head, or goes on with one.
+    /// Opens a file, new with this comment at its head, or existing.
     pub fn begin(path: &Path, head: &str) -> Result<Self> {
         let text = match fs::read(path) {
             Ok(text) => text,

@@ -1,5 +1,4 @@
-//! A look at a running database: how it can be copied under its users, and whether that is of use for
-//! a pack or for a recovery.
+//! Finds out how a running database can be copied, for a pack or for a recovery.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Looks at a home and gathers what the procedures decide upon. It changes nothing.
+//! Reads what the procedures need to know of a home. It changes nothing.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;

@@ -1,5 +1,7 @@
-//! The other node, asked about the roles: what it says of itself, and whether it may start as the
-//! primary while this node is about to become it.
+//! Asks the other node about the roles.
+//!
+//! What does it say about itself, and is it starting as the primary while this node is being
+//! promoted?
 
 use std::time::{Duration, Instant};
 
@@ -36,13 +38,13 @@ pub async fn open(home: &Home, membership: &Membership) -> Result<Session, Blind
     Ok(Session::open(&address, &account, DEADLINE).await?.with_deadline(DEADLINE))
 }
 
-/// What the other node says of itself; `None` when it says nothing.
+/// Returns what the other node says about itself; `None` if it says nothing.
 pub async fn says(session: &mut Session) -> Result<Option<NodeState>> {
     let row = session.one(ASK_ROLE).await?;
     Ok(row.and_then(|row| read_role(|name| row.get(name))))
 }
 
-/// What the other node says of itself.
+/// Returns what the other node says about itself.
 pub async fn ask(home: &Home, membership: &Membership) -> Result<Option<NodeState>, Blind> {
     let mut session = open(home, membership).await?;
     let said = says(&mut session).await;
@@ -102,7 +104,7 @@ impl Watched {
         }
     }
 
-    /// Says good-bye.
+    /// Closes the session.
     pub async fn close(self) {
         if let Some(session) = self.session {
             session.close().await;

@@ -1,4 +1,4 @@
-//! The proof that rows flow both ways: a heartbeat is written here, and its echo awaited.
+//! Proves that rows flow both ways: writes a heartbeat here and waits for its echo.
 
 use std::time::{Duration, Instant};
 

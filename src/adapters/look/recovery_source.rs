@@ -1,5 +1,6 @@
-//! What a new primary is made from: a secondary's home, at rest or at work, a copy of it, or a copy of
-//! its data alone. It is looked at and never changed.
+//! The source of a recovery: a secondary's home, a copy of it, or a copy of its data.
+//!
+//! The secondary may be stopped or running. The source is only read, never changed.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The server's own backup tool as a process: its arguments, what it says, its end.
+//! The server's own backup tool as a process.
 
 use std::fmt::Write;
 use std::path::Path;

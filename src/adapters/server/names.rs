@@ -1,4 +1,4 @@
-//! The resolver: from names to addresses, with a deadline.
+//! Resolves names to addresses, with a deadline.
 
 use std::net::IpAddr;
 use std::time::Duration;

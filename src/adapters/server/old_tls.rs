@@ -1,4 +1,4 @@
-//! A way into servers whose TLS is too old for the driver: the only place that uses OpenSSL.
+//! A bridge to servers whose TLS is too old for the driver: the only file that uses OpenSSL.
 //!
 //! `MySQL` 5.6, and 5.7 in its early builds, speak TLS 1.0 and 1.1, and rustls begins at 1.2. So
 //! the driver speaks to a socket in a private folder of this machine, and a task carries what it

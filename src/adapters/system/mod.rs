@@ -1,5 +1,7 @@
-//! What is particular to the operating system: processes, sockets, the disk, locks, owners and modes,
-//! the names of the product's scripts. A second system is a second room like this one.
+//! Everything specific to the operating system.
+//!
+//! Processes, sockets, the disk, locks, owners and modes, and the names of the product's scripts. A
+//! second system would be a second module like this one.
 
 mod disk;
 mod process;

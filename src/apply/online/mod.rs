@@ -1,5 +1,6 @@
-//! What is done with a database that goes on working: its data are copied, for a pack, for a recovery
-//! or for the rehearsal of one, and for a pack the way back is begun anew.
+//! Copies the data of a running database, for a pack, a recovery or a rehearsal.
+//!
+//! For a pack it also resets the return channel.
 
 mod clone;
 mod lock;
@@ -122,8 +123,8 @@ pub async fn renew_way_back(runner: &Runner<'_>, membership: &Membership, pack_i
     Ok(())
 }
 
-/// Puts the way back to what it was, on the running database, or in an offline boot where it does
-/// not run any more.
+/// Restores the return channel, on the running database or, if it no longer runs, in an offline
+/// boot.
 pub async fn put_way_back_back(runner: &Runner<'_>) -> Result<()> {
     let Some(before) = runner.saved().copy_of(NODE_FILES) else { return Ok(()) };
     let flavor = runner.flavor().await?;

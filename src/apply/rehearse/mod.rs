@@ -1,6 +1,7 @@
-//! A rehearsal of the recovery: a copy of the data, or a pack, is booted in a folder of its own, asked
-//! for everything, and removed. What is wrong with it is the result; a failure is only what kept us
-//! from finding that out.
+//! Rehearses a recovery: boots a copy of the data, or a pack, in its own folder, checks it, and
+//! removes it.
+//!
+//! Defects are the result. A failure is only what prevented the rehearsal.
 
 mod copying;
 mod folder;

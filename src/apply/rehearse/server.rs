@@ -1,5 +1,6 @@
-//! The throw-away server: booted as recovery boots the data, asked, brought to a clean stop. What goes
-//! wrong with it is a defect of the data, and no failure of the rehearsal.
+//! The throw-away server: boots the data as a recovery does, checks them, and stops cleanly.
+//!
+//! An error in it is a defect of the data, not a failure of the rehearsal.
 
 use std::time::Instant;
 

@@ -1,5 +1,4 @@
-//! What turns a secondary into the primary: the other node fenced, everything received applied, the
-//! new epoch begun.
+//! Promotes a secondary: fences the other node, applies everything received, begins the new epoch.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use crate::domain::pair::Claim;
 use crate::domain::standing::NodeState;
 use crate::failure::{Failure, Kind};
 
-/// What a program has to say, besides ending well, to be believed that it has fenced the other node.
+/// The line that a fencing program must print, besides exiting with 0.
 pub const FENCED: &str = "fenced";
 
 /// Runs the program that fences the other node.
@@ -82,8 +81,8 @@ pub async fn restart(runner: &Runner<'_>) -> Result<()> {
     bring_up(runner).await
 }
 
-/// Works off what was received, in an offline boot: a start would let go of it, to fetch it again
-/// from a source that is gone.
+/// Applies what was received in an offline boot. A normal start would discard it and fetch it again
+/// from a lost source.
 pub async fn work_off_offline(runner: &Runner<'_>, accept_loss: bool) -> Result<()> {
     let flavor = runner.flavor().await?;
     let database = runner.database();
@@ -95,7 +94,7 @@ pub async fn work_off_offline(runner: &Runner<'_>, accept_loss: bool) -> Result<
     database.end_offline_boot(session, stop).await
 }
 
-/// Receives nothing more, and applies everything that was received.
+/// Stops receiving, and applies everything that was received.
 pub async fn drain(runner: &Runner<'_>, accept_loss: bool) -> Result<()> {
     let flavor = runner.flavor().await?;
     let mut session = admin_session(runner.home).await?;
@@ -117,7 +116,7 @@ pub async fn undrain(runner: &Runner<'_>, account: &str) -> Result<()> {
     align::apply(runner, account).await
 }
 
-/// Tells the other node, when it asks, that a new epoch begins; then sees that it is not about to start.
+/// Announces the new epoch to the other node, then checks that it is not starting.
 pub async fn claim(runner: &Runner<'_>, claim: Claim, fenced: bool) -> Result<()> {
     let membership = runner.home.require_membership()?;
     let flavor = runner.flavor().await?;
@@ -149,7 +148,7 @@ pub async fn claim(runner: &Runner<'_>, claim: Claim, fenced: bool) -> Result<()
     }
 }
 
-/// Takes back that a new epoch begins.
+/// Withdraws the new epoch.
 pub async fn unclaim(runner: &Runner<'_>) -> Result<()> {
     if runner.database().pid()?.is_none() {
         // What is undone next says it anew, in a boot of its own.

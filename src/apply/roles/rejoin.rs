@@ -1,4 +1,4 @@
-//! What an old primary has that the new one lacks: found in its binlogs, shown, and saved.
+//! Finds in its binlogs what only an old primary has, shows it, and saves it.
 
 use std::path::Path;
 
@@ -23,8 +23,8 @@ const SHOWN: usize = 5;
 const HEAD: &str = "-- The rows of an old primary that the new one lacks or has differently. Nothing of it was\n\
 -- carried over. To add a row, run its statements on the new primary.\n";
 
-/// Looks for what only this node has, in an offline boot. With `go_on` what was found is said and
-/// saved, and the run goes on: the data are kept.
+/// Looks in an offline boot for rows that only this node has. With `go_on`, it shows and saves
+/// them, and the run continues because the data are kept.
 ///
 /// # Errors
 /// Refuses when something is found, with the file that it is saved in.
@@ -57,8 +57,10 @@ pub async fn find_extra(runner: &Runner<'_>, since: &BinlogPlace, file: &Path, g
     bail!(failure)
 }
 
-/// Sees that the other node still is the primary: the plan may be an old one. It cannot become the
-/// secondary of this one from here on, for nobody answers here until this one is the secondary.
+/// Checks that the other node is still the primary, because the plan may be old.
+///
+/// From here on it cannot become this node's secondary: this node answers nobody until it is the
+/// secondary.
 async fn still_replaced(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
     let peer = membership.peer();
     let refused = |because: String| {

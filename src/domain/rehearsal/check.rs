@@ -137,7 +137,7 @@ impl fmt::Display for Topic {
 pub struct Defect {
     /// Which.
     pub code: Code,
-    /// What was seen.
+    /// The evidence.
     pub evidence: String,
     /// What to do, a sentence.
     pub hint: String,
