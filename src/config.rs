@@ -187,7 +187,7 @@ impl Config {
         let wrong = |why: String| {
             Failure::new(Kind::Usage, format!("cannot use the configuration {}", path.display()))
                 .because(why)
-                .hint("templates/pmp-ha.toml of the project lists every key with its meaning.")
+                .hint("templates/pmp-ha.toml in the project explains every key.")
         };
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,

@@ -51,8 +51,8 @@ impl fmt::Display for Inspected {
         writeln!(f, "  server     {}", self.server)?;
         writeln!(f, "  primary    {}", self.primary)?;
         writeln!(f, "  secondary  {}", self.secondary)?;
-        writeln!(f, "  goes on    from {}", self.coordinates)?;
-        writeln!(f, "  holds      {} files, {}", self.files, Bytes(self.bytes))?;
+        writeln!(f, "  continues  from {}", self.coordinates)?;
+        writeln!(f, "  contains   {} files, {}", self.files, Bytes(self.bytes))?;
         writeln!(f, "  signature  {signature}")?;
         writeln!(f, "intact: every byte matches the manifest")
     }

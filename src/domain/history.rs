@@ -30,7 +30,7 @@ impl fmt::Display for Ending {
             Self::RolledBack => "rolled back",
             Self::CutOff => "interrupted",
             Self::Open => "open",
-            Self::AtWork => "at work",
+            Self::AtWork => "running",
         })
     }
 }

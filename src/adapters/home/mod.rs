@@ -296,7 +296,7 @@ impl Home {
             Err(error) => Err(error.into()),
             Ok(text) => {
                 let membership =
-                    read_membership(&text).with_context(|| format!("{} cannot be read", path.display()))?;
+                    read_membership(&text).with_context(|| format!("cannot read {}", path.display()))?;
                 Ok(Some(membership))
             }
         }
@@ -333,7 +333,7 @@ impl Home {
 pub fn read_membership(text: &str) -> Result<Membership> {
     let membership: Membership = toml::from_str(text)?;
     if membership.format != Membership::FORMAT {
-        bail!("it has format {}, and this version reads {}", membership.format, Membership::FORMAT);
+        bail!("it has format {}, but this version reads {}", membership.format, Membership::FORMAT);
     }
     Ok(membership)
 }
