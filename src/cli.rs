@@ -104,10 +104,9 @@ pub enum Command {
     Keygen(KeygenArgs),
     /// Return to the kept state, or undo an interrupted run.
     ///
-    /// A state is kept by `install-pack` (with --keep, or if the home was in a pair), by `rejoin --pack`
-    /// and by `rollback`: a second `rollback` undoes the first. An interrupted run is undone first.
-    /// After its point of no return it is finished instead, with exit code 4 if it kept no state. Stop
-    /// Password Manager Pro and its database first.
+    /// Stop Password Manager Pro and its database first. A state is kept by `rejoin --pack`, and by
+    /// `install-pack` with --keep or on a home that was in a pair. A second `rollback` undoes the first.
+    /// An interrupted run is undone instead, or finished if it is past its point of no return.
     Rollback,
     /// Finish an interrupted run, or put everything back.
     ///
@@ -121,7 +120,7 @@ pub enum Command {
     History(HistoryArgs),
     /// Write the encryption key's path to conf/manage_key.conf.
     ///
-    /// It checks first that the file is the key of this pair's data.
+    /// It first checks that the file is a PMP key and, if possible, that it is the key of this pair's data.
     #[command(after_long_help = "Example:\n  $ pmp-ha key /media/safe/pmp_key.key")]
     Key(KeyArgs),
     /// Start the bundled database with the product's own script.
@@ -190,7 +189,7 @@ pub struct PackArgs {
     /// The secondary: HOST or HOST:DBPORT.
     #[arg(value_name = "SECONDARY")]
     pub secondary: Endpoint,
-    /// Restart the database as early as possible: after its files are copied or, without room for a copy, after they are packed.
+    /// Restart the database as early as possible: after copying its files or, without room for a copy, after packing.
     #[arg(long, conflicts_with = "online")]
     pub restart: bool,
     /// Pack while the database runs. Not for the first pack: the pair's settings take effect only after a restart.
