@@ -217,7 +217,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Returns how quickly the pair notices a failure and reconnects.
+    /// How quickly the pair notices a failure and reconnects.
     #[must_use]
     pub fn timing(&self) -> Timing {
         let r = &self.replication;
@@ -229,7 +229,7 @@ impl Config {
         }
     }
 
-    /// Returns whether commits wait for the secondary.
+    /// Whether commits wait for the secondary.
     #[must_use]
     pub fn semi_sync(&self) -> Option<SemiSync> {
         let r = &self.replication;

@@ -1,4 +1,4 @@
-//! The gates: which commands refuse a home on which an earlier run was cut off.
+//! The gates: which commands refuse a home with an interrupted run.
 
 use anyhow::{Result, bail};
 
@@ -8,7 +8,7 @@ use crate::adapters::system;
 use crate::domain::journal::{Due, Progress, open_run};
 use crate::failure::{Failure, Kind};
 
-/// Returns the run on this home that was cut off, if there is one.
+/// Returns the interrupted run of this home, if there is one.
 ///
 /// # Errors
 /// Refuses when the journal speaks of another home, of which this one is a copy: its way back
@@ -26,7 +26,7 @@ pub fn cut_off_run(home: &Home) -> Result<Option<Progress>> {
     Ok(Some(run))
 }
 
-/// Refuses when a run on this home was cut off: its data may be half exchanged.
+/// Refuses if a run on this home was interrupted: its data may be half exchanged.
 pub fn refuse_cut_off_run(home: &Home) -> Result<()> {
     let Some(run) = cut_off_run(home)? else { return Ok(()) };
     let command = &run.plan.command;
@@ -39,8 +39,9 @@ pub fn refuse_cut_off_run(home: &Home) -> Result<()> {
     );
 }
 
-/// Refuses when a run was cut off that may have left the files of this home half exchanged. A repair
-/// does not: it works inside a database that runs.
+/// Refuses if an interrupted run may have left the home's files half exchanged.
+///
+/// A repair does not: it works inside a running database.
 pub fn refuse_half_exchanged(home: &Home) -> Result<()> {
     match cut_off_run(home)? {
         Some(run) if run.plan.is_repair() => Ok(()),
@@ -48,8 +49,9 @@ pub fn refuse_half_exchanged(home: &Home) -> Result<()> {
     }
 }
 
-/// Refuses when a run was cut off that keeps the database from being started. A pack that has let go
-/// of the database already, or never held it, does not.
+/// Refuses if an interrupted run forbids a start of the database.
+///
+/// A pack that no longer needs the database stopped, or never did, does not.
 pub fn refuse_held_database(home: &Home) -> Result<()> {
     match cut_off_run(home)? {
         Some(run)

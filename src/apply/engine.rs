@@ -1,5 +1,6 @@
-//! Drives a plan: each step is recorded, done, recorded again. What fails is undone, and what an
-//! earlier run left behind is settled.
+//! Drives a plan: records each step, does it, and records it again.
+//!
+//! Undoes what fails, and settles what an earlier run left behind.
 
 use std::time::Instant;
 
@@ -16,10 +17,10 @@ use crate::domain::journal::{Due, Outcome, Progress, Record};
 use crate::domain::plan::{Command, Plan, Step};
 use crate::failure::{Failure, Kind};
 
-/// What had to be done about an earlier run.
+/// What happened to an earlier run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
-    /// There was none that was cut off.
+    /// There was no interrupted run.
     Nothing,
     /// It was undone.
     RolledBack,
@@ -39,7 +40,7 @@ impl Settled {
 }
 
 impl Runner<'_> {
-    /// Finishes or rolls back what an earlier run left behind when it was cut off, but for a repair.
+    /// Finishes or rolls back an interrupted run, unless it is a repair.
     ///
     /// # Errors
     /// Refuses to roll back under a server that somebody has started since.
@@ -51,7 +52,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Finishes or rolls back a run that was cut off, whatever it was.
+    /// Finishes or rolls back an interrupted run of any command.
     ///
     /// # Errors
     /// Refuses to roll back under a server that somebody has started since.
@@ -83,13 +84,13 @@ impl Runner<'_> {
         }
     }
 
-    /// Closes a repair that was cut off, when everything was found to be equal.
+    /// Closes an interrupted repair if everything is equal.
     pub fn close_repair(&mut self) -> Result<()> {
         remove(&self.home.work())?;
         self.journal().append(&Record::Close { at: now(), outcome: Outcome::Done })
     }
 
-    /// Nothing is put back under a server that runs, but for those that the run itself started.
+    /// Refuses to undo anything under a running server, unless the run itself started it.
     fn refuse_strangers(&self, run: &Progress) -> Result<()> {
         let last = run.begun.checked_sub(1).and_then(|index| run.plan.steps.get(index));
         if run.plan.works_on_a_running_server() {
@@ -156,7 +157,7 @@ impl Runner<'_> {
         self.journal().append(&Record::Done { step: index })
     }
 
-    /// Undoes the steps below `begun`, the last one first. Ctrl-C does not stop it.
+    /// Undoes the steps below `begun`, last one first. Ctrl-C does not stop it.
     async fn back(&mut self, plan: &Plan, begun: usize) -> Result<()> {
         for (index, step) in plan.steps.iter().enumerate().take(begun).rev() {
             self.undo(step).await.with_context(|| format!("cannot undo step {} ({step})", index + 1))?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Says why a command will not act. It never comes after an effect.
+/// Why a command does not act. A refusal never comes after an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// What cannot be done, lower case and without a full stop.

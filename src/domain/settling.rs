@@ -7,35 +7,35 @@ use serde::Serialize;
 use super::journal::{Due, Progress};
 use super::plan::Command;
 
-/// Which way it goes.
+/// Whether it is finished or rolled back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Way {
-    /// It is behind its point of no return: the steps that are left are done.
+    /// It has passed its point of no return: the remaining steps are done.
     Finish,
-    /// The steps that have begun are undone, the last one first.
+    /// The steps that have begun are undone, last one first.
     RollBack,
 }
 
-/// What settling a run comes to.
+/// How an interrupted run is settled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Settling {
     /// The home.
     pub home: String,
-    /// The command that was cut off.
+    /// The interrupted command.
     pub command: Command,
     /// When it began, RFC 3339, UTC.
     pub at: String,
     /// The account of the operating system that ran it.
     pub by: String,
-    /// Which way it goes.
+    /// Whether it is finished or rolled back.
     pub way: Way,
     /// The steps that are done or undone, in this order.
     pub steps: Vec<String>,
 }
 
 impl Settling {
-    /// Of an open run.
+    /// Returns how an open run is settled.
     #[must_use]
     pub fn of(run: &Progress) -> Self {
         let shown: Vec<String> =

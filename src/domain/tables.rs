@@ -14,7 +14,7 @@ impl TablePatterns {
         Self(patterns.map(ToOwned::to_owned).into())
     }
 
-    /// Whether a table is in the list.
+    /// Returns whether a table is in the list.
     #[must_use]
     pub fn contains(&self, table: &str) -> bool {
         let table: Vec<char> = table.to_lowercase().chars().collect();

@@ -1,4 +1,4 @@
-//! The accounts in the database: the tool's own, and the password of the application's.
+//! The accounts in the database: the tool's own, and the application's password.
 
 use anyhow::{Result, anyhow, bail};
 
@@ -17,7 +17,7 @@ const BACK_USER: &str = "pmp_ha_back";
 const MONITOR_USER: &str = "pmp_ha_monitor";
 const READER_USER: &str = "pmp_ha_reader";
 
-/// New credentials, but for those of `kept` that outlive a pack.
+/// Returns new credentials, except those of `kept` that survive a pack.
 pub fn credentials(kept: Option<Credentials>) -> Credentials {
     let made = |user: &str| Credential { user: user.into(), password: random::password() };
     let back = made(BACK_USER);
@@ -33,7 +33,7 @@ pub fn credentials(kept: Option<Credentials>) -> Credentials {
     }
 }
 
-/// Each of the tool's accounts, with the host that it may come from.
+/// Returns the tool's accounts, each with the host that it may come from.
 pub fn own(credentials: &Credentials) -> [(&Credential, &'static str); 7] {
     [
         (&credentials.replication, "%"),
@@ -46,7 +46,7 @@ pub fn own(credentials: &Credentials) -> [(&Credential, &'static str); 7] {
     ]
 }
 
-/// Makes the tool's accounts, or gives them these passwords.
+/// Creates the tool's accounts, or gives them these passwords.
 pub async fn make(
     flavor: &Flavor,
     session: &mut Session,
@@ -113,8 +113,8 @@ pub async fn drop_own(session: &mut Session) -> Result<()> {
     Ok(())
 }
 
-/// Gives the application's account, for each host it has, the password that this home's
-/// configuration holds, so that the product can log in.
+/// Gives the application's account, for each of its hosts, the password in this home's
+/// configuration.
 pub async fn set_application_password(
     runner: &Runner<'_>,
     flavor: &Flavor,

@@ -1,4 +1,4 @@
-//! What is done inside an offline boot of the server, and the proof that it starts afterwards.
+//! The tasks inside an offline boot of the server, and the proof that it starts afterwards.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,16 +25,18 @@ use crate::domain::plan::{BootTask, CopyWay};
 use crate::domain::settings::{LOCAL_SCHEMA, render};
 use crate::domain::sql::quote_name;
 
-/// Says that the server of the primary was booted for a pack, and with whose settings last.
+/// The note that the primary's server was booted for a pack, and with whose settings last.
 const BOOT_BEGAN: &str = "boot-began";
 
 const WITH_THE_PRODUCTS_SETTINGS: &[u8] = b"with the product's";
 
-/// What is left of an earlier life as a replica: a server that is told to keep this state in tables
-/// reads it from these files once more, and has no replication at all when it cannot.
+/// Files that remain if the server was a replica before.
+///
+/// A server that keeps this state in tables still reads these files once. If it cannot, it has no
+/// replication at all.
 const REPLICA_STATE_FILES: [&str; 2] = ["mysql/data/master.info", "mysql/data/relay-log.info"];
 
-/// Boots, does the task, stops cleanly.
+/// Boots the server, does the task, and stops it cleanly.
 pub async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
     let flavor = runner.flavor().await?;
     let options = match task {
@@ -98,10 +100,10 @@ pub async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
     Ok(())
 }
 
-/// Puts the accounts of the primary back to what they were before a pack that is undone.
+/// Restores the primary's accounts as they were before a pack that is undone.
 ///
-/// It boots the server once more, with the settings of the boot that it undoes: a server that
-/// was cut off needs the binlogs of that boot to come to a clean stop.
+/// It boots the server again with the settings of the boot that it undoes. A crashed server needs
+/// the binlogs of that boot for a clean stop.
 pub async fn take_source_back(runner: &Runner<'_>) -> Result<()> {
     let uninterrupted = Interrupt::default();
     let database = Database::of(runner.home, &uninterrupted);
@@ -125,7 +127,7 @@ pub async fn take_source_back(runner: &Runner<'_>) -> Result<()> {
     drop_new_binlogs(runner.home)
 }
 
-/// Takes files out of the data until the run is undone.
+/// Moves files out of the data until the run is undone.
 fn set_aside(runner: &Runner<'_>, paths: &[&str]) -> Result<()> {
     for path in paths {
         runner.saved().save(path)?;
@@ -185,7 +187,7 @@ async fn prepare_replica(
     guard::set(flavor, session, account_name, &membership.pair).await
 }
 
-/// Makes the data those of a server that never had a source.
+/// Removes all traces of a source from the data.
 pub async fn stand_alone(flavor: &Flavor, session: &mut Session) -> Result<()> {
     channel::forget(flavor, session).await?;
     session.run(flavor.reset_binlogs()).await?;
@@ -194,7 +196,7 @@ pub async fn stand_alone(flavor: &Flavor, session: &mut Session) -> Result<()> {
     accounts::drop_own(session).await
 }
 
-/// Starts the database as the product does, logs in as the product does, counts, and stops it.
+/// Starts the database as the product does, logs in with its account, counts tables, and stops it.
 pub async fn prove_start(runner: &Runner<'_>) -> Result<()> {
     let home = runner.home;
     let spinner = runner.ui.spinner("the database is starting as the product starts it");

@@ -1,5 +1,4 @@
-//! Asking the recovered data whether a key is theirs. Which query tells is not public, and stands in
-//! the configuration.
+//! Checks a key against the recovered data. The query is not public, so it is in the configuration.
 
 use anyhow::{Result, anyhow, bail};
 
@@ -45,7 +44,7 @@ pub async fn require(home: &Home, session: &mut Session, check: &KeyCheck) -> Re
     )
 }
 
-/// Says the number only: the server's message may quote the key.
+/// Returns only the error number: the server's message may quote the key.
 fn does_not_work(error: &anyhow::Error) -> Failure {
     let code = error.downcast_ref::<StatementFailed>().and_then(|failed| failed.code);
     let why = code.map_or_else(|| "it did not answer".to_owned(), |code| format!("error {code}"));

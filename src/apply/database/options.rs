@@ -1,4 +1,4 @@
-//! The options that the server of a home is booted with, and whether they are in effect.
+//! The options with which a home's server is booted, and whether they are in effect.
 
 use anyhow::{Result, bail};
 
@@ -21,13 +21,14 @@ pub fn node_options(runner: &Runner<'_>, flavor: &Flavor, membership: &Membershi
     render(&node_settings(runner, flavor, membership))
 }
 
-/// The options by which what a secondary left behind is read.
+/// The options for reading what a secondary left behind.
 pub fn options_to_read(runner: &Runner<'_>, flavor: &Flavor) -> String {
     render(&stand_alone_settings(runner, flavor, true))
 }
 
-/// The settings of a secondary, as far as they are needed to read what it left behind: without
-/// TLS, writable, and with its relay logs, where there are any, kept instead of fetched again.
+/// Returns the settings for reading what a secondary left behind.
+///
+/// Without TLS, writable, and with its relay logs kept, if there are any, instead of fetched again.
 pub fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor, relay_logs: bool) -> Vec<Setting> {
     let node =
         |number| Node { number, host: "localhost".into(), db_port: 1, local_port: None, web_port: None };
@@ -62,8 +63,9 @@ pub fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor, relay_logs: bo
     out
 }
 
-/// Sees that the server runs with our settings and with TLS: a server that cannot read a key
-/// switches TLS off and starts all the same.
+/// Checks that the server runs with our settings and with TLS.
+///
+/// A server that cannot read its key disables TLS and starts anyway.
 pub async fn check_settings(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
     let membership = runner.home.require_membership()?;
     let variables = session.variables().await?;

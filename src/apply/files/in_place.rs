@@ -1,4 +1,4 @@
-//! The step that takes what was unpacked by hand.
+//! The step that installs a pack that was unpacked by hand.
 
 use anyhow::{Result, bail};
 
@@ -7,9 +7,10 @@ use crate::adapters::home::datadir;
 use crate::adapters::pack::unpacked::Unpacked;
 use crate::apply::work::Runner;
 
-/// Copies what was unpacked by hand to the place beside the data directory where a pack would be
-/// extracted to, every byte checked on the way and read back. What was unpacked stays as it is, so
-/// that a run that is undone, or was killed inside the boot, can begin anew.
+/// Copies the unpacked files into the staging folder, checks every byte, and reads it back.
+///
+/// The unpacked files stay as they are, so that a run that is undone, or killed inside the boot,
+/// can start again.
 pub async fn copy(runner: &Runner<'_>, pack_id: &str) -> Result<()> {
     let home = runner.home.clone();
     datadir::remember_old(&home)?;

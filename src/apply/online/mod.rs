@@ -39,24 +39,24 @@ const PROBE: Duration = Duration::from_millis(20);
 
 /// A running database that is copied.
 struct Copying<'a> {
-    /// For whom: what the way back needs is noted in the work folder of its home.
+    /// The home whose work folder has the notes for undoing it.
     runner: &'a Runner<'a>,
     /// Whose database it is.
     home: &'a Home,
     /// Where the copy of its data directory is made.
     target: PathBuf,
-    /// What becomes of its replication under the lock.
+    /// What happens to its replication under the lock.
     replication: Replication,
 }
 
-/// What becomes of the replication of a database that is copied under a lock.
+/// What happens to the replication of a database that is copied under a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Replication {
     /// It is stopped: what comes back to a primary is written by the server itself, past the lock.
     Rests,
     /// It is stopped once everything that it has received is applied: nothing may be missing in the copy.
     RestsWhenCaughtUp,
-    /// It goes on; the applier of a secondary waits behind the lock, and needs nobody to start it again.
+    /// It continues. A secondary's applier waits for the lock and then resumes by itself.
     GoesOn,
 }
 
@@ -83,8 +83,8 @@ impl<'a> Copying<'a> {
         Flavor::of(&version).with_context(|| format!("{version} is not known"))
     }
 
-    /// Copies. Returns where in the server's own binlogs the copy stands, where the server says so,
-    /// and for how long writes had to wait.
+    /// Copies. Returns the copy's position in the server's own binlogs, if known, and how long
+    /// writes waited.
     async fn copy(&self, way: &CopyWay) -> Result<(Option<Coordinates>, Duration)> {
         match way {
             // The copy says where it stands when it is booted.
@@ -94,7 +94,7 @@ impl<'a> Copying<'a> {
         }
     }
 
-    /// Ends what still copies, and takes back what was set for it.
+    /// Ends a copy that still runs, and undoes its settings.
     async fn end(&self) -> Result<()> {
         tool::end(&self.target).await?;
         let uninterrupted = Interrupt::default();
@@ -110,7 +110,7 @@ impl<'a> Copying<'a> {
     }
 }
 
-/// Does over the tool's own account what the cold pack does in an offline boot.
+/// Does with the tool's own account what a cold pack does in an offline boot.
 pub async fn renew_way_back(runner: &Runner<'_>, membership: &Membership, pack_id: &str) -> Result<()> {
     let flavor = runner.flavor().await?;
     node_files::renew(runner, membership).await?;

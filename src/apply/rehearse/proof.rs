@@ -18,7 +18,7 @@ pub struct Proof {
     pub checks: Vec<Check>,
     /// How long the parts took.
     pub seconds: Seconds,
-    /// For how long writes and the applier of the running database had to wait.
+    /// How long writes and the applier of the running database had to wait.
     pub waited: Option<f64>,
     /// The tables of the product.
     pub tables: Vec<TableLine>,

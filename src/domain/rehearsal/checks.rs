@@ -1,4 +1,4 @@
-//! What can be told before a server is booted, and what the accounts in the data have to be.
+//! The checks that need no booted server, and the check of the accounts in the data.
 
 use super::check::{Check, Code, Defect, Topic};
 use crate::domain::flavor::ServerVersion;
@@ -7,7 +7,7 @@ use crate::domain::pair::Role;
 use crate::domain::procedures::key::{self, Expected, KeyScene};
 use crate::domain::settings::BINLOG;
 
-/// Whether the key that recovery needs is there, and is the one of the data.
+/// Checks that the key for a recovery is there, and is that of the data.
 #[must_use]
 pub fn key(scene: Option<&KeyScene>) -> Check {
     let Some(scene) = scene else {
@@ -31,7 +31,7 @@ pub fn key(scene: Option<&KeyScene>) -> Check {
     }
 }
 
-/// Whether a pack is of the version of this home.
+/// Checks that a pack has the version of this home.
 #[must_use]
 pub fn version(
     manifest: &Manifest,
@@ -56,7 +56,7 @@ pub fn version(
     Check::of(Topic::Version, defects, format!("{}, as here", manifest.server))
 }
 
-/// Whether the files are there that recovery needs; `missing` are names in the data directory.
+/// Checks that the files for a recovery are there. `missing`: names in the data directory.
 #[must_use]
 pub fn files(missing: &[String]) -> Check {
     let defects = missing.iter().map(|name| missing_file(name)).collect();
@@ -96,7 +96,7 @@ pub enum Packs {
     },
 }
 
-/// Whether a secondary could go on from a pack.
+/// Checks whether a secondary could replicate from a pack.
 #[must_use]
 pub fn age(manifest: &Manifest, packs: &Packs) -> Check {
     let (whom, last, epoch, reach) = match packs {
@@ -133,7 +133,8 @@ pub fn age(manifest: &Manifest, packs: &Packs) -> Check {
     Check::of(Topic::Age, defects, format!("it is the latest pack{reached}"))
 }
 
-/// Whether the accounts are in the data: each wanted one by name and host, and `product` from any host.
+/// Checks that the accounts are in the data: each wanted one by name and host, `product` from any
+/// host.
 #[must_use]
 pub fn accounts(product: &str, wanted: &[(String, String)], found: &[(String, String)]) -> Check {
     let mut missing: Vec<String> = wanted
@@ -156,7 +157,7 @@ pub fn accounts(product: &str, wanted: &[(String, String)], found: &[(String, St
     )
 }
 
-/// Accounts are not there.
+/// Returns the defect of missing accounts.
 #[must_use]
 pub fn missing_accounts(evidence: String) -> Defect {
     Defect::new(

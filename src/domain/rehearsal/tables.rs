@@ -1,4 +1,4 @@
-//! The tables of the copy beside those of a database that goes on working meanwhile.
+//! Compares the tables of the copy with those of a database that keeps running.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::check::{Check, Code, Defect, Topic};
 
-/// So many tables are named in a sentence.
+/// The number of tables that a sentence names.
 const NAMED: usize = 5;
 
-/// What a table holds: its rows, and a checksum of them whatever their order.
+/// The content of a table: its rows, and a checksum that does not depend on their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Figures {
     /// How many.
@@ -26,14 +26,14 @@ pub type Tables = BTreeMap<String, Figures>;
 pub enum Live {
     /// There is none, and why.
     None(String),
-    /// It is the one that was copied, as it was before that and after it.
+    /// It is the copied one, read before and after the copy.
     Copied {
         /// Before.
         before: Tables,
         /// After.
         after: Tables,
     },
-    /// It has gone on since the data were what they are here.
+    /// It has changed since the state of these data.
     GoneOn {
         /// Which.
         whom: String,
@@ -50,7 +50,7 @@ pub enum Likeness {
     Equal,
     /// It was written to while it was copied, and its rows lie between those before and after.
     Between,
-    /// The running database has gone on since.
+    /// The running database has changed since.
     GoneOn,
     /// It is another one.
     Differs,
@@ -73,7 +73,7 @@ pub struct TableLine {
     pub comparison: Likeness,
 }
 
-/// Compares. Returns a line for each table of the copy, and the check.
+/// Compares the tables. Returns a line for each table of the copy, and the check.
 #[must_use]
 pub fn compare(copy: &Tables, live: &Live) -> (Vec<TableLine>, Check) {
     match live {
@@ -177,7 +177,7 @@ fn named(lines: &[TableLine], which: Likeness) -> Vec<&str> {
     lines.iter().filter(|line| line.comparison == which).map(|line| line.table.as_str()).collect()
 }
 
-/// Says which tables are something, if any are.
+/// Returns a sentence with the tables of one kind, if there are any.
 fn rest(what: &str, names: &[&str]) -> String {
     if names.is_empty() {
         return String::new();
