@@ -49,7 +49,7 @@ pub struct NewPack {
     pub seconds: f64,
 }
 
-/// The exchange that a run takes part in.
+/// The switchover that a run takes part in.
 #[derive(Debug, Clone, Default)]
 pub struct Taking {
     pub(super) run: Option<String>,
@@ -117,7 +117,7 @@ impl<'a> Runner<'a> {
         self.home
     }
 
-    /// Hands over what steps need and a plan must not hold.
+    /// Takes the secrets that steps need and a plan must not contain.
     pub fn with_secrets(&mut self, secrets: Secrets) {
         self.secrets = secrets;
     }
@@ -161,7 +161,7 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Makes the folder `replication` where a home has none.
+/// Creates the folder `replication` if the home has none.
 pub(super) fn make_replication(home: &Home) -> Result<()> {
     if home.replication().is_dir() {
         return Ok(());

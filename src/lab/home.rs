@@ -42,11 +42,11 @@ pub(super) enum Origin {
 /// What comes with a server of MariaDB to copy its data while it works.
 const BACKUP_TOOL: &str = "mariadb-backup";
 
-/// How long the first boot may take.
+/// The time limit of the first boot.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Makes the home. Its database has been booted once, without a network, and is stopped; or it is a
-/// copy of one that has.
+/// Creates the home. Its database was booted once, without a network, and is stopped, or is a copy
+/// of such a one.
 pub(super) async fn make(blueprint: &Blueprint, ui: &Ui, interrupt: &Interrupt) -> Result<Made> {
     let root = &blueprint.root;
     for folder in [

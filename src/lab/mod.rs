@@ -29,7 +29,7 @@ const MARKER: &str = "pmp-ha-lab";
 /// How long a server of a lab may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(120);
 
-/// What is in the database of a home that is to be made.
+/// The content of a new home's database.
 #[derive(Debug, Clone, Copy)]
 pub enum Content<'a> {
     /// About so many MB of a vault; 0 leaves it as freshly installed.

@@ -16,7 +16,7 @@ use crate::adapters::system;
 /// Below those that the kernel gives to connections.
 const RANGE: Range<u16> = 20_000..30_000;
 
-/// Takes a port for the home `root`, whose folder is there, until the folder is gone.
+/// Reserves a port for the home `root`, whose folder exists, until the folder is gone.
 pub(super) fn claim(root: &Path) -> Result<u16> {
     let register = std::env::temp_dir().join(format!("pmp-ha-lab-ports.{}", system::user_name()));
     claim_of(RANGE, root, &register)

@@ -9,7 +9,7 @@ use crate::domain::manifest::Manifest;
 
 const _: () = assert!(Manifest::BLOCK.is_power_of_two(), "a part is a branch");
 
-/// What the hash of a whole file needs of one part.
+/// The contribution of one part to the hash of a whole file.
 #[derive(Clone, Copy)]
 pub struct Part(ChainingValue);
 
@@ -26,7 +26,7 @@ impl Part {
     }
 }
 
-/// The BLAKE3 of the file that has these parts, all of them and in order.
+/// Returns the BLAKE3 of the file with these parts, complete and in order.
 #[must_use]
 pub fn whole(parts: &[Part]) -> Blake3Hex {
     let bytes = match parts {

@@ -17,16 +17,16 @@ use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::standing::{NodeState, Standing, standing};
 use crate::domain::turn::Turn;
 
-/// How long the other node may take to let us in, and to answer.
+/// The time limit for the other node to accept the login, and to answer.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// Between two looks.
+/// The time between two checks.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The lock, in the server of the secondary, of a primary that is starting.
+/// The lock of a starting primary, in the secondary's server.
 const STARTING: &str = "pmp_ha.primary_starts";
 
-/// A session on the other node's server, with the account that looks.
+/// A session on the other node's server, with the monitor account.
 pub async fn open(home: &Home, membership: &Membership) -> Result<Session, Blind> {
     let peer = membership.peer();
     // Nobody waits for a login where nobody greets.
@@ -75,7 +75,7 @@ pub async fn is_starting(session: &mut Session) -> Result<bool> {
     Ok(row.and_then(|row| row.get("is_free")).context("the server has no locks")? != "1")
 }
 
-/// The other node, whose turn in an exchange of roles is read again and again.
+/// The other node in a switchover, whose turn is read repeatedly.
 pub struct Watched {
     home: Home,
     membership: Membership,
@@ -89,7 +89,7 @@ impl Watched {
         Self { home: home.clone(), membership: membership.clone(), session: None }
     }
 
-    /// Its turn now; logs in anew after it was gone.
+    /// Returns its current turn. Logs in again after a lost connection.
     pub async fn turn(&mut self) -> Result<Option<Turn>, Blind> {
         let session = match &mut self.session {
             Some(session) => session,

@@ -13,7 +13,7 @@ use crate::domain::pair::Membership;
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::snapshot::Proof;
 
-/// How often the echo is looked for.
+/// The time between two checks for the echo.
 const TICK: Duration = Duration::from_millis(20);
 
 const LOGIN_DEADLINE: Duration = Duration::from_secs(2);

@@ -17,7 +17,7 @@ use crate::domain::procedures::recover::{Activity, Source, is_copied, is_copied_
 use crate::domain::settings::{BINLOG, OWN_SCHEMA, RELAY_LOG};
 use crate::failure::{Failure, Kind};
 
-/// Where it is.
+/// The source's paths.
 pub enum Origin {
     /// A whole home.
     Home(Home),
@@ -31,7 +31,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Finds the data in a home, in a copy of one, of its folder `mysql` or of `mysql/data`.
+    /// Finds the data in a home, or in a copy of a home, of its folder `mysql` or of `mysql/data`.
     pub fn find(named: &Path) -> Result<Self> {
         let none = |why: String| {
             Failure::new(Kind::Refused, "there are no data for a recovery")
@@ -79,7 +79,7 @@ impl Origin {
     }
 }
 
-/// Looks at it, as the source of a recovery into `into`.
+/// Reads it as the source of a recovery into `into`.
 pub async fn look(origin: &Origin, into: &Home, interrupt: &Interrupt) -> Result<Source> {
     let data = origin.data();
     let home = origin.home();

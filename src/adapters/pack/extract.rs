@@ -1,5 +1,6 @@
-//! Puts the files of a pack in their places: whichever worker is free inflates the next block, writes it,
-//! and reads it back from the disk.
+//! Extracts the files of a pack.
+//!
+//! Each free worker inflates the next block, writes it, and reads it back from the disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -77,7 +78,7 @@ impl Pack {
         Ok(Arc::new(target))
     }
 
-    /// Writes a block and reads it back, and returns whether the whole file is what it should be with it.
+    /// Writes a block and reads it back. Returns whether the file is now complete and correct.
     fn extract_block(&self, block: &Due<Arc<Target>>, unpacker: &mut Unpacker) -> Result<bool> {
         let (target, entry) = (&block.target, &self.manifest.files[block.file]);
         let plain = self.inflate(block, unpacker)?;

@@ -1,7 +1,7 @@
-//! The bytes of a pack that are not content: headers and table of contents, as APPNOTE 6.3 has them.
+//! The bytes of a pack that are not content: headers and table of contents, by APPNOTE 6.3.
 //!
-//! They follow from the manifest alone. A writer writes them; a reader wants them byte for byte, so
-//! that no bit of a pack can differ unseen.
+//! They follow from the manifest alone. A writer writes them, and a reader compares them byte for
+//! byte, so that no bit of a pack can change unnoticed.
 
 use std::io::{Read, Seek, SeekFrom};
 
@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use super::deflate::END;
 use crate::domain::manifest::{Entry, Manifest};
 
-/// How the content of a member is kept.
+/// How the content of a member is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// As it is.

@@ -1,4 +1,4 @@
-//! Opens and verifies a pack: nothing is believed before its hash is right.
+//! Opens and verifies a pack. It trusts nothing before its hash is right.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
@@ -20,12 +20,12 @@ use crate::adapters::system;
 use crate::domain::manifest::Manifest;
 use crate::failure::{Failure, Kind};
 
-/// What is needed to read a pack, and what is demanded of it.
+/// The keys to open a pack and to check its signature.
 #[derive(Clone, Default)]
 pub struct Opening {
     /// The private key that opens it, if it is encrypted.
     pub identity: Option<PathBuf>,
-    /// Who must have signed it.
+    /// The required signer.
     pub signed_by: Option<Verifier>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Due<T> {
     pub target: T,
 }
 
-/// Where the bytes of a pack come from.
+/// The source of a pack's bytes.
 enum Source {
     Plain(fs::File, DirectFile),
     /// Each worker in its turn.
@@ -159,12 +159,12 @@ impl Contents {
     }
 }
 
-/// A pack whose every byte besides the content is as its manifest says.
+/// A pack whose bytes outside the content match its manifest.
 pub struct Pack {
     source: Source,
     pub(super) manifest: Manifest,
     is_signed: bool,
-    /// Where the content of each file of the manifest begins.
+    /// The offset of each file's content.
     pub(super) starts: Vec<u64>,
     path: PathBuf,
 }
@@ -177,7 +177,7 @@ fn damaged(path: &Path, why: impl Into<String>) -> anyhow::Error {
 }
 
 impl Pack {
-    /// Opens a pack and compares all that is not content with its manifest.
+    /// Opens a pack and compares everything except the content with its manifest.
     ///
     /// # Errors
     /// Refuses whatever is missing, too much, doubled, altered, or not where a pack may write; a
@@ -197,13 +197,13 @@ impl Pack {
         Ok(Self { source, manifest, is_signed, starts, path: path.to_path_buf() })
     }
 
-    /// Whether it is signed, by whomever.
+    /// Returns whether it is signed, by anybody.
     #[must_use]
     pub fn is_signed(&self) -> bool {
         self.is_signed
     }
 
-    /// What the pack says that it contains.
+    /// Returns the manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest

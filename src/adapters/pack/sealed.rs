@@ -1,4 +1,4 @@
-//! Encryption to one reader, in the format of age: the tool `age` opens what is sealed here.
+//! Encryption to one reader, in the format of age. The tool `age` can open it.
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::domain::digest::Sha256Hex;
 use crate::failure::{Failure, Kind};
 use crate::ui::Progress;
 
-/// What every sealed file begins with.
+/// The first bytes of every sealed file.
 const MAGIC: &[u8] = b"age-encryption.org/v1\n";
 
-/// A pair of new keys, as text.
+/// A new key pair, as text.
 pub struct NewKeys {
     /// Opens.
     pub private: String,
@@ -27,7 +27,7 @@ pub struct NewKeys {
     pub public: String,
 }
 
-/// Makes a pair of keys.
+/// Creates a key pair.
 #[must_use]
 pub fn generate() -> NewKeys {
     let identity = Identity::generate();
@@ -51,13 +51,13 @@ fn line_of(path: &Path) -> Result<String> {
     line.map(str::to_owned).ok_or_else(|| unusable(path, "it is empty"))
 }
 
-/// Reads the public key of the one who shall open a file.
+/// Reads the public key of the reader of a file.
 pub fn recipient(path: &Path) -> Result<Recipient> {
     Recipient::from_str(&line_of(path)?)
         .map_err(|_| unusable(path, "it contains no public key (a line that begins with age1)"))
 }
 
-/// Reads the private key of the one who opens a file, which only its owner may read.
+/// Reads a private key from a file that only its owner may read.
 fn identity(path: &Path) -> Result<Identity> {
     let identity =
         Identity::from_str(&line_of(path)?).map_err(|_| unusable(path, "it contains no private key"))?;
@@ -67,7 +67,7 @@ fn identity(path: &Path) -> Result<Identity> {
     Ok(identity)
 }
 
-/// Tells whether a file is sealed.
+/// Returns whether a file is sealed.
 #[must_use]
 pub fn is_sealed(path: &Path) -> bool {
     let mut found = [0; MAGIC.len()];

@@ -13,15 +13,15 @@ use crate::failure::{Failure, Kind};
 const PRIVATE: &str = "PRIVATE KEY";
 const PUBLIC: &str = "PUBLIC KEY";
 
-/// A pair of new keys, as PEM text.
+/// A new key pair, as PEM text.
 pub struct NewKeys {
-    /// For the one who signs.
+    /// The private key, for the signer.
     pub private: String,
-    /// For whoever checks.
+    /// The public key, to check signatures.
     pub public: String,
 }
 
-/// Makes a pair of keys.
+/// Creates a key pair.
 pub fn generate() -> Result<NewKeys> {
     let keys = Ed25519KeyPair::generate().context("cannot create a key")?;
     let private = keys.to_pkcs8v1().context("cannot create a key")?;
@@ -79,7 +79,7 @@ impl Signer {
     }
 }
 
-/// Knows whose signature is right.
+/// Checks signatures of one signer.
 #[derive(Clone)]
 pub struct Verifier(ParsedPublicKey);
 
@@ -106,7 +106,7 @@ impl Verifier {
         )
     }
 
-    /// Whether `signature` is the key's signature of `text`.
+    /// Returns whether `signature` is the key's signature of `text`.
     #[must_use]
     pub fn knows(&self, text: &[u8], signature: &str) -> bool {
         let Some(digits) = signature.strip_suffix('\n') else { return false };

@@ -1,4 +1,4 @@
-//! Inflates blocks, and judges whole files by what came out.
+//! Inflates blocks, and checks whole files.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::adapters::bytes::tree_hash::{self, Part};
 use crate::domain::digest::Blake3Hex;
 use crate::domain::manifest::{Block, Manifest};
 
-/// What one worker needs.
+/// The state of one worker.
 pub(super) struct Unpacker {
     inflater: Inflater,
     packed: DirectBuffer,
@@ -32,7 +32,7 @@ impl Unpacker {
     }
 }
 
-/// The sums of a whole file.
+/// The checksums of a whole file.
 pub(super) struct Sums {
     crc32: u32,
     blake3: Blake3Hex,

@@ -1,6 +1,6 @@
-//! What was unpacked by hand over a home, checked against the manifest that came with it.
+//! The files that were unpacked by hand over a home, checked against their manifest.
 //!
-//! Only the content of a file counts: owners and modes are whatever the unpacking program made them.
+//! Only the content of a file counts: the unpacking program chose owners and modes.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,10 @@ use crate::domain::manifest::{Entry, Manifest, RelPath};
 use crate::failure::{Failure, Kind};
 use crate::ui::Progress;
 
-/// So many files are named; the others are counted.
+/// The number of files that a message names; the others are counted.
 const NAMED: usize = 5;
 
-/// The files of a pack where they belong in a home, and their manifest.
+/// The files of a pack in place in a home, and their manifest.
 pub struct Unpacked {
     root: PathBuf,
     manifest: Manifest,
@@ -54,13 +54,13 @@ impl Unpacked {
         Ok(Self { root: home.root().to_path_buf(), manifest })
     }
 
-    /// What the pack says that it contains.
+    /// Returns the manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Checks that every file is there and is the one that was packed.
+    /// Checks that every file is there and is the packed one.
     ///
     /// # Errors
     /// Refuses with the files that are not.

@@ -1,4 +1,4 @@
-//! Looks at every byte of a pack and writes nothing.
+//! Verifies every byte of a pack and writes nothing.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ struct Seen {
 }
 
 impl Pack {
-    /// Inflates every file, and compares it with each of its hashes.
+    /// Inflates every file and compares it with each of its hashes.
     ///
     /// # Errors
     /// Refuses a pack whose content is not what its manifest says, and names the entry.

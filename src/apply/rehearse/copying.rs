@@ -1,4 +1,4 @@
-//! How the data get into the folder of a rehearsal.
+//! Copies or extracts the data into the folder of a rehearsal.
 
 use std::time::Instant;
 
@@ -32,7 +32,7 @@ pub(super) struct Around {
     pub(super) after: Snapshot,
 }
 
-/// Copies the data of the running database; `None` where they cannot be copied.
+/// Copies the data of the running database; `None` if they cannot be copied.
 pub(super) async fn running(
     runner: &Runner<'_>,
     folder: &Folder,
@@ -129,7 +129,7 @@ pub(super) async fn extracted(
     Ok(Go::On)
 }
 
-/// The check of a pack that is not what was made.
+/// Returns the check of a damaged pack.
 #[must_use]
 pub fn damaged(failure: Failure) -> Check {
     let evidence = [vec![failure.what], failure.because].concat().join(": ");

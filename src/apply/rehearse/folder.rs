@@ -19,7 +19,7 @@ use crate::failure::{Failure, Kind};
 
 const NAME: &str = "pmp-ha-rehearsal";
 
-/// Tells a folder of a rehearsal from one of somebody else.
+/// The mark of a rehearsal's folder.
 const MARK: &str = ".pmp-ha-rehearsal";
 
 /// The folder of a rehearsal.
@@ -48,7 +48,7 @@ impl Folder {
         self.place.root()
     }
 
-    /// Looks whether a throw-away server can be there.
+    /// Checks whether a throw-away server can be there.
     pub fn look(&self, home: &Home) -> Result<rehearse::Folder> {
         let root = self.root();
         // The folder `replication` is made where it is missing.
@@ -85,7 +85,7 @@ impl Folder {
         Ok(root.is_dir() && !root.is_symlink() && fs::read_dir(root)?.next().is_none())
     }
 
-    /// Makes it, and takes its lock.
+    /// Creates it and takes its lock.
     pub(super) fn make(&self, home: &Home) -> Result<system::DirLock> {
         make_replication(home)?;
         system::write_atomic(&self.note, self.root().to_string_lossy().as_bytes(), 0o600, None)?;
@@ -111,7 +111,7 @@ impl Folder {
         remove(self.root())
     }
 
-    /// Removes what a killed rehearsal has left behind, here or where the home has a note of it.
+    /// Removes what a killed rehearsal has left behind, here or at the place in the home's note.
     ///
     /// # Errors
     /// Refuses while another rehearsal is running.

@@ -1,5 +1,7 @@
-//! The running databases of the pair, as a rehearsal asks them: what their tables hold, how far the
-//! applier is, which pack was made last. They are only read.
+//! The running databases of the pair, as a rehearsal reads them.
+//!
+//! It reads the content of their tables, the progress of the applier, and the latest pack. It never
+//! writes.
 
 use std::time::Duration;
 

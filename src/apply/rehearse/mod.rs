@@ -46,8 +46,9 @@ pub fn topics(parts: &[Part]) -> Vec<Topic> {
     parts.iter().flat_map(of).copied().collect()
 }
 
-/// Carries a rehearsal out. Whatever happens, everything is removed. `runner` holds the lock of the
-/// home until the data are copied: afterwards the home can be worked with again.
+/// Carries out a rehearsal, and removes everything in any case.
+///
+/// `runner` holds the home's lock only until the data are copied.
 pub async fn run(runner: Runner<'_>, folder: &Folder, plan: &Rehearsal, pack: Option<Pack>) -> Result<Proof> {
     let mut proof = Proof::default();
     let ui = runner.ui;

@@ -1,10 +1,10 @@
-//! What the parts of a rehearsal hand on: what they found out, and whether the next one makes sense.
+//! The results of a rehearsal's parts, and whether the next part makes sense.
 
 use crate::domain::rehearsal::check::Check;
 use crate::domain::rehearsal::report::Seconds;
 use crate::domain::rehearsal::tables::TableLine;
 
-/// Whether the next part makes sense.
+/// Returns whether the next part makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Go {
     On,

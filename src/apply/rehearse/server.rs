@@ -74,7 +74,7 @@ impl<'a> Server<'a> {
         out
     }
 
-    /// Boots it, and sees that it speaks TLS with the node's key.
+    /// Boots it, and checks that it uses TLS with the node's key.
     pub(super) async fn boot(&mut self, proof: &mut Proof) -> Result<Go> {
         let begun = Instant::now();
         let spinner = self.runner.ui.spinner("the throw-away server is starting");
@@ -226,7 +226,7 @@ impl<'a> Server<'a> {
         Ok(readable.then_some(out))
     }
 
-    /// Asks the data whether the key is theirs, as recovery does.
+    /// Checks the key against the data, as a recovery does.
     pub(super) async fn key(&mut self, check: &KeyCheck, proof: &mut Proof) -> Result<()> {
         let home = self.runner.home.clone();
         let asked = key_query::require(&home, self.session()?, check).await;
@@ -242,7 +242,7 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    /// Does what recovery does to the data, logs in as the product does, and stops cleanly.
+    /// Changes the data as a recovery does, logs in with the product's account, and stops cleanly.
     pub(super) async fn stand_alone(&mut self, account: &str, proof: &mut Proof) -> Result<Go> {
         let begun = Instant::now();
         let changed = self.change(account).await;
@@ -327,7 +327,7 @@ impl<'a> Server<'a> {
     }
 }
 
-/// Lets the server look at every page of a table. Returns what it complains about.
+/// Lets the server check every page of a table. Returns its complaints.
 async fn check(session: &mut Session, schema: &str, table: &str) -> Result<Vec<String>> {
     let rows = session.query(format!("CHECK TABLE {}.{}", quote_name(schema), quote_name(table))).await?;
     let bad = |row: &&crate::adapters::server::session::Row| {

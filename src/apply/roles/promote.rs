@@ -71,8 +71,9 @@ pub async fn take_down(runner: &Runner<'_>) -> Result<()> {
     Database::of(runner.home, &uninterrupted).stop(runner.config.stop_deadline()).await.map(|_| ())
 }
 
-/// Stops the database and starts it. A node that was replaced meanwhile stays down: it would not be
-/// let start, and its run has to come to an end before it can rejoin.
+/// Restarts the database. A node that was replaced meanwhile stays down.
+///
+/// The start gate would refuse it, and its run must end before it can rejoin.
 pub async fn restart(runner: &Runner<'_>) -> Result<()> {
     take_down(runner).await?;
     if role::is_replaced(runner, &runner.home.require_membership()?).await? {
@@ -111,7 +112,7 @@ pub async fn drain(runner: &Runner<'_>, accept_loss: bool) -> Result<()> {
     Ok(())
 }
 
-/// Makes replication go on as it was, on the running server or in an offline boot.
+/// Restarts replication as it was, on the running server or in an offline boot.
 pub async fn undrain(runner: &Runner<'_>, account: &str) -> Result<()> {
     align::apply(runner, account).await
 }

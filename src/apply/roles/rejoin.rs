@@ -17,7 +17,7 @@ use crate::domain::procedures::repair::written;
 use crate::domain::standing::{BinlogPlace, Standing, standing};
 use crate::failure::{Failure, Kind};
 
-/// How many rows of a table are named.
+/// The number of rows of a table that a message names.
 const SHOWN: usize = 5;
 
 const HEAD: &str = "-- The rows of an old primary that the new one lacks or has differently. Nothing of it was\n\
@@ -77,7 +77,7 @@ async fn still_replaced(runner: &Runner<'_>, membership: &Membership) -> Result<
     }
 }
 
-/// What this node has alone, a line each; its rows are saved.
+/// Saves the rows that only this node has. Returns a line for each table.
 async fn extra(
     runner: &Runner<'_>,
     session: &mut Session,

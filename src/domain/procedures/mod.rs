@@ -26,7 +26,7 @@ pub type DataFile = (RelPath, u64);
 /// What was read of one home.
 #[derive(Debug, Clone)]
 pub struct Scene {
-    /// Which home it is.
+    /// Returns the identity of the home.
     pub identity: HomeIdentity,
     /// Files that belong to a complete home and are missing.
     pub missing: Vec<String>,

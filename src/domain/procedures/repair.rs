@@ -50,7 +50,7 @@ impl Applier {
 /// The scene of `repair`.
 #[derive(Debug, Clone)]
 pub struct RepairScene {
-    /// Which home it is.
+    /// Returns the identity of the home.
     pub identity: HomeIdentity,
     /// The applier.
     pub applier: Applier,
