@@ -21,7 +21,7 @@ pub async fn run(context: &Context<'_>, args: VerifyArgs) -> Result<()> {
     let membership = home.require_membership()?;
     if membership.role == Role::Secondary {
         bail!(
-            Failure::new(Kind::Refused, "run the comparison on the primary")
+            Failure::new(Kind::Refused, "cannot compare the data from here")
                 .because(format!("{} is the secondary of the pair", home.root().display()))
                 .hint(format!("Run `pmp-ha verify --deep` on {}.", membership.peer().host))
         );
