@@ -38,7 +38,7 @@ fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {
     let (old, new) = (&lab.primary, &lab.secondary);
     let secondary_word = word(new);
     old.run(&["recover", "--promote"]).refused(&["it is already the primary"]);
-    new.run(&["recover", "--promote"]).refused(&["the primary", "is there", "--fenced"]);
+    new.run(&["recover", "--promote"]).refused(&["the primary", "is alive", "--fenced"]);
     old.run(&["rejoin"]).refused(&["has not replaced this node"]);
     set(old, "before");
     wait_until("the row is on the secondary", || has(new, "before"));
@@ -105,7 +105,7 @@ fn what_only_the_old_primary_has_is_saved_before_it_is_made_anew(server: &str) {
     set(old, "lost");
     old.sql("INSERT INTO Ptrx_UserAudit (NAME, OPERATIONTYPE) VALUES ('x', 'login before the end')");
     // Alive, and nothing comes from it: only who has switched it off may go on.
-    new.run(&["recover", "--promote"]).refused(&["is there"]);
+    new.run(&["recover", "--promote"]).refused(&["is alive"]);
     new.run(&["recover", "--promote", "--fenced"]).ok();
     assert!(!has(new, "lost"), "it never reached this node");
     let verified = old.run(&["verify"]).exits(5);

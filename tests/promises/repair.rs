@@ -353,7 +353,7 @@ fn a_repair_that_was_killed_is_taken_up_by_the_next(server: &str) {
         said.contains("2/3")
     });
     lab.secondary.kill();
-    repair(&lab, &[]).refused(&["the database here lets nobody in"]);
+    repair(&lab, &[]).refused(&["the database here refuses the login"]);
     lab.secondary.run(&["start"]).ok();
     wait_until("the secondary replicates", || lab.secondary.verify().0 == "Alive");
     repair(&lab, &[]).ok();
@@ -363,12 +363,12 @@ fn a_repair_that_was_killed_is_taken_up_by_the_next(server: &str) {
 fn a_place_that_the_binlog_no_longer_has_is_refused(server: &str) {
     let lab = Lab::pair(server);
     lab.primary.run(&["stop"]).ok();
-    repair(&lab, &[]).refused(&["the database of the primary cannot be read"]);
+    repair(&lab, &[]).refused(&["cannot read the primary's database"]);
     lab.secondary.run(&["stop"]).ok();
     lab.primary.run(&["start"]).ok();
     let files = || lab.secondary.fingerprint_of(&["conf", "replication/pmp-ha-repair", "bin"]);
     let before = files();
-    repair(&lab, &[]).refused(&["the database here lets nobody in", "pmp-ha start"]);
+    repair(&lab, &[]).refused(&["the database here refuses the login", "pmp-ha start"]);
     lab.primary.sql("INSERT INTO Ptrx_Settings VALUES ('PURGED', 'with its binlog')");
     lab.primary.drop_old_binlogs();
     lab.secondary.run(&["start"]).ok();

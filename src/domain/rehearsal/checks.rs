@@ -143,7 +143,7 @@ pub fn accounts(product: &str, wanted: &[(String, String)], found: &[(String, St
         .map(|(user, host)| format!("{user}@{host}"))
         .collect();
     if !found.iter().any(|(user, _)| user == product) {
-        missing.insert(0, format!("{product} (the product's own),"));
+        missing.insert(0, format!("{product} (the product's own)"));
     }
     let defects = if missing.is_empty() {
         Vec::new()
