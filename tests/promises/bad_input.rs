@@ -118,7 +118,7 @@ fn refuses_a_command_line_or_a_configuration_that_is_wrong_with_exit_code_2() {
     lab.primary.refuses(
         &["stop", "--config", "/no/such/file"],
         2,
-        &["the configuration /no/such/file cannot be used"],
+        &["cannot use the configuration /no/such/file"],
     );
 }
 

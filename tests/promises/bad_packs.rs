@@ -309,7 +309,7 @@ fn refuses_a_pack_whose_content_is_not_what_its_manifest_says() {
     let why = "its entry mysql/data/ibdata1 is damaged: its SHA-256 differs from the manifest";
     node.refuses(&["inspect", &path], 4, &[why]);
     node.refuses(&["--dry-run", "install-pack", &path], 4, &[why]);
-    refused(&|pack| pack.manifest["format"] = json!(5), "it has format 5, and this version reads format 4");
+    refused(&|pack| pack.manifest["format"] = json!(5), "it has format 5, but this version reads format 4");
     refused(&|pack| pack.manifest["surprise"] = json!(true), "cannot read its manifest");
     refused(&|pack| pack.manifest["files"][0]["sha256"] = json!("not a hash"), "cannot read its manifest");
 
