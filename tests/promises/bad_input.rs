@@ -112,7 +112,7 @@ fn refuses_a_command_line_or_a_configuration_that_is_wrong_with_exit_code_2() {
             &["stop"],
             &["verify"],
         ] {
-            lab.primary.refuses(rest, 2, &["conf/pmp-ha.toml cannot be used", why]);
+            lab.primary.refuses(rest, 2, &["cannot use the configuration", "conf/pmp-ha.toml", why]);
         }
     }
     lab.primary.refuses(

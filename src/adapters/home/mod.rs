@@ -296,7 +296,7 @@ impl Home {
             Err(error) => Err(error.into()),
             Ok(text) => {
                 let membership =
-                    read_membership(&text).with_context(|| format!("cannot read {}", path.display()))?;
+                    read_membership(&text).with_context(|| format!("{} cannot be read", path.display()))?;
                 Ok(Some(membership))
             }
         }
