@@ -1,4 +1,4 @@
-//! The command line: types only, their doc comments are the help.
+//! The command line: types only. Their doc comments are the help.
 
 use std::path::PathBuf;
 
@@ -8,21 +8,27 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::domain::built_in::long_version;
 use crate::domain::pair::Endpoint;
 
-/// What a command ends with, as the help says it.
+/// The exit codes, as the help lists them.
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, or Alive; 1 failed, nothing changed; 2 usage; 3 incomplete: run `pmp-ha resume`; \
-4 refused: a precondition does not hold, or a pack is not whole or not trusted; 5 not Alive, rows differ, \
-or a rehearsal found a defect; 130 interrupted or not agreed to, everything put back. `verify --nagios` \
-has the four of monitoring plugins instead.";
+Exit codes:
+  0    done; `verify`: both are Alive
+  1    failed; nothing changed
+  2    wrong usage
+  3    incomplete: run `pmp-ha resume`
+  4    refused: a precondition does not hold, or a pack is damaged or not trusted
+  5    not Alive, rows differ, or a rehearsal found a defect
+  130  interrupted or not confirmed; everything was put back
 
-/// High availability for Password Manager Pro with its bundled MySQL.
+`verify --nagios` uses the four exit codes of monitoring plugins.";
+
+/// High availability for Password Manager Pro and its MySQL.
 ///
-/// The four steps of the manual: `pack` on the primary, `install-pack` and `key` on the
-/// secondary, `start`; then `verify` on either.
+/// To set up a pair, run `pack` on the primary, then `install-pack` and `key` on the secondary. Run
+/// `start` on both. Then run `verify` on either node.
 #[derive(Debug, Parser)]
-#[command(name = "pmp-ha", version, long_version = long_version(), max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "pmp-ha", version, long_version = long_version(), max_term_width = 100, after_long_help = EXIT_CODES)]
 pub struct Cli {
-    /// What is the same for every command.
+    /// The options that every command has.
     #[command(flatten)]
     pub global: Global,
     /// The command.
@@ -31,7 +37,7 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Whether the answer goes to a monitoring system.
+    /// Returns whether the answer goes to a monitoring system.
     #[must_use]
     pub fn is_for_nagios(&self) -> bool {
         matches!(&self.command, Command::Verify(args) if args.nagios)
@@ -41,30 +47,30 @@ impl Cli {
 /// Options of every command.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Global {
-    /// The installation folder of Password Manager Pro. Without it: the home that the current folder lies in, else the one of /etc/init.d/pmp-service.
+    /// The installation folder of Password Manager Pro. By default, the home around the current folder, or the one in /etc/init.d/pmp-service.
     #[arg(long, global = true, value_name = "DIR", env = "PMP_HOME", value_parser = any_path())]
     pub home: Option<PathBuf>,
-    /// The configuration, by default <home>/conf/pmp-ha.toml if it is there.
+    /// The configuration file. By default <home>/conf/pmp-ha.toml, if it exists.
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Show what would be done, and do nothing.
+    /// Show what would be done, and change nothing.
     #[arg(long, global = true)]
     pub dry_run: bool,
-    /// Do not ask for agreement. With -q or --json, or without a terminal, nothing is ever asked.
+    /// Do not ask for confirmation. With -q or --json, or without a terminal, pmp-ha never asks.
     #[arg(long, short = 'y', global = true)]
     pub yes: bool,
-    /// Write the result as JSON.
+    /// Print the result as JSON.
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say only what went wrong, and the result. Nothing is asked.
+    /// Print only errors and the result. Ask nothing.
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say more.
+    /// Print more details.
     #[arg(long, short, global = true)]
     pub verbose: bool,
 }
 
-/// Takes an empty path, too: `PMP_HOME` may be set to nothing, which names no home.
+/// Parses a path, which may be empty: an empty `PMP_HOME` names no home.
 fn any_path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
@@ -72,88 +78,105 @@ fn any_path() -> impl TypedValueParser<Value = PathBuf> {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Build <home>/replication/HAPack.zip on the primary.
+    /// Make HAPack.zip on the primary, for the secondary.
     ///
-    /// Password Manager Pro and its database must be stopped before, with --restart too; --online leaves
-    /// them running. The names are those by which the two machines reach each other.
+    /// Stop Password Manager Pro and its database first, also with --restart. With --online they keep
+    /// running. PRIMARY and SECONDARY are the names by which the two machines reach each other. The pack
+    /// is <home>/replication/HAPack.zip.
+    #[command(after_long_help = "Example:\n  $ pmp-ha pack --restart pmp-a.example.com pmp-b.example.com")]
     Pack(PackArgs),
     /// Install HAPack.zip on the secondary.
     ///
-    /// Password Manager Pro and its database must be stopped. The pack is verified while it is extracted
-    /// beside the data directory, which is exchanged when all of it is right: a pack that is refused
-    /// changes nothing. The old data are removed then, and rows that were written only here with them,
-    /// unless --keep keeps them. --dry-run verifies the whole pack and writes nothing.
+    /// Stop Password Manager Pro and its database first. pmp-ha verifies the whole pack before it
+    /// replaces the data; a refused pack changes nothing. It deletes the old data of a fresh home unless
+    /// you pass --keep. It keeps those of a home that was in a pair unless you pass --discard-old.
+    #[command(
+        after_long_help = "Example:\n  $ pmp-ha install-pack\n  $ pmp-ha key /media/safe/pmp_key.key\n  $ pmp-ha start"
+    )]
     InstallPack(InstallPackArgs),
-    /// Say what a pack holds and whether it is whole. It shows no secret and changes nothing.
+    /// Show what a pack holds, and whether it is intact.
     ///
-    /// Every file is inflated and compared with each of its hashes. Exit code 4 if the pack is not whole,
-    /// cannot be opened, or is not signed by the owner of --signed-by: without that, whole does not mean
-    /// genuine.
+    /// Every file is decompressed and compared with its hashes. No secret is shown and nothing is
+    /// changed. Exit code 4: the pack is damaged, cannot be opened, or is not signed by the owner of
+    /// --signed-by. An intact pack is genuine only if its signature was checked.
     Inspect(InspectArgs),
-    /// Make a pair of keys: to sign packs with, or to encrypt them to this node.
+    /// Create a key pair, to sign or to encrypt packs.
+    #[command(after_long_help = "Example:\n  $ pmp-ha keygen signing /root/pmp-ha-signing")]
     Keygen(KeygenArgs),
-    /// Go back to what this home was before `install-pack --keep` or `rejoin --pack`, or before a run that was cut off.
+    /// Return to the kept state, or undo an interrupted run.
     ///
-    /// Password Manager Pro and its database must be stopped. What is in use now becomes what is kept:
-    /// run it again to return to that. A run that was cut off is taken back first; one that is behind its
-    /// point of no return is finished instead, and unless it kept what was there before, this command
-    /// ends with exit code 4 then. --dry-run says which way it goes.
+    /// Stop Password Manager Pro and its database first. A state is kept by `rejoin --pack`, and by
+    /// `install-pack` with --keep or on a home that was in a pair. A second `rollback` undoes the first.
+    /// An interrupted run is undone instead, or finished if it is past its point of no return.
     Rollback,
-    /// Take up the run that was cut off, whatever command it was: finish it, or put everything back.
+    /// Finish an interrupted run, or put everything back.
     ///
-    /// Behind its point of no return it is finished, before it everything is put back; --dry-run says
-    /// which. A repair compares every table anew.
+    /// This works for every command. A run before its point of no return is undone, and finished after
+    /// it; --dry-run shows which. An interrupted `repair` compares every table again.
     Resume,
-    /// List what was done to this home: when, by whom, what, and how it ended. The newest run stands last.
+    /// List what pmp-ha did to this home, newest last.
     ///
-    /// `start`, `stop` and `key` are not listed: they leave nothing to take back.
+    /// It shows when, who, what and the outcome. `start`, `stop` and `key` are not listed, because they
+    /// leave nothing to undo.
     History(HistoryArgs),
-    /// Write the path of the encryption key into `conf/manage_key.conf`.
+    /// Write the encryption key's path to conf/manage_key.conf.
+    ///
+    /// It first checks that the file is a PMP key and, if possible, that it is the key of this pair's data.
+    #[command(after_long_help = "Example:\n  $ pmp-ha key /media/safe/pmp_key.key")]
     Key(KeyArgs),
     /// Start the bundled database with the product's own script.
     Start,
     /// Stop the bundled database with the product's own script.
     Stop,
-    /// Say whether the pair is Alive or Failed, and why. Exit code 0 only if both are Alive.
+    /// Show whether the pair is Alive or Failed, and why.
     ///
-    /// docs/health.md explains every finding, the JSON and the line for monitoring systems.
+    /// Exit code 0: both statuses are Alive. docs/health.md explains every finding, the JSON and the
+    /// line for monitoring systems.
+    #[command(after_long_help = "Example:\n  $ pmp-ha verify --watch")]
     Verify(VerifyArgs),
-    /// Look again and again, and say each change of the verdict, until Ctrl-C.
+    /// Check the pair continuously, and log every status change.
     ///
-    /// A primary that the other node has replaced is stopped: it must not serve any more.
+    /// It runs until Ctrl-C or a signal. It stops a primary that the other node has replaced, because
+    /// such a primary must not serve.
     Monitor(MonitorArgs),
-    /// Take over changed ports, tables and times, without a new pack. Run it on both nodes.
+    /// Apply changed ports, tables and times, without a new pack.
     ///
-    /// The ports of this node are read from its files, and the tables and times from
-    /// conf/pmp-ha.toml.
+    /// Run it on both nodes. It reads the ports of this node from its files, and the tables and times
+    /// from conf/pmp-ha.toml.
     Reconfigure(ReconfigureArgs),
-    /// Disaster recovery: make a new primary from the secondary's data, or promote the secondary.
+    /// Recover from the loss of the primary.
+    ///
+    /// With --into, make a new primary in a fresh installation, from the secondary's data. With
+    /// --promote, make the secondary the primary where it stands.
+    #[command(
+        after_long_help = "Example:\n  $ pmp-ha --home /opt/PMP recover --into /opt/PMP-new --key /media/safe/pmp_key.key\n  $ pmp-ha recover --promote"
+    )]
     Recover(RecoverArgs),
-    /// Exchange the roles of two nodes that work, without any loss. Run it on both, in either order.
+    /// Swap the roles of two working nodes, without loss.
     ///
-    /// The primary becomes the secondary and the secondary the primary. Each waits for the other one;
-    /// whatever fails before the role is handed over leaves the pair as it was.
+    /// Run it on both nodes, in either order; each waits for the other. A failure before the handover
+    /// leaves the pair unchanged.
     Switchover(SwitchoverArgs),
-    /// On an old primary: become the secondary of the node that was promoted.
+    /// Make an old primary the secondary of the promoted node.
     ///
-    /// It follows on at once if it has nothing that the new primary lacks. Else what it has is shown
-    /// and saved, and the node is made anew with --pack.
+    /// Run it on the old primary. If it has no rows that the new primary lacks, it follows at once.
+    /// Otherwise pmp-ha shows and saves these rows, and you install a new pack with --pack.
     Rejoin(RejoinArgs),
     /// Asked by the start script: may this node start as the primary?
     #[command(hide = true)]
     MayStart(MayStartArgs),
-    /// Try a recovery on a throw-away copy of the secondary's data, or on a pack, and remove it again.
+    /// Test a recovery on a throw-away copy of the data.
     ///
-    /// Run it on the secondary, whether its database runs or not; with --pack on either node. Nothing
-    /// of the home is changed. Exit code 0 only if nothing is wrong, 5 for a defect.
-    /// docs/rehearsal.md explains each.
+    /// Run it on the secondary, with its database running or stopped. With --pack it tests a pack, on
+    /// either node. It changes nothing in the home and removes the copy. Exit code 5: it found a
+    /// defect; docs/rehearsal.md explains each.
     Rehearse(RehearseArgs),
-    /// Make the rows of the secondary equal to the primary's, and start a failed applier again.
+    /// Make the secondary's rows equal to the primary's.
     ///
-    /// Run it on the secondary, while both databases run. Audit rows that only the secondary has are
-    /// sent to the primary; every row is saved before it is changed.
+    /// Run it on the secondary while both databases run. It saves every row before it changes it, and
+    /// sends audit rows that only the secondary has to the primary. It also restarts a failed applier.
     Repair(RepairArgs),
-    /// Two homes with real servers on this machine, to try things on.
+    /// Create homes with real servers on this machine, for tests.
     #[command(subcommand)]
     Lab(LabCommand),
 }
@@ -167,30 +190,30 @@ pub struct PackArgs {
     /// The secondary: HOST or HOST:DBPORT.
     #[arg(value_name = "SECONDARY")]
     pub secondary: Endpoint,
-    /// Start the database again as soon as its files are no longer needed cold: after a copy of them where there is space, else after they are packed.
+    /// Restart the database as early as possible: after copying its files or, without room for a copy, after packing.
     #[arg(long, conflicts_with = "online")]
     pub restart: bool,
-    /// Leave the database running. The settings of the pair must be in effect in it, so that the first pack of a pair cannot be made so.
+    /// Pack while the database runs. Not for the first pack: the pair's settings take effect only after a restart.
     #[arg(long)]
     pub online: bool,
-    /// Smaller, and slower to make.
+    /// Make a smaller pack, which takes longer.
     #[arg(long)]
     pub dense: bool,
-    /// Sign the pack with this private key. By default `pack.sign_with` of the configuration.
+    /// Sign the pack with this private key. By default, `pack.sign_with` in the configuration.
     #[arg(long, value_name = "FILE")]
     pub sign_with: Option<PathBuf>,
-    /// Encrypt the pack to the owner of this public key, as HAPack.zip.age. By default `pack.encrypt_to` of the configuration.
+    /// Encrypt the pack to the owner of this public key, as HAPack.zip.age. By default, `pack.encrypt_to` in the configuration.
     #[arg(long, value_name = "FILE")]
     pub encrypt_to: Option<PathBuf>,
 }
 
-/// What opens a pack and what is demanded of it.
+/// Options that open a pack, and demand a signature.
 #[derive(Debug, Args)]
 pub struct OpeningArgs {
-    /// The private key that opens an encrypted pack. By default `pack.identity` of the configuration.
+    /// The private key that opens an encrypted pack. By default, `pack.identity` in the configuration.
     #[arg(long, value_name = "FILE")]
     pub identity: Option<PathBuf>,
-    /// Refuse a pack that is not signed by the owner of this public key. By default `pack.signed_by` of the configuration.
+    /// Refuse a pack that is not signed by the owner of this public key. By default, `pack.signed_by` in the configuration.
     #[arg(long, value_name = "FILE")]
     pub signed_by: Option<PathBuf>,
 }
@@ -198,10 +221,10 @@ pub struct OpeningArgs {
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// The pack; by default HAPack.zip or HAPack.zip.age in the home, else in its folder replication.
+    /// The pack. By default, HAPack.zip or HAPack.zip.age in the home or in its folder replication.
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// How it is opened.
+    /// How to open it.
     #[command(flatten)]
     pub opening: OpeningArgs,
 }
@@ -209,10 +232,10 @@ pub struct InspectArgs {
 /// Arguments of `keygen`.
 #[derive(Debug, Args)]
 pub struct KeygenArgs {
-    /// For what.
+    /// What the keys are for.
     #[arg(value_name = "PURPOSE")]
     pub purpose: KeyPurpose,
-    /// The private key, which only its owner can read; the public one is FILE.pub. Neither is there yet.
+    /// The file for the private key, which only its owner can read. The public key is FILE.pub. Neither may exist.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }
@@ -220,34 +243,34 @@ pub struct KeygenArgs {
 /// What a pair of keys is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum KeyPurpose {
-    /// The primary signs with the private key, the secondary checks with the public one.
+    /// The primary signs with the private key; the secondary checks with the public one.
     Signing,
-    /// The primary encrypts to the public key, the secondary opens with the private one.
+    /// The primary encrypts to the public key; the secondary opens with the private one.
     Encryption,
 }
 
 /// Arguments of `install-pack`.
 #[derive(Debug, Args)]
 pub struct InstallPackArgs {
-    /// The pack; by default HAPack.zip or HAPack.zip.age in the home, else in its folder replication.
+    /// The pack. By default, HAPack.zip or HAPack.zip.age in the home or in its folder replication.
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// HAPack.zip was unpacked by hand in the home: check every file of it, and finish the job without the ZIP.
+    /// You unpacked HAPack.zip by hand in the home: check every file, and install without the ZIP.
     #[arg(long, conflicts_with = "file")]
     pub in_place: bool,
-    /// Keep the present data and configuration of a fresh home, too; `pmp-ha rollback` returns to them.
+    /// Keep the old data and configuration of a fresh home, too. `pmp-ha rollback` returns to them.
     #[arg(long, conflicts_with_all = ["in_place", "discard_old"])]
     pub keep: bool,
     /// Delete the old data even if this home was in a pair. Rows that exist only here are lost.
     #[arg(long)]
     pub discard_old: bool,
-    /// A file of mode 0600 with the database password of this home, where the product keeps it encrypted.
+    /// A file of mode 0600 with the database password of this home, if the product stores it encrypted.
     #[arg(long, value_name = "FILE")]
     pub db_password_file: Option<PathBuf>,
-    /// The port that the pack names for this secondary is not the one of its database: something between forwards it.
+    /// The pack's port for this secondary is forwarded to the port of its database.
     #[arg(long)]
     pub port_is_forwarded: bool,
-    /// How it is opened.
+    /// How to open it.
     #[command(flatten)]
     pub opening: OpeningArgs,
 }
@@ -255,7 +278,7 @@ pub struct InstallPackArgs {
 /// Arguments of `history`.
 #[derive(Debug, Args)]
 pub struct HistoryArgs {
-    /// Only the newest so many runs.
+    /// List only the newest N runs.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
 }
@@ -263,7 +286,7 @@ pub struct HistoryArgs {
 /// Arguments of `key`.
 #[derive(Debug, Args)]
 pub struct KeyArgs {
-    /// The primary's `pmp_key.key`, as this machine sees it. Asked for on a terminal.
+    /// The path of the primary's `pmp_key.key` on this machine. On a terminal, pmp-ha asks for it.
     #[arg(value_name = "PATH")]
     pub path: Option<PathBuf>,
 }
@@ -271,10 +294,10 @@ pub struct KeyArgs {
 /// Arguments of `reconfigure`.
 #[derive(Debug, Args)]
 pub struct ReconfigureArgs {
-    /// The port at which this node now reaches the database of the other one.
+    /// The new port at which this node reaches the database of the other node.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub peer_port: Option<u16>,
-    /// The port at which the other node reaches the database here, where something between forwards it.
+    /// The port at which the other node reaches the database here, if that port is forwarded.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub own_port: Option<u16>,
 }
@@ -282,26 +305,26 @@ pub struct ReconfigureArgs {
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// One line for Nagios and its kin; exit code 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+    /// Print one line for Nagios and similar systems. Exit code 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
     #[arg(long, conflicts_with_all = ["json", "watch"])]
     pub nagios: bool,
-    /// Look again and again, with so many seconds between two looks [default: 2], until Ctrl-C, which is a good end: exit code 0.
+    /// Repeat every SECONDS (default 2) until Ctrl-C. Ctrl-C exits with 0.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub watch: Option<u64>,
-    /// Write a heartbeat here, and wait for it on the other node and for its echo.
+    /// Write a heartbeat here, and wait until it reaches the other node and comes back.
     #[arg(long)]
     pub prove: bool,
-    /// On the primary: compare the data of both nodes, row by row, while the application goes on. Exit code 5 if they differ. A run that was cut off goes on where it stopped.
+    /// On the primary: compare the data of both nodes row by row. The application keeps working. Exit code 5 if rows differ. An interrupted run resumes where it stopped.
     #[arg(long, conflicts_with_all = ["nagios", "watch", "prove"])]
     pub deep: bool,
-    /// Compare this table only; can be given more than once.
+    /// Compare only this table. Can be repeated.
     #[arg(long = "table", value_name = "NAME", requires = "deep")]
     pub tables: Vec<String>,
-    /// Milliseconds between two pieces, to spare the servers.
+    /// Pause MS milliseconds between two chunks, to spare the servers.
     #[arg(long, value_name = "MS", default_value_t = 0, requires = "deep")]
     pub pause: u64,
-    /// Begin from the start, whatever an earlier run has done.
+    /// Start from the beginning, even if an earlier run was interrupted.
     #[arg(long, requires = "deep")]
     pub anew: bool,
 }
@@ -309,7 +332,7 @@ pub struct VerifyArgs {
 /// Arguments of `monitor`.
 #[derive(Debug, Args)]
 pub struct MonitorArgs {
-    /// Seconds between two looks.
+    /// Seconds between two checks.
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub every: u64,
 }
@@ -317,25 +340,25 @@ pub struct MonitorArgs {
 /// Arguments of `recover`.
 #[derive(Debug, Args)]
 pub struct RecoverArgs {
-    /// A fresh installation of the same version, which becomes the primary. It need not have been started.
+    /// A fresh installation of the same version, which becomes the primary. You need not start it first.
     #[arg(long, value_name = "NEW_HOME", required_unless_present = "promote", conflicts_with = "promote")]
     pub into: Option<PathBuf>,
-    /// Where the data come from: the secondary's home, whose database may go on running, a copy of it, or a copy of its folder mysql. By default the home that --home names.
+    /// The source of the data: the secondary's home, a copy of it, or a copy of its folder mysql. Its database may keep running. By default, the home that --home names.
     #[arg(long, value_name = "DIR", conflicts_with = "promote")]
     pub from: Option<PathBuf>,
-    /// On the secondary: make it the primary where it stands. It is refused while the primary answers, or may be alive.
+    /// On the secondary: make it the primary where it stands. Refused if the primary answers or might still be alive.
     #[arg(long)]
     pub promote: bool,
-    /// The primary is switched off, or cut off from everybody: promote whatever is seen of it.
+    /// You have switched the primary off, or cut it off from all users: promote even if it seems alive.
     #[arg(long, requires = "promote")]
     pub fenced: bool,
-    /// The original encryption key, `pmp_key.key` of the lost primary. Asked for on a terminal.
+    /// The encryption key, `pmp_key.key` of the lost primary. On a terminal, pmp-ha asks for it.
     #[arg(long, value_name = "PATH", conflicts_with = "promote")]
     pub key: Option<PathBuf>,
-    /// Go on, with a warning, where what the secondary had received cannot all be applied.
+    /// Continue, with a warning, even if some received transactions cannot be applied.
     #[arg(long)]
     pub accept_loss: bool,
-    /// A file of mode 0600 with the database password of the new home, where the product keeps it encrypted.
+    /// A file of mode 0600 with the database password of the new home, if the product stores it encrypted.
     #[arg(long, value_name = "FILE")]
     pub db_password_file: Option<PathBuf>,
 }
@@ -346,7 +369,7 @@ pub struct SwitchoverArgs {
     /// Seconds to wait for the other node.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     pub wait: u64,
-    /// The other node has run this command: it is not run there once more.
+    /// The other node runs this command already: do not start it there.
     #[arg(long, hide = true)]
     pub answer: bool,
 }
@@ -354,10 +377,10 @@ pub struct SwitchoverArgs {
 /// Arguments of `rejoin`.
 #[derive(Debug, Args)]
 pub struct RejoinArgs {
-    /// Make this node anew from a pack of the new primary. The data that are here are kept; `pmp-ha rollback` returns to them.
+    /// Set up this node from a pack of the new primary. Its old data are kept; `pmp-ha rollback` returns to them.
     #[arg(long, value_name = "FILE")]
     pub pack: Option<PathBuf>,
-    /// How it is opened.
+    /// How to open it.
     #[command(flatten)]
     pub opening: OpeningArgs,
 }
@@ -365,16 +388,16 @@ pub struct RejoinArgs {
 /// Arguments of `rehearse`.
 #[derive(Debug, Args)]
 pub struct RehearseArgs {
-    /// Try a pack instead of the data; by default HAPack.zip or HAPack.zip.age in the home, else in its folder replication.
+    /// Test a pack instead of the data. By default, HAPack.zip or HAPack.zip.age in the home or in its folder replication.
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     pub pack: Option<Option<PathBuf>>,
-    /// The encryption key that the recovery will be given. By default the one that `conf/manage_key.conf` names.
+    /// The encryption key for the recovery. By default, the one that `conf/manage_key.conf` names.
     #[arg(long, value_name = "PATH")]
     pub key: Option<PathBuf>,
-    /// Where there is room for a copy of the data. By default the folder replication of the home.
+    /// A folder with room for a copy of the data. By default, the folder replication of the home.
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// How a pack is opened.
+    /// How to open a pack.
     #[command(flatten)]
     pub opening: OpeningArgs,
 }
@@ -382,7 +405,7 @@ pub struct RehearseArgs {
 /// Arguments of `may-start`.
 #[derive(Debug, Args)]
 pub struct MayStartArgs {
-    /// Stay until the database answers.
+    /// Wait until the database answers.
     #[arg(long, hide = true)]
     pub hold: bool,
 }
@@ -398,29 +421,29 @@ pub struct RepairArgs {
 /// The lab.
 #[derive(Debug, Subcommand)]
 pub enum LabCommand {
-    /// Make DIR/primary and DIR/secondary, stopped.
+    /// Create DIR/primary and DIR/secondary, stopped.
     Up(LabUpArgs),
-    /// Make one more fresh installation, stopped.
+    /// Create one more fresh installation, stopped.
     Home(LabHomeArgs),
-    /// Run a statement as the product would, and print the rows.
+    /// Run a statement with the product's account, and print rows.
     Sql(LabSqlArgs),
-    /// Stop the databases of a lab and remove it.
+    /// Stop the databases of a lab, and remove it.
     Down(LabDownArgs),
 }
 
 /// Arguments of `lab up`.
 #[derive(Debug, Args)]
 pub struct LabUpArgs {
-    /// A folder that is not there yet.
+    /// The new folder. It must not exist.
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
-    /// A server that scripts/fetch-servers brought (mysql-5.6, mysql-9.7, mariadb-10.11, mariadb-11.8), or the folder of one.
+    /// A server from scripts/fetch-servers (mysql-5.6, mysql-9.7, mariadb-10.11, mariadb-11.8), or the folder of one.
     #[arg(long, value_name = "NAME_OR_PATH", default_value = "mysql-5.6")]
     pub server: String,
-    /// How much data the primary is filled with, in MB.
+    /// Fill the primary with this much data, in MB.
     #[arg(long, value_name = "MB", default_value_t = 4)]
     pub size: u64,
-    /// Another lab of the same server, never started, whose databases are copied: that is quicker.
+    /// Copy the databases of another lab of the same server, never started. This is faster.
     #[arg(long, value_name = "LAB", conflicts_with = "size")]
     pub like: Option<PathBuf>,
 }
@@ -428,13 +451,13 @@ pub struct LabUpArgs {
 /// Arguments of `lab home`.
 #[derive(Debug, Args)]
 pub struct LabHomeArgs {
-    /// A folder that is not there yet.
+    /// The new folder. It must not exist.
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
     /// As for `lab up`.
     #[arg(long, value_name = "NAME_OR_PATH", default_value = "mysql-5.6")]
     pub server: String,
-    /// Another home of the same server, never started, whose database is copied.
+    /// Copy the database of another home of the same server, never started.
     #[arg(long, value_name = "HOME")]
     pub like: Option<PathBuf>,
 }
@@ -442,7 +465,7 @@ pub struct LabHomeArgs {
 /// Arguments of `lab sql`.
 #[derive(Debug, Args)]
 pub struct LabSqlArgs {
-    /// The home whose database is asked.
+    /// The home whose database runs the statement.
     #[arg(value_name = "HOME")]
     pub dir: PathBuf,
     /// One statement.
@@ -453,7 +476,7 @@ pub struct LabSqlArgs {
 /// Arguments of `lab down`.
 #[derive(Debug, Args)]
 pub struct LabDownArgs {
-    /// The folder that `lab up` made.
+    /// The folder that `lab up` created.
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
 }

@@ -24,13 +24,13 @@ pub struct Config {
     pub pack: PackConfig,
     /// How the pair replicates.
     pub replication: ReplicationConfig,
-    /// Where good ends.
+    /// The limits between healthy and not.
     pub health: HealthConfig,
-    /// What the product keeps in its tables.
+    /// The queries about the product's tables.
     pub product: ProductConfig,
-    /// How the other node is kept from serving when this one is promoted.
+    /// How to keep the other node from serving when this one is promoted.
     pub fence: FenceConfig,
-    /// How the roles of two nodes that work are exchanged.
+    /// How two working nodes swap their roles.
     pub switchover: SwitchoverConfig,
 }
 
@@ -38,7 +38,8 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SwitchoverConfig {
-    /// The program that runs `pmp-ha` on the other node, with its arguments; empty where the operator does.
+    /// The program that runs `pmp-ha` on the other node, with its arguments; empty if the operator
+    /// does it.
     pub peer_command: Vec<String>,
     /// Seconds that writes may be refused before everything is put back.
     pub refuse_at_most: u64,
@@ -54,7 +55,7 @@ impl Default for SwitchoverConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FenceConfig {
-    /// The program and its arguments; empty where the operator fences by hand.
+    /// The program and its arguments; empty if the operator fences by hand.
     pub command: Vec<String>,
     /// Seconds that it may take.
     pub deadline: u64,
@@ -70,14 +71,14 @@ impl Default for FenceConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProductConfig {
-    /// Reads the TFA setting; empty where it is not watched.
+    /// The query that reads the TFA setting; empty if it is not watched.
     pub tfa_query: String,
-    /// Answers 1 for the key that the data are encrypted with; empty where the data are not asked.
+    /// The query that returns 1 for the data's key; empty if the data are not asked.
     pub key_query: String,
 }
 
 impl ProductConfig {
-    /// Why the query about the key cannot be used. It runs with every right, and with the key in it.
+    /// Returns why the key query cannot be used. It runs with all rights, and contains the key.
     fn wrong_key_query(&self) -> Option<&'static str> {
         let query = self.key_query.trim();
         if query.is_empty() {
@@ -89,7 +90,7 @@ impl ProductConfig {
         }
         let quoted = ["'", "\"", "`"].iter().any(|q| query.contains(&format!("{q}{KEY_PLACEHOLDER}")));
         if quoted || !query.contains(KEY_PLACEHOLDER) {
-            return Some("product.key_query must hold {key}, without quotes around it");
+            return Some("product.key_query must contain {key}, without quotes around it");
         }
         None
     }
@@ -129,9 +130,9 @@ impl Default for DatabaseConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReplicationConfig {
-    /// Seconds of silence after which the secondary connects anew.
+    /// Seconds of silence after which the secondary reconnects.
     pub net_timeout: u64,
-    /// Seconds between two tries to connect.
+    /// Seconds between two attempts to connect.
     pub connect_retry: u64,
     /// Seconds between two heartbeats on a quiet link.
     pub heartbeat: u64,
@@ -141,11 +142,11 @@ pub struct ReplicationConfig {
     pub keep_binlogs_days: u32,
     /// Whether commits wait until the secondary has received them.
     pub semi_sync: bool,
-    /// Seconds after which such a commit goes on without.
+    /// Seconds after which such a commit continues without the secondary.
     pub semi_sync_timeout: u64,
     /// The tables whose rows both nodes write.
     pub audit_tables: TablePatterns,
-    /// Further tables into which the application may insert on the secondary.
+    /// More tables into which the application may insert on the secondary.
     pub local_tables: TablePatterns,
 }
 
@@ -180,13 +181,13 @@ impl Default for HealthConfig {
 }
 
 impl Config {
-    /// Reads `named`, or `<home>/conf/pmp-ha.toml`, which need not be there.
+    /// Reads `named`, or `<home>/conf/pmp-ha.toml`, which may be missing.
     pub fn read(named: Option<&Path>, home: &Path) -> Result<Self> {
         let path: PathBuf = named.map_or_else(|| home.join("conf/pmp-ha.toml"), Path::to_path_buf);
         let wrong = |why: String| {
-            Failure::new(Kind::Usage, format!("the configuration {} cannot be used", path.display()))
+            Failure::new(Kind::Usage, format!("cannot use the configuration {}", path.display()))
                 .because(why)
-                .hint("templates/pmp-ha.toml of the project lists every key with its meaning.")
+                .hint("templates/pmp-ha.toml in the project explains every key.")
         };
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -205,7 +206,7 @@ impl Config {
             || r.semi_sync_timeout == 0
             || config.database.start_deadline == 0
         {
-            bail!(wrong("a time of 0 seconds makes no sense".into()));
+            bail!(wrong("a time must be at least 1 second".into()));
         }
         if r.heartbeat >= r.net_timeout {
             bail!(wrong("replication.heartbeat must be smaller than replication.net_timeout".into()));
@@ -216,7 +217,7 @@ impl Config {
         Ok(config)
     }
 
-    /// How quickly the pair notices and heals.
+    /// How quickly the pair notices a failure and reconnects.
     #[must_use]
     pub fn timing(&self) -> Timing {
         let r = &self.replication;
@@ -235,7 +236,7 @@ impl Config {
         r.semi_sync.then_some(SemiSync { timeout: r.semi_sync_timeout })
     }
 
-    /// What was chosen for the server of a node.
+    /// Returns the configured settings of a node's server.
     #[must_use]
     pub fn choices(&self) -> Choices {
         Choices {
@@ -251,7 +252,7 @@ impl Config {
         Duration::from_secs(self.replication.heartbeat)
     }
 
-    /// Where good ends.
+    /// The limits between healthy and not.
     #[must_use]
     pub fn limits(&self) -> Limits {
         // A heartbeat row waits for the secondary like any other.
@@ -259,19 +260,20 @@ impl Config {
         Limits { lag: self.health.max_lag, heartbeat: (5 * self.replication.beat).max(10) + wait }
     }
 
-    /// How long the echo of a heartbeat may take: each node writes its own row once a beat.
+    /// Returns the time limit for the echo of a heartbeat: each node writes its own row once a
+    /// beat.
     #[must_use]
     pub fn proof_patience(&self) -> Duration {
         Duration::from_secs(3 * self.replication.beat + 4)
     }
 
-    /// How long a start may take.
+    /// Returns the time limit of a start.
     #[must_use]
     pub fn start_deadline(&self) -> Duration {
         Duration::from_secs(self.database.start_deadline)
     }
 
-    /// How long a stop may take.
+    /// Returns the time limit of a stop.
     #[must_use]
     pub fn stop_deadline(&self) -> Duration {
         Duration::from_secs(self.database.stop_deadline)

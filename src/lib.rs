@@ -1,8 +1,8 @@
-//! High availability for Password Manager Pro with its bundled MySQL.
+//! High availability for Password Manager Pro and its bundled MySQL.
 //!
-//! The map: [`cli`] and [`commands`] take what was asked for; [`adapters`] look at the world;
-//! [`domain`] decides, purely; [`apply`] carries out a plan, journalled; [`ui`] is the only door
-//! for output and [`failure`] the only place that chooses an exit code. `docs/architecture.md` is the guide.
+//! [`cli`] and [`commands`] take the request. [`adapters`] read the outside world, [`domain`]
+//! decides without I/O, and [`apply`] carries out a plan with a journal. All output goes through
+//! [`ui`], and only [`failure`] chooses an exit code. `docs/architecture.md` is the guide.
 
 pub mod adapters;
 pub mod apply;

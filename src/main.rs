@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, ui: &Ui) -> Result<()> {
-    let runtime = tokio::runtime::Runtime::new().context("cannot start to work")?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
     let ran = runtime.block_on(commands::run(cli, ui));
     // A host name that is still being looked up must not hold back an answer that is there.
     runtime.shutdown_background();

@@ -169,7 +169,7 @@ impl Ui {
                 bail!(Failure::interrupted())
             }
             Err(error) => {
-                Err(anyhow::Error::from(error).context(Failure::new(Kind::Failed, "no answer could be read")))
+                Err(anyhow::Error::from(error).context(Failure::new(Kind::Failed, "cannot read your answer")))
             }
         }
     }

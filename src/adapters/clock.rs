@@ -1,6 +1,6 @@
-//! The time of day, as text.
+//! The current time, as text.
 
-/// The time in UTC, as the journal and reports write it.
+/// Returns the time in UTC, in the form of the journal and the reports.
 #[must_use]
 pub fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

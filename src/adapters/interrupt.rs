@@ -1,4 +1,4 @@
-//! Ctrl-C and polite signals: noted here, and looked at between steps and inside long loops.
+//! Ctrl-C and termination signals: recorded here, checked between steps and inside long loops.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 /// How long a stop may go unnoticed in a sleep.
 const SLICE: Duration = Duration::from_millis(20);
 
-/// Says whether the operator wants to stop.
+/// Tells whether the operator wants to stop.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
@@ -40,7 +40,7 @@ impl Interrupt {
         }
     }
 
-    /// Does something that takes time, and gives it up as soon as the operator wants to stop.
+    /// Runs a future, and drops it as soon as the operator wants to stop.
     pub async fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             done = work => done,

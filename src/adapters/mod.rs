@@ -1,8 +1,8 @@
-//! Each adapter hides one thing of the outside world and speaks in the types of the domain.
+//! Each adapter hides one part of the outside world behind the types of the domain.
 //!
-//! The rooms, from the lowest floor up: [`bytes`] hashes, [`system`] is Linux, [`server`] talks to a
-//! database server, [`home`] reads and writes an installation, [`pack`] is the archive, and [`look`]
-//! gathers what a plan or a verdict is decided upon.
+//! From the lowest floor up: [`bytes`] hashes, [`system`] is Linux, [`server`] talks to a database
+//! server, [`home`] reads and writes an installation, [`pack`] is the archive, and [`look`] gathers
+//! what a plan or a verdict needs.
 
 pub mod bytes;
 pub mod clock;

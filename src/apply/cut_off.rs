@@ -1,4 +1,4 @@
-//! The gates: which commands refuse a home on which an earlier run was cut off.
+//! The gates: which commands refuse a home with an interrupted run.
 
 use anyhow::{Result, bail};
 
@@ -8,7 +8,7 @@ use crate::adapters::system;
 use crate::domain::journal::{Due, Progress, open_run};
 use crate::failure::{Failure, Kind};
 
-/// Returns the run on this home that was cut off, if there is one.
+/// Returns the interrupted run of this home, if there is one.
 ///
 /// # Errors
 /// Refuses when the journal speaks of another home, of which this one is a copy: its way back
@@ -18,32 +18,30 @@ pub fn cut_off_run(home: &Home) -> Result<Option<Progress>> {
     let (_, inode) = system::identity(&home.path("conf"))?;
     if run.plan.home.path != home.root().to_string_lossy() || run.plan.home.inode != inode {
         bail!(
-            Failure::new(Kind::Refused, "this home is a copy of one in which a run was cut off")
-                .because(format!(
-                    "its journal speaks of `pmp-ha {}` in {}",
-                    run.plan.command, run.plan.home.path
-                ))
-                .hint(format!("Run `pmp-ha {}` again there, and copy the home anew.", run.plan.command))
+            Failure::new(Kind::Refused, "this home is a copy of one in which a run was interrupted")
+                .because(format!("its journal names `pmp-ha {}` in {}", run.plan.command, run.plan.home.path))
+                .hint(format!("Run `pmp-ha {}` again there, then copy the home again.", run.plan.command))
         );
     }
     Ok(Some(run))
 }
 
-/// Refuses when a run on this home was cut off: its data may be half exchanged.
+/// Refuses if a run on this home was interrupted: its data may be half exchanged.
 pub fn refuse_cut_off_run(home: &Home) -> Result<()> {
     let Some(run) = cut_off_run(home)? else { return Ok(()) };
     let command = &run.plan.command;
     bail!(
-        Failure::new(Kind::Refused, "an earlier run on this home was cut off")
+        Failure::new(Kind::Refused, "an earlier run on this home was interrupted")
             .because(format!("the journal of `pmp-ha {command}` in {} is open", home.root().display()))
             .hint(format!(
-                "Run `pmp-ha resume`, or `pmp-ha {command}` again: it goes on where it stopped, or puts everything back."
+                "Run `pmp-ha resume`, or `pmp-ha {command}` again: it resumes where it stopped, or puts everything back."
             ))
     );
 }
 
-/// Refuses when a run was cut off that may have left the files of this home half exchanged. A repair
-/// does not: it works inside a database that runs.
+/// Refuses if an interrupted run may have left the home's files half exchanged.
+///
+/// A repair does not: it works inside a running database.
 pub fn refuse_half_exchanged(home: &Home) -> Result<()> {
     match cut_off_run(home)? {
         Some(run) if run.plan.is_repair() => Ok(()),
@@ -51,8 +49,9 @@ pub fn refuse_half_exchanged(home: &Home) -> Result<()> {
     }
 }
 
-/// Refuses when a run was cut off that keeps the database from being started. A pack that has let go
-/// of the database already, or never held it, does not.
+/// Refuses if an interrupted run forbids a start of the database.
+///
+/// A pack that no longer needs the database stopped, or never did, does not.
 pub fn refuse_held_database(home: &Home) -> Result<()> {
     match cut_off_run(home)? {
         Some(run)

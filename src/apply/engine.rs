@@ -1,5 +1,6 @@
-//! Drives a plan: each step is recorded, done, recorded again. What fails is undone, and what an
-//! earlier run left behind is settled.
+//! Drives a plan: records each step, does it, and records it again.
+//!
+//! Undoes what fails, and settles what an earlier run left behind.
 
 use std::time::Instant;
 
@@ -17,10 +18,10 @@ use crate::domain::journal::{Due, Outcome, Progress, Record};
 use crate::domain::plan::{Command, Plan, Step};
 use crate::failure::{Failure, Kind};
 
-/// What had to be done about an earlier run.
+/// What happened to an earlier run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
-    /// There was none that was cut off.
+    /// There was no interrupted run.
     Nothing,
     /// It was undone.
     RolledBack,
@@ -40,7 +41,7 @@ impl Settled {
 }
 
 impl Runner<'_> {
-    /// Finishes or rolls back what an earlier run left behind when it was cut off, but for a repair.
+    /// Finishes or rolls back an interrupted run, unless it is a repair.
     ///
     /// # Errors
     /// Refuses to roll back under a server that somebody has started since.
@@ -52,7 +53,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Finishes or rolls back a run that was cut off, whatever it was.
+    /// Finishes or rolls back an interrupted run of any command.
     ///
     /// # Errors
     /// Refuses to roll back under a server that somebody has started since.
@@ -68,7 +69,7 @@ impl Runner<'_> {
         match run.due() {
             Due::Back(begun) => {
                 self.ui.say(format!(
-                    "An earlier `pmp-ha {command}` was cut off; what it had changed is put back first."
+                    "An earlier `pmp-ha {command}` was interrupted; its changes are put back first."
                 ));
                 let undone = self.back(&run.plan, begun).await;
                 undone.map_err(|error| incomplete(command, "it could not be put back", &error))?;
@@ -76,7 +77,7 @@ impl Runner<'_> {
             }
             Due::Forward(next) => {
                 self.ui.say(format!(
-                    "An earlier `pmp-ha {command}` was cut off behind its point of no return; it is finished now."
+                    "An earlier `pmp-ha {command}` was interrupted after its point of no return; it is finished now."
                 ));
                 self.forward(&run.plan, next).await?;
                 Ok(Settled::Finished(Box::new(run.plan)))
@@ -84,13 +85,13 @@ impl Runner<'_> {
         }
     }
 
-    /// Closes a repair that was cut off, when everything was found to be equal.
+    /// Closes an interrupted repair if everything is equal.
     pub fn close_repair(&mut self) -> Result<()> {
         remove(&self.home.work())?;
         self.journal().append(&Record::Close { at: now(), outcome: Outcome::Done })
     }
 
-    /// Nothing is put back under a server that runs, but for those that the run itself started.
+    /// Refuses to undo anything under a running server, unless the run itself started it.
     fn refuse_strangers(&self, run: &Progress) -> Result<()> {
         let last = run.begun.checked_sub(1).and_then(|index| run.plan.steps.get(index));
         if run.plan.works_on_a_running_server() {
@@ -105,7 +106,10 @@ impl Runner<'_> {
         bail!(
             Failure::new(
                 Kind::Refused,
-                format!("an earlier `pmp-ha {}` was cut off and must be put back first", run.plan.command)
+                format!(
+                    "an earlier `pmp-ha {}` was interrupted and must be put back first",
+                    run.plan.command
+                )
             )
             .because(evidence)
             .hint("Stop Password Manager Pro and its database (`pmp-ha stop`), then try again.")
@@ -130,11 +134,11 @@ impl Runner<'_> {
                 repair::let_applier_go(self, plan).await;
                 return Err(incomplete(plan.command, &format!("step {} failed", index + 1), &error));
             }
-            self.ui.say("It did not work; what was changed is put back.");
+            self.ui.say("It failed; its changes are put back.");
             return match self.back(plan, index + 1).await {
                 Ok(()) => Err(error),
                 Err(undo) => {
-                    let what = format!("it failed ({error:#}), and could not be put back");
+                    let what = format!("it failed ({error:#}) and could not be put back");
                     Err(incomplete(plan.command, &what, &undo))
                 }
             };
@@ -142,7 +146,7 @@ impl Runner<'_> {
         let closed = remove(&self.home.work())
             .and_then(|()| self.journal().append(&Record::Close { at: now(), outcome: Outcome::Done }));
         closed.map_err(|error| {
-            incomplete(plan.command, "every step is done, and it could not be closed", &error)
+            incomplete(plan.command, "every step is done, but the run could not be closed", &error)
         })
     }
 
@@ -155,7 +159,7 @@ impl Runner<'_> {
         self.journal().append(&Record::Done { step: index })
     }
 
-    /// Undoes the steps below `begun`, the last one first. Ctrl-C does not stop it.
+    /// Undoes the steps below `begun`, last one first. Ctrl-C does not stop it.
     async fn back(&mut self, plan: &Plan, begun: usize) -> Result<()> {
         for (index, step) in plan.steps.iter().enumerate().take(begun).rev() {
             self.undo(step).await.with_context(|| format!("cannot undo step {} ({step})", index + 1))?;
@@ -170,7 +174,7 @@ fn incomplete(command: Command, what: &str, error: &anyhow::Error) -> anyhow::Er
     Failure::new(Kind::Incomplete, format!("`pmp-ha {command}` is not complete: {what}"))
         .because(format!("{error:#}"))
         .hint(format!(
-            "Mend the cause and run `pmp-ha resume`, or `pmp-ha {command}` again: it goes on where it stopped, or puts everything back."
+            "Fix the cause. Then run `pmp-ha resume`, or `pmp-ha {command}` again: it resumes where it stopped, or puts everything back."
         ))
         .into()
 }

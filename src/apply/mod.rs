@@ -1,7 +1,7 @@
-//! From a plan to effects: each step is recorded, done, recorded again; what fails is undone.
+//! Carries out a plan: records each step, does it, records it again, and undoes what fails.
 //!
-//! A command talks to the engine; the engine asks [`steps`] what a step does; the rooms do it, with
-//! what [`work`] holds. No room knows the engine.
+//! A command talks to the engine. The engine asks [`steps`] what a step does. The other modules do
+//! it, with the context in [`work`]. None of them knows the engine.
 
 mod cut_off;
 mod database;

@@ -1,5 +1,4 @@
-//! The table of contents of all that is done: from each step of a plan to its effect, and to what
-//! undoes it.
+//! Maps each step of a plan to its effect, and to what undoes it.
 
 use std::time::Instant;
 

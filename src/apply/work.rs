@@ -1,4 +1,4 @@
-//! What a step works with: the home and its lock, the configuration, the secrets, and what was measured.
+//! The context of a step: the home and its lock, the configuration, the secrets, and measurements.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -17,16 +17,16 @@ use crate::domain::digest::Sha256Hex;
 use crate::domain::flavor::Flavor;
 use crate::ui::Ui;
 
-/// What steps need and a plan must not hold.
+/// The secrets that steps need and a plan must not contain.
 #[derive(Default)]
 pub struct Secrets {
     /// The application's database password, where the product keeps it encrypted.
     pub db_password: Option<String>,
-    /// What opens the pack and what is demanded of it.
+    /// The keys that open the pack and check its signature.
     pub opening: Opening,
 }
 
-/// What a pack cost the users of the primary, as far as it was measured.
+/// The downtime of the primary's users, as far as it was measured.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cost {
     /// From the first step until the database accepted connections again.
@@ -41,7 +41,7 @@ pub struct Cost {
 
 /// A pack that is in its place.
 pub struct NewPack {
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub size: u64,
     /// Of the whole file.
     pub sha256: Sha256Hex,
@@ -49,7 +49,7 @@ pub struct NewPack {
     pub seconds: f64,
 }
 
-/// The exchange that a run takes part in.
+/// The switchover that a run takes part in.
 #[derive(Debug, Clone, Default)]
 pub struct Taking {
     pub(super) run: Option<String>,
@@ -119,7 +119,7 @@ impl<'a> Runner<'a> {
         self.home
     }
 
-    /// Hands over what steps need and a plan must not hold.
+    /// Takes the secrets that steps need and a plan must not contain.
     pub fn with_secrets(&mut self, secrets: Secrets) {
         self.secrets = secrets;
     }
@@ -165,11 +165,11 @@ impl<'a> Runner<'a> {
     }
 
     pub(super) fn undo_file(&self) -> Result<&std::path::Path> {
-        self.undo_file.as_deref().context("no file for the old rows was begun")
+        self.undo_file.as_deref().context("no file for the old rows was opened")
     }
 }
 
-/// Makes the folder `replication` where a home has none.
+/// Creates the folder `replication` if the home has none.
 pub(super) fn make_replication(home: &Home) -> Result<()> {
     if home.replication().is_dir() {
         return Ok(());

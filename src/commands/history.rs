@@ -11,7 +11,7 @@ use crate::adapters::system;
 use crate::cli::HistoryArgs;
 use crate::domain::history::{Ending, Run, runs};
 
-/// The newest run stands last, right above the prompt.
+/// The runs of this home, newest last, right above the prompt.
 #[derive(Serialize)]
 struct History(Vec<Run>);
 
@@ -35,7 +35,7 @@ pub fn run(context: &Context<'_>, args: &HistoryArgs) -> Result<()> {
     }
     context.ui.data(&History(runs))?;
     if is_open {
-        context.ui.say("The last run was cut off: `pmp-ha resume` finishes it or puts everything back.");
+        context.ui.say("The last run was interrupted: `pmp-ha resume` finishes it or puts everything back.");
     }
     Ok(())
 }

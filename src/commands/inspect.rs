@@ -8,18 +8,18 @@ use serde::Serialize;
 
 use super::install_pack::find_pack;
 use super::{Context, absolute, opening};
-use crate::adapters::pack::seal::is_sealed;
 use crate::adapters::pack::Pack;
+use crate::adapters::pack::seal::is_sealed;
 use crate::cli::InspectArgs;
 use crate::config::Config;
 use crate::domain::pair::Role;
 use crate::domain::plan::Bytes;
 
-/// What a pack holds, without its secrets.
+/// What a pack contains, without its secrets.
 #[derive(Serialize)]
 struct Inspected {
     file: String,
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     size: u64,
     pack_id: String,
     made_at: String,
@@ -27,10 +27,10 @@ struct Inspected {
     server: String,
     primary: String,
     secondary: String,
-    /// From where the secondary goes on.
+    /// The coordinates from which the secondary replicates.
     coordinates: String,
     files: usize,
-    /// Their bytes, uncompressed.
+    /// Their size in bytes, uncompressed.
     bytes: u64,
     encrypted: bool,
     signed: bool,
@@ -42,8 +42,8 @@ impl fmt::Display for Inspected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let signature = match (self.signed, self.signature_checked) {
             (false, _) => "not signed",
-            (true, false) => "signed, not checked: --signed-by FILE checks it",
-            (true, true) => "signed by the given key",
+            (true, false) => "signed, not checked; to check it, pass --signed-by FILE",
+            (true, true) => "signed with the given key",
         };
         let encrypted = if self.encrypted { ", encrypted" } else { "" };
         writeln!(f, "{}", self.file)?;
@@ -52,10 +52,10 @@ impl fmt::Display for Inspected {
         writeln!(f, "  server     {}", self.server)?;
         writeln!(f, "  primary    {}", self.primary)?;
         writeln!(f, "  secondary  {}", self.secondary)?;
-        writeln!(f, "  goes on    from {}", self.coordinates)?;
-        writeln!(f, "  holds      {} files, {}", self.files, Bytes(self.bytes))?;
+        writeln!(f, "  continues  from {}", self.coordinates)?;
+        writeln!(f, "  contains   {} files, {}", self.files, Bytes(self.bytes))?;
         writeln!(f, "  signature  {signature}")?;
-        writeln!(f, "whole: every byte is as its manifest says")
+        writeln!(f, "intact: every byte matches the manifest")
     }
 }
 

@@ -30,7 +30,7 @@ struct Installed {
     files: usize,
     bytes: u64,
     source: String,
-    /// How long verifying, inflating, writing and reading back took; 0 where an earlier run did it.
+    /// Seconds for verifying, decompressing, writing and reading back; 0 if an earlier run did it.
     seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     kept: Option<String>,
@@ -55,9 +55,9 @@ impl Installed {
 impl fmt::Display for Installed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} files, {}, verified and in place", self.home, self.files, Bytes(self.bytes))?;
-        writeln!(f, "  replicates from {} as soon as it is started", self.source)?;
+        writeln!(f, "  replicates from {} once you start it", self.source)?;
         if let Some(kept) = &self.kept {
-            writeln!(f, "  what was there before is kept: {kept}; pmp-ha rollback returns to it")?;
+            writeln!(f, "  the old data are kept: {kept}; pmp-ha rollback returns to them")?;
         }
         writeln!(f, "next: {}", self.next)
     }
@@ -117,7 +117,7 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
     context.ui.data(&installed)
 }
 
-/// Makes an old primary anew with a pack of the node that replaced it.
+/// Installs a pack over an old primary. The pack comes from the node that replaced it.
 pub(super) async fn over_an_old_primary(
     context: &Context<'_>,
     home: &Home,
@@ -159,7 +159,7 @@ fn keep(home: &Home, manifest: &Manifest) -> OldData {
     OldData::Keep(kept::free_name(home, &format!("data.before-{}", manifest.pack_id)))
 }
 
-/// A pack as it was carried here.
+/// A pack in the form in which it arrived here.
 enum Source {
     Zip(Pack, PathBuf),
     Unpacked(Unpacked),
@@ -186,7 +186,7 @@ impl Source {
     }
 }
 
-/// Checks every byte of a pack before anything is written.
+/// Checks every byte of a pack before it writes anything.
 async fn verify(context: &Context<'_>, home: &Home, source: Source) -> Result<()> {
     let pack_id = source.manifest().pack_id.clone();
     let progress = context.ui.progress("verifying", source.manifest().total_size());
@@ -204,7 +204,7 @@ async fn verify(context: &Context<'_>, home: &Home, source: Source) -> Result<()
         // The server works with these files since.
         Some((at, plan)) if in_place && failure.kind == Kind::Refused && installs(plan) == Some(&pack_id) => {
             bail!(failure.because(format!(
-                "this very pack was installed here at {at}: if it was not unpacked anew since then, nothing is left to do"
+                "this pack was installed here at {at}: unless you have unpacked it again since then, there is nothing to do"
             )))
         }
         _ => bail!(failure),
@@ -219,9 +219,9 @@ pub(super) fn find_pack(home: &Home, named: Option<&Path>) -> Result<PathBuf> {
         match ["HAPack.zip", "HAPack.zip.age"].map(|name| folder.join(name)).map(|path| (path.exists(), path))
         {
             [(true, _), (true, _)] => bail!(
-                Failure::new(Kind::Refused, "it is not clear which pack is meant")
+                Failure::new(Kind::Refused, "it is unclear which pack to use")
                     .because(format!("{} holds HAPack.zip and HAPack.zip.age", folder.display()))
-                    .hint("Name the file, or remove the one that is not wanted.")
+                    .hint("Name the file, or remove the one you do not want.")
             ),
             [(true, found), _] | [_, (true, found)] => return Ok(found),
             _ => {}

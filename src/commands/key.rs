@@ -24,7 +24,7 @@ impl fmt::Display for Named {
         let key = &self.key;
         writeln!(
             f,
-            "conf/manage_key.conf names {key}. It must be readable at each start, and may be taken offline after it."
+            "conf/manage_key.conf names {key}. It must be readable at each start; you may take it offline afterwards."
         )?;
         write!(f, "next: {}", self.next)
     }
@@ -43,7 +43,7 @@ pub fn run(context: &Context<'_>, args: KeyArgs) -> Result<()> {
     context.ui.done(&Named { key, next: "pmp-ha start" })
 }
 
-/// Asks for the key if it was not named, checks it, and says what there is to say about it.
+/// Asks for the key if none was named, checks it, and prints warnings about it.
 pub(super) fn examined(
     context: &Context<'_>,
     home: &Home,
@@ -54,7 +54,7 @@ pub(super) fn examined(
         path
     } else {
         let missing = Failure::new(Kind::Usage, "no encryption key was named")
-            .because("there is no terminal to ask on")
+            .because("there is no terminal to ask for it")
             .hint("Give the full path of the primary's pmp_key.key.");
         PathBuf::from(context.ui.ask("Full path of the primary's pmp_key.key", missing)?)
     };

@@ -21,8 +21,8 @@ struct Made {
 
 impl fmt::Display for Made {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "private key  {}  keep it here, readable for its owner only", self.private)?;
-        writeln!(f, "public key   {}  carry it to the other node", self.public)?;
+        writeln!(f, "private key  {}  keep it here, readable only by its owner", self.private)?;
+        writeln!(f, "public key   {}  copy it to the other node", self.public)?;
         writeln!(f, "next: {}", self.next)
     }
 }
@@ -35,9 +35,9 @@ pub fn run(context: &Context<'_>, args: &KeygenArgs) -> Result<()> {
     for path in [&private, &public] {
         if path.exists() {
             bail!(
-                Failure::new(Kind::Refused, "cannot make a pair of keys")
-                    .because(format!("{} is there already", path.display()))
-                    .hint("Name another file: a key that is overwritten opens nothing any more.")
+                Failure::new(Kind::Refused, "cannot create a key pair")
+                    .because(format!("{} already exists", path.display()))
+                    .hint("Name another file. An overwritten key can no longer open anything.")
             );
         }
     }
@@ -47,7 +47,7 @@ pub fn run(context: &Context<'_>, args: &KeygenArgs) -> Result<()> {
             (
                 keys.private,
                 keys.public,
-                "`pmp-ha pack --sign-with` the private key here, `pmp-ha install-pack --signed-by` the public one there",
+                "`pmp-ha pack --sign-with` the private key here; `pmp-ha install-pack --signed-by` the public key there",
             )
         }
         KeyPurpose::Encryption => {
@@ -55,7 +55,7 @@ pub fn run(context: &Context<'_>, args: &KeygenArgs) -> Result<()> {
             (
                 keys.private,
                 keys.public,
-                "`pmp-ha pack --encrypt-to` the public key there, `pmp-ha install-pack --identity` the private one here",
+                "`pmp-ha pack --encrypt-to` the public key there; `pmp-ha install-pack --identity` the private key here",
             )
         }
     };

@@ -9,9 +9,9 @@ use crate::lab::{self, Content};
 pub async fn run(context: &Context<'_>, command: LabCommand) -> Result<()> {
     if context.global.dry_run {
         context.ui.say(match &command {
-            LabCommand::Up(args) => format!("would make a lab in {}", args.dir.display()),
-            LabCommand::Home(args) => format!("would make one more home in {}", args.dir.display()),
-            LabCommand::Sql(args) => format!("would ask the database of {}", args.dir.display()),
+            LabCommand::Up(args) => format!("would create a lab in {}", args.dir.display()),
+            LabCommand::Home(args) => format!("would create one more home in {}", args.dir.display()),
+            LabCommand::Sql(args) => format!("would query the database of {}", args.dir.display()),
             LabCommand::Down(args) => {
                 format!("would stop the databases in {} and remove it", args.dir.display())
             }

@@ -18,16 +18,16 @@ use crate::domain::snapshot::Blind;
 use crate::domain::standing::{Standing, standing};
 use crate::failure::{Failure, Kind};
 
-/// How long a server may take until it holds its data, and from then on until it answers.
+/// The time limit until a server locks its data, and again until it answers.
 const SERVER_GRACE: Duration = Duration::from_secs(30);
 const ANSWER_GRACE: Duration = Duration::from_secs(1800);
 
-/// How long the answer may take that the start waits for.
+/// The time limit for the answer that the start waits for.
 const VERDICT_GRACE: Duration = Duration::from_secs(6);
 
 const TICK: Duration = Duration::from_millis(50);
 
-/// What the process that asks tells the one that waits.
+/// The answers that the asking process sends to the waiting one.
 const MAY: &str = "may";
 const MAY_NOT: &str = "no";
 const WAIT: &str = "wait";
@@ -63,7 +63,7 @@ pub async fn run(context: &Context<'_>, args: &MayStartArgs) -> Result<()> {
     }
 }
 
-/// Refuses a secondary that was the primary, and whose database was not told so yet: it has no guard.
+/// Refuses an old primary whose database does not know its new role yet: it has no write guard.
 fn is_guarded(home: &Home) -> Result<()> {
     match cut_off_run(home)? {
         Some(run) if run.is_ahead_of_the_database() => refuse_cut_off_run(home),
@@ -71,7 +71,7 @@ fn is_guarded(home: &Home) -> Result<()> {
     }
 }
 
-/// Asks, tells the verdict, and holds the place of a starting primary until the database answers.
+/// Asks, reports the verdict, and holds the starting lock until the database answers.
 async fn hold(context: &Context<'_>, home: &Home, membership: &Membership) -> Result<()> {
     let asked = async {
         let mut session = other_node::open(home, membership).await?;
@@ -99,7 +99,7 @@ async fn hold(context: &Context<'_>, home: &Home, membership: &Membership) -> Re
     if !announced {
         // That one's announcement may end before this server answers: a promotion would not see it.
         let peer = membership.peer();
-        context.ui.text(&format!("{WAIT} {peer} was told of another start, which is not over\n"))?;
+        context.ui.text(&format!("{WAIT} {peer} knows of another start that has not ended yet\n"))?;
         session.close().await;
         return Ok(());
     }
@@ -129,26 +129,26 @@ async fn until_it_answers(home: &Home) -> Result<()> {
     Ok(())
 }
 
-/// Why a node must not serve writes.
+/// Returns why a node must not serve writes.
 pub(super) fn why_not(standing: Standing) -> Option<String> {
     match standing {
         Standing::Holds => None,
         Standing::Superseded { by } => Some(format!("the other node became the primary in epoch {by}")),
         Standing::Disputed { by } => {
-            Some(format!("the other node became the primary in epoch {by}, and did not know of this one"))
+            Some(format!("the other node became the primary in epoch {by}, without knowing of this one"))
         }
     }
 }
 
 fn starts_already(why: &str) -> Failure {
-    Failure::new(Kind::Refused, "this database is being started already")
+    Failure::new(Kind::Refused, "this database is already starting")
         .because(why)
         .hint("If it does not come up, try again in half a minute.")
 }
 
-/// The refusal to let an old primary work.
+/// Returns the refusal for an old primary.
 pub(super) fn refusal(membership: &Membership, why: &str) -> Failure {
-    Failure::new(Kind::Refused, "this node is not the primary any more")
-        .because(format!("{why}, and this one is of epoch {}: {}", membership.pair.epoch, membership.peer()))
+    Failure::new(Kind::Refused, "this node is no longer the primary")
+        .because(format!("{why}, and this one is in epoch {}: {}", membership.pair.epoch, membership.peer()))
         .hint("Run `pmp-ha rejoin` here: it makes this node the secondary of the other one.")
 }

@@ -1,4 +1,4 @@
-//! One file a command: arguments, observe, decide, show or apply.
+//! The commands, one file each: parse, observe, decide, then show or apply.
 
 mod history;
 mod inspect;
@@ -42,14 +42,14 @@ use crate::domain::snapshot::{Blind, BlindReason};
 use crate::failure::{Failure, Kind};
 use crate::ui::Ui;
 
-/// What a command works with.
+/// What every command works with.
 struct Context<'a> {
     ui: &'a Ui,
     interrupt: Interrupt,
     global: Global,
 }
 
-/// Runs the command that was asked for.
+/// Runs the command from the command line.
 pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
     let context = Context { ui, interrupt: Interrupt::listen()?, global: cli.global };
     match cli.command {
@@ -79,12 +79,12 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
 }
 
 impl Context<'_> {
-    /// Whether it was left to this program to find the home. `PMP_HOME` may be set to nothing.
+    /// Returns whether no home was named, so that this program finds it. `PMP_HOME` may be empty.
     fn names_no_home(&self) -> bool {
         self.global.home.as_ref().is_none_or(|path| path.as_os_str().is_empty())
     }
 
-    /// The home that the command is about.
+    /// Returns the home that the command is about.
     fn home(&self) -> Result<Home> {
         if let Some(named) = self.global.home.as_ref().filter(|_| !self.names_no_home()) {
             return Home::open(named);
@@ -98,7 +98,7 @@ impl Context<'_> {
             None => bail!(
                 Failure::new(Kind::Usage, "no PMP home was named")
                     .because(format!(
-                        "neither {} nor a folder above it is one, and there is no {}",
+                        "neither {} nor a folder above it is a PMP home, and {} does not exist",
                         here.display(),
                         system::SERVICE_LINK
                     ))
@@ -111,7 +111,7 @@ impl Context<'_> {
         Config::read(self.global.config.as_deref(), home.root())
     }
 
-    /// Puts right what an earlier run left behind; a dry run only says so.
+    /// Finishes or undoes an interrupted run. A dry run only announces it.
     async fn settled(&self, runner: &mut Runner<'_>) -> Result<Settled> {
         if self.global.dry_run {
             refuse_half_exchanged(runner.home())?;
@@ -120,7 +120,8 @@ impl Context<'_> {
         runner.settle().await
     }
 
-    /// Refuses on a primary that the other node has replaced. One that cannot be asked is no reason.
+    /// Refuses on a primary that the other node has replaced. An unreachable node is no reason to
+    /// refuse.
     async fn still_primary(&self, home: &Home) -> Result<()> {
         let Some(membership) = home.membership()?.filter(|own| own.role == Role::Primary) else {
             return Ok(());
@@ -138,7 +139,7 @@ impl Context<'_> {
         }
     }
 
-    /// Shows the plan and asks for agreement. Returns whether it is to be carried out.
+    /// Shows the plan and asks for confirmation. Returns whether to carry it out.
     fn agreed(&self, plan: &Plan) -> Result<bool> {
         if self.global.dry_run {
             self.ui.data(plan)?;
@@ -156,7 +157,7 @@ impl Context<'_> {
     }
 }
 
-/// What opens a pack and what is demanded of it.
+/// Returns the keys that open a pack and check its signature.
 fn opening(args: OpeningArgs, config: &PackConfig) -> Result<Opening> {
     let signed_by = args.signed_by.as_ref().or(config.signed_by.as_ref());
     Ok(Opening {
@@ -165,7 +166,7 @@ fn opening(args: OpeningArgs, config: &PackConfig) -> Result<Opening> {
     })
 }
 
-/// Reads a password from a file that only its owner may read.
+/// Reads a password from a file that only its owner can read.
 fn read_password_file(path: Option<&Path>) -> Result<Option<String>> {
     let Some(path) = path else { return Ok(None) };
     let refused = |why: String| {
@@ -175,7 +176,7 @@ fn read_password_file(path: Option<&Path>) -> Result<Option<String>> {
     };
     let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
     if system::mode(path)? & 0o077 != 0 {
-        bail!(refused(format!("{} can be read by others than its owner", path.display())));
+        bail!(refused(format!("other users than its owner can read {}", path.display())));
     }
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(Some(line.to_owned())),
@@ -183,7 +184,7 @@ fn read_password_file(path: Option<&Path>) -> Result<Option<String>> {
     }
 }
 
-/// An absolute path, whether or not something is there.
+/// Returns an absolute path, whether or not it exists.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }

@@ -18,7 +18,7 @@ use crate::domain::pair::Role;
 use crate::domain::report::{Report, Watch};
 use crate::failure::{Failure, Kind};
 
-/// Looks until Ctrl-C, and says each change. A primary that finds itself replaced is taken down.
+/// Checks until Ctrl-C, and prints each status change. Stops a primary that was replaced.
 pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
     let home = context.home()?;
     let config = context.config(&home)?;
@@ -61,7 +61,7 @@ async fn look(home: &Home, config: &Config, interrupt: &Interrupt) -> Result<Rep
     Ok(report.about(&seen))
 }
 
-/// Why this node must not serve, if it is a primary that was replaced.
+/// Returns why this node must not serve, if it is a replaced primary.
 async fn replaced(home: &Home) -> Result<Option<String>> {
     let membership = home.require_membership()?;
     if membership.role != Role::Primary {
@@ -71,8 +71,8 @@ async fn replaced(home: &Home) -> Result<Option<String>> {
     Ok(other_node::standing_of(home, &membership).await.ok().and_then(may_start::why_not))
 }
 
-/// Asks again while nobody else is at work on the home: who is may be making it the secondary, and is
-/// waited for.
+/// Checks again while it holds the home's lock. Another run may be making this node the secondary:
+/// wait for it.
 async fn replaced_for_good(
     context: &Context<'_>,
     home: &Home,
@@ -87,7 +87,7 @@ async fn replaced_for_good(
                 bail!(failure);
             }
             if !std::mem::replace(waits, true) {
-                context.ui.warn("this node was replaced, and another pmp-ha is at work on this home: the database is looked at again when that has ended");
+                context.ui.warn("this node was replaced, but another pmp-ha is working on this home; waiting for it to finish");
             }
             return Ok(None);
         }
@@ -95,7 +95,7 @@ async fn replaced_for_good(
     Ok(replaced(home).await?.map(|why| (why, lock)))
 }
 
-/// Stops the database of a primary that was replaced.
+/// Stops the database of a replaced primary.
 async fn take_down(
     context: &Context<'_>,
     home: &Home,

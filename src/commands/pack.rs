@@ -27,9 +27,9 @@ struct Packed {
     file: String,
     size: u64,
     sha256: Sha256Hex,
-    /// How long compressing, writing and reading back took; 0 where an earlier run did it.
+    /// Seconds for compressing, writing and reading back; 0 if an earlier run did it.
     seconds: f64,
-    /// The public key that it is encrypted to.
+    /// The public key that the pack is encrypted to.
     encrypted_to: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     downtime_seconds: Option<f64>,
@@ -47,18 +47,18 @@ impl fmt::Display for Packed {
             writeln!(f, "The database accepted connections again after {seconds:.1} s.")?;
         }
         if let Some(seconds) = self.writes_blocked_seconds {
-            writeln!(f, "The database was up all the time; writes waited for {seconds:.1} s at most.")?;
+            writeln!(f, "The database kept running; writes waited for {seconds:.1} s at most.")?;
         }
         let care = match &self.encrypted_to {
-            Some(key) => format!("It is encrypted: only the private key that belongs to {key} opens it (install-pack --identity FILE)."),
-            None => "It holds the vault's data and the pair's secrets: carry it safely, and remove it when it is installed.".into(),
+            Some(key) => format!("It is encrypted: only the private key of {key} opens it (install-pack --identity FILE)."),
+            None => "It holds the vault's data and the pair's secrets: protect it on the way, and delete it after the installation.".into(),
         };
         writeln!(f, "{care}")?;
         writeln!(f, "next: {}", self.next)
     }
 }
 
-/// How the pack is protected: full paths of key files that can be read.
+/// Returns how the pack is protected: full paths of readable key files.
 struct Protection {
     sign_with: Option<String>,
     encrypt_to: Option<String>,
@@ -78,7 +78,7 @@ impl Protection {
         Ok(Self { sign_with, encrypt_to })
     }
 
-    /// An encrypted pack has another name: nobody takes it for a ZIP.
+    /// Returns the name of an encrypted pack, so that nobody mistakes it for a ZIP file.
     fn pack(&self, home: &Home) -> String {
         let plain = home.pack().to_string_lossy().into_owned();
         if self.encrypt_to.is_some() { format!("{plain}.age") } else { plain }
@@ -139,7 +139,7 @@ pub async fn run(context: &Context<'_>, args: PackArgs) -> Result<()> {
     done(context, &mut runner, &plan, &secondary)
 }
 
-/// Says what was made and what it cost.
+/// Prints what was made and how long it took.
 fn done(context: &Context<'_>, runner: &mut Runner<'_>, plan: &Plan, secondary: &str) -> Result<()> {
     let Some((file, encrypted_to)) = plan.pack() else { return Ok(()) };
     let (size, sha256, made_in) = match runner.written() {
@@ -159,7 +159,7 @@ fn done(context: &Context<'_>, runner: &mut Runner<'_>, plan: &Plan, secondary: 
         downtime_seconds: cost.downtime.map(seconds),
         writes_blocked_seconds: cost.writes_blocked.map(seconds),
         next: format!(
-            "copy it to {secondary}, into the folder of the secondary, and run there: pmp-ha install-pack{then}"
+            "copy it into the secondary's home on {secondary}, and run there: pmp-ha install-pack{then}"
         ),
     })
 }

@@ -21,37 +21,37 @@ use crate::domain::procedures::promote::{Fencing, Loss, PrimarySeen, PromoteScen
 use crate::domain::snapshot::{BlindReason, Observed, Receiver, Snapshot};
 use crate::failure::Failure;
 
-/// How long a server that was killed may take until its port is closed.
+/// The time limit until the port of a killed server is closed.
 const DYING: Duration = Duration::from_secs(5);
 
-/// What came of it.
+/// The result, as printed.
 #[derive(Debug, Serialize)]
 struct Promoted {
-    /// The home that is the primary now.
+    /// The home that is now the primary.
     home: String,
-    /// The epoch that began.
+    /// The new epoch.
     epoch: u64,
-    /// What may be lost of the old primary's work.
+    /// What the old primary wrote and may be lost.
     loss: Lost,
-    /// What the operator has to do next.
+    /// What the operator must do next.
     next: Vec<String>,
 }
 
-/// The loss, as programs get it.
+/// The possible loss, for the JSON.
 #[derive(Debug, Serialize)]
 struct Lost {
-    /// The old primary's last heartbeat that was applied here, by its own clock, RFC 3339. Whatever it
-    /// committed before is here.
+    /// The old primary's last heartbeat that was applied here, by its own clock, RFC 3339.
+    /// Everything it committed before is here.
     since: Option<String>,
-    /// How long ago that was, seconds.
+    /// How long ago that was, in seconds.
     seconds: Option<f64>,
-    /// The same as a sentence.
+    /// The same in a sentence.
     text: String,
 }
 
 impl fmt::Display for Promoted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} is the primary now, in epoch {}.", self.home, self.epoch)?;
+        writeln!(f, "{} is now the primary, in epoch {}.", self.home, self.epoch)?;
         writeln!(f, "  {}", self.loss.text)?;
         for (number, next) in self.next.iter().enumerate() {
             writeln!(f, "{} {next}", if number == 0 { "next:" } else { "     " })?;
@@ -113,7 +113,7 @@ async fn observe(
     Ok(out)
 }
 
-/// What is seen of the primary: over its port, or through what still comes from it.
+/// Returns the signs of the primary: over its port, or by replication.
 fn primary(seen: &Snapshot) -> PrimarySeen {
     let replica = seen.local.seen().and_then(|server| server.replica.as_ref());
     let hears = replica.is_some_and(|replica| {
@@ -121,9 +121,7 @@ fn primary(seen: &Snapshot) -> PrimarySeen {
     });
     match &seen.peer {
         Observed::Seen(_) => PrimarySeen::Answers("its database lets this node in".into()),
-        Observed::NotSeen(_) if hears => {
-            PrimarySeen::Answers("its heartbeats come through by replication".into())
-        }
+        Observed::NotSeen(_) if hears => PrimarySeen::Answers("its heartbeats arrive by replication".into()),
         Observed::NotSeen(blind) => match blind.why {
             BlindReason::NobodyListens | BlindReason::NotRunning => {
                 PrimarySeen::NobodyListens(blind.evidence.clone())
@@ -137,7 +135,7 @@ fn primary(seen: &Snapshot) -> PrimarySeen {
     }
 }
 
-/// The latest epoch of the primary, by its heartbeats, and by what it says if it can be asked.
+/// Returns the primary's latest epoch, from its heartbeats and, if it can be asked, from itself.
 fn known(seen: &Snapshot) -> u64 {
     let primary = seen.membership.pair.node(Role::Primary).number;
     let beat = seen.local.seen().and_then(|server| server.beat_of(primary)).map(|beat| beat.epoch);
@@ -152,7 +150,7 @@ fn loss(seen: &Snapshot) -> Loss {
     Loss { since: beat.and_then(|beat| moment(beat.beat)), seconds: lag::of(seen, Role::Secondary) }
 }
 
-/// A moment of the servers' clocks, RFC 3339.
+/// Formats a time of the servers' clocks as RFC 3339.
 fn moment(micros: i64) -> Option<String> {
     Some(jiff::Timestamp::from_microsecond(micros).ok()?.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string())
 }
@@ -162,7 +160,7 @@ fn applier_error(seen: &Snapshot) -> Option<String> {
     (*number != 0).then(|| format!("error {number}: {message}"))
 }
 
-/// What this home is now, as its database says.
+/// Returns the role of this home according to its database.
 async fn promoted(home: &Home) -> Result<Promoted> {
     let membership = home.require_membership()?;
     let said = match look::rows::open_here(home).await? {
@@ -191,16 +189,19 @@ fn next(home: &Home, membership: &Membership) -> Vec<String> {
     let (this, peer) = (&membership.this().host, &membership.peer().host);
     let key = match home.key_path() {
         Some(path) => {
-            format!("see that the encryption key can be read: conf/manage_key.conf names {}", path.display())
+            format!(
+                "check that the encryption key can be read: conf/manage_key.conf names {}",
+                path.display()
+            )
         }
-        None => "say where the encryption key is: pmp-ha key PATH".into(),
+        None => "set the path of the encryption key: pmp-ha key PATH".into(),
     };
     let web = membership.this().web_port.or_else(|| home.web_port());
     let address = web.map_or_else(|| this.clone(), |port| format!("{this}:{port}"));
     vec![
         key,
         "restart Password Manager Pro here: it reads its role when it starts".into(),
-        format!("give the users its address, https://{address}"),
-        format!("when {peer} is repaired, run there: pmp-ha rejoin"),
+        format!("give your users its address, https://{address}"),
+        format!("when {peer} is repaired, run on it: pmp-ha rejoin"),
     ]
 }

@@ -35,7 +35,7 @@ impl Recovered {
             old_data: datadir::parent(home).join(old_data).display().to_string(),
             writes_blocked_seconds: writes_blocked.map(|time| (time.as_secs_f64() * 1000.0).round() / 1000.0),
             next: format!(
-                "start Password Manager Pro in {root} and give its address to the users; never start the lost primary again.\n      For a new pair: pmp-ha pack there."
+                "start Password Manager Pro in {root} and give its address to your users; never start the lost primary again.\n      For a new pair: pmp-ha pack there."
             ),
         }
     }
@@ -43,10 +43,10 @@ impl Recovered {
 
 impl fmt::Display for Recovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} is a primary with the data of the secondary.", self.home)?;
+        writeln!(f, "{} is now a primary with the secondary's data.", self.home)?;
         writeln!(f, "  its old data are kept in {}", self.old_data)?;
         if let Some(seconds) = self.writes_blocked_seconds {
-            writeln!(f, "  the secondary was up all the time; its writes waited for {seconds:.1} s at most")?;
+            writeln!(f, "  the secondary kept running; its writes waited for {seconds:.1} s at most")?;
         }
         writeln!(f, "next: {}", self.next)
     }
@@ -104,8 +104,8 @@ pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
     context.ui.data(&Recovered::of(&into, &scene.old_data_name, runner.cost().writes_blocked))
 }
 
-/// The query that asks the data about the key. A fresh installation has no configuration yet: then
-/// that of the secondary holds.
+/// Returns the query that checks the key against the data. Without a configuration of its own, a
+/// fresh installation uses the secondary's.
 fn key_query(context: &Context<'_>, origin: &Origin, config: &Config) -> Result<String> {
     let own = config.product.key_query.trim();
     match origin.home() {

@@ -28,11 +28,11 @@ use crate::domain::rehearsal::report::{Report, SCHEMA};
 use crate::domain::snapshot::BlindReason;
 use crate::failure::{Failure, Kind};
 
-/// A running server may remove a log of its own while it is looked at: what is missing must be missing
-/// in two looks.
+/// A running server may remove a log during the check: a file counts as missing only if two checks
+/// miss it.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// What is booted, or what kept us from even trying.
+/// What to boot, or why there is nothing to boot.
 enum Found {
     With(Box<With>, Option<Box<Pack>>),
     Defect(Check),
@@ -86,8 +86,8 @@ pub async fn run(context: &Context<'_>, args: RehearseArgs) -> Result<()> {
     told(context, &home, &plan.with, checks, proof)
 }
 
-/// Opens a pack. One that is not there, or that nobody here can open, is a refusal; one that is not
-/// what was made is a defect.
+/// Opens a pack. A missing pack, or one that cannot be opened here, is a refusal. A damaged one is
+/// a defect.
 fn open(home: &Home, named: Option<&Path>, opening: &Opening) -> Result<Found> {
     let file: PathBuf = find_pack(home, named)?;
     let readable = file.is_file() && (!is_sealed(&file) || opening.identity.is_some());
@@ -101,7 +101,7 @@ fn open(home: &Home, named: Option<&Path>, opening: &Opening) -> Result<Found> {
     }
 }
 
-/// Looks at the data of this home.
+/// Reads what the rehearsal needs to know of this home's data.
 async fn data(context: &Context<'_>, home: &Home, scene: &Scene, runs: bool) -> Result<Found> {
     let secondary = scene.membership.as_ref().is_some_and(|pair| pair.role == Role::Secondary);
     let version = scene.server.as_ref().ok();
@@ -119,7 +119,7 @@ async fn data(context: &Context<'_>, home: &Home, scene: &Scene, runs: bool) -> 
         }
         Err(blind) if blind.why == BlindReason::TurnedAway => {
             let defect = checks::missing_accounts(format!(
-                "the running database turns the account of the tool away: {}",
+                "the running database refuses the tool's account: {}",
                 blind.evidence
             ));
             Ok(Found::Defect(Check::of(Topic::Accounts, vec![defect], "")))
@@ -127,12 +127,14 @@ async fn data(context: &Context<'_>, home: &Home, scene: &Scene, runs: bool) -> 
         Err(blind) => bail!(
             Failure::new(Kind::Refused, "cannot rehearse a recovery")
                 .because(format!("the running database does not answer: {}", blind.evidence))
-                .hint("See what keeps it busy, or stop it: a stopped database can be rehearsed with, too.")
+                .hint(
+                    "Find out what keeps it busy, or stop it: a rehearsal also works with a stopped database."
+                )
         ),
     }
 }
 
-/// The fingerprint of the key that the data are encrypted with, if it is known.
+/// Returns the fingerprint of the data's key, if it is known.
 fn expected_key(home: &Scene, with: &With) -> Option<String> {
     match with {
         With::Pack { manifest, .. } => manifest.key_fingerprint.clone(),
@@ -140,7 +142,7 @@ fn expected_key(home: &Scene, with: &With) -> Option<String> {
     }
 }
 
-/// What can be told about the data, or the pack, without a server.
+/// Returns the checks of the data or the pack that need no server.
 async fn first_checks(
     context: &Context<'_>,
     home: &Home,
@@ -167,10 +169,10 @@ async fn first_checks(
     Ok(out)
 }
 
-/// The checks that no part came to.
+/// Returns the checks that no part reached.
 fn not_reached(plan: &Rehearsal, checks: &[Check], proof: &Proof) -> Vec<Check> {
     let done = |topic: &Topic| checks.iter().chain(&proof.checks).any(|check| check.check == *topic);
-    let because = "what failed before leaves nothing to check";
+    let because = "an earlier failure leaves nothing to check";
     topics(&plan.parts)
         .iter()
         .filter(|topic| !done(topic))

@@ -26,7 +26,7 @@ struct Rejoined {
 
 impl fmt::Display for Rejoined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} is the secondary of {} now, in epoch {}.", self.home, self.primary, self.epoch)?;
+        writeln!(f, "{} is now the secondary of {}, in epoch {}.", self.home, self.primary, self.epoch)?;
         writeln!(f, "next: {}", self.next)
     }
 }
@@ -77,7 +77,7 @@ fn rejoined(context: &Context<'_>, home: &Home) -> Result<()> {
         home: home.root().display().to_string(),
         primary: membership.peer().to_string(),
         epoch: membership.pair.epoch,
-        next: "pmp-ha verify; then restart Password Manager Pro here, which reads its role when it starts"
+        next: "pmp-ha verify; then restart Password Manager Pro here (it reads its role when it starts)"
             .into(),
     })
 }

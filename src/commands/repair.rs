@@ -29,7 +29,7 @@ use crate::domain::table::change::sum_up;
 use crate::domain::table::rows::tables_named;
 use crate::failure::{Failure, Kind};
 
-/// How often the binlog here is read on: each time reads for a little less than a second.
+/// How many times reading of the local binlog continues; each time takes just under a second.
 const READINGS: usize = 60;
 
 #[derive(Serialize)]
@@ -64,7 +64,7 @@ impl fmt::Display for Repaired {
                 writeln!(f, "  compared after the repair, and equal: {}", self.compared)?;
                 writeln!(
                     f,
-                    "  the rows as they were: {file}; it holds values of the vault, remove it when it is not needed"
+                    "  the old rows are in {file}; it holds vault data, so delete it when you no longer need it"
                 )?;
             }
         }
@@ -83,7 +83,7 @@ pub async fn run(context: &Context<'_>, args: RepairArgs) -> Result<()> {
     };
     let cut_off = open.is_some();
     if let Some(run) = open.filter(|_| !context.global.dry_run) {
-        context.ui.say("An earlier `pmp-ha repair` was cut off: the applier is strict again, and every table is compared.");
+        context.ui.say("An earlier `pmp-ha repair` was interrupted: the applier is strict again, and every table is compared.");
         put_applier_back(&runner, &run.plan).await?;
     }
     let spinner = context.ui.spinner("the nodes are compared");
@@ -138,7 +138,7 @@ async fn result(
     })
 }
 
-/// Looks at everything that the plan depends on, or refuses.
+/// Reads everything that the plan depends on, or refuses.
 async fn look(
     context: &Context<'_>,
     home: &Home,
@@ -262,7 +262,7 @@ fn definitions(
 /// Why a table with triggers is left out.
 const SETS_OFF: &str = "writing to it sets triggers off, which would write more than the primary did";
 
-/// The writes against the rules in the binlog here, and its end before it was read.
+/// Returns the errant writes in the local binlog, and its end before the reading.
 async fn against_the_rules(
     context: &Context<'_>,
     home: &Home,
@@ -281,7 +281,7 @@ async fn against_the_rules(
         let writes = (read.total > 0).then(|| written(&read.found, whole, &membership.pair.schema));
         return Ok((writes, place));
     }
-    context.ui.warn("not everything that was written on this node has been looked at: see `pmp-ha verify`");
+    context.ui.warn("not all writes on this node have been checked yet: see `pmp-ha verify`");
     Ok((None, None))
 }
 
@@ -308,7 +308,7 @@ fn wanted(
             bail!(
                 Failure::new(Kind::Usage, format!("there is no table {table}"))
                     .because("neither node has it in the schema of the product")
-                    .hint("Name a table of the product, without its schema.")
+                    .hint("Name a table of the product, without the schema.")
             );
         };
         named.push(name);

@@ -11,7 +11,7 @@ use crate::cli::RepairArgs;
 use crate::domain::plan::Command;
 use crate::domain::settling::Settling;
 
-/// What has become of the run that was cut off.
+/// What happened to the interrupted run.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 enum Resumed {
@@ -26,12 +26,12 @@ enum Resumed {
 impl fmt::Display for Resumed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NothingOpen { home } => writeln!(f, "Nothing is open in {home}: no run was cut off."),
+            Self::NothingOpen { home } => writeln!(f, "No run is open in {home}."),
             Self::RolledBack { home, command } => {
-                writeln!(f, "{home} is what it was before the `pmp-ha {command}` that was cut off.")
+                writeln!(f, "{home} is as it was before the interrupted `pmp-ha {command}`.")
             }
             Self::Finished { home, command, target } => {
-                writeln!(f, "The `pmp-ha {command}` that was cut off is finished in {home}: {target}")
+                writeln!(f, "The interrupted `pmp-ha {command}` is finished in {home}: {target}")
             }
         }
     }

@@ -28,14 +28,14 @@ struct WentBack {
 impl WentBack {
     fn of(home: &Home, plan: &Plan) -> Self {
         let kept = plan.keeps().map(|name| datadir::parent(home).join(name).display().to_string());
-        let to = "is what it was when it was kept".into();
+        let to = "is as it was when it was kept".into();
         Self { home: home.root().display().to_string(), kept, to, next: "pmp-ha start" }
     }
 
-    /// A run that was cut off was all that there was to take back.
+    /// Prints the result if an interrupted run was all there was to undo.
     fn before(home: &Home, command: Command) -> Self {
-        let to = format!("is what it was before the `pmp-ha {command}` that was cut off");
-        let next = "pmp-ha start, or pmp-ha rollback once more to go back further";
+        let to = format!("is as it was before the interrupted `pmp-ha {command}`");
+        let next = "pmp-ha start, or pmp-ha rollback again to go back further";
         Self { home: home.root().display().to_string(), kept: None, to, next }
     }
 }
@@ -44,7 +44,7 @@ impl fmt::Display for WentBack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} {}.", self.home, self.to)?;
         if let Some(kept) = &self.kept {
-            writeln!(f, "  what was in use until now is kept: {kept}; pmp-ha rollback returns to it")?;
+            writeln!(f, "  the previous state is kept: {kept}; pmp-ha rollback returns to it")?;
         }
         writeln!(f, "next: {}", self.next)
     }
@@ -87,20 +87,20 @@ pub async fn run(context: &Context<'_>) -> Result<()> {
     context.ui.data(&WentBack::of(&home, &plan))
 }
 
-/// A run that was taken up behind its point of no return has not been rolled back, as was asked for.
+/// Returns the failure for a run that was finished instead of rolled back.
 fn only_finished(command: Command) -> Failure {
-    Failure::new(Kind::Refused, format!("the `pmp-ha {command}` that was cut off cannot be taken back"))
-        .because("it was behind its point of no return: it is finished now")
-        .hint("Nothing is open any more. What was kept before it, if anything was, `pmp-ha rollback` still returns to.")
+    Failure::new(Kind::Refused, format!("the interrupted `pmp-ha {command}` cannot be undone"))
+        .because("it had passed its point of no return: it is finished now")
+        .hint("No run is open. If an earlier state was kept, `pmp-ha rollback` still returns to it.")
 }
 
-/// A repair that has changed rows is only taken up anew: it compares every table.
+/// Returns the refusal for a repair that has changed rows: it can only be run again.
 fn refuse_repair_that_has_begun(run: &Progress) -> Result<()> {
     match (run.plan.old_rows(), run.due()) {
         (Some(file), Due::Forward(_)) => bail!(
-            Failure::new(Kind::Refused, "the `pmp-ha repair` that was cut off cannot be taken back")
-                .because(format!("it has begun to change rows; as they were they are in {file}"))
-                .hint("Run `pmp-ha resume`: every table is compared with the primary's and made equal.")
+            Failure::new(Kind::Refused, "the interrupted `pmp-ha repair` cannot be undone")
+                .because(format!("it has begun to change rows; the old rows are in {file}"))
+                .hint("Run `pmp-ha resume`: it compares every table with the primary's and makes it equal.")
         ),
         _ => Ok(()),
     }

@@ -47,19 +47,19 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
             && home.membership()?.is_some()
             && event_scheduler::turn_on(&home).await.unwrap_or(false)
         {
-            context.ui.warn(
-                "its event scheduler was off, as a stop that is killed leaves it: pmp-ha has turned it on",
-            );
+            context.ui.warn("a stop was killed and left the event scheduler off; pmp-ha turned it on");
         }
-        return context.ui.done(&up(pid, format!("runs already, process {pid}")));
+        return context.ui.done(&up(pid, format!("is already running, process {pid}")));
     }
     require_whole(&home)?;
     refuse_held_database(&home)?;
     context.still_primary(&home).await?;
     if let Some(why) = look::home::database_port_taken(&home) {
-        bail!(Failure::new(Kind::Refused, "cannot start the database").because(why).hint(
-            "Something else listens on the port that conf/database_params.conf names: find it and stop it."
-        ));
+        bail!(
+            Failure::new(Kind::Refused, "cannot start the database")
+                .because(why)
+                .hint("Find and stop the program that listens on the port in conf/database_params.conf.")
+        );
     }
     if context.global.dry_run {
         context.ui.say(format!("would run {}", home.start_script().display()));
@@ -92,13 +92,13 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
         if membership.role == Role::Secondary
             && let Tfa::Unknown(why) = tfa::look(&home, &config).await
         {
-            context.ui.warn(format!("the TFA setting could not be noted: {why}"));
+            context.ui.warn(format!("the TFA setting could not be recorded: {why}"));
         }
         let deviations = look::pair::local_deviations(&home, &membership, &config, &context.interrupt).await;
         let (absent, others): (Vec<_>, Vec<_>) =
             deviations.into_iter().partition(Deviation::is_for_want_of_semi_sync);
         if !absent.is_empty() {
-            context.ui.warn("this server offers no semi-synchronous replication: see `pmp-ha verify`");
+            context.ui.warn("this server has no semi-synchronous replication: see `pmp-ha verify`");
         }
         for deviation in others {
             let (variable, wanted) = (deviation.variable, deviation.wanted);
@@ -136,7 +136,7 @@ fn require_whole(home: &Home) -> Result<()> {
         return Ok(());
     }
     Err(Failure::new(Kind::Refused, "cannot start the database")
-        .because(format!("the home is not whole: {} is missing", missing.join(", ")))
+        .because(format!("the home is incomplete: {} is missing", missing.join(", ")))
         .hint("Name the folder of a complete installation with --home.")
         .into())
 }

@@ -21,7 +21,7 @@ use crate::domain::plan::Command;
 use crate::domain::procedures::switchover::{SwitchoverScene, plan};
 use crate::failure::{Failure, Kind};
 
-/// How long the other node may go on after this one is done.
+/// The time limit for the other node after this one is done.
 const OTHER_ENDS: Duration = Duration::from_secs(180);
 
 #[derive(Serialize)]
@@ -29,10 +29,10 @@ struct Exchanged {
     home: String,
     role: Role,
     epoch: u64,
-    /// On the new primary: from the first write that was refused until writes were accepted here.
+    /// On the new primary: seconds from the first refused write until it accepted writes.
     #[serde(skip_serializing_if = "Option::is_none")]
     writes_refused_seconds: Option<f64>,
-    /// For how long its database was down after that, where it had to be restarted.
+    /// Seconds for which its database was down after that, if it had to be restarted.
     #[serde(skip_serializing_if = "Option::is_none")]
     restart_seconds: Option<f64>,
     next: String,
@@ -40,12 +40,12 @@ struct Exchanged {
 
 impl fmt::Display for Exchanged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} is the {} now, in epoch {}.", self.home, self.role, self.epoch)?;
+        writeln!(f, "{} is now the {}, in epoch {}.", self.home, self.role, self.epoch)?;
         if let Some(seconds) = self.writes_refused_seconds {
             writeln!(f, "  writes were refused for {seconds:.2} s")?;
         }
         if let Some(seconds) = self.restart_seconds {
-            writeln!(f, "  and for {seconds:.2} s more, in which this database was restarted")?;
+            writeln!(f, "  and for {seconds:.2} s more while this database restarted")?;
         }
         writeln!(f, "next: {}", self.next)
     }
@@ -78,7 +78,7 @@ async fn observe(context: &Context<'_>, home: &Home, config: &Config, wait: u64)
     let scene = look::home::scene(home, &context.interrupt).await?;
     let mut out = SwitchoverScene {
         running: Database::of(home, &context.interrupt).serving_pid().await?.is_some(),
-        health: no_pair("it was not looked at"),
+        health: no_pair("it was not checked"),
         other: Ok(None),
         turn: None,
         run: random::id(),
@@ -96,7 +96,7 @@ async fn observe(context: &Context<'_>, home: &Home, config: &Config, wait: u64)
     Ok(out)
 }
 
-/// Runs the other node's part there.
+/// Runs the other node's part on that node.
 fn answer(program: &str, words: &[String], wait: u64) -> Result<tokio::process::Child> {
     tokio::process::Command::new(program)
         .args(words)
@@ -106,9 +106,9 @@ fn answer(program: &str, words: &[String], wait: u64) -> Result<tokio::process::
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| {
-            Failure::new(Kind::Failed, "the other node cannot be told to take part")
+            Failure::new(Kind::Failed, "cannot ask the other node to take part")
                 .because(format!("{program} cannot be run: {error}"))
-                .hint("Put switchover.peer_command of conf/pmp-ha.toml right, or leave it empty and run `pmp-ha switchover` on both nodes.")
+                .hint("Correct switchover.peer_command in conf/pmp-ha.toml, or leave it empty and run `pmp-ha switchover` on both nodes.")
                 .into()
         })
 }
@@ -116,14 +116,14 @@ fn answer(program: &str, words: &[String], wait: u64) -> Result<tokio::process::
 async fn ended(child: tokio::process::Child) -> Result<()> {
     let output = tokio::time::timeout(OTHER_ENDS, child.wait_with_output())
         .await
-        .map_err(|_| anyhow!("the other node's part did not end within {} s", OTHER_ENDS.as_secs()))??;
+        .map_err(|_| anyhow!("the other node did not finish its part within {} s", OTHER_ENDS.as_secs()))??;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let tail: Vec<&str> = said.lines().rev().take(4).collect();
         bail!(
-            Failure::new(Kind::Incomplete, "this node's part is done, and the other node's is not")
+            Failure::new(Kind::Incomplete, "this node has done its part; the other node has not")
                 .because(tail.into_iter().rev().collect::<Vec<_>>().join(" "))
-                .hint("Run `pmp-ha switchover` there again: it goes on where it stopped.")
+                .hint("Run `pmp-ha switchover` there again: it resumes where it stopped.")
         );
     }
     Ok(())
@@ -140,9 +140,9 @@ fn exchanged(context: &Context<'_>, home: &Home, cost: Cost) -> Result<()> {
         writes_refused_seconds: seconds(cost.writes_refused).filter(|_| primary),
         restart_seconds: seconds(cost.restarted_in),
         next: if primary {
-            "restart Password Manager Pro here, which reads its role when it starts, and give its address to the users; then pmp-ha verify".into()
+            "restart Password Manager Pro here (it reads its role when it starts), and give its address to your users; then pmp-ha verify".into()
         } else {
-            "restart Password Manager Pro here, which reads its role when it starts; then pmp-ha verify".into()
+            "restart Password Manager Pro here (it reads its role when it starts); then pmp-ha verify".into()
         },
     })
 }

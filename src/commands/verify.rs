@@ -21,7 +21,7 @@ pub async fn run(context: &Context<'_>, args: VerifyArgs) -> Result<()> {
     // clap does not see that they meet when one of them stands before the command.
     if args.nagios && context.global.json {
         bail!(
-            Failure::new(Kind::Usage, "--nagios and --json cannot go together")
+            Failure::new(Kind::Usage, "--nagios and --json exclude each other")
                 .hint("Leave one of them out.")
         );
     }
@@ -47,11 +47,11 @@ async fn once(context: &Context<'_>, home: &Home, config: &Config, args: &Verify
         context.ui.data(&nagios::lines(&report, config.limits(), cut_off.as_slice()))?;
         return match State::of(&report.health) {
             State::Ok => Ok(()),
-            state => bail!(Failure::new(Kind::Plugin(state), "the pair is not as it should be")),
+            state => bail!(Failure::new(Kind::Plugin(state), "the pair has a problem")),
         };
     }
     if args.prove && context.global.dry_run {
-        context.ui.say("a dry run writes no row: that rows flow was not proved");
+        context.ui.say("a dry run writes no row: --prove has proved nothing");
     }
     context.ui.data(&report)?;
     if report.verdict() != Verdict::ALIVE {
@@ -60,7 +60,8 @@ async fn once(context: &Context<'_>, home: &Home, config: &Config, args: &Verify
     Ok(())
 }
 
-/// Looks until the operator, or whoever reads it, has seen enough: both are a good end.
+/// Repeats the check until Ctrl-C, or until the reader of the output is gone. Both end with
+/// success.
 async fn watch(
     context: &Context<'_>,
     home: &Home,
@@ -96,7 +97,7 @@ fn cut_off(home: &Home) -> Option<String> {
     refuse_cut_off_run(home).err().map(|cut_off| cut_off.to_string())
 }
 
-/// One look; `None` when the operator would not wait for it.
+/// Checks once; `None` if the operator interrupted it.
 async fn look(
     context: &Context<'_>,
     home: &Home,

@@ -21,7 +21,7 @@ pub async fn run(context: &Context<'_>, args: VerifyArgs) -> Result<()> {
     let membership = home.require_membership()?;
     if membership.role == Role::Secondary {
         bail!(
-            Failure::new(Kind::Refused, "the data are compared from the primary")
+            Failure::new(Kind::Refused, "cannot compare the data from here")
                 .because(format!("{} is the secondary of the pair", home.root().display()))
                 .hint(format!("Run `pmp-ha verify --deep` on {}.", membership.peer().host))
         );
@@ -53,7 +53,7 @@ pub async fn run(context: &Context<'_>, args: VerifyArgs) -> Result<()> {
     let report = deep::compare(&task).await?;
     context.ui.data(&report)?;
     if !report.same {
-        bail!(Failure::new(Kind::NotAlive, "the data of the two nodes are not the same"));
+        bail!(Failure::new(Kind::NotAlive, "the data of the two nodes differ"));
     }
     Ok(())
 }

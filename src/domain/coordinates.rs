@@ -1,15 +1,15 @@
-//! Where in the source's history a copy was made, in the way each server counts.
+//! The place in the source's history where a copy was made, as each server counts it.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The point from which a replica made from the copy has to go on.
+/// The point from which a replica made from the copy must replicate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Coordinates {
-    /// A binlog file and the byte behind the last event in it.
+    /// A binlog file and the position behind its last event.
     FilePosition {
         /// The file name, without a folder.
         file: String,
@@ -21,7 +21,7 @@ pub enum Coordinates {
         /// A GTID set, `uuid:1-5,…`; never empty in a pack.
         executed: String,
     },
-    /// MariaDB's position, one `domain-server-sequence` a domain.
+    /// MariaDB's position, one `domain-server-sequence` for each domain.
     MariaDbGtid {
         /// `1-1-42[,…]`.
         position: String,
@@ -38,26 +38,28 @@ impl fmt::Display for Coordinates {
     }
 }
 
-/// A position of `MariaDB`, taken apart: the last sequence number of each domain.
+/// A parsed position of `MariaDB`: the last sequence number of each domain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MariaDbPosition(BTreeMap<u32, u64>);
 
 impl MariaDbPosition {
-    /// Reads `1-1-42,2-2-7`; what is not of that form does not count.
+    /// Parses `1-1-42,2-2-7`. Ignores parts of another form.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         Self(text.split(',').filter_map(gtid).collect())
     }
 
-    /// Tells whether the transaction that a binlog event begins (`BEGIN GTID 1-1-42`) is behind
-    /// this position. What is not understood is not.
+    /// Returns whether the transaction of a binlog event (`BEGIN GTID 1-1-42`) is behind this
+    /// position.
+    ///
+    /// Returns false for an event it does not understand.
     #[must_use]
     pub fn covers(&self, info: &str) -> bool {
         let named = info.split_whitespace().find_map(gtid);
         named.is_some_and(|(domain, sequence)| self.0.get(&domain).is_some_and(|last| sequence <= *last))
     }
 
-    /// Tells whether every transaction of a position (`1-1-42,2-2-7`) is behind this one.
+    /// Returns whether every transaction of a position (`1-1-42,2-2-7`) is behind this one.
     #[must_use]
     pub fn covers_all(&self, position: &str) -> bool {
         position.split(',').all(|gtid| self.covers(gtid))

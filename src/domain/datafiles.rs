@@ -1,9 +1,10 @@
-//! What each file of a data directory is: data that a copy needs, or the identity and the
-//! passing state of one server, which a copy must not have.
+//! The purpose of each file in a data directory.
+//!
+//! A copy needs the data, but must not have the identity and the temporary state of one server.
 
 use serde::{Deserialize, Serialize};
 
-/// The shape of a data directory.
+/// The layout of a data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Layout {
     /// `MySQL` 5.x: accounts in `mysql/user.frm`, redo in `ib_logfile*`.
@@ -19,15 +20,15 @@ pub enum Layout {
 pub enum FileClass {
     /// Belongs to every copy.
     Data,
-    /// Binlogs: needed to bring an uncleanly stopped server to a clean stop, else nothing.
+    /// Binlogs: needed only to bring a crashed server to a clean stop.
     Binlog,
-    /// Relay logs and what says how far they were applied.
+    /// Relay logs, and how far they were applied.
     Relay,
-    /// Who this server is, or what is true only while it runs. Never copied.
+    /// The server's identity, or state that is valid only while it runs. Never copied.
     Own,
 }
 
-/// Tells what the file at `path` (relative to the data directory, `/` between parts) is for.
+/// Returns the purpose of the file at `path` (relative to the data directory, `/` between parts).
 #[must_use]
 pub fn classify(path: &str) -> FileClass {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -74,14 +75,15 @@ pub fn classify(path: &str) -> FileClass {
     FileClass::Data
 }
 
-/// `MySQL` 5.6 keeps the place of a tablespace elsewhere in a file `table.isl`.
+/// Returns whether it is a `table.isl`, in which `MySQL` 5.6 keeps the path of a tablespace
+/// elsewhere.
 #[must_use]
 pub fn is_link_file(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, suffix)| suffix == "isl")
 }
 
 impl Layout {
-    /// The files without which a data directory of this shape is not whole.
+    /// Returns the files that a complete data directory of this layout has.
     #[must_use]
     pub fn essential(self) -> &'static [&'static str] {
         match self {
@@ -91,7 +93,7 @@ impl Layout {
         }
     }
 
-    /// Recognises a data directory by what lies in it; `None` when it is like none of them.
+    /// Recognises the layout of a data directory by its files; `None` if it is unknown.
     pub fn detect(has: impl Fn(&str) -> bool) -> Option<Self> {
         if has("mysql.ibd") {
             Some(Self::MySql8)

@@ -1,4 +1,4 @@
-//! What files and blocks are recognised by.
+//! The digests that identify files and blocks.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ macro_rules! digest {
         pub struct $name([u8; 32]);
 
         impl $name {
-            /// Takes the bytes of a digest.
+            /// Builds a digest from its bytes.
             #[must_use]
             pub const fn from_bytes(bytes: [u8; 32]) -> Self {
                 Self(bytes)

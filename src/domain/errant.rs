@@ -1,4 +1,4 @@
-//! What was written on the secondary against the rules, read from its binlog.
+//! Errant writes on the secondary, read from its binlog.
 //!
 //! GTIDs and coordinates cannot tell an audit row from a stray one: both are the secondary's. The
 //! events name the tables. Statements are never shown: they may hold an encryption key.
@@ -14,42 +14,42 @@ use super::standing::BinlogPlace;
 /// A row of `SHOW BINLOG EVENTS`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Where it begins, bytes.
+    /// Its start, in bytes.
     pub position: u64,
-    /// Where the next one begins, bytes.
+    /// The start of the next one, in bytes.
     pub end: u64,
     /// `Table_map`, `Write_rows_v1`, `Query`, …
     pub kind: String,
-    /// Who wrote it first.
+    /// The server that wrote it first.
     pub server_id: u32,
-    /// What it says.
+    /// Its text.
     pub info: String,
 }
 
-/// Where the first event of every binlog stands, bytes.
+/// The position of the first event of every binlog, in bytes.
 pub const FIRST_EVENT: u64 = 4;
 
-/// Something that should not have been written.
+/// An errant write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Errant {
     /// The binlog file.
     pub file: String,
-    /// Where in it, bytes.
+    /// The position in it, in bytes.
     pub position: u64,
-    /// What it was, without any value.
+    /// What was written, without any value.
     pub what: String,
 }
 
-/// How far the binlogs of the secondary were read, and what was found in them.
+/// How far the secondary's binlogs were read, and the errant writes in them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     /// Whose binlogs they are and since when: pack, number of the node, epoch.
     pub history: String,
     /// The file that is read next.
     pub file: String,
-    /// The place in it, bytes; always between two transactions.
+    /// The position in it, in bytes; always between two transactions.
     pub position: u64,
-    /// The first writes against the rules, at most [`Reading::SHOWN`].
+    /// The first errant writes, at most [`Reading::SHOWN`].
     pub found: Vec<Errant>,
     /// How many there were.
     pub total: u64,
@@ -62,14 +62,14 @@ impl Reading {
     /// How many are remembered one by one.
     pub const SHOWN: usize = 20;
 
-    /// A reading of this history from a place on.
+    /// Starts reading this history from a position.
     #[must_use]
     pub fn since(history: &str, place: &BinlogPlace) -> Self {
         let BinlogPlace { file, position } = place.clone();
         Self { history: history.to_owned(), file, position, ..Self::default() }
     }
 
-    /// Takes in the next event of the current file.
+    /// Processes the next event of the current file.
     pub fn take(&mut self, event: &Event, node: u32, pair: &Pair) {
         let kind = event.kind.to_lowercase();
         if event.server_id == node
@@ -91,14 +91,14 @@ impl Reading {
         }
     }
 
-    /// Goes on with the next file.
+    /// Continues with the next file.
     pub fn next_file(&mut self, file: &str) {
         self.tables.clear();
         file.clone_into(&mut self.file);
         self.position = FIRST_EVENT;
     }
 
-    /// Forgets what was found before a place: it was put right.
+    /// Forgets what was found before a position, because it was corrected.
     pub fn forget_before(&mut self, place: &BinlogPlace) {
         let (file, position) = (place.file.as_str(), place.position);
         let before = self.found.len();

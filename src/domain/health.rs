@@ -1,4 +1,4 @@
-//! The verdict on a pair: the manual's two words, each with its reasons.
+//! The verdict on a pair: the two statuses of the manual, each with its reasons.
 //!
 //! A finding has a stable code, so that people and programs can rely on it.
 
@@ -6,10 +6,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// One of the words behind the two statuses.
+/// The value of one of the two statuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Status {
-    /// All that belongs to it was seen, and is right.
+    /// Everything that belongs to it was seen and is right.
     Alive,
     /// Something that belongs to it could not be seen.
     Unknown,
@@ -33,7 +33,7 @@ impl fmt::Display for Status {
 pub enum About {
     /// The connection between the two databases.
     HighAvailability,
-    /// The applying of what was received.
+    /// Applying what was received.
     Replication,
 }
 
@@ -45,7 +45,7 @@ pub enum Severity {
     Failed,
     /// Makes it Unknown.
     Unknown,
-    /// Something has to be done, and the status stands.
+    /// Somebody must act, but the status stays the same.
     Warning,
     /// Worth knowing; changes nothing.
     Note,
@@ -71,11 +71,11 @@ pub struct Finding {
     pub about: About,
     /// What it does to that status.
     pub severity: Severity,
-    /// What is the matter.
+    /// The problem.
     pub what: String,
-    /// What was seen.
+    /// The evidence.
     pub evidence: String,
-    /// What to do.
+    /// The hint: what to do.
     pub hint: String,
 }
 
@@ -86,13 +86,13 @@ pub struct Health {
     pub high_availability: Status,
     /// Of the applying.
     pub replication: Status,
-    /// What is as it should be, in a line.
+    /// What is right, in one line.
     pub summary: String,
     /// The reasons.
     pub findings: Vec<Finding>,
 }
 
-/// Where good ends.
+/// The limits between healthy and not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Seconds that a node may be behind.

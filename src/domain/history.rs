@@ -1,4 +1,4 @@
-//! What was done to a home, from its journal: a line a run.
+//! The history of a home, from its journal: one line for each run.
 
 use std::fmt;
 
@@ -13,13 +13,13 @@ use super::plan::Command;
 pub enum Ending {
     /// Every step was done.
     Done,
-    /// What it had changed was put back.
+    /// Its changes were put back.
     RolledBack,
-    /// It was cut off, and the run after it made it needless.
+    /// It was interrupted, and the next run made it obsolete.
     CutOff,
-    /// It was cut off, and still has to be finished or rolled back.
+    /// It was interrupted and must still be finished or rolled back.
     Open,
-    /// It is at work now.
+    /// It is running now.
     AtWork,
 }
 
@@ -28,14 +28,14 @@ impl fmt::Display for Ending {
         f.pad(match self {
             Self::Done => "done",
             Self::RolledBack => "rolled back",
-            Self::CutOff => "cut off",
+            Self::CutOff => "interrupted",
             Self::Open => "open",
-            Self::AtWork => "at work",
+            Self::AtWork => "running",
         })
     }
 }
 
-/// Who took up a run that was cut off, and when.
+/// Who resumed an interrupted run, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TakenUp {
     /// RFC 3339, UTC.
@@ -57,10 +57,10 @@ pub struct Run {
     pub target: String,
     /// How it ended.
     pub outcome: Ending,
-    /// How long it took; absent where it was cut off.
+    /// How long it took; absent if it was interrupted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,
-    /// Who finished it or rolled it back after it was cut off.
+    /// Who finished it or rolled it back after the interruption.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken_up: Option<TakenUp>,
 }
@@ -71,13 +71,13 @@ impl fmt::Display for Run {
         let took = seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds} s"));
         write!(f, "{at}  {by:<8}  {command:<12}  {outcome:<11}  {took:>7}  {target}")?;
         match taken_up {
-            Some(TakenUp { at, by }) => write!(f, " (was cut off, and taken up at {at} by {by})"),
+            Some(TakenUp { at, by }) => write!(f, " (was interrupted, and resumed at {at} by {by})"),
             None => Ok(()),
         }
     }
 }
 
-/// Folds the records into runs, the oldest first. `at_work` says that somebody holds the home now.
+/// Folds the records into runs, oldest first. `at_work`: a run holds the home's lock now.
 #[must_use]
 pub fn runs(records: &[Record], at_work: bool) -> Vec<Run> {
     let mut out: Vec<Run> = Vec::new();
@@ -164,8 +164,8 @@ mod tests {
             lines,
             [
                 "2026-01-01T10:00:00Z  pmp       pack          done            75 s  from /old",
-                "2026-01-02T10:00:00Z  pmp       repair        cut off            -  from /old",
-                "2026-01-03T10:00:00Z  pmp       recover       rolled back        -  from /old (was cut off, and taken up at 2026-01-05T10:00:00Z by root)",
+                "2026-01-02T10:00:00Z  pmp       repair        interrupted        -  from /old",
+                "2026-01-03T10:00:00Z  pmp       recover       rolled back        -  from /old (was interrupted, and resumed at 2026-01-05T10:00:00Z by root)",
                 "2026-01-06T10:00:00Z  pmp       recover       open               -  from /old",
             ]
         );

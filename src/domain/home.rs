@@ -1,9 +1,9 @@
-//! What the files of a PMP home say, as parsed values.
+//! The parsed content of the files of a PMP home.
 
 use super::pair::Role;
 use super::properties::Properties;
 
-/// The word that `conf/serverstate.conf` of a primary holds.
+/// The word in a primary's `conf/serverstate.conf`.
 pub const PRIMARY_WORD: &str = "master";
 
 /// Reads the role from `conf/serverstate.conf`. The word of a secondary is not public, so
@@ -13,12 +13,12 @@ pub fn role_of(word: &str) -> Role {
     if word.trim() == PRIMARY_WORD { Role::Primary } else { Role::Secondary }
 }
 
-/// The application's way to its database, from `conf/database_params.conf`.
+/// How the application connects to its database, from `conf/database_params.conf`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseParams {
     /// The account.
     pub username: String,
-    /// The password as it stands in the file.
+    /// The password as it is in the file.
     pub password: String,
     /// Whether that password is encrypted, so that only the product can use it.
     pub encrypted: bool,
@@ -57,9 +57,9 @@ impl DatabaseParams {
     }
 }
 
-/// Takes port and schema from `jdbc:mysql://localhost:2345/PassTrix?…`.
+/// Returns port and schema of `jdbc:mysql://localhost:2345/PassTrix?…`.
 fn parse_url(url: &str) -> Result<(u16, String), String> {
-    let odd = || "its 'url' is not of the form jdbc:mysql://host:port/schema".to_owned();
+    let odd = || "its 'url' does not have the form jdbc:mysql://host:port/schema".to_owned();
     let rest = url.trim().strip_prefix("jdbc:mysql://").ok_or_else(odd)?;
     let (address, rest) = rest.split_once('/').ok_or_else(odd)?;
     let port = match address.rsplit_once(':') {
@@ -70,7 +70,7 @@ fn parse_url(url: &str) -> Result<(u16, String), String> {
     if schema.is_empty() { Err(odd()) } else { Ok((port, schema.to_owned())) }
 }
 
-/// Finds the web port in `conf/server.xml`: the first connector that is not AJP.
+/// Returns the web port in `conf/server.xml`: that of the first connector that is not AJP.
 #[must_use]
 pub fn web_port(server_xml: &str) -> Option<u16> {
     let mut rest = server_xml;
@@ -103,10 +103,10 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
     None
 }
 
-/// What a file that is offered as `pmp_key.key` turns out to be.
+/// The content of a file that is offered as `pmp_key.key`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum KeyFile {
-    /// A PMP key; the value never leaves this type but through a hash.
+    /// A PMP key. Its value leaves this type only as a hash.
     Key(Vec<String>),
     /// Not one, and why.
     NotAKey(&'static str),

@@ -1,4 +1,4 @@
-//! The journal's meaning: from what was recorded to what has to happen next.
+//! The meaning of the journal: from its records to what must happen next.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub enum Outcome {
     RolledBack,
 }
 
-/// One line of the journal, written and synced before the effect that it speaks of.
+/// One line of the journal, written and synced before the effect it announces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "record")]
 pub enum Record {
@@ -24,10 +24,10 @@ pub enum Record {
         at: String,
         /// The account of the operating system that ran it.
         by: String,
-        /// What is going to happen.
+        /// What will happen.
         plan: Plan,
     },
-    /// A run that was cut off is taken up, to be finished or rolled back.
+    /// An interrupted run is resumed, to be finished or rolled back.
     Resumed {
         /// When, RFC 3339, UTC.
         at: String,
@@ -58,7 +58,7 @@ pub enum Record {
     },
 }
 
-/// Where a run stands.
+/// The progress of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// When it began, RFC 3339, UTC.
@@ -73,17 +73,18 @@ pub struct Progress {
     pub begun: usize,
 }
 
-/// What has to happen with a run that was cut off.
+/// What must happen to an interrupted run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
-    /// Go on with the step of this index.
+    /// Continue with the step of this index.
     Forward(usize),
     /// Undo the steps below this index, the last one first.
     Back(usize),
 }
 
 impl Progress {
-    /// Whether the run goes on or is rolled back: forward only behind the point of no return.
+    /// Returns whether to finish the run or roll it back: it is finished only after its point of no
+    /// return.
     #[must_use]
     pub fn due(&self) -> Due {
         if self.next >= self.plan.point_of_no_return {
@@ -93,8 +94,9 @@ impl Progress {
         }
     }
 
-    /// Whether the files may say already what the node is to become, while its database was not told:
-    /// a secondary that is started now has no write guard.
+    /// Returns whether the files may name the new role while the database does not know it.
+    ///
+    /// A secondary that is started then has no write guard.
     #[must_use]
     pub fn is_ahead_of_the_database(&self) -> bool {
         let Due::Forward(next) = self.due() else { return false };
@@ -102,7 +104,7 @@ impl Progress {
     }
 }
 
-/// Folds the records into the run that is still open, if one is.
+/// Folds the records into the open run, if there is one.
 #[must_use]
 pub fn open_run(records: &[Record]) -> Option<Progress> {
     let mut open: Option<Progress> = None;
@@ -125,7 +127,7 @@ pub fn open_run(records: &[Record]) -> Option<Progress> {
     open
 }
 
-/// The plans of the runs that came to their end, with the moment of it, the newest first.
+/// Returns the plans of the finished runs with their end times, newest first.
 #[must_use]
 pub fn done_runs(records: &[Record]) -> Vec<(&str, &Plan)> {
     let mut out = Vec::new();

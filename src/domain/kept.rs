@@ -1,10 +1,10 @@
-//! What a home was before a pack was installed in it, kept so that `rollback` can return to it.
+//! The kept state of a home, to which `rollback` returns.
 
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Fingerprint;
 
-/// The kept state of a home: one, whatever was kept last.
+/// The kept state of a home: only the latest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kept {
@@ -12,13 +12,13 @@ pub struct Kept {
     pub format: u32,
     /// The name of its data directory, beside the one that is used.
     pub data: String,
-    /// Until when the home was like that, RFC 3339, UTC.
+    /// The time until which the home was in this state, RFC 3339, UTC.
     pub until: String,
     /// What was done to the home then: "the pack … was installed".
     pub then: String,
     /// Whether the home was a node of a pair.
     pub of_a_pair: bool,
-    /// The installation that the data belong to; `None` where its files were not there.
+    /// The installation that the data belong to; `None` if its files were missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Fingerprint>,
 }

@@ -1,27 +1,27 @@
-//! How far a node is behind, by the heartbeat rows.
+//! The lag of a node, by the heartbeat rows.
 //!
-//! Each node writes the time of its own clock into its own row, and the newest row of the other
-//! node that it had applied by then (the echo). Where both servers were asked, their newest rows
-//! are compared, or the difference of their clocks is known; else the echo gives a bound that
-//! no difference of clocks can spoil.
+//! Each node writes its own time into its own row, with the newest row of the other node that it
+//! had applied (the echo). If both servers were asked, their newest rows are compared, or the
+//! difference of their clocks is known. Otherwise the echo gives a bound that does not depend on
+//! the clocks.
 
 use crate::domain::pair::{Pair, Role};
 use crate::domain::snapshot::{Receiver, ReplicaView, ServerView, Snapshot};
 
-/// Microseconds as seconds; a time that lies in the future by the other clock counts as now.
+/// Converts microseconds to seconds. A time in the future, by the other clock, counts as now.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "microseconds of a lag are far below 2^52")]
 pub fn seconds(micros: i64) -> f64 {
     micros.max(0) as f64 / 1e6
 }
 
-/// Whether something still comes in.
+/// Returns whether something still arrives.
 #[must_use]
 pub fn link_lives(replica: &ReplicaView) -> bool {
     replica.receiver == Receiver::Connected && replica.pulse.as_ref().is_none_or(|pulse| pulse.moved)
 }
 
-/// Seconds that the node which plays `at` is behind the other one; `None` while that is unknown.
+/// Returns the lag of the node in role `at` in seconds; `None` while it is unknown.
 #[must_use]
 pub fn of(snapshot: &Snapshot, at: Role) -> Option<f64> {
     let from = Pair::peer_of(at);
@@ -52,7 +52,7 @@ pub fn of(snapshot: &Snapshot, at: Role) -> Option<f64> {
     bounds.into_iter().reduce(f64::min)
 }
 
-/// [`of`], but for a link that is down or silent: there nobody can tell.
+/// Returns [`of`], but `None` if the link is down or silent.
 #[must_use]
 pub fn while_it_lives(snapshot: &Snapshot, at: Role) -> Option<f64> {
     let replica = snapshot.server(at).and_then(|server| server.replica.as_ref());

@@ -11,13 +11,13 @@ use super::digest::{Blake3Hex, Sha256Hex};
 use super::flavor::ServerVersion;
 use super::pair::{Pair, is_id};
 
-/// A path inside a home: relative, `/` between its parts, no part that could lead elsewhere.
+/// A relative path inside a home, with `/` between its parts, none of which can lead elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RelPath(String);
 
 impl RelPath {
-    /// Checks `path` and takes it.
+    /// Checks `path` and returns it.
     ///
     /// # Errors
     /// Says which part of the path is not allowed.
@@ -35,7 +35,7 @@ impl RelPath {
                 return bad("has an empty part, '.' or '..'");
             }
             if part.chars().any(|c| c.is_control() || "\\:*?\"<>|".contains(c)) {
-                return bad("holds a character that not every system allows");
+                return bad("contains a character that not every system allows");
             }
             if part.ends_with(['.', ' ']) {
                 return bad("has a part that ends with a dot or a space");
@@ -53,14 +53,14 @@ impl RelPath {
         &self.0
     }
 
-    /// The path below `folder`, if it lies there.
+    /// Returns the path below `folder`, if it is there.
     #[must_use]
     pub fn below(&self, folder: &str) -> Option<&str> {
         self.0.strip_prefix(folder)?.strip_prefix('/')
     }
 }
 
-/// Names that Windows keeps for devices, with any suffix.
+/// Names that Windows reserves for devices, with any suffix.
 fn is_reserved(part: &str) -> bool {
     let stem = part.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
     // Windows takes the small digits of Latin-1 for the plain ones.
@@ -93,7 +93,7 @@ impl fmt::Display for RelPath {
     }
 }
 
-/// A piece of a file's deflate stream that inflates by itself.
+/// A piece of a file's deflate stream that can be inflated on its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Block {
@@ -104,7 +104,7 @@ pub struct Block {
 }
 
 impl Block {
-    /// Bytes that a block has in the pack at most: deflate never needs much more than what goes in.
+    /// The largest size of a block in the pack: deflate never needs much more than its input.
     pub const MOST_PACKED: u64 = Manifest::BLOCK + Manifest::BLOCK / 64;
 }
 
@@ -128,22 +128,22 @@ impl From<Block> for String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// Where it belongs, from the home.
+    /// Its path, relative to the home.
     pub path: RelPath,
     /// Bytes, uncompressed.
     pub size: u64,
-    /// Of the uncompressed bytes, for whoever looks: by hand, or when a pack is verified, not installed.
+    /// Of the uncompressed bytes, to check by hand or when a pack is verified but not installed.
     pub sha256: Sha256Hex,
-    /// Of the uncompressed bytes, as they have to come back from the disk.
+    /// Of the uncompressed bytes, as they must come back from the disk.
     pub blake3: Blake3Hex,
     /// Of the uncompressed bytes.
     pub crc32: u32,
-    /// The pieces that it is packed in, each of [`Manifest::BLOCK`] bytes but for the last.
+    /// The pieces that it is packed in, each of [`Manifest::BLOCK`] bytes except the last.
     pub blocks: Vec<Block>,
 }
 
 impl Entry {
-    /// How many bytes block `index` has, uncompressed.
+    /// Returns the uncompressed size of block `index`.
     #[must_use]
     pub fn block_size(&self, index: usize) -> u64 {
         let start = (index as u64).saturating_mul(Manifest::BLOCK);
@@ -154,12 +154,12 @@ impl Entry {
         let path = &self.path;
         match (path.below(DATA), path.below(NODE_FILES)) {
             (Some(data), _) if classify(data) != FileClass::Data || is_link_file(data) => {
-                return Err(format!("its entry {path} is no part of the data of a vault"));
+                return Err(format!("its entry {path} is not part of a vault's data"));
             }
             (_, Some(own)) if !OWN_FILES.contains(&own) || self.size > Manifest::BLOCK => {
-                return Err(format!("its entry {path} is none of the tool's own files"));
+                return Err(format!("its entry {path} is not one of the tool's own files"));
             }
-            (None, None) => return Err(format!("its entry {path} lies outside {DATA} and {NODE_FILES}")),
+            (None, None) => return Err(format!("its entry {path} is outside {DATA} and {NODE_FILES}")),
             _ => {}
         }
         if self.blocks.len() as u64 != self.size.div_ceil(Manifest::BLOCK) {
@@ -172,7 +172,7 @@ impl Entry {
     }
 }
 
-/// What makes two installations the same product: no build number is public.
+/// The hashes by which two installations are the same product: no build number is public.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fingerprint {
@@ -188,7 +188,7 @@ pub struct Fingerprint {
 pub struct Manifest {
     /// The format of the pack, [`Manifest::FORMAT`].
     pub format: u32,
-    /// Random, one a pack.
+    /// Random, different for each pack.
     pub pack_id: String,
     /// When it was made, RFC 3339, UTC.
     pub made_at: String,
@@ -205,16 +205,16 @@ pub struct Manifest {
     pub key_fingerprint: Option<String>,
     /// Both nodes.
     pub pair: Pair,
-    /// From where the secondary goes on.
+    /// The coordinates from which the secondary replicates.
     pub coordinates: Coordinates,
     /// Every other file of the pack.
     pub files: Vec<Entry>,
 }
 
-/// Where the data files lie in a home and in a pack.
+/// The folder of the data files in a home and in a pack.
 pub const DATA: &str = "mysql/data";
 
-/// Where the tool's own files of a node lie in a home and in a pack.
+/// The folder of a node's own files in a home and in a pack.
 pub const NODE_FILES: &str = "conf/pmp-ha";
 
 /// The tool's own files that are in a pack; all are small.
@@ -227,22 +227,22 @@ impl Manifest {
     /// Bytes of a file that are packed by themselves.
     pub const BLOCK: u64 = 1 << 20;
 
-    /// Where the manifest itself lies in a pack.
+    /// The path of the manifest in a pack.
     pub const PATH: &str = "replication/manifest.json";
 
-    /// Where the signature of the manifest lies in a pack that is signed.
+    /// The path of the manifest's signature in a signed pack.
     pub const SIGNATURE: &str = "replication/manifest.sig";
 
-    /// A manifest of more bytes is not one: it lists about 80 bytes a megabyte.
+    /// The largest size of a manifest: it needs about 80 bytes for each megabyte.
     pub const LARGEST: u64 = 256 << 20;
 
-    /// A signature is a line of hexadecimal digits: of so many bytes at most.
+    /// The largest size of a signature, which is a line of hexadecimal digits.
     pub const LARGEST_SIGNATURE: u64 = 1 << 10;
 
-    /// A pack has no more files than that.
+    /// The largest number of files in a pack.
     pub const MOST_FILES: usize = 500_000;
 
-    /// The sum of all file sizes, bytes.
+    /// Returns the sum of all file sizes, in bytes.
     #[must_use]
     pub fn total_size(&self) -> u64 {
         self.files.iter().map(|entry| entry.size).fold(0, u64::saturating_add)
@@ -256,13 +256,13 @@ impl Manifest {
     pub fn check(&self) -> Result<(), String> {
         if self.format != Self::FORMAT {
             return Err(format!(
-                "it has format {}, and this version reads format {}",
+                "it has format {}, but this version reads format {}",
                 self.format,
                 Self::FORMAT
             ));
         }
         if !is_id(&self.pack_id) {
-            return Err("it has an id that is none".into());
+            return Err("its id is not valid".into());
         }
         self.pair.check()?;
         self.check_words()?;
@@ -273,20 +273,20 @@ impl Manifest {
         for entry in &self.files {
             entry.check()?;
             if !seen.insert(entry.path.as_str().to_lowercase()) {
-                return Err(format!("its entry {} stands there twice", entry.path));
+                return Err(format!("its entry {} occurs twice", entry.path));
             }
         }
         for entry in &self.files {
             let path = entry.path.as_str().to_lowercase();
             let mut folders = path.match_indices('/').map(|(end, _)| &path[..end]);
             if let Some(file) = folders.find(|folder| seen.contains(*folder)) {
-                return Err(format!("its entry {} lies in {file}, which is a file", entry.path));
+                return Err(format!("its entry {} is inside {file}, which is a file", entry.path));
             }
         }
         Ok(())
     }
 
-    /// Whatever is shown, or becomes a line of a file, is one line.
+    /// Checks that a text which is shown, or becomes a line of a file, is one line.
     fn check_words(&self) -> Result<(), String> {
         let coordinates = self.coordinates.to_string();
         for (name, text) in [
@@ -297,13 +297,13 @@ impl Manifest {
             ("key_fingerprint", self.key_fingerprint.as_deref()),
         ] {
             if text.is_some_and(|text| text.chars().any(char::is_control)) {
-                return Err(format!("its {name} holds a character that cannot be shown"));
+                return Err(format!("its {name} contains a character that cannot be shown"));
             }
         }
         // This one is a whole file of the product, which may have several lines.
         let odd = |c: char| c.is_control() && !"\n\r\t".contains(c);
         if self.pair.secondary_word.as_ref().is_some_and(|word| word.contains(odd)) {
-            return Err("its secondary_word holds a character that cannot be shown".into());
+            return Err("its secondary_word contains a character that cannot be shown".into());
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! What is true about a pair, as values: parsing, deciding and planning.
+//! The rules about a pair, as values: parsing, deciding and planning.
 //!
-//! Nothing in here acts. There is no file, no network, no process, no clock, no
-//! randomness and no printing; facts come in as arguments and decisions go out as values.
+//! Nothing here acts: no file, network, process, clock, randomness or output. Facts come in as
+//! arguments, and decisions go out as values.
 
 pub mod built_in;
 pub mod coordinates;

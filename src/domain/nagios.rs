@@ -1,5 +1,4 @@
-//! The verdict in the convention of monitoring plugins: a line with a state and figures, then
-//! whatever else there is to say.
+//! The verdict as monitoring plugins print it: a line with state and figures, then the details.
 
 use std::iter::once;
 
@@ -11,11 +10,11 @@ use super::report::{Measures, Report};
 pub enum State {
     /// All is well.
     Ok,
-    /// Somebody should look at it in the morning.
+    /// Somebody should act soon.
     Warning,
-    /// Nobody can tell.
+    /// Unknown.
     Unknown,
-    /// Somebody has to get up.
+    /// Somebody must act now.
     Critical,
 }
 
@@ -47,7 +46,7 @@ impl State {
     }
 }
 
-/// A report as a plugin says it. `asides` are worth knowing and no part of the verdict.
+/// Returns a report as a plugin prints it. `asides` are worth knowing but not part of the verdict.
 #[must_use]
 pub fn lines(report: &Report, limits: Limits, asides: &[String]) -> String {
     let state = State::of(&report.health);
@@ -69,7 +68,7 @@ pub fn lines(report: &Report, limits: Limits, asides: &[String]) -> String {
     lined_up(once(first).chain(told).chain(asides))
 }
 
-/// What a plugin says that could not find out anything.
+/// Returns what a plugin prints if it could not find out anything.
 #[must_use]
 pub fn no_verdict(what: &str, because: &[String], hint: Option<&str>) -> String {
     let because =

@@ -1,4 +1,4 @@
-//! The two nodes of a pair, how they are named and how they reach each other.
+//! The two nodes of a pair: their names, and how they reach each other.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tables::TablePatterns;
 
-/// What an installation does in the pair. Roles change; a node is named by its host.
+/// The role of a node in the pair. Roles change; a node is named by its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -26,7 +26,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// `HOST` or `HOST:DBPORT` as given on the command line. IPv6 addresses stand in brackets.
+/// `HOST` or `HOST:DBPORT` as given on the command line. IPv6 addresses are in brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// A name or an address, without brackets.
@@ -44,12 +44,12 @@ impl FromStr for Endpoint {
             match rest.strip_prefix(':') {
                 Some(port) => (host, Some(port)),
                 None if rest.is_empty() => (host, None),
-                None => return Err(format!("'{rest}' stands behind the bracket")),
+                None => return Err(format!("'{rest}' follows the bracket")),
             }
         } else {
             match text.split_once(':') {
                 Some((_, port)) if port.contains(':') => {
-                    return Err("an IPv6 address stands in brackets: [::1]:2345".into());
+                    return Err("an IPv6 address needs brackets: [::1]:2345".into());
                 }
                 Some((host, port)) => (host, Some(port)),
                 None => (text, None),
@@ -67,27 +67,27 @@ impl FromStr for Endpoint {
     }
 }
 
-/// Checks what stands in option files, certificates and messages as the name of a host.
+/// Checks a host name that will be used in option files, certificates and messages.
 fn check_host(host: &str) -> Result<(), String> {
     if host.is_empty() {
         return Err("the host is empty".into());
     }
     if let Some(odd) = host.chars().find(|c| !(c.is_ascii_alphanumeric() || ".-_:%".contains(*c))) {
-        return Err(format!("'{odd}' cannot stand in a host name"));
+        return Err(format!("a host name cannot contain '{odd}'"));
     }
     if host.starts_with('-') {
-        return Err("a host name does not begin with '-'".into());
+        return Err("a host name cannot begin with '-'".into());
     }
     Ok(())
 }
 
-/// Whether a text can be an identifier that this tool has drawn: letters and digits.
+/// Returns whether a text can be an identifier of this tool: letters and digits.
 #[must_use]
 pub fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-/// One node. Its number is for life: it is the `server_id` and the `auto_increment_offset`.
+/// One node. Its number never changes: it is the `server_id` and the `auto_increment_offset`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// 1 or 2.
@@ -123,7 +123,7 @@ pub struct Pair {
     pub schema: String,
     /// The tables whose rows both nodes write and that flow both ways.
     pub audit_tables: TablePatterns,
-    /// Further tables into which the application may insert on the secondary; those rows stay there.
+    /// More tables into which the application may insert on the secondary; those rows stay there.
     pub local_tables: TablePatterns,
     /// The number of the node that is the primary.
     pub primary: u32,
@@ -141,26 +141,25 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Checks a pair that somebody else wrote down, before its words get into option files, SQL and the
-    /// names of folders.
+    /// Checks a pair from outside, before its words are used in option files, SQL and folder names.
     ///
     /// # Errors
     /// Says what is wrong.
     pub fn check(&self) -> Result<(), String> {
         if !is_id(&self.id) {
-            return Err("its pair has an id that is none".into());
+            return Err("its pair has no valid id".into());
         }
         if [self.nodes[0].number, self.nodes[1].number] != [1, 2] {
-            return Err("its nodes are not number 1 and 2".into());
+            return Err("its nodes are not numbered 1 and 2".into());
         }
         if ![1, 2].contains(&self.primary) {
-            return Err("its primary is no node of it".into());
+            return Err("its primary is not one of its nodes".into());
         }
         self.nodes.iter().try_for_each(|node| check_host(&node.host))?;
         // As a folder is called: the server writes any other character as a code of these.
         let is_part = |b: u8| b.is_ascii_alphanumeric() || b"_$@#-".contains(&b);
         if self.schema.is_empty() || !self.schema.bytes().all(is_part) {
-            return Err("its schema has a name that is none".into());
+            return Err("the name of its schema is not valid".into());
         }
         Ok(())
     }
@@ -170,20 +169,20 @@ fn first_epoch() -> u64 {
     Claim::FIRST.epoch
 }
 
-/// By what a node is the primary, or is about to be.
+/// The claim by which a node is the primary, or will be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Claim {
     /// The epoch that begins with it.
     pub epoch: u64,
-    /// The latest epoch of the other node that it knows of: that one's role ends with it.
+    /// The latest epoch of the other node that it knows: this claim replaces it.
     pub replaces: u64,
 }
 
 impl Claim {
-    /// Of the node that a pair is set up from.
+    /// The claim of the node that a pair is set up from.
     pub const FIRST: Self = Self { epoch: 1, replaces: 0 };
 
-    /// Of a node that the role is handed over to, by a primary of this epoch.
+    /// The claim of a node that takes over the role from a primary of this epoch.
     #[must_use]
     pub fn by_hand_over(epoch: u64) -> Self {
         Self { epoch: epoch + 1, replaces: epoch }
@@ -204,7 +203,7 @@ impl Pair {
         Claim { epoch: self.epoch, replaces: self.replaces }
     }
 
-    /// The node that plays `role`.
+    /// Returns the node in `role`.
     #[must_use]
     pub fn node(&self, role: Role) -> &Node {
         let wanted = |node: &&Node| (node.number == self.primary) == (role == Role::Primary);
@@ -276,8 +275,8 @@ impl Membership {
         self.pair.node(Pair::peer_of(self.role))
     }
 
-    /// What this node is to know about the pair once it plays `role`, by the claim of whoever is the
-    /// primary then.
+    /// Returns what this node will know about the pair in `role`, with the claim of the new
+    /// primary.
     #[must_use]
     pub fn changed_to(&self, role: Role, claim: Claim) -> Self {
         let primary = if role == Role::Primary { self.this().number } else { self.peer().number };

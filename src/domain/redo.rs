@@ -1,6 +1,6 @@
-//! Where the redo log of `InnoDB` stands, as the server tells it.
+//! The position of `InnoDB`'s redo log, as the server reports it.
 
-/// The end of the redo log, and up to where the pages on the disk are as new.
+/// The end of the redo log, and the last checkpoint of the pages on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Redo {
     /// The log sequence number.
@@ -20,7 +20,7 @@ impl Redo {
         Some(Self { end: number("Log sequence number")?, checkpoint: number("Last checkpoint at")? })
     }
 
-    /// Whether everything is on the disk; `slack` is what a server at rest has in its log.
+    /// Returns whether everything is on the disk. `slack`: what an idle server has in its log.
     #[must_use]
     pub fn is_at_rest(&self, slack: u64) -> bool {
         self.end.saturating_sub(self.checkpoint) <= slack

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// Says why a command will not act. It never comes after an effect.
+/// Why a command does not act. A refusal never comes after an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// What cannot be done, lower case and without a full stop.
     pub what: String,
-    /// What was seen.
+    /// The evidence.
     pub because: String,
     /// What the operator does next, a sentence.
     pub hint: String,

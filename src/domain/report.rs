@@ -1,4 +1,4 @@
-//! What programs are told: the verdict, and where, when and how much. `docs/health.md` is its handbook.
+//! The report for programs: the verdict, where, when, and the measures. See `docs/health.md`.
 //!
 //! A field may be added at any time; one that goes or changes its meaning raises [`SCHEMA`].
 
@@ -15,7 +15,7 @@ use super::snapshot::{Proof, Snapshot};
 /// The number of the schema.
 pub const SCHEMA: u32 = 1;
 
-/// One look at a pair.
+/// The report of one check of a pair.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// [`SCHEMA`].
@@ -24,11 +24,11 @@ pub struct Report {
     pub at: String,
     /// The version of the tool.
     pub tool: String,
-    /// Where the look was taken; `None` for a home without a pair.
+    /// The node that was checked from; `None` for a home without a pair.
     pub node: Option<Place>,
     /// The other node.
     pub peer: Option<Place>,
-    /// What a watcher was told before, when it was something else.
+    /// The previous verdict of a watcher, if it differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_from: Option<Verdict>,
     /// The verdict with its reasons.
@@ -49,7 +49,7 @@ pub struct Place {
     pub role: Role,
 }
 
-/// What was measured. Absent is unknown.
+/// The measures. An absent one is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Measures {
     /// How far the secondary is behind.
@@ -66,7 +66,7 @@ pub struct Measures {
     pub round_trip_seconds: Option<f64>,
 }
 
-/// The manual's two words.
+/// The two statuses of the manual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// Of the connection.
@@ -119,7 +119,7 @@ impl fmt::Display for Report {
 }
 
 impl Measures {
-    /// What a snapshot tells.
+    /// The measures of a snapshot.
     #[must_use]
     pub fn of(snapshot: &Snapshot) -> Self {
         let proof = snapshot.proof.as_ref().and_then(|proof| proof.as_ref().ok());
@@ -168,7 +168,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// What a watcher keeps in mind, however long it watches.
+/// What a watcher remembers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Watch {
     verdict: Option<Verdict>,
@@ -176,7 +176,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Takes the next report, and marks it when its verdict is another one.
+    /// Takes the next report, and marks it if its verdict has changed.
     pub fn next(&mut self, report: &mut Report) {
         let to = report.verdict();
         report.changed_from = self.verdict.replace(to).filter(|from| *from != to);

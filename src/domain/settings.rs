@@ -1,5 +1,7 @@
-//! What the server of a node has to be told, computed once: rendered as an option file, and
-//! compared afterwards with what the running server says is in effect.
+//! The settings of a node's server.
+//!
+//! They are computed once, rendered as an option file, and compared with what is in effect in the
+//! running server.
 
 use super::flavor::{DISK_ERRORS, Flavor, Positioning, RETRY_COUNT, SemiSync};
 use super::pair::{Membership, Pair, Role};
@@ -16,8 +18,8 @@ pub const BINLOG: &str = "pmp-ha-binlog";
 /// The base name of the relay logs.
 pub const RELAY_LOG: &str = "pmp-ha-relay";
 
-/// Before an option that a server need not know: without the plugin it starts all the same, and
-/// `verify` tells of it.
+/// The prefix of an option that a server need not know: without the plugin it starts anyway, and
+/// `verify` reports it.
 const LOOSE: &str = "loose-";
 
 /// How quickly the pair notices and heals, in seconds.
@@ -33,10 +35,10 @@ pub struct Timing {
     pub beat: u64,
 }
 
-/// What the administrator chose for the server of a node.
+/// The administrator's choices for a node's server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choices {
-    /// How quickly the pair notices and heals.
+    /// How quickly the pair notices a failure and reconnects.
     pub timing: Timing,
     /// Days that binlogs are kept; 0 keeps all.
     pub keep_binlogs_days: u32,
@@ -179,7 +181,8 @@ pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choice
     out
 }
 
-/// What a node takes from the other one, as the server's patterns. `_` is a wildcard in them.
+/// Returns what a node replicates from the other one, as the server's patterns, in which `_` is a
+/// wildcard.
 #[must_use]
 pub fn taken_by(role: Role, pair: &Pair) -> Vec<String> {
     let own = OWN_SCHEMA.replace('_', "\\_");

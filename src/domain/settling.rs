@@ -1,4 +1,4 @@
-//! What becomes of a run that was cut off, in words: it is finished, rolled back, or taken up anew.
+//! What happens to an interrupted run, in words: it is finished or rolled back.
 
 use std::fmt;
 
@@ -7,35 +7,35 @@ use serde::Serialize;
 use super::journal::{Due, Progress};
 use super::plan::Command;
 
-/// Which way it goes.
+/// Whether it is finished or rolled back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Way {
-    /// It is behind its point of no return: the steps that are left are done.
+    /// It has passed its point of no return: the remaining steps are done.
     Finish,
-    /// The steps that have begun are undone, the last one first.
+    /// The steps that have begun are undone, last one first.
     RollBack,
 }
 
-/// What settling a run comes to.
+/// How an interrupted run is settled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Settling {
     /// The home.
     pub home: String,
-    /// The command that was cut off.
+    /// The interrupted command.
     pub command: Command,
     /// When it began, RFC 3339, UTC.
     pub at: String,
     /// The account of the operating system that ran it.
     pub by: String,
-    /// Which way it goes.
+    /// Whether it is finished or rolled back.
     pub way: Way,
     /// The steps that are done or undone, in this order.
     pub steps: Vec<String>,
 }
 
 impl Settling {
-    /// Of an open run.
+    /// Returns how an open run is settled.
     #[must_use]
     pub fn of(run: &Progress) -> Self {
         let shown: Vec<String> =
@@ -58,16 +58,16 @@ impl Settling {
 impl fmt::Display for Settling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { home, command, at, by, way, steps } = self;
-        writeln!(f, "`pmp-ha {command}` in {home}, begun at {at} by {by}, was cut off.")?;
+        writeln!(f, "`pmp-ha {command}` in {home}, started at {at} by {by}, was interrupted.")?;
         match (way, steps.is_empty()) {
             (Way::Finish, true) => {
-                writeln!(f, "It is behind its point of no return, and only has to be closed.")
+                writeln!(f, "It has passed its point of no return and only needs to be closed.")
             }
             (Way::Finish, false) => {
-                writeln!(f, "It is behind its point of no return, and can only be finished:")
+                writeln!(f, "It has passed its point of no return and can only be finished:")
             }
-            (Way::RollBack, true) => writeln!(f, "It had changed nothing, and is closed."),
-            (Way::RollBack, false) => writeln!(f, "What it had changed is put back; undone are the steps:"),
+            (Way::RollBack, true) => writeln!(f, "It had changed nothing and is closed."),
+            (Way::RollBack, false) => writeln!(f, "Its changes are undone, in these steps:"),
         }?;
         steps.iter().try_for_each(|step| writeln!(f, "  {step}"))
     }
@@ -91,23 +91,23 @@ mod tests {
 
     #[test]
     fn it_says_which_way_and_which_steps() {
-        let begun = "`pmp-ha recover` in /x, begun at T by pmp, was cut off.\n";
+        let begun = "`pmp-ha recover` in /x, started at T by pmp, was interrupted.\n";
         assert_eq!(
             run(1, 2),
             format!(
-                "{begun}What it had changed is put back; undone are the steps:\n  2. exchange mysql/data with the new data; the old data stay beside it\n  1. wire the start script to conf/pmp-ha/mysqld.cnf\n"
+                "{begun}Its changes are undone, in these steps:\n  2. exchange mysql/data with the new data; the old data stay until the last step\n  1. wire the start script to conf/pmp-ha/mysqld.cnf\n"
             )
         );
-        assert_eq!(run(0, 0), format!("{begun}It had changed nothing, and is closed.\n"));
+        assert_eq!(run(0, 0), format!("{begun}It had changed nothing and is closed.\n"));
         assert_eq!(
             run(2, 2),
             format!(
-                "{begun}It is behind its point of no return, and can only be finished:\n  3. remove the old data\n"
+                "{begun}It has passed its point of no return and can only be finished:\n  3. remove the old data\n"
             )
         );
         assert_eq!(
             run(3, 3),
-            format!("{begun}It is behind its point of no return, and only has to be closed.\n")
+            format!("{begun}It has passed its point of no return and only needs to be closed.\n")
         );
     }
 }

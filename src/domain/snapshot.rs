@@ -1,4 +1,4 @@
-//! What was seen of a pair at one moment, and what could not be seen, and why.
+//! What was seen of a pair at one moment, and what could not be seen and why.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use super::flavor::ServerVersion;
 use super::pair::{Membership, Role};
 use super::standing::NodeState;
 
-/// Something that was looked for.
+/// A fact that was looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observed<T> {
     /// It was seen.
     Seen(T),
-    /// It was not, which is a fact of its own.
+    /// It was not seen, which is a fact too.
     NotSeen(Blind),
 }
 
 impl<T> Observed<T> {
-    /// What was seen, if it was.
+    /// Returns what was seen, if it was.
     pub fn seen(&self) -> Option<&T> {
         match self {
             Self::Seen(value) => Some(value),
@@ -33,7 +33,7 @@ impl<T> Observed<T> {
 pub struct Blind {
     /// The kind of reason.
     pub why: BlindReason,
-    /// What the attempt said.
+    /// The message of the attempt.
     pub evidence: String,
 }
 
@@ -46,11 +46,11 @@ pub enum BlindReason {
     Unreachable,
     /// Its machine answers that nobody listens at its port.
     NobodyListens,
-    /// Somebody accepts the connection and then says nothing: frozen, or not this server.
+    /// Something accepts the connection and then sends nothing: frozen, or not this server.
     Silent,
-    /// It answers, and turned the account away.
+    /// It answers, but refused the account.
     TurnedAway,
-    /// It answers, and has no connection left: alive.
+    /// It is alive, but has no connection left.
     TooManyConnections,
     /// It answers, and this program lacks the part that speaks with it.
     NotBuiltIn(Part),
@@ -69,7 +69,7 @@ pub struct ServerView {
     pub replica: Option<ReplicaView>,
     /// The hosts from which replicas of the pair are reading its binlog.
     pub replicas_connected: Vec<String>,
-    /// Whether its commits wait for a replica; asked for only where that is configured.
+    /// Whether its commits wait for a replica; read only if that is configured.
     pub semi_sync: Option<SemiSyncView>,
     /// Its clock when the heartbeat rows were read, microseconds since 1970, UTC.
     pub clock: i64,
@@ -77,12 +77,11 @@ pub struct ServerView {
     pub clock_offset: i64,
     /// The heartbeat rows as they stand in its data.
     pub beats: Vec<Beat>,
-    /// What it says that it is in the pair.
+    /// What it says about its role in the pair.
     pub says: Option<NodeState>,
-    /// What the rights of the application are other than they were set; `None` where no write
-    /// guard was ever set.
+    /// How the application's rights differ from the write guard; `None` if it was never set.
     pub rights_changed: Option<Vec<String>>,
-    /// What was written on it against the rules; looked for on the secondary only.
+    /// Errant writes on it; searched for only on the secondary.
     pub errant: Option<Errantry>,
 }
 
@@ -102,7 +101,7 @@ pub enum SemiSyncView {
     },
 }
 
-/// What was written on the secondary against the rules.
+/// Errant writes on the secondary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrantWrites {
     /// The first ones.
@@ -113,7 +112,7 @@ pub struct ErrantWrites {
     pub unread: u64,
 }
 
-/// What came of the search for writes against the rules.
+/// The result of the search for errant writes.
 pub type Errantry = Result<ErrantWrites, String>;
 
 impl ServerView {
@@ -167,9 +166,9 @@ pub struct ReplicaView {
     pub receiver: Receiver,
     /// Whether the applier runs.
     pub applier_runs: bool,
-    /// Whom it replicates from.
+    /// The host it replicates from.
     pub source_host: String,
-    /// And at which port.
+    /// The port it replicates from.
     pub source_port: u16,
     /// The server id of the source, once it has connected.
     pub source_server_id: Option<u32>,
@@ -187,7 +186,7 @@ pub struct ReplicaView {
     pub pulse: Option<Pulse>,
 }
 
-/// What the channel demands of the source.
+/// What the channel requires of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelTls {
     /// TLS, the pair's CA, and the host in the certificate.
@@ -228,10 +227,10 @@ impl Deviation {
     }
 }
 
-/// Everything that one look at the pair gave.
+/// Everything that one check of the pair found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The pair, and which node was looked from.
+    /// The pair, and the node from which it was seen.
     pub membership: Membership,
     /// This home's ports now.
     pub ports: CurrentPorts,
@@ -271,18 +270,18 @@ pub struct Proof {
     pub there: Option<Duration>,
     /// Until its echo was back here; `None` when it did not come in time.
     pub back: Option<Duration>,
-    /// How long it was waited for.
+    /// How long pmp-ha waited for it.
     pub waited: Duration,
 }
 
 impl Snapshot {
-    /// The server of the node that plays `role`, seen or not.
+    /// Returns the server of the node in `role`, seen or not.
     #[must_use]
     pub fn observed(&self, role: Role) -> &Observed<ServerView> {
         if role == self.membership.role { &self.local } else { &self.peer }
     }
 
-    /// The server of the node that plays `role`, if it was seen.
+    /// Returns the server of the node in `role`, if it was seen.
     #[must_use]
     pub fn server(&self, role: Role) -> Option<&ServerView> {
         self.observed(role).seen()

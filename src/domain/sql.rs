@@ -1,4 +1,4 @@
-//! SQL text with values in it: the one quoting function, and text that must not be printed.
+//! SQL text with values: the only quoting function, and text that must not be printed.
 
 use std::fmt;
 

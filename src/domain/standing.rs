@@ -1,22 +1,24 @@
-//! Which node may serve writes. Every change of roles has a number, the epoch, which both nodes keep.
-//! Of two that believe themselves to be the primary, the one that the other's claim replaces is not.
+//! Decides which node may serve writes.
+//!
+//! Every change of roles has a number, the epoch, which both nodes keep. If both believe that they
+//! are the primary, the one that the other's claim replaces is not.
 
 use super::pair::{Claim, Membership, Role};
 
-/// What a node says of itself in its own database, for the other one to read.
+/// What a node says about itself in its own database, for the other node to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeState {
     /// Its number.
     pub node: u32,
-    /// The change of roles that it knows of.
+    /// The change of roles that it knows.
     pub epoch: u64,
     /// The latest epoch of the other node that is replaced by that change.
     pub replaces: u64,
-    /// What it is since then.
+    /// Its role since then.
     pub role: Role,
     /// Whether it is a secondary that is being promoted, in that epoch.
     pub candidate: bool,
-    /// The word that the product's installer wrote for a secondary, where it is known.
+    /// The word that the product's installer wrote for a secondary, if it is known.
     pub secondary_word: Option<String>,
     /// How far it had applied the binlog of the other node when it became the primary.
     pub followed: Option<BinlogPlace>,
@@ -26,7 +28,7 @@ pub struct NodeState {
 }
 
 impl NodeState {
-    /// The claim that it knows of.
+    /// Returns the claim that it knows.
     #[must_use]
     pub fn claim(&self) -> Claim {
         Claim { epoch: self.epoch, replaces: self.replaces }
@@ -45,21 +47,21 @@ pub struct BinlogPlace {
 /// Whether a node may serve writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing that was seen speaks against the role that it has.
+    /// Nothing that was seen contradicts its role.
     Holds,
     /// The other node became the primary in this later epoch.
     Superseded {
         /// The epoch of the other node.
         by: u64,
     },
-    /// Each became the primary without knowing that the other one is.
+    /// Each became the primary without knowing that the other was.
     Disputed {
         /// The epoch of the other node.
         by: u64,
     },
 }
 
-/// Judges the node that `own` describes by what the other one says of itself.
+/// Judges the node that `own` describes by what the other node says about itself.
 #[must_use]
 pub fn standing(own: &Membership, peer: &NodeState) -> Standing {
     let (mine, theirs) = (own.pair.claim(), peer.claim());

@@ -1,5 +1,7 @@
-//! The product's start script: it runs `mysqld --no-defaults`, so that no option file is read.
-//! Wiring it makes our option file reach mysqld; every other byte of the script stays.
+//! The wiring of the product's start script.
+//!
+//! The script runs `mysqld --no-defaults`, so the server reads no option file. Wiring makes it read
+//! ours; every other byte of the script stays.
 
 /// What cannot be wired, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +29,7 @@ const OURS: &str = "/conf/pmp-ha/mysqld.cnf";
 /// What the gate's line ends with, by which it is found again.
 const GATE_MARK: &str = "# pmp-ha: is the other node the primary now?";
 
-/// A program that is asked before the server is started, and may say no.
+/// The start gate: a program that is asked before the server starts, and may refuse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gate {
     /// Full path of this tool.
@@ -37,7 +39,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// The gate as a line. A tool that was removed keeps no database from starting.
+    /// Returns the gate as a line. If the tool was removed, the database still starts.
     fn line(&self) -> String {
         let Self { program, home } = self;
         format!("[ ! -x \"{program}\" ] || \"{program}\" --home \"{home}\" may-start || exit 4 {GATE_MARK}\n")
@@ -55,16 +57,16 @@ pub fn wire(script: &str, option_file: &str, gate: Option<&Gate>) -> Result<Stri
     let script = without_gate(script);
     match script.lines().filter(|line| starts_server(line)).collect::<Vec<_>>()[..] {
         [line] if line.contains(NO_DEFAULTS) || line.contains(OURS) => {}
-        [_] => return Err(NotWirable("it hands an option file of its own to mysqld".into())),
-        [] => return Err(NotWirable(format!("no line of it starts mysqld with {NO_DEFAULTS}"))),
+        [_] => return Err(NotWirable("it passes its own option file to mysqld".into())),
+        [] => return Err(NotWirable(format!("none of its lines starts mysqld with {NO_DEFAULTS}"))),
         ref lines => {
-            return Err(NotWirable(format!("{} lines of it start mysqld with {NO_DEFAULTS}", lines.len())));
+            return Err(NotWirable(format!("{} of its lines start mysqld with {NO_DEFAULTS}", lines.len())));
         }
     }
     let program = gate.map(|gate| gate.program.as_str()).unwrap_or_default();
     if let Some(bad) = option_file.chars().chain(program.chars()).find(|c| "\"$`\\\n".contains(*c)) {
         return Err(NotWirable(format!(
-            "the path of the home, or of this tool, holds the character {bad:?}"
+            "the path of the home or of this tool contains the character {bad:?}"
         )));
     }
     let gate = gate.map(|gate| (first_line_of_the_start(&script), gate.line()));
@@ -101,13 +103,13 @@ fn first_line_of_the_start(script: &str) -> usize {
     first
 }
 
-/// Tells whether the script is wired to the option file of this tool.
+/// Returns whether the script is wired to the option file of this tool.
 #[must_use]
 pub fn is_wired(script: &str) -> bool {
     script.lines().any(|line| starts_server(line) && line.contains(OURS))
 }
 
-/// Tells whether a line starts the server, comments aside.
+/// Returns whether a line starts the server. Ignores comments.
 fn starts_server(line: &str) -> bool {
     let code = line.trim_start();
     let comment =

@@ -14,7 +14,7 @@ impl TablePatterns {
         Self(patterns.map(ToOwned::to_owned).into())
     }
 
-    /// Whether a table is in the list.
+    /// Returns whether a table is in the list.
     #[must_use]
     pub fn contains(&self, table: &str) -> bool {
         let table: Vec<char> = table.to_lowercase().chars().collect();
@@ -55,10 +55,10 @@ impl TryFrom<Vec<String>> for TablePatterns {
         for pattern in &patterns {
             let odd = |c: &char| !(c.is_alphanumeric() || "_$*?".contains(*c));
             if let Some(odd) = pattern.chars().find(odd) {
-                return Err(format!("'{odd}' cannot stand in the name of a table: '{pattern}'"));
+                return Err(format!("the name of a table cannot contain '{odd}': '{pattern}'"));
             }
             if pattern.chars().all(|c| "*?".contains(c)) {
-                return Err(format!("'{pattern}' would mean every table"));
+                return Err(format!("'{pattern}' would match every table"));
             }
         }
         Ok(Self(patterns))

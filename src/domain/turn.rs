@@ -1,10 +1,12 @@
-//! The words with which two nodes exchange their roles. Each writes its own turn into its own database,
-//! and reads the other's: nothing is sent, so that nothing is lost on the way, only seen late.
+//! The words with which two nodes swap their roles.
 //!
-//! The node that gives the role away decides: until it has said [`Phase::HandedOver`] it can take
-//! everything back, and the other one has done nothing; from then on it never serves writes again
-//! unless it is promoted. The node that takes the role lifts its write guard after it has read that
-//! word, and not before. So at no moment both serve writes.
+//! Each node writes its turn into its own database, and reads the other's. Nothing is sent, so
+//! nothing can be lost on the way, only seen late.
+//!
+//! The node that hands over the role decides. Until it says [`Phase::HandedOver`], it can undo
+//! everything, and the other node has done nothing. After that it never serves writes again, unless
+//! it is promoted. The other node lifts its write guard only after it has read that word. So both
+//! never serve writes at the same time.
 
 use std::fmt;
 
@@ -24,7 +26,7 @@ pub enum Phase {
     Refusing,
     /// The secondary has applied everything that the primary wrote before.
     CaughtUp,
-    /// The primary is none any more.
+    /// The primary has given up its role.
     HandedOver,
 }
 
@@ -55,9 +57,9 @@ impl fmt::Display for Phase {
 /// The turn of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
-    /// Which exchange: made by the secondary, taken up by the primary.
+    /// The switchover: the secondary creates it, and the primary adopts it.
     pub run: String,
-    /// What it says.
+    /// Its text.
     pub phase: Phase,
     /// A heartbeat of the primary that was written after its last write, microseconds since 1970, UTC.
     pub mark: i64,
@@ -68,24 +70,24 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// After so long without a repetition whoever said it is taken for gone, microseconds.
+    /// After this time without a repetition, the node is assumed to be gone, in microseconds.
     pub const STALE: i64 = 15_000_000;
 
-    /// Whether whoever said it is there, and means this exchange.
+    /// Returns whether the node is still there, and means this switchover.
     #[must_use]
     pub fn is_of(&self, run: &str) -> bool {
         self.run == run && self.age < Self::STALE
     }
 }
 
-/// What there is to do for a node that waits for the other one's word.
+/// What a node that waits for the other node's word must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
     /// It has come.
     Over,
     /// It may come.
     Longer,
-    /// It will not come: the other one has withdrawn.
+    /// It will not come: the other node has withdrawn.
     InVain,
 }
 

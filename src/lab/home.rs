@@ -1,4 +1,4 @@
-//! One PMP home, as the product's installer leaves it.
+//! A PMP home, as the product's installer creates it.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::domain::datafiles::Layout;
 use crate::domain::flavor::{Family, Flavor};
 use crate::ui::Ui;
 
-/// What a home is to be like.
+/// The properties of a new home.
 pub(super) struct Blueprint {
     pub root: PathBuf,
     /// The folder of the server that is bundled with it.
@@ -31,7 +31,7 @@ pub(super) struct Blueprint {
     pub origin: Origin,
 }
 
-/// Where the database of a home comes from.
+/// The source of a home's database.
 pub(super) enum Origin {
     /// The server makes it, and it is filled with so many MB.
     Made { megabytes: u64 },
@@ -42,11 +42,11 @@ pub(super) enum Origin {
 /// What comes with a server of MariaDB to copy its data while it works.
 const BACKUP_TOOL: &str = "mariadb-backup";
 
-/// How long the first boot may take.
+/// The time limit of the first boot.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Makes the home. Its database has been booted once, without a network, and is stopped; or it is a
-/// copy of one that has.
+/// Creates the home. Its database was booted once, without a network, and is stopped, or is a copy
+/// of such a one.
 pub(super) async fn make(blueprint: &Blueprint, ui: &Ui, interrupt: &Interrupt) -> Result<Made> {
     let root = &blueprint.root;
     for folder in [
@@ -87,8 +87,8 @@ pub(super) async fn make(blueprint: &Blueprint, ui: &Ui, interrupt: &Interrupt) 
         }
     };
 
-    ui.say(format!("{}: making a fresh database of {version}", root.display()));
-    let waiting = ui.spinner("the server makes its system tables");
+    ui.say(format!("{}: creating a fresh database of {version}", root.display()));
+    let waiting = ui.spinner("creating the system tables");
     init_data(blueprint, &options).await?;
     let booted = database.boot_offline(flavor, "[mysqld]", DEADLINE).await;
     if booted.is_err() {

@@ -1,5 +1,5 @@
-//! Two PMP homes with real servers on this machine. The lab makes homes and nothing else:
-//! everything after it is done by the ordinary commands.
+//! Two PMP homes with real servers on this machine. The lab only creates homes; the ordinary
+//! commands do the rest.
 
 mod fill;
 mod home;
@@ -29,7 +29,7 @@ const MARKER: &str = "pmp-ha-lab";
 /// How long a server of a lab may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(120);
 
-/// What is in the database of a home that is to be made.
+/// The content of a new home's database.
 #[derive(Debug, Clone, Copy)]
 pub enum Content<'a> {
     /// About so many MB of a vault; 0 leaves it as freshly installed.
@@ -167,8 +167,11 @@ pub async fn sql(root: &Path, statement: &str) -> Result<Rows> {
     let account = Credential { user: params.username, password: params.password };
     let opened = Session::open(&Address::Socket(home.socket()), &account, Duration::from_secs(10)).await;
     let mut session = opened.map_err(|blind| {
-        Failure::new(Kind::Failed, format!("the database of {} does not let the product in", root.display()))
-            .because(blind.evidence)
+        Failure::new(
+            Kind::Failed,
+            format!("the database of {} refuses the product's account", root.display()),
+        )
+        .because(blind.evidence)
     })?;
     session.run(format!("USE {}", crate::domain::sql::quote_name(&params.schema))).await?;
     let rows = session.query(statement).await?;
@@ -186,8 +189,8 @@ pub async fn down(dir: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<()> {
     if !dir.join(MARKER).is_file() {
         bail!(
             Failure::new(Kind::Refused, "cannot remove the lab")
-                .because(format!("{} was not made by `pmp-ha lab up`", dir.display()))
-                .hint("Name the folder that `pmp-ha lab up` made.")
+                .because(format!("{} was not created by `pmp-ha lab up`", dir.display()))
+                .hint("Name the folder that `pmp-ha lab up` created.")
         );
     }
     for entry in fs::read_dir(dir)? {
@@ -228,8 +231,8 @@ fn find_server(named: &str) -> Result<PathBuf> {
 fn claim(dir: &Path) -> Result<()> {
     if dir.exists() {
         bail!(
-            Failure::new(Kind::Refused, "cannot make the lab")
-                .because(format!("{} is there already", dir.display()))
+            Failure::new(Kind::Refused, "cannot create the lab")
+                .because(format!("{} already exists", dir.display()))
                 .hint("Name a new folder, or remove the old lab with `pmp-ha lab down`.")
         );
     }

@@ -1,5 +1,7 @@
-//! The ports of the homes of labs. A home keeps its port while it is stopped, when nobody listens
-//! on it: what is taken is written down, for all labs of this account.
+//! The ports of lab homes.
+//!
+//! A home keeps its port while it is stopped, so a file lists the ports in use, for all labs of
+//! this account.
 
 use std::io::{Read, Seek, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -14,7 +16,7 @@ use crate::adapters::system;
 /// Below those that the kernel gives to connections.
 const RANGE: Range<u16> = 20_000..30_000;
 
-/// Takes a port for the home `root`, whose folder is there, until the folder is gone.
+/// Reserves a port for the home `root`, whose folder exists, until the folder is gone.
 pub(super) fn claim(root: &Path) -> Result<u16> {
     let register = std::env::temp_dir().join(format!("pmp-ha-lab-ports.{}", system::user_name()));
     claim_of(RANGE, root, &register)

@@ -115,7 +115,7 @@ pub fn failover(
         fenced = true;
     }
     let promoted = with_faults(pair, operator, schedule, Restart::Later, || {
-        insist(pair, operator, new, "it is the primary already", || promote(pair, operator, new, fenced))
+        insist(pair, operator, new, "it is already the primary", || promote(pair, operator, new, fenced))
     });
     let since = match promoted.and_then(|ran| announced(pair, new, &ran)) {
         Ok(since) => since,

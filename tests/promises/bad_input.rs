@@ -100,7 +100,7 @@ fn refuses_a_command_line_or_a_configuration_that_is_wrong_with_exit_code_2() {
     for (text, why) in [
         ("[health]\nmaxlag = 3\n", "maxlag"),
         ("[database]\nstart_deadline = \"long\"\n", "start_deadline"),
-        ("[database]\nstart_deadline = 0\n", "0 seconds"),
+        ("[database]\nstart_deadline = 0\n", "must be at least 1 second"),
         ("[replication]\nheartbeat = 5\n", "replication.heartbeat must be smaller"),
         ("this is no TOML", "TOML"),
     ] {
@@ -112,13 +112,13 @@ fn refuses_a_command_line_or_a_configuration_that_is_wrong_with_exit_code_2() {
             &["stop"],
             &["verify"],
         ] {
-            lab.primary.refuses(rest, 2, &["conf/pmp-ha.toml cannot be used", why]);
+            lab.primary.refuses(rest, 2, &["cannot use the configuration", "conf/pmp-ha.toml", why]);
         }
     }
     lab.primary.refuses(
         &["stop", "--config", "/no/such/file"],
         2,
-        &["the configuration /no/such/file cannot be used"],
+        &["cannot use the configuration /no/such/file"],
     );
 }
 
@@ -145,55 +145,55 @@ fn refuses_to_pack_a_home_that_is_not_whole_or_no_primary() {
         "mysql/data/ib_logfile0",
     ] {
         let _gone = Put::gone(node.path(file));
-        cannot(&[&format!("the home is not whole: {file} is missing")]);
+        cannot(&[&format!("the home is incomplete: {file} is missing")]);
     }
     {
         let _gone = Put::gone(node.path("mysql/data/mysql"));
-        cannot(&["the data directory is of an unknown version"]);
+        cannot(&["the data directory has an unknown version"]);
     }
     {
         let _gone = Put::gone(node.path("mysql/data/passtrix"));
         cannot(&["no folder for the schema"]);
     }
     for (text, why) in [
-        ("", "conf/database_params.conf cannot be used"),
+        ("", "cannot use conf/database_params.conf"),
         ("username=root\npassword=x\n", "url"),
         ("username=root\nurl=jdbc:postgresql://h:1/x\n", "url"),
         ("url=jdbc:mysql://localhost:2345/PassTrix\n", "username"),
-        ("username=root\nurl=jdbc:mysql://localhost:99999/PassTrix\n", "not of the form"),
+        ("username=root\nurl=jdbc:mysql://localhost:99999/PassTrix\n", "does not have the form"),
     ] {
         let _params = Put::content(node.path("conf/database_params.conf"), text);
-        cannot(&["conf/database_params.conf cannot be used", why]);
+        cannot(&["cannot use conf/database_params.conf", why]);
     }
     {
         let _script = Put::replaced(node.path("bin/startDB.sh"), "--no-defaults", "");
-        cannot(&["the start script cannot be used: no line of it"]);
+        cannot(&["cannot use the start script: none of its lines"]);
     }
     {
         let text = std::fs::read_to_string(node.path("bin/startDB.sh")).expect("there");
         let line = text.lines().find(|line| line.contains("--no-defaults"));
         let twice = format!("{text}\n{}\n", line.expect("a line"));
         let _script = Put::content(node.path("bin/startDB.sh"), twice);
-        cannot(&["the start script cannot be used: 2 lines of it"]);
+        cannot(&["cannot use the start script: 2 of its lines"]);
     }
     for (server, why) in [
         (
             "echo 'mysqld  Ver 5.1.50 for unknown-linux-gnu on x86_64 (MySQL Community Server)'",
-            "the bundled server is MySQL 5.1.50, which is not among those known",
+            "the bundled server is MySQL 5.1.50, which pmp-ha does not know",
         ),
         (
             "echo 'mysqld  Ver 5.6.24 for linux-glibc2.5 on x86_64'",
             "the data directory was not written by MySQL 5.6",
         ),
-        ("echo something else", "the version of the bundled server cannot be read"),
-        ("exit 1", "the version of the bundled server cannot be read"),
+        ("echo something else", "cannot read the version of the bundled server"),
+        ("exit 1", "cannot read the version of the bundled server"),
     ] {
         let _server = Put::content(node.path("mysql/bin/mysqld"), format!("#!/bin/sh\n{server}\n"));
         cannot(&[why]);
     }
     let link = node.path("mysql/data/elsewhere");
     std::os::unix::fs::symlink("/tmp", &link).expect("made");
-    cannot(&["the data directory holds the symbolic link elsewhere"]);
+    cannot(&["the data directory contains the symbolic link elsewhere"]);
     std::fs::remove_file(&link).expect("removed");
     {
         let _link = Put::content(node.path("mysql/data/passtrix/x.isl"), "/elsewhere/x.ibd");
@@ -219,7 +219,7 @@ fn refuses_to_pack_for_names_that_name_no_pair_of_machines() {
         node.refuses(&["pack", first, second], 4, &["cannot make a pack", why]);
     }
     let long = format!("{}.example.com", "a".repeat(245));
-    node.refuses(&["pack", "127.0.0.1", &long], 4, &["characters, and this server stores at most"]);
+    node.refuses(&["pack", "127.0.0.1", &long], 4, &["characters, but this server stores at most"]);
     // Two ports of one machine are two servers, and an address of another machine is a warning.
     node.run(&["pack", "--dry-run", "localhost:4000", "127.0.0.1:4001"]).ok();
     node.run(&["pack", "--dry-run", "198.51.100.1", "198.51.100.2"]).ok();
@@ -251,7 +251,7 @@ fn refuses_to_touch_a_home_that_is_in_use_and_says_by_whom() {
         let dir = std::fs::File::open(&node.home).expect("there");
         let _lock = nix::fcntl::Flock::lock(dir, nix::fcntl::FlockArg::LockExclusiveNonblock).expect("free");
         for rest in [&names[..], &["install-pack"], &["stop"], &["start"]] {
-            node.refuses(rest, 4, &["another pmp-ha is at work on this home"]);
+            node.refuses(rest, 4, &["another pmp-ha is working on this home"]);
         }
     }
 
@@ -306,7 +306,7 @@ fn refuses_to_pack_or_install_where_there_is_no_space() {
         (70, &lab.secondary, format!("install-pack {}", lab.pack_file().display())),
     ] {
         on_a_small_disk(&lab, node, megabytes, &rest)
-            .refused(&["there is no space: ", "may be needed", "Make room for "])
+            .refused(&["there is no space: ", "may be needed", "Free "])
             .says(&["the home is as it was"]);
     }
 }
@@ -326,11 +326,8 @@ fn a_disk_that_fills_up_half_way_leaves_the_home_as_it_was() {
         .arg(&node.home)
         .arg("install-pack")
         .arg(lab.pack_file());
-    let ran = Ran::from_command(limited).exits(1).says(&[
-        "error: ",
-        "File too large",
-        "what was changed is put back",
-    ]);
+    let ran =
+        Ran::from_command(limited).exits(1).says(&["error: ", "File too large", "its changes are put back"]);
     assert_same(&before, &node.fingerprint(), &ran.to_string());
     assert_eq!(node.outcome().as_deref(), Some("rolled_back"));
 

@@ -60,7 +60,7 @@ fn refuses_a_pack_that_is_missing_empty_cut_off_or_none() {
     drop(huge);
     node.refuses(&["install-pack", &path], 4, &["it has more entries than a pack can have"]);
     std::fs::write(&bad, b"this is not a ZIP file").expect("written");
-    node.refuses(&["install-pack", &path], 4, &["it is not a whole ZIP file"]);
+    node.refuses(&["install-pack", &path], 4, &["it is not a complete ZIP file"]);
 
     // Without its last byte, within and before its table of contents, within its data.
     let end = good.len();
@@ -75,7 +75,7 @@ fn refuses_a_pack_that_is_missing_empty_cut_off_or_none() {
 
     let plain = zip_of(&[("mysql/data/ibdata1", b"data")]);
     std::fs::write(&bad, plain).expect("written");
-    node.refuses(&["install-pack", &path], 4, &["it holds no manifest: it was not made by pmp-ha"]);
+    node.refuses(&["install-pack", &path], 4, &["it has no manifest: it was not made by pmp-ha"]);
     for manifest in [&b""[..], b"{}", b"[1", b"\xff\xfe"] {
         std::fs::write(&bad, zip_of(&[(MANIFEST, manifest)])).expect("written");
         node.refuses(&["install-pack", &path], 4, &["its entry replication/manifest.json is compressed"]);
@@ -100,7 +100,7 @@ fn refuses_a_pack_whose_byte_was_flipped() {
     let node = &lab.secondary;
     let path = bad.to_string_lossy().into_owned();
 
-    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(&good)).expect("a whole ZIP file");
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(&good)).expect("a complete ZIP file");
     let mut places = Vec::new();
     for name in
         ["mysql/data/ibdata1", "mysql/data/mysql/global_priv.frm", "conf/pmp-ha/node-key.pem", MANIFEST]
@@ -162,7 +162,7 @@ fn refuses_a_pack_whose_entries_are_not_those_of_its_manifest_or_lie_elsewhere()
     for place in ["bin/startDB.sh", "conf/manage_key.conf", "outside", "mysql/data2/x"] {
         refused(
             &|pack| pack.add(place, b"x"),
-            &format!("its entry {place} lies outside mysql/data and conf/pmp-ha"),
+            &format!("its entry {place} is outside mysql/data and conf/pmp-ha"),
         );
     }
     for place in [
@@ -175,12 +175,12 @@ fn refuses_a_pack_whose_entries_are_not_those_of_its_manifest_or_lie_elsewhere()
         "mysql/data/nul.ibd",
         &absolute,
     ] {
-        refused(&|pack| pack.add(place, b"x"), "its manifest cannot be read");
+        refused(&|pack| pack.add(place, b"x"), "cannot read its manifest");
     }
-    refused(&|pack| pack.add("mysql/data/IBDATA1", b"x"), "its entry mysql/data/IBDATA1 stands there twice");
+    refused(&|pack| pack.add("mysql/data/IBDATA1", b"x"), "its entry mysql/data/IBDATA1 occurs twice");
     refused(
         &|pack| pack.add("mysql/data/ibdata1/x", b"x"),
-        "its entry mysql/data/ibdata1/x lies in mysql/data/ibdata1, which is a file",
+        "its entry mysql/data/ibdata1/x is inside mysql/data/ibdata1, which is a file",
     );
     refused(
         &|pack| {
@@ -189,7 +189,7 @@ fn refuses_a_pack_whose_entries_are_not_those_of_its_manifest_or_lie_elsewhere()
         },
         "its entry replication/manifest.json is not where it should be",
     );
-    refused(&|pack| pack.pieces.swap(0, 1), "does not begin as its manifest says");
+    refused(&|pack| pack.pieces.swap(0, 1), "does not begin as the manifest says");
     // A link, and a device.
     for mode in [0o120_777, 0o060_600] {
         refused(
@@ -197,12 +197,12 @@ fn refuses_a_pack_whose_entries_are_not_those_of_its_manifest_or_lie_elsewhere()
                 pack.add("mysql/data/link", absolute.as_bytes());
                 pack.piece("mysql/data/link").mode = mode;
             },
-            "its entry mysql/data/link does not stand in its table of contents as it should",
+            "its entry mysql/data/link is wrong in its table of contents",
         );
     }
     refused(
         &|pack| *pack.piece("mysql/data/ibdata1") = Piece::of("mysql/data/ibdata1", &[7; 4096]),
-        "its entry mysql/data/ibdata1 does not end as its manifest says",
+        "its entry mysql/data/ibdata1 does not end as the manifest says",
     );
     refused(
         &|pack| {
@@ -228,40 +228,43 @@ fn refuses_a_pack_whose_words_would_lead_elsewhere() {
     let refused = |what: &dyn Fn(&mut Forged), why: &str| refuses_forged(&lab, &bad, what, why);
     // They become lines of option files, names of folders, words of SQL, and what `inspect` shows.
     let line = "x\n[mysqld]\nplugin-load-add=x.so";
-    refused(&|pack| pack.manifest["pair"]["id"] = json!(line), "its pair has an id that is none");
-    refused(&|pack| pack.manifest["pack_id"] = json!("a/b"), "it has an id that is none");
-    refused(&|pack| pack.manifest["pack_id"] = json!(""), "it has an id that is none");
-    refused(&|pack| pack.manifest["pair"]["nodes"][0]["host"] = json!(line), "cannot stand in a host name");
+    refused(&|pack| pack.manifest["pair"]["id"] = json!(line), "its pair has no valid id");
+    refused(&|pack| pack.manifest["pack_id"] = json!("a/b"), "its id is not valid");
+    refused(&|pack| pack.manifest["pack_id"] = json!(""), "its id is not valid");
+    refused(&|pack| pack.manifest["pair"]["nodes"][0]["host"] = json!(line), "a host name cannot contain");
     refused(
         &|pack| pack.manifest["pair"]["nodes"][1]["number"] = json!(1),
-        "its nodes are not number 1 and 2",
+        "its nodes are not numbered 1 and 2",
     );
-    refused(&|pack| pack.manifest["pair"]["primary"] = json!(3), "its primary is no node of it");
+    refused(&|pack| pack.manifest["pair"]["primary"] = json!(3), "its primary is not one of its nodes");
     refused(
         &|pack| pack.manifest["pair"]["schema"] = json!("../mysql"),
-        "its schema has a name that is none",
+        "the name of its schema is not valid",
     );
-    let said = "2026\n  signed by the given key";
+    let said = "2026\n  signed with the given key";
     for field in ["made_at", "made_by", "application_account"] {
-        refused(&|pack| pack.manifest[field] = json!(said), "holds a character that cannot be shown");
+        refused(&|pack| pack.manifest[field] = json!(said), "contains a character that cannot be shown");
     }
     refused(
         &|pack| pack.manifest["pair"]["secondary_word"] = json!("slave\u{1b}[2J"),
-        "holds a character that cannot be shown",
+        "contains a character that cannot be shown",
     );
     // The tool's own files are five, and none is large.
     for place in ["conf/pmp-ha/pair.toml", "conf/pmp-ha/a/b", "conf/pmp-ha/mysqld.cnf"] {
-        refused(&|pack| pack.add(place, b"x"), &format!("its entry {place} is none of the tool's own files"));
+        refused(
+            &|pack| pack.add(place, b"x"),
+            &format!("its entry {place} is not one of the tool's own files"),
+        );
     }
     let key = "conf/pmp-ha/node-key.pem";
     refused(
         &|pack| pack.listed(key)["size"] = json!((1 << 20) + 1),
-        "its entry conf/pmp-ha/node-key.pem is none of the tool's own files",
+        "its entry conf/pmp-ha/node-key.pem is not one of the tool's own files",
     );
     // What one server is, or where its tablespaces lie, is no data of a vault.
     for place in ["auto.cnf", "mysqld-auto.cnf", "my.cnf", "passtrix/a.isl", "master.info", "x.000001"] {
         let place = format!("mysql/data/{place}");
-        refused(&|pack| pack.add(&place, b"x"), &format!("its entry {place} is no part of the data"));
+        refused(&|pack| pack.add(&place, b"x"), &format!("its entry {place} is not part of a vault's data"));
     }
     std::fs::write(&bad, &good).expect("written");
     lab.secondary.run(&["install-pack", &bad.to_string_lossy()]).ok();
@@ -276,16 +279,16 @@ fn refuses_a_pack_whose_content_is_not_what_its_manifest_says() {
     // Every hash of what is packed is right, and what comes out is not.
     for (blocks, why) in [
         // More than its manifest promises, as of a bomb.
-        (vec![stored(&[0; 500_000])], "block 0: it holds more than it should"),
-        (vec![stored(b"short")], "block 0: it holds less than it should"),
-        (vec![vec![1, 0, 0, 0xFF, 0xFF]], "block 0: it holds less than it should"),
+        (vec![stored(&[0; 500_000])], "block 0: it contains more than it should"),
+        (vec![stored(b"short")], "block 0: it contains less than it should"),
+        (vec![vec![1, 0, 0, 0xFF, 0xFF]], "block 0: it contains less than it should"),
         // The very bytes, and an end where the pack has none.
         (
             vec![[stored(&[b'x'; 9000]), vec![1, 8, 0, 0xF7, 0xFF], vec![0; 8]].concat()],
             "block 0: it ends its stream",
         ),
         (vec![vec![0xFF; 40]], "block 0:"),
-        (vec![stored(&[b'y'; 9000])], "its CRC-32 is not the one in the manifest"),
+        (vec![stored(&[b'y'; 9000])], "its CRC-32 differs from the manifest"),
     ] {
         refused(
             &|pack| {
@@ -297,18 +300,18 @@ fn refuses_a_pack_whose_content_is_not_what_its_manifest_says() {
     }
     refused(
         &|pack| pack.listed("mysql/data/ibdata1")["blake3"] = json!("0".repeat(64)),
-        "its entry mysql/data/ibdata1 is damaged: its BLAKE3 is not the one in the manifest",
+        "its entry mysql/data/ibdata1 is damaged: its BLAKE3 differs from the manifest",
     );
     // What installing compares are the CRC-32 and the BLAKE3; the SHA-256 is for whoever looks.
     let mut forged = Forged::from(&lab.pack_file());
     forged.listed("mysql/data/ibdata1")["sha256"] = json!("0".repeat(64));
     forged.write(&bad);
-    let why = "its entry mysql/data/ibdata1 is damaged: its SHA-256 is not the one in the manifest";
+    let why = "its entry mysql/data/ibdata1 is damaged: its SHA-256 differs from the manifest";
     node.refuses(&["inspect", &path], 4, &[why]);
     node.refuses(&["--dry-run", "install-pack", &path], 4, &[why]);
-    refused(&|pack| pack.manifest["format"] = json!(5), "it has format 5, and this version reads format 4");
-    refused(&|pack| pack.manifest["surprise"] = json!(true), "its manifest cannot be read");
-    refused(&|pack| pack.manifest["files"][0]["sha256"] = json!("not a hash"), "its manifest cannot be read");
+    refused(&|pack| pack.manifest["format"] = json!(5), "it has format 5, but this version reads format 4");
+    refused(&|pack| pack.manifest["surprise"] = json!(true), "cannot read its manifest");
+    refused(&|pack| pack.manifest["files"][0]["sha256"] = json!("not a hash"), "cannot read its manifest");
 
     std::fs::write(&bad, &good).expect("written");
     node.run(&["install-pack", &path]).ok();
@@ -340,7 +343,7 @@ fn refuses_a_pack_that_was_made_for_another_home() {
             &pack,
             4,
             &[
-                &format!("made for a secondary on port {port}, and the database of this home is on 2345"),
+                &format!("made for a secondary on port {port}, but the database of this home is on 2345"),
                 "Make the pack again with 127.0.0.2:2345 as the second name",
             ],
         );
@@ -350,13 +353,13 @@ fn refuses_a_pack_that_was_made_for_another_home() {
         node.refuses(
             &pack,
             4,
-            &["the database account of the primary is 'root', and conf/database_params.conf here names 'pmp'"],
+            &["the database account of the primary is 'root', but conf/database_params.conf here names 'pmp'"],
         );
     }
     let mut forged = Forged::from(&lab.pack_file());
     forged.manifest["server"]["number"] = json!([10, 11, 1]);
     forged.write(&bad);
-    node.refuses(&pack, 4, &["the pack holds data of MariaDB 10.11.1, and the server here is MariaDB 10.11"]);
+    node.refuses(&pack, 4, &["the pack holds data of MariaDB 10.11.1, but the server here is MariaDB 10.11"]);
 
     // Several at once are all said.
     let jar = Put::content(node.path("lib/AdventNetPassTrix.jar"), "build 6303");
@@ -407,7 +410,7 @@ fn takes_an_encrypted_database_password_from_a_private_file_only() {
     std::fs::write(&file, format!("{password}\n")).expect("written");
     for open in [0o644, 0o640, 0o604] {
         mode(open);
-        node.refuses(&with_file, 4, &["can be read by others than its owner", "0600"]);
+        node.refuses(&with_file, 4, &["other users than its owner can read", "0600"]);
     }
     mode(0o600);
     let ran = node.run(&with_file).ok();

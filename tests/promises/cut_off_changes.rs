@@ -129,7 +129,7 @@ fn a_promotion_and_a_rejoin_killed_in_any_step_end_well_when_they_are_given_agai
         if step <= of {
             kill_in_step(new, &PROMOTE, step, of);
         }
-        given_again(new, &PROMOTE, "it is the primary already");
+        given_again(new, &PROMOTE, "it is already the primary");
         assert!(is_primary(new) && new.is_running(), "a promotion killed in step {step} of {of}");
         let of = steps(old, &REJOIN);
         in_both |= step < of;

@@ -58,7 +58,7 @@ fn a_busy_pair_has_the_same_data_and_comparing_them_writes_nothing(server: &str)
 
 fn refuses_where_it_cannot(lab: &Lab) {
     let host = lab.primary.endpoint.split(':').next().expect("a host");
-    lab.secondary.run(&["verify", "--deep"]).refused(&["compared from the primary", host]);
+    lab.secondary.run(&["verify", "--deep"]).refused(&["cannot compare the data from here", host]);
     lab.primary.run(&["verify", "--deep", "--table", "no_such"]).refused(&["no table no_such"]);
     lab.primary.run(&["verify", "--table", "zoo"]).exits(2);
     let outline = lab.primary.run(&["--dry-run", "verify", "--deep"]).ok().stdout;

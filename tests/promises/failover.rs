@@ -37,8 +37,8 @@ fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {
     let lab = Lab::pair(server);
     let (old, new) = (&lab.primary, &lab.secondary);
     let secondary_word = word(new);
-    old.run(&["recover", "--promote"]).refused(&["it is the primary already"]);
-    new.run(&["recover", "--promote"]).refused(&["the primary", "is there", "--fenced"]);
+    old.run(&["recover", "--promote"]).refused(&["it is already the primary"]);
+    new.run(&["recover", "--promote"]).refused(&["the primary", "is alive", "--fenced"]);
     old.run(&["rejoin"]).refused(&["has not replaced this node"]);
     set(old, "before");
     wait_until("the row is on the secondary", || has(new, "before"));
@@ -56,10 +56,10 @@ fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {
     assert!(has(new, "before"), "what was received is there");
 
     // A second primary never comes up, whoever starts it.
-    old.run(&["start"]).refused(&["this node is not the primary any more", "pmp-ha rejoin"]);
+    old.run(&["start"]).refused(&["this node is no longer the primary", "pmp-ha rejoin"]);
     assert!(product_starts(old).exits(4).stderr.contains("became the primary in epoch 3"));
     assert!(!old.is_running());
-    old.run(&["pack", &old.endpoint, &new.endpoint]).refused(&["this node is not the primary any more"]);
+    old.run(&["pack", &old.endpoint, &new.endpoint]).refused(&["this node is no longer the primary"]);
 
     old.run(&["rejoin"]).ok();
     assert_eq!(word(old), secondary_word);
@@ -105,13 +105,13 @@ fn what_only_the_old_primary_has_is_saved_before_it_is_made_anew(server: &str) {
     set(old, "lost");
     old.sql("INSERT INTO Ptrx_UserAudit (NAME, OPERATIONTYPE) VALUES ('x', 'login before the end')");
     // Alive, and nothing comes from it: only who has switched it off may go on.
-    new.run(&["recover", "--promote"]).refused(&["is there"]);
+    new.run(&["recover", "--promote"]).refused(&["is alive"]);
     new.run(&["recover", "--promote", "--fenced"]).ok();
     assert!(!has(new, "lost"), "it never reached this node");
     let verified = old.run(&["verify"]).exits(5);
     assert!(verified.stdout.contains("[superseded]"), "{verified}");
 
-    let refused = old.run(&["rejoin"]).refused(&["has what", "ptrx_settings", "lost", "rejoin --pack"]);
+    let refused = old.run(&["rejoin"]).refused(&["has rows that", "ptrx_settings", "lost", "rejoin --pack"]);
     let file = refused.stderr.split("saved in ").nth(1).and_then(|rest| rest.split(',').next());
     let file = std::path::PathBuf::from(file.expect("a file"));
     let hex = "by lost".bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02X}"));
@@ -136,7 +136,7 @@ fn what_only_the_old_primary_has_is_saved_before_it_is_made_anew(server: &str) {
         assert_eq!(word(old), *word_now);
         let started = old.run(&["start"]);
         if word_now == "master" {
-            started.refused(&["this node is not the primary any more"]);
+            started.refused(&["this node is no longer the primary"]);
         } else {
             started.ok();
         }
@@ -149,7 +149,7 @@ fn a_primary_that_comes_back_from_behind_a_cut_is_taken_down(server: &str) {
     let (old, new) = (&lab.primary, &lab.secondary);
     links.cut();
     // Behind a cut nobody can tell; what fences is believed only if it says so.
-    new.run(&["recover", "--promote"]).refused(&["cannot be seen from here", "--fenced"]);
+    new.run(&["recover", "--promote"]).refused(&["cannot tell from here", "--fenced"]);
     let fence = |command: &str| {
         new.configure(&format!("[replication]\nconnect_retry = 1\n[fence]\ncommand = {command}\n"));
     };
@@ -176,7 +176,7 @@ fn a_primary_that_comes_back_from_behind_a_cut_is_taken_down(server: &str) {
     let home = std::fs::File::open(&old.home).expect("there");
     let at_work = Flock::lock(home, FlockArg::LockExclusiveNonblock).expect("nobody is at work");
     links.open();
-    monitor.waits_after("another pmp-ha is at work on this home");
+    monitor.waits_after("another pmp-ha is working on this home");
     drop(at_work);
     let said = monitor.ends_with(4);
     assert!(said.contains("became the primary in epoch 3"), "{said}");

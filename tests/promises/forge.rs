@@ -102,7 +102,7 @@ pub struct Forged {
 impl Forged {
     pub fn from(pack: &Path) -> Self {
         let mut zip =
-            zip::ZipArchive::new(std::fs::File::open(pack).expect("there")).expect("a whole ZIP file");
+            zip::ZipArchive::new(std::fs::File::open(pack).expect("there")).expect("a complete ZIP file");
         let mut pieces = Vec::new();
         for index in 0..zip.len() {
             let mut file = zip.by_index_raw(index).expect("an entry");

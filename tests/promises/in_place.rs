@@ -92,9 +92,9 @@ fn what_was_unpacked_by_hand_becomes_a_secondary_without_anything_of_the_old_dat
     lab.stop();
     // The server has worked with the files since: what they are now is not for a second installation.
     node.run(&IN_PLACE).refused(&[
-        "is not a whole pack",
-        "this very pack was installed here at",
-        "nothing is left to do",
+        "are not a complete pack",
+        "this pack was installed here at",
+        "there is nothing to do",
     ]);
 }
 
@@ -108,11 +108,11 @@ fn refuses_what_is_missing_or_different_with_its_name_and_changes_nothing() {
     }
     for (text, why) in [("{}", "cannot be read"), ("", "cannot be read")] {
         let _manifest = Put::content(node.path(MANIFEST), text);
-        node.refuses(&IN_PLACE, 4, &["is not a whole pack", MANIFEST, why]);
+        node.refuses(&IN_PLACE, 4, &["are not a complete pack", MANIFEST, why]);
     }
     {
         let _elsewhere = Put::replaced(node.path(MANIFEST), "mysql/data/ibdata1", "mysql/other/ibdata1");
-        node.refuses(&IN_PLACE, 4, &["mysql/other/ibdata1 lies outside mysql/data and conf/pmp-ha"]);
+        node.refuses(&IN_PLACE, 4, &["mysql/other/ibdata1 is outside mysql/data and conf/pmp-ha"]);
     }
     let key = "conf/pmp-ha/node-key.pem";
     let table = "mysql/data/mysql/global_priv.frm";
@@ -121,18 +121,18 @@ fn refuses_what_is_missing_or_different_with_its_name_and_changes_nothing() {
         node.refuses(
             &IN_PLACE,
             4,
-            &["is not a whole pack", &format!("{key} is missing"), &format!("{table} is missing")],
+            &["are not a complete pack", &format!("{key} is missing"), &format!("{table} is missing")],
         );
     }
     {
         let _short = Put::content(node.path(table), "short");
-        node.refuses(&IN_PLACE, 4, &[&format!("{table} has 5 bytes and not ")]);
+        node.refuses(&IN_PLACE, 4, &[&format!("{table} has 5 bytes instead of ")]);
     }
     {
         let mut bytes = std::fs::read(node.path(table)).expect("there");
         bytes[7] ^= 1;
         let _flipped = Put::content(node.path(table), bytes);
-        node.refuses(&IN_PLACE, 4, &[&format!("{table} is not the file that was packed")]);
+        node.refuses(&IN_PLACE, 4, &[&format!("{table} is not the packed file")]);
     }
     {
         let _folder = Put::gone(node.path(table));
@@ -157,7 +157,7 @@ fn refuses_what_is_missing_or_different_with_its_name_and_changes_nothing() {
     node.run(&["install-pack", "--in-place", &zip]).exits(2);
     let ran = node.run(&["--dry-run", "install-pack", "--in-place"]).ok();
     assert!(
-        ran.stdout.contains("files of the pack") && ran.stdout.contains("that were unpacked here"),
+        ran.stdout.contains("files of the pack") && ran.stdout.contains("unpacked files of the pack"),
         "{ran}"
     );
     assert_same(&before, &node.fingerprint(), &ran.to_string());
@@ -200,7 +200,7 @@ fn killed_or_stopped_at_any_moment_it_can_be_run_again() {
             assert_eq!(node.outcome(), None, "the run had ended: {ran}");
             node.run(&["install-pack", "/no/such/pack"])
                 .refused(&["cannot open the pack"])
-                .says(&["what it had changed is put back first"]);
+                .says(&["its changes are put back first"]);
         }
         assert_same(&before, &without_logs(node), &ran.to_string());
     }
@@ -208,7 +208,7 @@ fn killed_or_stopped_at_any_moment_it_can_be_run_again() {
         said.contains("5/6") && node.path(booted).exists()
     });
     assert_eq!(node.outcome(), None, "the run had ended: {ran}");
-    node.run(&IN_PLACE).ok().says(&["what it had changed is put back first"]);
+    node.run(&IN_PLACE).ok().says(&["its changes are put back first"]);
     lab.start();
     lab.wait_alive();
 }

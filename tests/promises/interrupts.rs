@@ -82,7 +82,7 @@ fn ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was(server: &str) {
     ] {
         let ran = cut(node.command(&args), Signal::SIGINT, |said| moment.has_come(said, node))
             .exits(130)
-            .says(&["error: interrupted", "what was changed is put back"]);
+            .says(&["error: interrupted", "its changes are put back"]);
         nothing_runs(node);
         assert_same(&before, &node.fingerprint_of(&OWN), &ran.to_string());
         assert_eq!(binlogs(node), Vec::<String>::new(), "{ran}");
@@ -109,7 +109,7 @@ fn nobody_who_looks_for_the_database_finds_an_offline_boot(server: &str) {
     assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
     node.run(&["stop"]).ok();
     nothing_runs(node);
-    node.run(&["install-pack"]).ok().says(&["what it had changed is put back first"]);
+    node.run(&["install-pack"]).ok().says(&["its changes are put back first"]);
     assert!(!folder.exists(), "{}", folder.display());
 }
 
@@ -153,7 +153,7 @@ fn ctrl_c_at_any_moment_of_install_pack_leaves_the_home_as_it_was() {
     ] {
         let ran = cut(node.command(&["install-pack"]), Signal::SIGINT, |said| moment.has_come(said, node))
             .exits(130)
-            .says(&["error: interrupted", "what was changed is put back"]);
+            .says(&["error: interrupted", "its changes are put back"]);
         nothing_runs(node);
         assert_same(&before, &without_logs(node.fingerprint()), &ran.to_string());
     }
@@ -181,7 +181,7 @@ fn ctrl_c_at_any_moment_of_recover_leaves_both_homes_as_they_were() {
     ] {
         let ran = cut(node.command(&args), Signal::SIGINT, |said| moment.has_come(said, &fresh))
             .exits(130)
-            .says(&["error: interrupted", "what was changed is put back"]);
+            .says(&["error: interrupted", "its changes are put back"]);
         nothing_runs(&fresh);
         assert_same(&before.0, &without_logs(node.fingerprint()), &ran.to_string());
         assert_same(&before.1, &without_logs(fresh.fingerprint()), &ran.to_string());
@@ -209,9 +209,7 @@ fn a_pack_that_was_killed_at_any_moment_is_put_back_by_the_next_run_which_succee
         when("4/4", "replication/HAPack.zip.part"),
     ] {
         kill_in(node, &args, node, &moment);
-        lab.pack()
-            .ok()
-            .says(&["An earlier `pmp-ha pack` was cut off; what it had changed is put back first"]);
+        lab.pack().ok().says(&["An earlier `pmp-ha pack` was interrupted; its changes are put back first"]);
         nothing_runs(node);
         assert!(!node.path("replication/pmp-ha-work").exists());
         assert!(!node.path("bin/pmp-ha-boot.sh").exists());
@@ -245,13 +243,13 @@ fn an_install_pack_that_was_killed_at_any_moment_is_put_right_by_the_next_run() 
         let ran = node
             .run(&["install-pack", &missing])
             .refused(&["cannot open the pack"])
-            .says(&["An earlier `pmp-ha install-pack` was cut off; what it had changed is put back first"]);
+            .says(&["An earlier `pmp-ha install-pack` was interrupted; its changes are put back first"]);
         nothing_runs(node);
         assert_same(&fresh, &without_logs(node.fingerprint()), &ran.to_string());
     }
     kill_in(node, &["install-pack"], node, &at("6/6"));
     node.run(&["install-pack"]).ok().says(&[
-        "An earlier `pmp-ha install-pack` was cut off behind its point of no return; it is finished now",
+        "An earlier `pmp-ha install-pack` was interrupted after its point of no return; it is finished now",
     ]);
     node.run(&["key", &lab.key().to_string_lossy()]).ok();
     lab.primary.run(&["start"]).ok();
@@ -281,7 +279,7 @@ fn a_recover_that_was_killed_at_any_moment_is_put_right_by_the_next_run() {
         let ran = node
             .run(&missing)
             .exits(4)
-            .says(&["An earlier `pmp-ha recover` was cut off; what it had changed is put back first"]);
+            .says(&["An earlier `pmp-ha recover` was interrupted; its changes are put back first"]);
         nothing_runs(&fresh);
         assert_same(&before, &without_logs(fresh.fingerprint()), &ran.to_string());
     }
@@ -294,9 +292,9 @@ fn a_recover_that_was_killed_at_any_moment_is_put_right_by_the_next_run() {
     };
     let late = (0..9).map(|n| lab.fresh_home(&format!("late-{n}"))).find(killed).expect("killed in time");
     let into = late.home.to_string_lossy();
-    node.run(&["recover", "--into", &into, "--key", &key])
-        .ok()
-        .says(&["An earlier `pmp-ha recover` was cut off behind its point of no return; it is finished now"]);
+    node.run(&["recover", "--into", &into, "--key", &key]).ok().says(&[
+        "An earlier `pmp-ha recover` was interrupted after its point of no return; it is finished now",
+    ]);
     assert_eq!(rows(&late), rows_before);
     let kept = std::fs::read_dir(late.path("mysql")).expect("there").flatten();
     let kept = kept.filter(|entry| entry.file_name().to_string_lossy().contains("before-recovery"));

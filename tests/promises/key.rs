@@ -27,7 +27,7 @@ fn takes_the_key_of_the_pair_and_no_other_file() {
     refused(&file("large", &vec![b'a'; (1 << 20) + 1]), "it is far too large");
     refused(&file("line\nbreak", b"ENCRYPTIONKEY=abc\n"), "a control character");
     refused(&file("space ", b"ENCRYPTIONKEY=abc\n"), "ends with a space");
-    node.refuses(&["key"], 2, &["no encryption key was named", "there is no terminal to ask on"]);
+    node.refuses(&["key"], 2, &["no encryption key was named", "there is no terminal to ask for it"]);
 
     // Before there is a pair, nothing can tell whether it is the right one.
     let other = file("other", b"#x\nENCRYPTIONKEY=c29tZXRoaW5n\\=\n");
@@ -35,9 +35,9 @@ fn takes_the_key_of_the_pair_and_no_other_file() {
     lab.pack().ok();
     lab.carry();
     node.run(&["install-pack"]).ok();
-    refused(&other, "is a PMP key, but not the one that the data of this pair");
+    refused(&other, "is a PMP key, but the data of this pair are encrypted with another one");
     let own = node.path("conf/pmp_key.key");
-    refused(&own.to_string_lossy(), "not the one that the data of this pair");
+    refused(&own.to_string_lossy(), "the data of this pair are encrypted with another one");
 
     let conf = node.path("conf/manage_key.conf");
     let mode = std::fs::Permissions::from_mode(0o640);
@@ -58,7 +58,7 @@ fn takes_the_key_of_the_pair_and_no_other_file() {
     taken(&file("rotated.key", rotated.as_bytes()));
     let inside = node.path("conf/inside.key");
     std::fs::write(&inside, &good).expect("written");
-    taken(&inside.to_string_lossy()).says(&["warning: ", "lies inside the installation"]);
+    taken(&inside.to_string_lossy()).says(&["warning: ", "is inside the installation"]);
 
     let before = node.fingerprint();
     let ran = node.run(&["--dry-run", "key", &path("carried.key")]).ok();

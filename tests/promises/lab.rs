@@ -13,12 +13,12 @@ fn refuses_a_folder_that_is_there_and_a_server_that_is_not() {
     let named = new.to_string_lossy();
     for what in ["up", "home"] {
         pmp_ha(&["lab", what, &there, "--server", "mariadb-10.11"])
-            .refused(&["cannot make the lab", "is there already"]);
+            .refused(&["cannot create the lab", "already exists"]);
         pmp_ha(&["lab", what, &named, "--server", "no-such-server"])
             .refused(&["there is no server no-such-server", "scripts/fetch-servers no-such-server"]);
         assert!(!new.exists());
     }
-    pmp_ha(&["lab", "down", &there]).refused(&["cannot remove the lab", "was not made by"]);
+    pmp_ha(&["lab", "down", &there]).refused(&["cannot remove the lab", "was not created by"]);
     pmp_ha(&["lab", "down", &named]).refused(&["cannot remove the lab"]);
     assert_eq!(std::fs::read_to_string(dir.path().join("mine")).expect("there"), "x");
 }

@@ -189,7 +189,7 @@ fn an_online_pack_that_was_cut_off_anywhere_leaves_the_pair_as_it_was(server: &s
             }
             node.run(&["pack", "--online", "no-such-name.invalid", "b.invalid"])
                 .refused(&["does not resolve"])
-                .says(&["An earlier `pmp-ha pack` was cut off; what it had changed is put back first"]);
+                .says(&["An earlier `pmp-ha pack` was interrupted; its changes are put back first"]);
             node.run(&["start"]).ok();
         } else {
             assert_eq!(ran.code, Some(130), "{ran}");
@@ -242,15 +242,15 @@ fn a_restart_that_was_cut_off_is_put_back_before_the_start_and_finished_behind_i
         cut(node.command(&args), Signal::SIGINT, |said| said.contains("4/6") && copy.exists()).exits(130);
     assert_same(&before, &node.fingerprint_of(&["bin", "conf", "replication"]), &ran.to_string());
     cut(node.command(&args), Signal::SIGKILL, |said| said.contains("4/6") && copy.exists());
-    node.run(&["start"]).refused(&["an earlier run on this home was cut off"]);
+    node.run(&["start"]).refused(&["an earlier run on this home was interrupted"]);
 
     cut(node.command(&args), Signal::SIGKILL, |said| said.contains("6/6") && part.exists())
-        .says(&["what it had changed is put back first"]);
+        .says(&["its changes are put back first"]);
     node.sql("INSERT INTO Ptrx_Settings VALUES ('MEANWHILE', 'the primary goes on')");
     node.kill();
     node.run(&["start"]).ok();
     let pid = node.pid();
-    node.run(&args).ok().says(&["behind its point of no return; it is finished now"]);
+    node.run(&args).ok().says(&["after its point of no return; it is finished now"]);
     assert_eq!(node.pid(), pid);
     assert!(!part.exists());
     nothing_is_left(node);
@@ -264,7 +264,11 @@ fn an_online_pack_needs_a_running_database_that_was_set_up(server: &str) {
     let node = &lab.primary;
     let args = ["pack", "--online", &lab.primary.endpoint, &lab.secondary.endpoint];
     node.run(&["start"]).ok();
-    node.run(&args).refused(&["belongs to no pair yet", "The first pack needs a stop", "--restart"]);
+    node.run(&args).refused(&[
+        "belongs to no pair yet",
+        "settings take effect only after a restart",
+        "--restart",
+    ]);
     node.run(&["stop"]).ok();
     lab.pack().ok();
     node.run(&args).refused(&["the database does not run"]);

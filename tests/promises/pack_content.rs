@@ -16,7 +16,8 @@ const ANY: &str = "mariadb-10.11";
 on_every_server!(a_pack_holds_the_data_and_nothing_that_is_one_server_s_own);
 
 pub fn manifest(pack: &Path) -> Value {
-    let mut zip = zip::ZipArchive::new(std::fs::File::open(pack).expect("there")).expect("a whole ZIP file");
+    let mut zip =
+        zip::ZipArchive::new(std::fs::File::open(pack).expect("there")).expect("a complete ZIP file");
     let file = zip.by_name("replication/manifest.json").expect("a manifest");
     serde_json::from_reader(file).expect("JSON")
 }

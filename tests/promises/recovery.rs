@@ -136,7 +136,7 @@ fn from_a_running_one(lab: &Lab, key: &Path, rows: &str) {
         looks == 50
     })
     .ok();
-    assert!(ran.stdout.contains("the secondary was up all the time"), "{ran}");
+    assert!(ran.stdout.contains("the secondary kept running"), "{ran}");
 
     assert_eq!((secondary.pid(), secondary.sql("SHOW GRANTS")), (pid, grants), "{ran}");
     secondary.sql("INSERT INTO Ptrx_UserAudit (NAME) VALUES ('its users go on')");
@@ -185,14 +185,14 @@ fn from_its_bare_data(lab: &Lab, key: &Path, (rows, last): (&str, &str), value: 
     let dry = ["--dry-run", "recover", "--from", &data, "--into", &into, "--key", &key.to_string_lossy()];
     let ran = crate::harness::pmp_ha(&dry).ok();
     assert!(ran.stdout.contains("same build"), "{ran}");
-    ran.says(&["whether it is the key of these data could not be checked", "product.key_query"]);
+    ran.says(&["could not check that it is the key of these data", "product.key_query"]);
 
     fresh.configure(KEY_QUERY);
     let before = without_logs(fresh.fingerprint());
     let ran = recover(&fresh.path("conf/pmp_key.key")).refused(&[
         "cannot use this encryption key",
-        "product.key_query says that it is not the one",
-        "what was changed is put back",
+        "product.key_query says that the data are encrypted with another one",
+        "its changes are put back",
     ]);
     assert_same(&before, &without_logs(fresh.fingerprint()), &ran.to_string());
     let ran = recover(key).ok();
@@ -316,12 +316,12 @@ fn refuses_to_recover_from_or_into_what_is_not_right() {
     };
 
     refused(&lab.primary, &args, &["cannot recover", "is the primary of its pair, not the secondary"]);
-    refused(&fresh, &args, &["cannot recover", "the new home is the home that the data come from"]);
+    refused(&fresh, &args, &["cannot recover", "the new home is the home with the secondary's data"]);
     let own = secondary.home.to_string_lossy();
     refused(
         secondary,
         &["recover", "--into", &own, "--key", &key],
-        &["the new home is the home that the data come from", "already belongs to a pair"],
+        &["the new home is the home with the secondary's data", "already belongs to a pair"],
     );
     let primary = lab.primary.home.to_string_lossy();
     let before = lab.primary.fingerprint();
@@ -342,7 +342,7 @@ fn refuses_to_recover_from_or_into_what_is_not_right() {
     secondary.refuses(
         &["recover", "--into", &into],
         2,
-        &["no encryption key was named", "there is no terminal to ask on"],
+        &["no encryption key was named", "there is no terminal to ask for it"],
     );
     assert_same(&before, &fresh.fingerprint(), "recover without a key");
     refused(
@@ -354,27 +354,27 @@ fn refuses_to_recover_from_or_into_what_is_not_right() {
     refused(
         secondary,
         &["recover", "--into", &into, "--key", &other.to_string_lossy()],
-        &["cannot use this encryption key", "not the one that the data of this pair"],
+        &["cannot use this encryption key", "the data of this pair are encrypted with another one"],
     );
 
     // What is not whole, or not of the same kind.
     data_without_a_home(&lab, &fresh);
     {
         let _gone = Put::gone(secondary.path("mysql/data/ib_logfile0"));
-        refused(secondary, &args, &["the data are not whole: ib_logfile0 is missing"]);
+        refused(secondary, &args, &["the data are incomplete: ib_logfile0 is missing"]);
     }
     {
         let _gone = Put::gone(secondary.path("mysql/data/mysql"));
-        refused(secondary, &args, &["the data are of an unknown version"]);
+        refused(secondary, &args, &["the data have an unknown version"]);
     }
     {
         let _jar = Put::content(secondary.path("lib/AdventNetPassTrix.jar"), "build 6303");
-        refused(secondary, &args, &["the two homes are of different builds of the product"]);
+        refused(secondary, &args, &["the two homes have different builds of the product"]);
     }
     {
         let link = secondary.path("mysql/data/passtrix/link");
         std::os::unix::fs::symlink("/tmp", &link).expect("made");
-        refused(secondary, &args, &["the data directory holds the symbolic link passtrix/link"]);
+        refused(secondary, &args, &["the data directory contains the symbolic link passtrix/link"]);
         std::fs::remove_file(&link).expect("removed");
     }
     {
@@ -390,7 +390,7 @@ fn refuses_to_recover_from_or_into_what_is_not_right() {
     secondary.run(&args).refused(&["the running secondary does not apply what it has received"]);
     {
         let _gone = Put::gone(secondary.path("conf/pmp-ha/pair.toml"));
-        secondary.run(&args).refused(&["what the data come from is in use", &pid]);
+        secondary.run(&args).refused(&["the source of the data is in use", &pid]);
     }
     secondary.run(&["stop"]).ok();
     fresh.run(&["start"]).ok();
@@ -412,10 +412,10 @@ fn data_without_a_home(lab: &Lab, fresh: &Node) {
     };
     let foreign = copy(lab, &lab.fresh_home("foreign").home.join("mysql"), "foreign data");
     recover(&foreign).refused(&["is not a node of a pair: its data have no schema pmp_ha"]);
-    recover("/tmp").refused(&["there are no data to recover from", "/tmp is no home"]);
+    recover("/tmp").refused(&["there are no data for a recovery", "/tmp is not a home"]);
     // Only a boot of the copy tells that they are a primary's.
     let data = copy(lab, &lab.primary.path("mysql"), "a primary's data");
-    recover(&data).refused(&["these are the data of a primary", "what was changed is put back"]);
+    recover(&data).refused(&["these are a primary's data", "its changes are put back"]);
 }
 
 #[test]
@@ -426,7 +426,7 @@ fn refuses_to_recover_data_of_another_kind_of_server() {
     lab.secondary.refuses(
         &["recover", "--into", &other.primary.home.to_string_lossy(), "--key", &lab.key().to_string_lossy()],
         4,
-        &["the data have the shape MariaDb, and the new installation's server writes MySql5"],
+        &["the data have the layout MariaDb, but the new installation's server writes MySql5"],
     );
     assert_same(&before, &other.primary.fingerprint(), "recover");
 }
@@ -454,7 +454,7 @@ fn a_recover_that_fails_half_way_puts_the_new_home_back_as_it_was() {
             "error: the database did not start",
             "no-such-option",
             "hint: ",
-            "what was changed is put back",
+            "its changes are put back",
         ]);
         unchanged(&ran, &before);
     }
@@ -480,7 +480,7 @@ fn a_recover_that_fails_half_way_puts_the_new_home_back_as_it_was() {
             "6/7",
             "error: the database did not start",
             "its log says: ",
-            "what was changed is put back",
+            "its changes are put back",
         ]);
         drop(listener);
         unchanged(&ran, &before);

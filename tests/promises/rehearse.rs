@@ -98,7 +98,7 @@ fn a_healthy_pair_rehearses_well_and_nothing_of_it_stays(server: &str) {
     load.goes_on(UNDER_LOAD);
 
     let plan = node.run(&["--dry-run", "rehearse"]).ok();
-    for line in ["rehearse in ", "1. copy", "2. boot a throw-away server", "5. remove all of it"] {
+    for line in ["rehearse in ", "1. copy", "2. boot a throw-away server", "5. remove everything"] {
         assert!(plan.stdout.contains(line), "{plan}");
     }
     nothing_is_left(node, &plan);
@@ -117,7 +117,7 @@ fn a_healthy_pair_rehearses_well_and_nothing_of_it_stays(server: &str) {
     nothing_is_left(node, &ran);
     cut(node.command(&["rehearse"]), Signal::SIGKILL, copies);
     let ran = cut(node.command(&["rehearse"]), Signal::SIGKILL, is_up)
-        .says(&["An earlier `pmp-ha rehearse` was cut off; what it left is removed first."]);
+        .says(&["An earlier `pmp-ha rehearse` was interrupted; what it left is removed first."]);
     assert_eq!((ran.code, throwaways(node).is_empty()), (None, false), "{ran}");
     let elsewhere = lab.dir().join("elsewhere");
     std::fs::create_dir(&elsewhere).expect("made");

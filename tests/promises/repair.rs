@@ -137,7 +137,7 @@ fn repair(lab: &Lab, more: &[&str]) -> Ran {
 /// The file that a repair has named.
 #[track_caller]
 fn old_rows(ran: &Ran) -> PathBuf {
-    let line = ran.stdout.lines().find_map(|line| line.trim().strip_prefix("the rows as they were: "));
+    let line = ran.stdout.lines().find_map(|line| line.trim().strip_prefix("the old rows are in "));
     let path = line.and_then(|line| line.split(';').next()).unwrap_or_else(|| panic!("no file in\n{ran}"));
     let mode = std::fs::metadata(path).expect("there").permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
@@ -334,7 +334,7 @@ fn a_repair_that_was_killed_is_taken_up_by_the_next(server: &str) {
         let ran = cut(lab.secondary.command(&["repair"]), Signal::SIGKILL, |said| said.contains(step));
         assert_eq!(lab.secondary.outcome(), None, "the run had ended: {ran}");
         // Only a repair goes on; nothing else is kept from its work.
-        let ran = repair(&lab, &[]).ok().says(&["An earlier `pmp-ha repair` was cut off"]);
+        let ran = repair(&lab, &[]).ok().says(&["An earlier `pmp-ha repair` was interrupted"]);
         assert_eq!(lab.secondary.outcome().as_deref(), Some("done"), "{ran}");
         assert_eq!(exec_mode(&lab), "STRICT");
         lab.wait_alive();
@@ -353,7 +353,7 @@ fn a_repair_that_was_killed_is_taken_up_by_the_next(server: &str) {
         said.contains("2/3")
     });
     lab.secondary.kill();
-    repair(&lab, &[]).refused(&["the database here lets nobody in"]);
+    repair(&lab, &[]).refused(&["the database here refuses the login"]);
     lab.secondary.run(&["start"]).ok();
     wait_until("the secondary replicates", || lab.secondary.verify().0 == "Alive");
     repair(&lab, &[]).ok();
@@ -363,19 +363,19 @@ fn a_repair_that_was_killed_is_taken_up_by_the_next(server: &str) {
 fn a_place_that_the_binlog_no_longer_has_is_refused(server: &str) {
     let lab = Lab::pair(server);
     lab.primary.run(&["stop"]).ok();
-    repair(&lab, &[]).refused(&["the database of the primary cannot be read"]);
+    repair(&lab, &[]).refused(&["cannot read the primary's database"]);
     lab.secondary.run(&["stop"]).ok();
     lab.primary.run(&["start"]).ok();
     let files = || lab.secondary.fingerprint_of(&["conf", "replication/pmp-ha-repair", "bin"]);
     let before = files();
-    repair(&lab, &[]).refused(&["the database here lets nobody in", "pmp-ha start"]);
+    repair(&lab, &[]).refused(&["the database here refuses the login", "pmp-ha start"]);
     lab.primary.sql("INSERT INTO Ptrx_Settings VALUES ('PURGED', 'with its binlog')");
     lab.primary.drop_old_binlogs();
     lab.secondary.run(&["start"]).ok();
     crate::verify::wait_for(&lab.secondary, &["binlog-gone"]);
     repair(&lab, &[]).refused(&[
         "no longer has the binlog",
-        "A new pack is due: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+        "Install a new pack: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
     ]);
     assert_same(&before, &files(), "a refusal");
 }

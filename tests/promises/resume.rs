@@ -51,7 +51,7 @@ fn every_run_that_was_cut_off_is_finished_or_put_back_by_one_word() {
 fn nothing_to_take_up(node: &Node) {
     for args in [&["resume"][..], &["--dry-run", "resume"]] {
         let ran = node.run(args).ok();
-        assert!(ran.stdout.contains("Nothing is open in "), "{ran}");
+        assert!(ran.stdout.contains("No run is open in "), "{ran}");
     }
     node.run(&["history"]).ok().says(&["No run has changed "]);
     assert_eq!(history(node), Vec::<Value>::new());
@@ -65,9 +65,9 @@ fn packs(lab: &Lab) {
         kill_in(node, &args, node, &moment);
         assert_eq!(ended(node), "pack open");
         node.run(&["history"]).ok().says(&["`pmp-ha resume`"]);
-        would(node, command, &["was cut off", "What it had changed is put back", "3. boot the database"]);
+        would(node, command, &["was interrupted", "Its changes are undone", "3. boot the database"]);
         let ran = node.run(&[command]).ok();
-        assert!(ran.stdout.contains("before the `pmp-ha pack` that was cut off"), "{ran}");
+        assert!(ran.stdout.contains("before the interrupted `pmp-ha pack`"), "{ran}");
         nothing_runs(node);
         assert_same(&before, &node.fingerprint_of(&QUIET), &ran.to_string());
         assert_eq!(ended(node), "pack rolled_back");
@@ -90,7 +90,7 @@ fn installs(lab: &Lab) {
     let before = without_logs(node.fingerprint());
     for command in ["resume", "rollback"] {
         kill_in(node, &["install-pack"], node, &when("5/6", BOOTED));
-        would(node, command, &["What it had changed is put back", "1. extract"]);
+        would(node, command, &["Its changes are undone", "1. extract"]);
         let ran = node.run(&[command]).ok();
         nothing_runs(node);
         assert_same(&before, &without_logs(node.fingerprint()), &ran.to_string());
@@ -98,7 +98,7 @@ fn installs(lab: &Lab) {
     kill_in(node, &["install-pack"], node, &at("6/6"));
     would(node, "rollback", &["can only be finished", "6. remove the old data"]);
     node.run(&["rollback"])
-        .refused(&["the `pmp-ha install-pack` that was cut off cannot be taken back", "it is finished now"]);
+        .refused(&["the interrupted `pmp-ha install-pack` cannot be undone", "it is finished now"]);
     assert_eq!(ended(node), "install-pack done");
     node.run(&["key", &lab.key().to_string_lossy()]).ok();
     // With something kept, it is finished and then taken back.
@@ -119,7 +119,7 @@ fn what_a_killed_boot_left_running_is_no_database_that_serves() {
         nothing_runs(node);
     }
     kill_in(node, &["reconfigure"], node, &when("2/2", BOOTED));
-    node.run(&["start"]).refused(&["an earlier run on this home was cut off", "pmp-ha resume"]);
+    node.run(&["start"]).refused(&["an earlier run on this home was interrupted", "pmp-ha resume"]);
     node.run(&["resume"]).ok();
     node.run(&["start"]).ok();
     lab.wait_alive();
@@ -133,7 +133,7 @@ fn recovers(lab: &Lab) {
     let before = without_logs(fresh.fingerprint());
     for command in ["resume", "rollback"] {
         kill_in(&lab.secondary, &args, &fresh, &when("3/7", BOOTED));
-        would(&fresh, command, &["What it had changed is put back", "1. copy"]);
+        would(&fresh, command, &["Its changes are undone", "1. copy"]);
         let ran = fresh.run(&[command]).ok();
         nothing_runs(&fresh);
         assert_same(&before, &without_logs(fresh.fingerprint()), &ran.to_string());
@@ -141,7 +141,7 @@ fn recovers(lab: &Lab) {
     kill_in(&lab.secondary, &args, &fresh, &at("7/7"));
     would(&fresh, "resume", &["can only be finished", "7. keep the old data"]);
     let ran = fresh.run(&["resume"]).ok();
-    assert!(ran.stdout.contains("The `pmp-ha recover` that was cut off is finished"), "{ran}");
+    assert!(ran.stdout.contains("The interrupted `pmp-ha recover` is finished"), "{ran}");
     assert_eq!(ended(&fresh), "recover done");
     fresh.run(&["start"]).ok();
     fresh.run(&["stop"]).ok();
@@ -152,7 +152,7 @@ fn reconfigures(lab: &Lab) {
     for command in ["resume", "rollback"] {
         let pair = std::fs::read(node.path("conf/pmp-ha/pair.toml")).expect("there");
         kill_in(node, &["reconfigure", "--peer-port", "1"], node, &at("2/2"));
-        would(node, command, &["What it had changed is put back", "1. write conf/pmp-ha"]);
+        would(node, command, &["Its changes are undone", "1. write conf/pmp-ha"]);
         node.run(&[command]).ok();
         assert_eq!(ended(node), "reconfigure rolled_back");
         assert_eq!(std::fs::read(node.path("conf/pmp-ha/pair.toml")).expect("there"), pair);
@@ -179,15 +179,14 @@ fn repairs(lab: &Lab) {
     let open = text.rfind("{\"record\":\"open\"").expect("a run");
     let begun: String = text[open..].split_inclusive('\n').take(2).collect();
     std::fs::write(&journal, format!("{}{begun}", &text[..open])).expect("written");
-    would(node, "rollback", &["What it had changed is put back", "1. save the rows"]);
+    would(node, "rollback", &["Its changes are undone", "1. save the rows"]);
     node.run(&["rollback"]).ok();
     assert_eq!(ended(node), "repair rolled_back");
 
     killed();
     let before = node.fingerprint_of(&["conf", "bin"]);
     for args in [&["rollback"][..], &["--dry-run", "rollback"]] {
-        node.run(args)
-            .refused(&["the `pmp-ha repair` that was cut off cannot be taken back", "`pmp-ha resume`"]);
+        node.run(args).refused(&["the interrupted `pmp-ha repair` cannot be undone", "`pmp-ha resume`"]);
     }
     assert_same(&before, &node.fingerprint_of(&["conf", "bin"]), "a refusal");
     let ran = node.run(&["--dry-run", "resume"]).ok();

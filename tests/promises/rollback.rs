@@ -41,22 +41,22 @@ fn a_home_returns_to_what_it_was_and_back_again(server: &str) {
     let node = &lab.secondary;
     let fresh = in_use(node);
     let ran = node.run(&["install-pack", "--keep"]).ok();
-    assert!(ran.stdout.contains("what was there before is kept: "), "{ran}");
+    assert!(ran.stdout.contains("the old data are kept: "), "{ran}");
     node.run(&["key", &lab.key().to_string_lossy()]).ok();
     let [name] = kept(node).try_into().expect("one");
     assert!(ran.stdout.contains(&name), "{name}: {ran}");
     lab.start();
     lab.wait_alive();
-    node.run(&["rollback"]).refused(&["cannot go back", "the database runs"]);
+    node.run(&["rollback"]).refused(&["cannot roll back", "the database runs"]);
     lab.stop();
     let installed = in_use(node);
 
     // As before the pack, to the byte: the home is no node of a pair.
     let before = node.fingerprint();
     let dry = node.run(&["--dry-run", "rollback"]).ok();
-    assert!(dry.stdout.contains("the next `pmp-ha rollback` returns to it"), "{dry}");
+    assert!(dry.stdout.contains("the next `pmp-ha rollback` returns to them"), "{dry}");
     assert_same(&before, &node.fingerprint(), &dry.to_string());
-    let ran = node.run(&["rollback"]).ok().says(&["the home was no node of a pair"]);
+    let ran = node.run(&["rollback"]).ok().says(&["the home then belongs to no pair"]);
     assert_same(&fresh, &in_use(node), &ran.to_string());
     let [name] = kept(node).try_into().expect("one");
     assert!(name.starts_with("data.before-rollback-") && ran.stdout.contains(&name), "{name}: {ran}");
@@ -91,8 +91,10 @@ fn one_state_is_kept_and_a_node_of_a_pair_returns_to_what_it_was_in_it() {
     node.run(&["install-pack", "--keep"]).ok();
     let second = kept(node);
     assert!(second.len() == 1 && second != first, "{first:?}, {second:?}");
-    let ran =
-        node.run(&["rollback"]).ok().says(&["a pack that was made since then turns this older node away"]);
+    let ran = node
+        .run(&["rollback"])
+        .ok()
+        .says(&["if a pack was made since then, the primary refuses this older node"]);
     assert_same(&as_it_was, &in_use(node), &ran.to_string());
 
     // With --discard-old nothing more is kept, and nothing less.
@@ -112,7 +114,7 @@ fn goes_back_to_nothing_but_whole_data_of_this_build() {
     node.refuses(
         &["rollback"],
         4,
-        &["cannot go back", "there is nothing to go back to", "install-pack --keep"],
+        &["cannot roll back", "there is nothing to go back to", "`install-pack` (with --keep"],
     );
     node.run(&["install-pack"]).ok();
     node.refuses(&["rollback"], 4, &["there is nothing to go back to"]);
@@ -121,15 +123,15 @@ fn goes_back_to_nothing_but_whole_data_of_this_build() {
     // It is in a pair by now: its data are kept without being asked for.
     let ran =
         node.run(&["install-pack"]).ok().says(&["this home was in a pair: its old data stay as mysql/"]);
-    assert!(ran.stdout.contains("what was there before is kept: "), "{ran}");
+    assert!(ran.stdout.contains("the old data are kept: "), "{ran}");
     let data = node.path("mysql").join(&kept(node)[0]);
     {
         let _gone = Put::gone(data.join("ibdata1"));
-        node.refuses(&["rollback"], 4, &["the kept data are not whole: ibdata1 is missing"]);
+        node.refuses(&["rollback"], 4, &["the kept data are incomplete: ibdata1 is missing"]);
     }
     {
         let _gone = Put::gone(data.clone());
-        node.refuses(&["rollback"], 4, &["is not there, or holds no data that are known"]);
+        node.refuses(&["rollback"], 4, &["is not there, or contains no known data"]);
     }
     {
         let _jar = Put::content(node.path("lib/AdventNetPassTrix.jar"), "build 6303");
@@ -162,10 +164,10 @@ fn an_install_that_was_cut_off_is_all_that_the_first_rollback_takes_back() {
     let quiet = ["bin", "conf", "replication"];
     let before = node.fingerprint_of(&quiet);
     let ran = node.run(&["--dry-run", "rollback"]).ok();
-    assert!(ran.stdout.contains("What it had changed is put back"), "{ran}");
+    assert!(ran.stdout.contains("Its changes are undone"), "{ran}");
     assert_same(&before, &node.fingerprint_of(&quiet), &ran.to_string());
-    let ran = node.run(&["rollback"]).ok().says(&["what it had changed is put back first"]);
-    assert!(ran.stdout.contains("is what it was before the `pmp-ha install-pack` that was cut off"), "{ran}");
+    let ran = node.run(&["rollback"]).ok().says(&["its changes are put back first"]);
+    assert!(ran.stdout.contains("is as it was before the interrupted `pmp-ha install-pack`"), "{ran}");
     assert_same(&installed, &in_use(node), &ran.to_string());
     assert_eq!(kept(node), was_kept);
     wait_until("nothing runs", || node.processes().is_empty());

@@ -28,7 +28,7 @@ fn a_start_that_cannot_work_says_why_and_leaves_no_server() {
             "error: the database did not start",
             "its log says: ",
             "no-such-option",
-            "hint: Look into ",
+            "hint: Read ",
         ]);
     }
     {
@@ -37,7 +37,7 @@ fn a_start_that_cannot_work_says_why_and_leaves_no_server() {
             "error: the database did not start",
             "its log says: ",
             "ERROR",
-            "hint: Look into ",
+            "hint: Read ",
         ]);
     }
     for file in ["mysql/data", "bin/startDB.sh", "conf/database_params.conf"] {
@@ -55,7 +55,7 @@ fn starting_or_stopping_twice_is_no_error() {
     node.run(&["stop"]).ok().says(&["was not running"]);
     node.run(&["start"]).ok().says(&["is up: MariaDB 10.11"]);
     let pid = node.pid();
-    node.run(&["start"]).ok().says(&[&format!("runs already, process {pid}")]);
+    node.run(&["start"]).ok().says(&[&format!("is already running, process {pid}")]);
     assert_eq!(node.pid(), pid);
     node.run(&["stop", "--dry-run"]).ok().says(&["would stop"]);
     assert_eq!(node.pid(), pid);

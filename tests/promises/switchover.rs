@@ -49,7 +49,7 @@ fn roles_are_exchanged_under_load_and_back_again(server: &str) {
     let alone = a.run(&["switchover", "--wait", "1"]).exits(1);
     assert!(alone.stderr.contains("did not take part within 1 s"), "{alone}");
     load.goes_on(5);
-    assert!(a.run(&["--dry-run", "switchover"]).ok().stdout.contains("hand the role over"));
+    assert!(a.run(&["--dry-run", "switchover"]).ok().stdout.contains("hand over the role"));
     assert!(b.run(&["--dry-run", "switchover"]).ok().stdout.contains("apply everything that it wrote"));
 
     let taken = exchange(a, b);
@@ -100,7 +100,7 @@ fn of_two_that_were_promoted_without_knowing_of_each_other_one_stays_down(server
     b.run(&["start"]).ok();
     assert_eq!(promoted(b), 3, "it knows of nothing that came after its own death");
     a.run(&["start"])
-        .refused(&["became the primary in epoch 3, and did not know of this one", "pmp-ha rejoin"]);
+        .refused(&["became the primary in epoch 3, without knowing of this one", "pmp-ha rejoin"]);
     assert!(!a.is_running());
     a.run(&["rejoin"]).ok();
     wait_alive_both([a, b]);

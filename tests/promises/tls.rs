@@ -194,7 +194,7 @@ fn verify_asks_nobody_but_the_other_node(server: &str) {
         Put::content(file("node.pem"), text(&strangers.cert)),
         Put::content(file("node-key.pem"), text(&strangers.key)),
     ];
-    refused("our certificate is of another CA", "does not trust a certificate");
+    refused("our certificate is of another CA", "if they do not trust a certificate");
     drop(put);
     for (host, evidence) in [("127.0.0.3", "IP address mismatch"), ("localhost", "hostname mismatch")] {
         let put = Put::replaced(file("pair.toml"), "127.0.0.2", host);

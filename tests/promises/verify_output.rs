@@ -106,7 +106,10 @@ fn whatever_keeps_nagios_from_a_verdict_is_one_line_and_unknown() {
     assert_eq!(unknown(pmp_ha(&["verify", "--nagios"]), &["no PMP home was named"]), 1);
     {
         let _broken = Put::content(node.path("conf/pmp-ha.toml"), "[health]\nmax|lag = 3\n");
-        assert_eq!(unknown(node.run(&["verify", "--nagios"]), &["conf/pmp-ha.toml cannot be used"]), 1);
+        assert_eq!(
+            unknown(node.run(&["verify", "--nagios"]), &["cannot use the configuration", "conf/pmp-ha.toml"]),
+            1
+        );
     }
     {
         std::fs::create_dir_all(node.path("conf/pmp-ha")).expect("made");
@@ -183,10 +186,7 @@ fn an_answer_comes_in_time_however_slow_the_others_are() {
         let report = in_time(node);
         assert_eq!(report["findings"][0]["code"], "local-frozen", "{report}");
         let evidence = report["findings"][0]["evidence"].as_str().expect("evidence");
-        assert!(
-            evidence.starts_with("not done within 4.0 s: it let this node in, and statement number "),
-            "{evidence}"
-        );
+        assert!(evidence.starts_with("not done within 4.0 s: it let this node in; statement "), "{evidence}");
     }
     lab.wait_alive();
     {

@@ -26,7 +26,7 @@ fn a_first_pack_that_is_undone_leaves_nothing_in_the_database(server: &str) {
     assert_eq!(node.outcome(), None, "the run was cut off");
     node.run(&["pack", "no-such-name.invalid", "b.invalid"])
         .refused(&["does not resolve"])
-        .says(&["An earlier `pmp-ha pack` was cut off; what it had changed is put back first"]);
+        .says(&["An earlier `pmp-ha pack` was interrupted; its changes are put back first"]);
     nothing_of_ours_is_in(node);
 }
 
@@ -62,7 +62,7 @@ fn nothing_is_put_back_under_a_database_that_was_started_since() {
     let part = node.path("replication/HAPack.zip.part");
     cut(node.command(&args), Signal::SIGKILL, |_| part.exists());
     assert_eq!(node.outcome(), None, "the run was cut off");
-    node.run(&["start"]).refused(&["an earlier run on this home was cut off"]);
+    node.run(&["start"]).refused(&["an earlier run on this home was interrupted"]);
 
     // The product does not ask: its own script starts the database.
     let started = Command::new("sh")
@@ -71,7 +71,7 @@ fn nothing_is_put_back_under_a_database_that_was_started_since() {
     assert!(started.expect("the script runs").success());
     wait_until("the database has written its pid", || node.path("mysql/data/mysql.pid").exists());
     let pid = node.pid();
-    node.run(&args).refused(&["was cut off and must be put back first", &format!("process {pid}")]);
+    node.run(&args).refused(&["was interrupted and must be put back first", &format!("process {pid}")]);
     assert!(is_alive(pid) && node.pid() == pid, "the product's database was stopped");
 
     node.run(&["stop"]).ok();
@@ -92,7 +92,7 @@ fn refuses_to_recover_from_data_without_their_redo_log_or_their_binlogs() {
     {
         let (gone_path, kept) = (data.join(gone), lab.dir().join(kept));
         std::fs::rename(&gone_path, &kept).expect("moved");
-        lab.secondary.run(&args).refused(&["the data are not whole", gone]);
+        lab.secondary.run(&args).refused(&["the data are incomplete", gone]);
         std::fs::rename(&kept, &gone_path).expect("moved back");
     }
     lab.secondary.run(&args).ok();

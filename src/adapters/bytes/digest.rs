@@ -11,7 +11,7 @@ use crate::adapters::interrupt::Interrupt;
 use crate::domain::digest::{Blake3Hex, Sha256Hex};
 use crate::ui::Progress;
 
-/// How much is read and written at a time.
+/// The number of bytes that are read and written at a time.
 pub const CHUNK: usize = 1 << 20;
 
 /// SHA-256 (FIPS 180-4) of what comes piece by piece.
@@ -31,12 +31,12 @@ impl Sha256 {
         hex(&digest(&SHA256, bytes))
     }
 
-    /// Goes on with more bytes.
+    /// Adds more bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// Of all that came.
+    /// Returns the hash of all bytes.
     #[must_use]
     pub fn finish(self) -> Sha256Hex {
         hex(&self.0.finish())
@@ -49,7 +49,8 @@ fn hex(sha256: &Digest) -> Sha256Hex {
     Sha256Hex::from_bytes(bytes)
 }
 
-/// BLAKE3 of some bytes: several times as quick as SHA-256, for what only this tool compares.
+/// Returns the BLAKE3 of some bytes: several times faster than SHA-256, for what only this tool
+/// compares.
 #[must_use]
 pub fn blake3_of(bytes: &[u8]) -> Blake3Hex {
     Blake3Hex::from_bytes(*blake3::hash(bytes).as_bytes())
@@ -60,13 +61,13 @@ pub fn hash_file(path: &Path) -> Result<Sha256Hex> {
     hash_file_until(path, &Interrupt::default())
 }
 
-/// Hashes a file, unless the operator wants to stop.
+/// Hashes a file. Fails if the operator interrupts.
 pub fn hash_file_until(path: &Path, interrupt: &Interrupt) -> Result<Sha256Hex> {
     let mut file = fs::File::open(path)?;
     Ok(pump(&mut file, &mut std::io::sink(), u64::MAX, &Progress::none(), interrupt)?.1)
 }
 
-/// A write that failed, told apart from a read that failed: the one is the disk, the other the pack.
+/// A failed write. A failed read is the pack's fault, a failed write is the disk's.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write: {0}")]
 pub struct WriteError(pub std::io::Error);

@@ -1,5 +1,6 @@
-//! Files past what the system keeps of them in memory: quicker for what is read or written once, and
-//! what is read is what the disk has.
+//! Files that bypass the system's cache.
+//!
+//! That is faster for data that are read or written once, and a read returns what is on the disk.
 
 use std::io;
 use std::ops::Range;
@@ -10,7 +11,7 @@ use memmap2::MmapMut;
 
 use crate::adapters::system::{self, DIRECT_UNIT};
 
-/// A file that is read from the disk and written to it, where its filesystem lets us.
+/// A file that is read and written directly on the disk, if its filesystem allows.
 pub struct DirectFile(fs::File);
 
 impl DirectFile {
@@ -19,7 +20,7 @@ impl DirectFile {
         system::open_direct(path).map(Self)
     }
 
-    /// Opens a file that is there, to be written and read back.
+    /// Opens an existing file, to write it and read it back.
     pub fn open_to_write(path: &Path) -> io::Result<Self> {
         system::open_direct_for_writing(path).map(Self)
     }
@@ -29,18 +30,19 @@ impl DirectFile {
         system::write_direct_at(&self.0, bytes, at)
     }
 
-    /// Whether it still passes the cache: its filesystem may have turned out not to know how.
+    /// Returns whether it still bypasses the cache. Its filesystem may have turned out not to
+    /// support it.
     pub fn is_direct(&self) -> io::Result<bool> {
         system::is_direct(&self.0)
     }
 
-    /// The file, for whatever else there is to do with it.
+    /// Returns the file, for everything else.
     #[must_use]
     pub fn file(&self) -> &fs::File {
         &self.0
     }
 
-    /// Reads these bytes of the file; fewer where it ends.
+    /// Reads these bytes of the file, or fewer at its end.
     pub fn read<'a>(&self, bytes: Range<u64>, buffer: &'a mut DirectBuffer) -> io::Result<&'a mut [u8]> {
         let unit = DIRECT_UNIT as u64;
         let start = bytes.start / unit * unit;
@@ -55,17 +57,17 @@ fn length(bytes: Range<u64>) -> usize {
     usize::try_from(bytes.end - bytes.start).unwrap_or(usize::MAX)
 }
 
-/// Memory that a disk can write into: whole pages, which are given back as soon as they are dropped.
+/// Memory for direct reads and writes: whole pages, which are freed when dropped.
 #[derive(Default)]
 pub struct DirectBuffer(Option<MmapMut>);
 
 impl DirectBuffer {
-    /// Memory for any part of so many bytes of a file.
+    /// Memory for any part of a file of this size.
     pub fn with_room_for(length: usize) -> io::Result<Self> {
         MmapMut::map_anon(length + 2 * DIRECT_UNIT).map(Some).map(Self)
     }
 
-    /// So much of it; more than there is takes new memory.
+    /// Returns this much of it. Allocates more if necessary.
     pub fn of(&mut self, length: usize) -> io::Result<&mut [u8]> {
         if self.0.as_ref().is_none_or(|memory| memory.len() < length) {
             *self = Self::with_room_for(length)?;

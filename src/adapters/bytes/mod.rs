@@ -1,4 +1,4 @@
-//! Bytes on their way: hashes of files, and input and output past the system's cache.
+//! Bytes in motion: hashes of files, and input and output that bypass the system's cache.
 
 pub mod digest;
 pub mod direct;

@@ -1,5 +1,6 @@
-//! The BLAKE3 of a file from its parts, which anybody hashes in any order: it is a tree, and each part
-//! of so many bytes is a branch of it.
+//! The BLAKE3 of a file from its parts, which can be hashed in any order.
+//!
+//! BLAKE3 is a tree, and each part of this size is one of its branches.
 
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 
@@ -8,7 +9,7 @@ use crate::domain::manifest::Manifest;
 
 const _: () = assert!(Manifest::BLOCK.is_power_of_two(), "a part is a branch");
 
-/// What the hash of a whole file needs of one part.
+/// The contribution of one part to the hash of a whole file.
 #[derive(Clone, Copy)]
 pub struct Part(ChainingValue);
 
@@ -25,7 +26,7 @@ impl Part {
     }
 }
 
-/// The BLAKE3 of the file that has these parts, all of them and in order.
+/// Returns the BLAKE3 of the file with these parts, complete and in order.
 #[must_use]
 pub fn whole(parts: &[Part]) -> Blake3Hex {
     let bytes = match parts {

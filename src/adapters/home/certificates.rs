@@ -1,8 +1,8 @@
-//! The pair's own CA and the certificates of its nodes.
+//! The pair's CA, and the certificates of its nodes.
 //!
-//! Keys are RSA in PKCS#1: `MySQL` 5.6 switches TLS off, and starts, when it finds PKCS#8.
-//! The host stands in the common name, the only place where 5.6 looks, and as an alternative
-//! name, the only place where everybody else looks.
+//! Keys are RSA in PKCS#1: if `MySQL` 5.6 finds PKCS#8, it disables TLS and starts anyway. The host
+//! is in the common name, the only place that 5.6 checks, and in an alternative name, the only
+//! place that all others check.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -17,14 +17,16 @@ use rcgen::{
     KeyUsagePurpose, PKCS_RSA_SHA256, SanType,
 };
 
-/// How long certificates are valid. The pair has no other authority that could renew them in
-/// time, so that an end in the life of an installation would be a failure at three in the morning.
+/// How long certificates are valid.
+///
+/// Nobody else would renew them in time, so they must not expire during the life of an
+/// installation.
 const VALIDITY: Duration = Duration::from_secs(20 * 365 * 86_400);
 
-/// A certificate may be used by a machine whose clock is behind.
+/// Certificates begin earlier than now, for machines whose clock is behind.
 const CLOCK_SKEW: Duration = Duration::from_secs(2 * 86_400);
 
-/// The longest common name that a certificate can carry.
+/// The longest common name that a certificate can have.
 const LONGEST_COMMON_NAME: usize = 64;
 
 /// A certificate with its private key, both PEM.
@@ -47,16 +49,16 @@ pub fn make_ca(pair_id: &str) -> Result<Issued> {
 
 /// Issues a node's certificate.
 pub fn issue(ca_cert: &str, ca_key: &str, host: &str) -> Result<Issued> {
-    let ca_key = KeyPair::from_pem(ca_key).context("the private key of the pair's CA cannot be read")?;
-    let issuer = Issuer::from_ca_cert_pem(ca_cert, ca_key)
-        .context("the certificate of the pair's CA cannot be read")?;
+    let ca_key = KeyPair::from_pem(ca_key).context("cannot read the private key of the pair's CA")?;
+    let issuer =
+        Issuer::from_ca_cert_pem(ca_cert, ca_key).context("cannot read the certificate of the pair's CA")?;
     let name = if host.len() <= LONGEST_COMMON_NAME { host } else { "pmp-ha node" };
     let mut params = params(name)?;
     params.subject_alt_names = vec![match host.parse::<IpAddr>() {
         Ok(address) => SanType::IpAddress(address),
-        Err(_) => SanType::DnsName(
-            host.try_into().with_context(|| format!("{host} cannot stand in a certificate"))?,
-        ),
+        Err(_) => {
+            SanType::DnsName(host.try_into().with_context(|| format!("a certificate cannot contain {host}"))?)
+        }
     }];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
     params.extended_key_usages =
@@ -84,7 +86,7 @@ fn params(common_name: &str) -> Result<CertificateParams> {
 fn pkcs1(key: &KeyPair) -> Result<String> {
     let der = key.serialize_der();
     let info = PrivateKeyInfoRef::from_der(&der)
-        .map_err(|error| anyhow!("a new private key cannot be read: {error}"))?;
+        .map_err(|error| anyhow!("cannot read a new private key: {error}"))?;
     let encoded = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     Ok(pem::encode_config(&pem::Pem::new("RSA PRIVATE KEY", info.private_key.as_bytes()), encoded))
 }

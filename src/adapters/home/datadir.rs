@@ -26,7 +26,7 @@ pub struct Listing {
     pub unreadable: Vec<String>,
 }
 
-/// Returns the process that holds a data directory, which is a running server.
+/// Returns the running server that holds the lock on a data directory.
 pub fn holder(data: &Path) -> Result<Option<u32>> {
     match system::lock_holder(&data.join("ibdata1"))? {
         Some(pid) => Ok(Some(pid)),
@@ -95,7 +95,7 @@ fn walk(dir: &Path, prefix: &str, out: &mut Listing) -> Result<()> {
     Ok(())
 }
 
-/// Where new data are made ready, beside the data directory and on the same filesystem.
+/// Returns the staging folder, beside the data directory and on the same filesystem.
 #[must_use]
 pub fn staging(home: &Home) -> PathBuf {
     sibling(home, "data.pmp-ha-new")
@@ -109,14 +109,15 @@ fn sibling(home: &Home, name: &str) -> PathBuf {
     real(home).with_file_name(name)
 }
 
-/// The folder that the data directory really lies in.
+/// Returns the real parent folder of the data directory.
 #[must_use]
 pub fn parent(home: &Home) -> PathBuf {
     real(home).parent().map_or_else(|| home.root().to_path_buf(), Path::to_path_buf)
 }
 
-/// The data directory itself, where `mysql/data` is a link to it. In the middle of an exchange it may
-/// not be there; the link still says where it belongs.
+/// Returns the data directory itself, if `mysql/data` is a link.
+///
+/// During an exchange it may be missing; the link still names its path.
 fn real(home: &Home) -> PathBuf {
     let data = home.data();
     fs::canonicalize(&data).unwrap_or_else(|_| {
@@ -125,10 +126,10 @@ fn real(home: &Home) -> PathBuf {
     })
 }
 
-/// So many links lead to one another at most, as in the system itself.
+/// The longest chain of links, as in the system itself.
 const MOST_LINKS: usize = 40;
 
-/// Tells whether the data directory is the root of a filesystem of its own.
+/// Returns whether the data directory is a mount point.
 #[must_use]
 pub fn is_mount_point(home: &Home) -> bool {
     let real = real(home);
@@ -161,8 +162,8 @@ fn sync(folder: &Path, files: &[DataFile], interrupt: &Interrupt) -> Result<()> 
     Ok(())
 }
 
-/// Copies files below `from` to `to`, with progress, as quickly as the filesystem can: one that
-/// knows how to shares their blocks.
+/// Copies files below `from` to `to`, with progress. The copy shares their blocks if the filesystem
+/// can.
 pub fn copy_quickly(
     from: &Path,
     to: &Path,
@@ -196,7 +197,7 @@ pub fn copy_quickly(
     Ok(())
 }
 
-/// Makes a copy that shares its blocks with the original, or says that the filesystem cannot.
+/// Makes a copy that shares its blocks with the original. Returns whether the filesystem can.
 fn share_blocks(from: &Path, to: &Path) -> Result<bool> {
     if reflink_copy::reflink(from, to).is_err() {
         remove(to)?;
@@ -206,8 +207,9 @@ fn share_blocks(from: &Path, to: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Tells whether copies of the data in `folder` share their blocks, so that they take neither time
-/// nor space: a copy of a small file is made there and removed.
+/// Returns whether copies of the data in `folder` share their blocks, and so need no time or space.
+///
+/// It copies a small file there and removes it.
 #[must_use]
 pub fn shares_blocks(home: &Home, folder: &Path) -> bool {
     let (from, to) = (home.path("conf/serverstate.conf"), folder.join(".pmp-ha-shares-blocks"));
@@ -224,8 +226,7 @@ pub fn shares_blocks(home: &Home, folder: &Path) -> bool {
     shares
 }
 
-/// Makes empty folders, owner and modes of `to` like those of the data directory `like`, so
-/// that the server can work with what is in it.
+/// Gives `to` the empty folders, owner and modes of the data directory `like`, for the server.
 pub fn adopt(to: &Path, like: &Path) -> Result<()> {
     let owner = system::owner(like)?;
     let folder = to.join("tmp");
@@ -248,7 +249,7 @@ fn give_tree(path: &Path, owner: system::Owner) -> Result<()> {
     Ok(())
 }
 
-/// Notes which folder is the old data directory, before anything is exchanged.
+/// Records which folder is the old data directory, before the exchange.
 pub fn remember_old(home: &Home) -> Result<()> {
     let (_, inode) = system::identity(&home.data())?;
     let note = note(home);
@@ -265,7 +266,7 @@ fn note(home: &Home) -> PathBuf {
 
 fn remembered(home: &Home) -> Result<Option<u64>> {
     match fs::read_to_string(note(home)) {
-        Ok(text) => Ok(Some(text.trim().parse().context("the note on the old data cannot be read")?)),
+        Ok(text) => Ok(Some(text.trim().parse().context("cannot read the note on the old data")?)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -275,8 +276,7 @@ fn has_inode(path: &Path, inode: u64) -> bool {
     system::identity(path).is_ok_and(|(_, found)| found == inode)
 }
 
-/// Puts the staged data in the place of the data directory; the old ones stay beside it.
-/// Doing it again changes nothing.
+/// Swaps in the staged data; the old data stay beside them. Can be repeated.
 pub fn swap(home: &Home) -> Result<()> {
     require_unlocked(home)?;
     remember_old(home)?;
@@ -293,8 +293,8 @@ pub fn swap(home: &Home) -> Result<()> {
     sync_parent(&data)
 }
 
-/// Puts the old data directory back where it was, wherever a cut-off exchange left it, and
-/// removes the new one.
+/// Puts the old data directory back, wherever an interrupted exchange left it, and removes the new
+/// one.
 pub fn swap_back(home: &Home) -> Result<()> {
     let Some(inode) = remembered(home)? else {
         return Ok(());
@@ -322,7 +322,7 @@ pub fn swap_back(home: &Home) -> Result<()> {
     Ok(())
 }
 
-/// Never moves a folder that a server works in.
+/// Fails if a server uses the folder, which must then not be moved.
 fn require_unlocked(home: &Home) -> Result<()> {
     match holder(&home.data())? {
         None => Ok(()),
@@ -344,7 +344,7 @@ pub fn keep_old(home: &Home, name: &str) -> Result<()> {
     sync_parent(&real(home))
 }
 
-/// Removes what was made ready and will not be used.
+/// Removes the staging folder.
 pub fn drop_staged(home: &Home) -> Result<()> {
     if let Some(inode) = remembered(home)?
         && has_inode(&staging(home), inode)

@@ -1,4 +1,4 @@
-//! The journal on disk: JSON lines, each synced before the effect that it speaks of.
+//! The journal on disk: JSON lines, each synced before the effect it announces.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,14 +16,13 @@ pub struct JournalFile {
 }
 
 impl JournalFile {
-    /// The journal at `path`, which need not be there yet.
+    /// Opens the journal at `path`, which may not exist yet.
     #[must_use]
     pub fn at(path: PathBuf) -> Self {
         Self { path }
     }
 
-    /// Reads every record. A last line that was cut off while it was written does not count:
-    /// its effect had not begun.
+    /// Reads every record. Ignores an incomplete last line, because its effect had not begun.
     pub fn read(&self) -> Result<Vec<Record>> {
         let text = match fs::read_to_string(&self.path) {
             Ok(text) => text,
@@ -36,12 +35,12 @@ impl JournalFile {
             .enumerate()
             .map(|(number, line)| {
                 serde_json::from_str(line)
-                    .with_context(|| format!("line {} of {} cannot be read", number + 1, self.path.display()))
+                    .with_context(|| format!("cannot read line {} of {}", number + 1, self.path.display()))
             })
             .collect()
     }
 
-    /// Adds a record and waits until it is on the disk.
+    /// Appends a record and waits until it is on the disk.
     pub fn append(&self, record: &Record) -> Result<()> {
         let is_new = !self.path.exists();
         let mut line = serde_json::to_string(record)?;

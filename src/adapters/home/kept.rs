@@ -21,7 +21,7 @@ fn note(slot: &Path) -> PathBuf {
     slot.join("kept.json")
 }
 
-/// Reads what is kept, if anything is.
+/// Reads the kept state, if there is one.
 pub fn read(home: &Home) -> Result<Option<Kept>> {
     let path = note(&slot(home));
     let text = match fs::read(&path) {
@@ -35,7 +35,7 @@ pub fn read(home: &Home) -> Result<Option<Kept>> {
         bail!("{} has format {}, and this version reads {}", path.display(), kept.format, Kept::FORMAT);
     }
     if Path::new(&kept.data).file_name().is_none_or(|name| name != kept.data.as_str()) {
-        bail!("{} names {:?}, which is no name beside the data directory", path.display(), kept.data);
+        bail!("{} names {:?}, which is not a name beside the data directory", path.display(), kept.data);
     }
     Ok(Some(kept))
 }
@@ -69,7 +69,7 @@ pub fn write(home: &Home, kept: &Kept, saved: &Saved) -> Result<()> {
     system::sync_dir(&home.replication())
 }
 
-/// A name beside the data directory that nothing has yet.
+/// Returns an unused name beside the data directory.
 #[must_use]
 pub fn free_name(home: &Home, wanted: &str) -> String {
     let parent = datadir::parent(home);
@@ -78,7 +78,7 @@ pub fn free_name(home: &Home, wanted: &str) -> String {
     std::iter::once(wanted.to_owned()).chain(numbered).find(|name| !taken(name)).unwrap_or_default()
 }
 
-/// Says, before anything is moved, which folder is the data directory and which the kept one.
+/// Records which folder is the data directory and which the kept one, before the exchange.
 #[derive(Serialize, Deserialize)]
 struct Exchange {
     data: PathBuf,
@@ -139,7 +139,7 @@ impl Exchange {
     }
 }
 
-/// Exchanges the data directory and the kept one. Doing it again changes nothing.
+/// Exchanges the data directory and the kept one. Can be repeated.
 pub fn swap(home: &Home, name: &str) -> Result<()> {
     for data in [home.data(), datadir::parent(home).join(name)] {
         if let Some(pid) = system::lock_holder(&data.join("ibdata1"))? {
@@ -150,7 +150,7 @@ pub fn swap(home: &Home, name: &str) -> Result<()> {
     begun.arrange(name, begun.kept)
 }
 
-/// Puts both back where they were.
+/// Undoes the exchange.
 pub fn swap_back(home: &Home, name: &str) -> Result<()> {
     match Exchange::read(home)? {
         Some(begun) => begun.arrange(name, begun.current),

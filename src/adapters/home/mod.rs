@@ -30,7 +30,7 @@ pub const ROLE_FILE: &str = "conf/serverstate.conf";
 /// Where the product reads the path of its encryption key, below a home.
 pub const KEY_FILE: &str = "conf/manage_key.conf";
 
-/// A home. Cheap to clone; it holds nothing but its path.
+/// A home. Cheap to clone: it has only its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
     root: PathBuf,
@@ -40,12 +40,12 @@ pub struct Home {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
-    /// By which the secondary reads the primary's binlog.
+    /// The account with which the secondary reads the primary's binlog.
     pub replication: Credential,
-    /// By which the primary reads the secondary's binlog. Made anew with each pack, so that a
-    /// secondary of an older pack cannot feed the primary.
+    /// The account with which the primary reads the secondary's binlog. Each pack gives it a new
+    /// password, so that a secondary of an older pack cannot feed the primary.
     pub back: Credential,
-    /// Looks at the state of replication.
+    /// Reads the state of replication.
     pub monitor: Credential,
     /// Reads the data of the other node, to compare them.
     pub reader: Credential,
@@ -72,7 +72,7 @@ pub struct Credential {
     pub password: String,
 }
 
-/// The way to the database; the product allows to keep it elsewhere.
+/// The file with the database connection. The product can keep it elsewhere.
 const DATABASE_PARAMS: &str = "conf/database_params.conf";
 
 /// Files and folders that every installation has, from the home.
@@ -109,7 +109,7 @@ impl Home {
         Ok(home)
     }
 
-    /// Tells whether a folder looks like a home.
+    /// Returns whether a folder looks like a home.
     #[must_use]
     pub fn is_at(root: &Path) -> bool {
         root.join(ROLE_FILE).is_file() && root.join("mysql").is_dir() && root.join("bin").is_dir()
@@ -169,7 +169,7 @@ impl Home {
         self.path("replication/HAPack.zip")
     }
 
-    /// The folder that holds what a running command needs for its way back.
+    /// Returns the folder with what a running command needs to undo its changes.
     #[must_use]
     pub fn work(&self) -> PathBuf {
         self.path("replication/pmp-ha-work")
@@ -199,14 +199,14 @@ impl Home {
         self.node_files().join("mysqld.cnf")
     }
 
-    /// Where the TLS files of this node lie.
+    /// Returns the paths of this node's TLS files.
     #[must_use]
     pub fn tls_paths(&self) -> TlsPaths {
         let path = |name: &str| self.node_files().join(name).to_string_lossy().into_owned();
         TlsPaths { ca: path("ca.pem"), cert: path("node.pem"), key: path("node-key.pem") }
     }
 
-    /// The files of a whole installation that are not there.
+    /// Returns the files that a complete installation has and this one lacks.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
         let place = |path: &str| match path {
@@ -288,7 +288,7 @@ impl Home {
         Some(text.trim()).filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
-    /// What the home knows about its pair; `None` when it belongs to none.
+    /// Returns what the home knows about its pair; `None` if it belongs to none.
     pub fn membership(&self) -> Result<Option<Membership>> {
         let path = self.node_files().join("pair.toml");
         match fs::read_to_string(&path) {
@@ -302,13 +302,13 @@ impl Home {
         }
     }
 
-    /// What the home knows about its pair, or a refusal to go on without.
+    /// Returns what the home knows about its pair, or a refusal if it belongs to none.
     pub fn require_membership(&self) -> Result<Membership> {
         self.membership()?.ok_or_else(|| {
             Failure::new(Kind::Refused, "this home does not belong to a pair yet")
                 .because(format!("{} has no conf/pmp-ha/pair.toml", self.root.display()))
                 .hint(
-                    "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+                    "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
                 )
                 .into()
         })
@@ -319,7 +319,7 @@ impl Home {
         Credentials::read(&self.node_files().join("credentials.toml"))
     }
 
-    /// What makes it the same product as another home; `None` where the files are not there.
+    /// Returns the hashes that identify the product's build; `None` if the files are missing.
     pub fn fingerprint(&self) -> Result<Option<Fingerprint>> {
         let (jar, server) = (self.path("lib/AdventNetPassTrix.jar"), self.path(system::SERVER));
         if !jar.is_file() || !server.is_file() {
@@ -333,7 +333,7 @@ impl Home {
 pub fn read_membership(text: &str) -> Result<Membership> {
     let membership: Membership = toml::from_str(text)?;
     if membership.format != Membership::FORMAT {
-        bail!("it has format {}, and this version reads {}", membership.format, Membership::FORMAT);
+        bail!("it has format {}, but this version reads {}", membership.format, Membership::FORMAT);
     }
     Ok(membership)
 }
@@ -354,7 +354,7 @@ pub fn read_key(path: &Path) -> Result<KeyFile, String> {
     }
 }
 
-/// A salted hash of a key's value, which tells keys apart and reveals none.
+/// Returns a salted hash of a key's value, which tells keys apart without revealing them.
 #[must_use]
 pub fn key_fingerprint(value: &str) -> String {
     Sha256::of(format!("pmp-ha encryption key\0{value}").as_bytes()).to_string()

@@ -1,7 +1,7 @@
-//! The way back: small files and folders of a home as they were before a run changed them.
+//! Saved copies of a home's small files and folders, as they were before a run changed them.
 //!
-//! A thing is saved as a whole before its first change, and putting it back can be done at any
-//! moment and any number of times.
+//! Each one is saved completely before its first change. It can be restored at any time, any number
+//! of times.
 
 use std::path::{Path, PathBuf};
 
@@ -59,7 +59,7 @@ impl Saved {
         copy_tree(&self.store, &work.join("saved"))
     }
 
-    /// Puts `path` back as it was saved; does nothing if it was not.
+    /// Restores `path` as it was saved. Does nothing if it was not saved.
     pub fn restore(&self, path: &str) -> Result<()> {
         let (copy, done) = self.slot(path);
         let original = self.home.join(path);

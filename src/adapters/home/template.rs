@@ -13,7 +13,7 @@ pub fn fill(template: &str, values: &[(&str, &str)]) -> Result<String> {
         let Some(end) = rest.find("}}") else { bail!("a placeholder of a template is not closed") };
         let name = rest[..end].trim();
         let Some(index) = values.iter().position(|(key, _)| *key == name) else {
-            bail!("a template wants '{name}', which is not given")
+            bail!("a template needs '{name}', which is not given")
         };
         used[index] = true;
         out.push_str(values[index].1);

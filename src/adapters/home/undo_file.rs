@@ -1,7 +1,7 @@
-//! The file of a repair: statements that bring the rows of a secondary back as they were.
+//! The undo file of a repair: statements that restore the secondary's old rows.
 //!
-//! Each row is written once, before its first change. The line that says so comes last, so that
-//! what a crash cut off is written again. The values of the vault stand in it: mode 0600.
+//! Each row is written once, before its first change. The line that records it comes last, so that
+//! rows lost in a crash are written again. The file contains vault data: mode 0600.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -16,7 +16,7 @@ use crate::domain::sql::{Sql, quote_name};
 use crate::domain::table::range::Bound;
 use crate::domain::table::rows::{Rows, Values};
 
-const HEAD: &str = "-- The rows of this secondary as they were before `pmp-ha repair`. To bring them back, stop the\n\
+const HEAD: &str = "-- The rows of this secondary as they were before `pmp-ha repair`. To restore them, stop the\n\
 -- applier and run this file as pmp_ha_admin through the local socket.\n\
 SET SESSION sql_log_bin = 0;\n";
 
@@ -30,12 +30,12 @@ pub struct UndoFile {
 }
 
 impl UndoFile {
-    /// Begins the file of a repair, or goes on with one.
+    /// Opens the file of a repair, new or existing.
     pub fn open(path: &Path) -> Result<Self> {
         Self::begin(path, HEAD)
     }
 
-    /// Begins a file with these lines of comment at its head, or goes on with one.
+    /// Opens a file, new with this comment at its head, or existing.
     pub fn begin(path: &Path, head: &str) -> Result<Self> {
         let text = match fs::read(path) {
             Ok(text) => text,

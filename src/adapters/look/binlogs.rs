@@ -6,7 +6,7 @@ use crate::adapters::server::session::Session;
 use crate::domain::coordinates::{Coordinates, MariaDbPosition};
 use crate::domain::sql::quote;
 
-/// Tells whether a replica could go on from `from`. Needs the right to see binlogs.
+/// Returns whether a replica could continue from `from`. Needs the right to see binlogs.
 pub async fn reach_back_to(session: &mut Session, from: &Coordinates) -> Result<bool> {
     match from {
         Coordinates::FilePosition { file, position } => {

@@ -1,5 +1,4 @@
-//! A look at a running database: how it can be copied under its users, and whether that is of use for
-//! a pack or for a recovery.
+//! Finds out how a running database can be copied, for a pack or for a recovery.
 
 use std::path::Path;
 use std::time::Duration;
@@ -61,7 +60,7 @@ async fn ask(home: &Home, membership: &Membership, config: &Config, interrupt: &
     let choices = config.choices().alone();
     let mut missing: Vec<String> = look::pair::deviations(home, membership, &choices, flavor, &variables)
         .into_iter()
-        .map(|found| format!("{} is {:?} and not {}", found.variable, found.found, found.wanted))
+        .map(|found| format!("{} is {:?} instead of {}", found.variable, found.found, found.wanted))
         .collect();
     let tls = session.one(flavor.tls_enabled_query()).await?.and_then(|row| row.get("enabled"));
     if tls.as_deref() != Some("YES") {

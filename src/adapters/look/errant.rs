@@ -1,4 +1,4 @@
-//! Reads the secondary's binlog on from where it was last read, for writes against the rules.
+//! Searches the secondary's binlog for errant writes, from where the last search stopped.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,13 +16,13 @@ use crate::domain::snapshot::ErrantWrites;
 use crate::domain::sql::quote;
 use crate::domain::standing::BinlogPlace;
 
-/// Events asked for at once: without a bound the question holds up commits.
+/// The number of events to ask for at once: without a limit, the query delays commits.
 const EVENTS_A_LOOK: usize = 2000;
 
-/// How long one run of verify may read. The next one goes on.
+/// The time limit for the reading of one `verify`. The next one continues.
 const BUDGET: Duration = Duration::from_millis(800);
 
-/// Reads on, on the server of the secondary, and remembers in `home` how far it came.
+/// Continues reading on the secondary's server, and records in `home` how far it got.
 pub async fn read_on(session: &mut Session, home: &Home, membership: &Membership) -> Result<ErrantWrites> {
     let begun = Instant::now();
     let pack = session.one(format!("SELECT pack_id FROM {OWN_SCHEMA}.pack WHERE node = 1")).await?;
@@ -117,8 +117,9 @@ fn is_torn(error: &anyhow::Error) -> bool {
         .is_some_and(|failed| failed.code == Some(WRONG_OFFSET_OR_IO_ERROR))
 }
 
-/// Reads one file to its end; false when the time was over that a run which `begun` then has. Nothing is added any more to a
-/// file that `is_over`.
+/// Reads one binlog to its end. Returns false if the time limit, counted from `begun`, ends first.
+///
+/// `is_over`: the server no longer appends to this file.
 async fn read_file(
     session: &mut Session,
     reading: &mut Reading,

@@ -1,4 +1,4 @@
-//! Looks at a home and gathers what the procedures decide upon. It changes nothing.
+//! Reads what the procedures need to know of a home. It changes nothing.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::domain::procedures::key::{Expected, KeyScene};
 use crate::domain::procedures::rollback::KeptState;
 use crate::domain::start_script;
 
-/// How long a local port may take to answer.
+/// The time limit for a local port to answer.
 const PORT_DEADLINE: Duration = Duration::from_millis(500);
 
 /// Everything about a home.
@@ -52,7 +52,7 @@ pub async fn scene(home: &Home, interrupt: &Interrupt) -> Result<Scene> {
         .map(|folder| format!("{} cannot be written to", folder.display()))
         .collect();
     let (files, odd, unreadable) = listing.map_or_else(Default::default, |l| (l.files, l.odd, l.unreadable));
-    not_writable.extend(unreadable.into_iter().map(|path| format!("{path} cannot be read")));
+    not_writable.extend(unreadable.into_iter().map(|path| format!("cannot read {path}")));
     let pack_folder =
         if home.replication().is_dir() { home.replication() } else { home.root().to_path_buf() };
     Ok(Scene {
@@ -78,14 +78,14 @@ pub async fn scene(home: &Home, interrupt: &Interrupt) -> Result<Scene> {
     })
 }
 
-/// Which home it is.
+/// Returns the identity of the home.
 pub fn identity(home: &Home) -> Result<HomeIdentity> {
     let (device, _) = system::identity(&home.data()).or_else(|_| system::identity(home.root()))?;
     let (_, inode) = system::identity(&home.path("conf"))?;
     Ok(HomeIdentity { path: home.root().to_string_lossy().into_owned(), device, inode })
 }
 
-/// What `rollback` can return to.
+/// Returns the kept state that `rollback` can return to.
 pub fn kept_state(home: &Home) -> Result<Option<KeptState>> {
     let Some(kept) = kept::read(home)? else { return Ok(None) };
     let data = datadir::parent(home).join(&kept.data);
@@ -93,7 +93,8 @@ pub fn kept_state(home: &Home) -> Result<Option<KeptState>> {
     Ok(Some(KeptState { missing: lacking(&data, layout), layout, kept }))
 }
 
-/// What a data directory of this shape lacks; the redo log has no name that is always the same.
+/// Returns the essential files that a data directory of this layout lacks. The redo log has no
+/// fixed name.
 pub(super) fn lacking(data: &Path, layout: Option<Layout>) -> Vec<String> {
     let essential = layout.map_or(&["ibdata1"][..], Layout::essential);
     let mut out: Vec<String> =
@@ -107,7 +108,8 @@ pub(super) fn lacking(data: &Path, layout: Option<Layout>) -> Vec<String> {
     out
 }
 
-/// Evidence that the product or its database runs out of this home, or that its ports are taken.
+/// Returns evidence that the product or its database runs in this home, or that its ports are
+/// taken.
 pub fn running(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
     let mut out = processes(home, interrupt)?;
     if out.is_empty() {
@@ -119,7 +121,7 @@ pub fn running(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
     Ok(out)
 }
 
-/// Evidence that a process of the product or its database works in this home.
+/// Returns evidence that a process of the product or its database runs in this home.
 pub fn processes(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
     let mut out = Vec::new();
     if let Some(pid) = Database::of(home, interrupt).pid()? {
@@ -150,12 +152,12 @@ pub fn product_processes(home: &Home) -> Vec<(u32, String)> {
     system::command_lines().into_iter().filter_map(of_the_product).collect()
 }
 
-/// The evidence that a process works with a data directory.
+/// Returns evidence that a process uses a data directory.
 pub(super) fn held(data: &Path, pid: u32) -> String {
     format!("the database runs: process {pid} holds the lock on {}", data.join("ibdata1").display())
 }
 
-/// Evidence that somebody listens on the port of the home's database.
+/// Returns evidence that something listens on the port of the home's database.
 #[must_use]
 pub fn database_port_taken(home: &Home) -> Option<String> {
     let port = home.database_params().ok()?.port;
@@ -187,7 +189,7 @@ fn folder_named(data: &Path, schema: &str) -> Option<String> {
         .find(|name| name.eq_ignore_ascii_case(schema))
 }
 
-/// Looks at a file that is offered as the encryption key of `home`.
+/// Reads a file that is offered as the encryption key of `home`.
 #[must_use]
 pub fn key(home: &Home, path: &Path, expected: Expected) -> KeyScene {
     let full =
@@ -206,7 +208,7 @@ pub fn key(home: &Home, path: &Path, expected: Expected) -> KeyScene {
     }
 }
 
-/// The fingerprint of the key that a home's configuration names, if it can be read.
+/// Returns the fingerprint of the key in the home's configuration, if it can be read.
 #[must_use]
 pub fn own_key_fingerprint(home: &Home) -> Option<String> {
     match read_key(&home.key_path()?) {

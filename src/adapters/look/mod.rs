@@ -1,4 +1,4 @@
-//! Looks at a home, a pair, a server or a copy. Looking changes nothing.
+//! Reads a home, a pair, a server or a copy. Reading changes nothing.
 
 pub mod asking;
 pub mod binlogs;

@@ -1,5 +1,7 @@
-//! The other node, asked about the roles: what it says of itself, and whether it may start as the
-//! primary while this node is about to become it.
+//! Asks the other node about the roles.
+//!
+//! What does it say about itself, and is it starting as the primary while this node is being
+//! promoted?
 
 use std::time::{Duration, Instant};
 
@@ -15,16 +17,16 @@ use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::standing::{NodeState, Standing, standing};
 use crate::domain::turn::Turn;
 
-/// How long the other node may take to let us in, and to answer.
+/// The time limit for the other node to accept the login, and to answer.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// Between two looks.
+/// The time between two checks.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The lock, in the server of the secondary, of a primary that is starting.
+/// The lock of a starting primary, in the secondary's server.
 const STARTING: &str = "pmp_ha.primary_starts";
 
-/// A session on the other node's server, with the account that looks.
+/// A session on the other node's server, with the monitor account.
 pub async fn open(home: &Home, membership: &Membership) -> Result<Session, Blind> {
     let peer = membership.peer();
     // Nobody waits for a login where nobody greets.
@@ -36,13 +38,13 @@ pub async fn open(home: &Home, membership: &Membership) -> Result<Session, Blind
     Ok(Session::open(&address, &account, DEADLINE).await?.with_deadline(DEADLINE))
 }
 
-/// What the other node says of itself; `None` when it says nothing.
+/// Returns what the other node says about itself; `None` if it says nothing.
 pub async fn says(session: &mut Session) -> Result<Option<NodeState>> {
     let row = session.one(ASK_ROLE).await?;
     Ok(row.and_then(|row| read_role(|name| row.get(name))))
 }
 
-/// What the other node says of itself.
+/// Returns what the other node says about itself.
 pub async fn ask(home: &Home, membership: &Membership) -> Result<Option<NodeState>, Blind> {
     let mut session = open(home, membership).await?;
     let said = says(&mut session).await;
@@ -70,10 +72,10 @@ pub async fn announce_start(session: &mut Session) -> Result<bool> {
 /// Whether the other node has announced, in the server of this session, that it is starting.
 pub async fn is_starting(session: &mut Session) -> Result<bool> {
     let row = session.one(format!("SELECT IS_FREE_LOCK('{STARTING}') AS is_free")).await?;
-    Ok(row.and_then(|row| row.get("is_free")).context("the server knows no locks")? != "1")
+    Ok(row.and_then(|row| row.get("is_free")).context("the server has no locks")? != "1")
 }
 
-/// The other node, whose turn in an exchange of roles is read again and again.
+/// The other node in a switchover, whose turn is read repeatedly.
 pub struct Watched {
     home: Home,
     membership: Membership,
@@ -87,7 +89,7 @@ impl Watched {
         Self { home: home.clone(), membership: membership.clone(), session: None }
     }
 
-    /// Its turn now; logs in anew after it was gone.
+    /// Returns its current turn. Logs in again after a lost connection.
     pub async fn turn(&mut self) -> Result<Option<Turn>, Blind> {
         let session = match &mut self.session {
             Some(session) => session,
@@ -102,7 +104,7 @@ impl Watched {
         }
     }
 
-    /// Says good-bye.
+    /// Closes the session.
     pub async fn close(self) {
         if let Some(session) = self.session {
             session.close().await;
@@ -133,7 +135,7 @@ pub async fn until_nobody_listens(
 pub async fn sign_of_life(membership: &Membership) -> Option<String> {
     let peer = membership.peer();
     match greeting(&peer.host, peer.db_port, DEADLINE).await {
-        Ok(version) => Some(format!("its server greets, version {version}")),
+        Ok(version) => Some(format!("its server greets with version {version}")),
         Err(blind) if blind.why == BlindReason::NobodyListens => None,
         Err(blind) => Some(blind.evidence),
     }

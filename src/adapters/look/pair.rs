@@ -143,7 +143,7 @@ async fn look_over(
     if let Err(blind) = greeting(&peer.host, peer.db_port, DEADLINE).await {
         return Observed::NotSeen(blind);
     }
-    trail.is_at("it greeted, and the server of this home was asked for its version".into());
+    trail.is_at("it greeted while pmp-ha asked this home's server for its version".into());
     let address = peer_address(home, membership).await;
     look(home, membership, Pair::peer_of(membership.role), &address, config, trail, Some(bell)).await
 }

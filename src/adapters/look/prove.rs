@@ -1,5 +1,5 @@
-//! The proof that rows flow both ways: a heartbeat is written here, and its echo awaited. The other node
-//! is asked to echo it at once, where it may be asked.
+//! Proves that rows flow both ways: writes a heartbeat here and waits for its echo. If the other node may
+//! be asked, it echoes at once.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::domain::pair::Membership;
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::snapshot::Proof;
 
-/// How often the echo is looked for.
+/// The time between two checks for the echo.
 const TICK: Duration = Duration::from_millis(20);
 
 const LOGIN_DEADLINE: Duration = Duration::from_secs(2);

@@ -1,5 +1,6 @@
-//! What a new primary is made from: a secondary's home, at rest or at work, a copy of it, or a copy of
-//! its data alone. It is looked at and never changed.
+//! The source of a recovery: a secondary's home, a copy of it, or a copy of its data.
+//!
+//! The secondary may be stopped or running. The source is only read, never changed.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use crate::domain::procedures::recover::{Activity, Source, is_copied, is_copied_
 use crate::domain::settings::{BINLOG, OWN_SCHEMA, RELAY_LOG};
 use crate::failure::{Failure, Kind};
 
-/// Where it is.
+/// The source's paths.
 pub enum Origin {
     /// A whole home.
     Home(Home),
@@ -30,10 +31,10 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Finds the data in a home, in a copy of one, of its folder `mysql` or of `mysql/data`.
+    /// Finds the data in a home, or in a copy of a home, of its folder `mysql` or of `mysql/data`.
     pub fn find(named: &Path) -> Result<Self> {
         let none = |why: String| {
-            Failure::new(Kind::Refused, "there are no data to recover from")
+            Failure::new(Kind::Refused, "there are no data for a recovery")
                 .because(why)
                 .hint("Name the secondary's home, a copy of it, or a copy of its folder mysql with --from.")
         };
@@ -48,7 +49,7 @@ impl Origin {
         let places = [folder.clone(), folder.join("data"), folder.join("mysql/data")];
         match places.into_iter().find(|place| place.join("ibdata1").is_file()) {
             Some(data) => Ok(Self::Data { folder, data }),
-            None => bail!(none(format!("{} is no home, and holds no ibdata1", folder.display()))),
+            None => bail!(none(format!("{} is not a home and has no ibdata1", folder.display()))),
         }
     }
 
@@ -78,7 +79,7 @@ impl Origin {
     }
 }
 
-/// Looks at it, as the source of a recovery into `into`.
+/// Reads it as the source of a recovery into `into`.
 pub async fn look(origin: &Origin, into: &Home, interrupt: &Interrupt) -> Result<Source> {
     let data = origin.data();
     let home = origin.home();
@@ -130,7 +131,7 @@ async fn activity_of_home(
             Ok(live) => Activity::Live(live),
             Err(error) => Activity::Taken(vec![
                 look::home::held(&home.data(), pid),
-                format!("and it cannot be copied while it runs: {error:#}"),
+                format!("it cannot be copied while it runs: {error:#}"),
             ]),
         });
     }

@@ -1,7 +1,7 @@
-//! The TFA setting: whether it is still what it was when the database here was last started.
+//! Finds out whether the TFA setting has changed since the database here was last started.
 //!
-//! The product reads it at its start only. Which query reads it is not public, and stands in the
-//! configuration; what is remembered is a hash of the answer.
+//! The product reads it only at its start. The query is not public, so it is in the configuration.
+//! pmp-ha remembers a hash of the answer.
 
 use std::time::Duration;
 

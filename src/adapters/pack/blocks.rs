@@ -1,4 +1,4 @@
-//! The blocks of a pack, worked off by all cores.
+//! The blocks of a pack, processed by all cores.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ use super::read::{Due, Pack};
 use super::workers;
 use crate::adapters::interrupt::Interrupt;
 
-/// Hands out the blocks of files in an order.
+/// Hands out the blocks of files in order.
 pub(super) struct Blocks<'a, T> {
     pack: &'a Pack,
     order: std::vec::IntoIter<usize>,

@@ -1,5 +1,7 @@
-//! Blocks of a deflate stream: each begins without history and ends at a byte boundary, so that they
-//! are made and read by all cores, and one after the other they are one ordinary stream.
+//! Blocks of a deflate stream: all cores make and read them, and together they are one ordinary
+//! stream.
+//!
+//! Each block begins without history and ends at a byte boundary.
 
 use anyhow::{Result, bail};
 use flate2::{Compress, Compression, FlushCompress};
@@ -8,19 +10,19 @@ use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
 use super::splice;
 use crate::adapters::random;
 
-/// What `InnoDB` writes at a time. Pages are told apart by what is in them.
+/// The unit in which `InnoDB` writes. Pages are classified by their content.
 const PAGE: usize = 16 << 10;
 
-/// Ends a stream of blocks: one more block, empty and final.
+/// The end of a stream of blocks: one more block, empty and final.
 pub const END: [u8; 5] = [1, 0, 0, 0xFF, 0xFF];
 
-/// The most that a stored block holds.
+/// The largest size of a stored block.
 const MOST_STORED: usize = 65_535;
 
-/// How hard a pack is compressed.
+/// How much effort the compression makes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Effort {
-    /// As small as `zip -6`, within 3 %, and far quicker.
+    /// As small as `zip -6`, within 3 %, and much faster.
     #[default]
     Quick,
     /// As small as `zip -6`.
@@ -39,9 +41,9 @@ impl Effort {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
-    /// Nothing but zeros: the stream of so many zeros is made once.
+    /// Only zeros: their stream is made once.
     Zeros,
-    /// Encrypted or compressed already: stored.
+    /// Already encrypted or compressed: stored.
     Noise,
     /// Deflated.
     Text,
@@ -50,14 +52,14 @@ enum Class {
 /// Makes blocks.
 pub struct Deflater {
     deflate: Compress,
-    /// libdeflate, which is quicker, and makes whole streams only.
+    /// libdeflate, which is faster, but makes only whole streams.
     quick: Option<Compressor>,
     /// The stream of so many pages of zeros, made when first needed.
     zeros: Vec<Vec<u8>>,
 }
 
 impl Deflater {
-    /// Makes blocks with so much effort.
+    /// Makes blocks with this effort.
     #[must_use]
     pub fn new(effort: Effort) -> Self {
         let level = CompressionLvl::new(1).ok().filter(|_| effort == Effort::Quick);
@@ -154,7 +156,7 @@ fn stored(plain: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// How much of a page is looked at, in so many places.
+/// How many bytes of a page are sampled, and in how many places.
 const SAMPLES: usize = 8;
 const SAMPLE: usize = 256;
 
@@ -209,13 +211,13 @@ impl Inflater {
     /// # Errors
     /// Whatever is not one whole block of that size.
     pub fn block<'a>(&mut self, packed: &mut [u8], out: &'a mut [u8]) -> Result<&'a [u8]> {
-        let Some(room) = packed.last_chunk_mut() else { bail!("it has no room behind it") };
+        let Some(room) = packed.last_chunk_mut() else { bail!("there is no room behind it") };
         *room = self.end;
         let made = self.inflate.deflate_decompress(packed, out);
         match made {
-            Err(DecompressionError::BadData) => bail!("it cannot be inflated"),
-            Err(DecompressionError::InsufficientSpace) => bail!("it holds more than it should"),
-            Ok(made) if made < out.len() => bail!("it holds less than it should"),
+            Err(DecompressionError::BadData) => bail!("it cannot be decompressed"),
+            Err(DecompressionError::InsufficientSpace) => bail!("it contains more than it should"),
+            Ok(made) if made < out.len() => bail!("it contains less than it should"),
             Ok(_) if !out.ends_with(&self.end[5..]) => bail!("it ends its stream"),
             Ok(_) => Ok(&out[..out.len() - MARK]),
         }

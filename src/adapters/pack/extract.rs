@@ -1,5 +1,6 @@
-//! Puts the files of a pack in their places: whichever worker is free inflates the next block, writes it,
-//! and reads it back from the disk.
+//! Extracts the files of a pack.
+//!
+//! Each free worker inflates the next block, writes it, and reads it back from the disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,7 +51,7 @@ impl Pack {
         )?;
         let (judged, files) = (judged.into_inner(), self.manifest.files.len());
         if judged != files {
-            bail!("{judged} of {files} files were read back");
+            bail!("only {judged} of {files} files were read back");
         }
         Ok(())
     }
@@ -64,7 +65,7 @@ impl Pack {
     ) -> Result<Arc<Target>> {
         let entry = &self.manifest.files[file];
         let path = place(&entry.path);
-        let path = path.with_context(|| format!("the entry {} has no place in a home", entry.path))?;
+        let path = path.with_context(|| format!("the entry {} does not belong in a home", entry.path))?;
         if let Some(folder) = path.parent() {
             system::private_dir(folder)?;
         }
@@ -77,7 +78,7 @@ impl Pack {
         Ok(Arc::new(target))
     }
 
-    /// Writes a block and reads it back, and returns whether the whole file is what it should be with it.
+    /// Writes a block and reads it back. Returns whether the file is now complete and correct.
     fn extract_block(&self, block: &Due<Arc<Target>>, unpacker: &mut Unpacker) -> Result<bool> {
         let (target, entry) = (&block.target, &self.manifest.files[block.file]);
         let plain = self.inflate(block, unpacker)?;
@@ -92,7 +93,7 @@ impl Pack {
         let read = target.disk.read(bytes, &mut unpacker.plain);
         let read = read.with_context(|| format!("cannot read {path} back"))?;
         if crc32fast::hash(read) != checksum {
-            bail!("{path} reads back differently from what was written: look at the disk");
+            bail!("{path} reads back differently from what was written: check the disk");
         }
         let Some(sums) = target.parts.add(block.index, checksum, read, entry.blocks.len()) else {
             return Ok(false);
@@ -106,7 +107,7 @@ fn cannot_write(path: &Path, error: std::io::Error) -> anyhow::Error {
     let is_full = error.kind() == std::io::ErrorKind::StorageFull;
     let error = anyhow::Error::from(error).context(format!("cannot write {}", path.display()));
     if is_full {
-        Failure::from_error(error).hint("Make room on its filesystem, then try again.").into()
+        Failure::from_error(error).hint("Free space on its filesystem, then try again.").into()
     } else {
         error
     }

@@ -1,10 +1,10 @@
-//! A file is read by all workers, and hashed in its order.
+//! Hashes a file in order while all workers read it.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::adapters::bytes::digest::Sha256;
 
-/// Hashes blocks in their order, whoever has read them.
+/// Hashes blocks in their order, whichever worker has read them.
 #[derive(Default)]
 pub(super) struct InOrder {
     state: Mutex<Hashed>,

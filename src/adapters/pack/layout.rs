@@ -1,7 +1,7 @@
-//! The bytes of a pack that are not content: headers and table of contents, as APPNOTE 6.3 has them.
+//! The bytes of a pack that are not content: headers and table of contents, by APPNOTE 6.3.
 //!
-//! They follow from the manifest alone. A writer writes them; a reader wants them byte for byte, so
-//! that no bit of a pack can differ unseen.
+//! They follow from the manifest alone. A writer writes them, and a reader compares them byte for
+//! byte, so that no bit of a pack can change unnoticed.
 
 use std::io::{Read, Seek, SeekFrom};
 
@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use super::deflate::END;
 use crate::domain::manifest::{Entry, Manifest};
 
-/// How the content of a member is kept.
+/// How the content of a member is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// As it is.
@@ -247,7 +247,7 @@ pub fn check_end(file: &mut (impl Read + Seek), size: u64) -> Result<()> {
         Ok(bytes.starts_with(&signature.to_le_bytes()).then_some(bytes))
     };
     let Some(end) = record(END_RECORD, 0x0605_4b50)? else {
-        bail!("it is not a whole ZIP file: it does not end with a table of contents");
+        bail!("it is not a complete ZIP file: it does not end with a table of contents");
     };
     let mut number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte));
     let narrow = [&end[8..10], &end[10..12], &end[12..16], &end[16..20]].map(&mut number);
@@ -263,7 +263,7 @@ pub fn check_end(file: &mut (impl Read + Seek), size: u64) -> Result<()> {
                 (fields.map(&mut number), records)
             }
             _ => bail!(
-                "it is not a whole ZIP file: the last records of its table of contents are not where they belong"
+                "it is not a complete ZIP file: the last records of its table of contents are not where they belong"
             ),
         }
     } else {
@@ -274,7 +274,7 @@ pub fn check_end(file: &mut (impl Read + Seek), size: u64) -> Result<()> {
         bail!("it has more entries than a pack can have");
     }
     if start.checked_add(length).and_then(|end| end.checked_add(behind)) != Some(size) {
-        bail!("it is not a whole ZIP file: its table of contents is not where it says");
+        bail!("it is not a complete ZIP file: its table of contents is not where it should be");
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
-//! HAPack.zip: written and read against its manifest. The only place that knows ZIP and deflate.
-//! It may be signed and sealed, or lie unpacked in the home.
+//! HAPack.zip: written from its manifest and checked against it. The only module that knows ZIP and
+//! deflate.
 //!
-//! Only what the manifest lists is ever read, and nothing is believed before its hash is right.
+//! The pack may be signed and sealed, or unpacked in the home.
+//!
+//! It reads only what the manifest lists, and trusts nothing before its hash is right.
 
 mod blocks;
 mod deflate;
@@ -35,7 +37,7 @@ pub use write::{Making, Written, write};
 
 use crate::domain::manifest::{DATA, RelPath};
 
-/// The files that go into a pack: where each belongs, and where it is.
+/// The files for a pack: the path of each in the pack, and on the disk.
 #[must_use]
 pub fn sources(data: &Path, files: &[RelPath], more: BTreeMap<RelPath, PathBuf>) -> Vec<(RelPath, PathBuf)> {
     let of_data = files.iter().filter_map(|path| {

@@ -1,4 +1,4 @@
-//! Opens and verifies a pack: nothing is believed before its hash is right.
+//! Opens and verifies a pack. It trusts nothing before its hash is right.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
@@ -21,12 +21,12 @@ use crate::adapters::system;
 use crate::domain::manifest::Manifest;
 use crate::failure::{Failure, Kind};
 
-/// What is needed to read a pack, and what is demanded of it.
+/// The keys to open a pack and to check its signature.
 #[derive(Clone, Default)]
 pub struct Opening {
     /// The private key that opens it, if it is encrypted.
     pub identity: Option<PathBuf>,
-    /// Who must have signed it.
+    /// The required signer.
     pub signed_by: Option<Verifier>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Due<T> {
     pub target: T,
 }
 
-/// Where the bytes of a pack come from.
+/// The source of a pack's bytes.
 enum Source {
     Plain(fs::File, DirectFile),
     /// Each worker in its turn.
@@ -131,7 +131,7 @@ impl Source {
 
 /// What a reader of ZIP files sees in a pack.
 struct Contents {
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     size: u64,
     names: BTreeSet<String>,
     /// The text of the manifest.
@@ -148,24 +148,24 @@ impl Contents {
         layout::check_end(&mut file, size)?;
         file.rewind()?;
         let mut zip =
-            ZipArchive::new(file).map_err(|error| anyhow!("it is not a whole ZIP file: {error}"))?;
+            ZipArchive::new(file).map_err(|error| anyhow!("it is not a complete ZIP file: {error}"))?;
         let names: Result<BTreeSet<String>, _> =
             zip.file_names().map(|name| name.map(std::borrow::Cow::into_owned)).collect();
-        let names = names.map_err(|error| anyhow!("one of its names cannot be read: {error}"))?;
+        let names = names.map_err(|error| anyhow!("cannot read one of its names: {error}"))?;
         let manifest = stored(&mut zip, Manifest::PATH, Manifest::LARGEST)?
-            .context("it holds no manifest: it was not made by pmp-ha")?;
+            .context("it has no manifest: it was not made by pmp-ha")?;
         let signature = stored(&mut zip, Manifest::SIGNATURE, Manifest::LARGEST_SIGNATURE)?;
         let signature = signature.map(String::from_utf8).transpose().context("its signature is damaged")?;
         Ok(Self { size, names, manifest, signature })
     }
 }
 
-/// A pack whose every byte besides the content is as its manifest says.
+/// A pack whose bytes outside the content match its manifest.
 pub struct Pack {
     source: Source,
     pub(super) manifest: Manifest,
     is_signed: bool,
-    /// Where the content of each file of the manifest begins.
+    /// The offset of each file's content.
     pub(super) starts: Vec<u64>,
     path: PathBuf,
 }
@@ -178,7 +178,7 @@ fn damaged(path: &Path, why: impl Into<String>) -> anyhow::Error {
 }
 
 impl Pack {
-    /// Opens a pack and compares all that is not content with its manifest.
+    /// Opens a pack and compares everything except the content with its manifest.
     ///
     /// # Errors
     /// Refuses whatever is missing, too much, doubled, altered, or not where a pack may write; a
@@ -190,7 +190,7 @@ impl Pack {
             wanted.demand(path, &contents.manifest, contents.signature.as_deref())?;
         }
         let manifest: Manifest = serde_json::from_slice(&contents.manifest)
-            .map_err(|error| damaged(path, format!("its manifest cannot be read: {error}")))?;
+            .map_err(|error| damaged(path, format!("cannot read its manifest: {error}")))?;
         manifest.check().map_err(|why| damaged(path, format!("its manifest is wrong: {why}")))?;
         same_names(&contents, &manifest).map_err(|why| damaged(path, why))?;
         let starts = same_layout(&source, &contents, &manifest).map_err(|why| damaged(path, why))?;
@@ -198,13 +198,13 @@ impl Pack {
         Ok(Self { source, manifest, is_signed, starts, path: path.to_path_buf() })
     }
 
-    /// Whether it is signed, by whomever.
+    /// Returns whether it is signed, by anybody.
     #[must_use]
     pub fn is_signed(&self) -> bool {
         self.is_signed
     }
 
-    /// What the pack says that it contains.
+    /// Returns the manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
@@ -219,7 +219,7 @@ impl Pack {
         let read = self.source.read_block(block.at, block.packed, buffer);
         let bytes = read.map_err(|error| self.wrong(block.file, format!("it cannot be read: {error}")))?;
         if blake3_of(&bytes[..block.packed]) != self.manifest.files[block.file].blocks[block.index].blake3 {
-            let why = format!("block {} is not the one in the manifest", block.index);
+            let why = format!("block {} differs from the manifest", block.index);
             return Err(self.wrong(block.file, why));
         }
         Ok(bytes)
@@ -236,13 +236,13 @@ fn stored<R: Read + Seek>(zip: &mut ZipArchive<R>, name: &str, most: u64) -> Res
     let file = match zip.by_name(name) {
         Ok(file) => file,
         Err(ZipError::FileNotFound) => return Ok(None),
-        Err(error) => bail!("its entry {name} cannot be read: {error}"),
+        Err(error) => bail!("cannot read its entry {name}: {error}"),
     };
     if file.compression() != CompressionMethod::Stored {
         bail!("its entry {name} is compressed: it was not made by this version of pmp-ha");
     }
     if file.size() > most {
-        bail!("its entry {name} is larger than it can be");
+        bail!("its entry {name} is too large");
     }
     let mut text = Vec::with_capacity(usize::try_from(file.size())?);
     file.take(most).read_to_end(&mut text).with_context(|| format!("its entry {name} is damaged"))?;
@@ -274,11 +274,11 @@ fn same_layout(source: &Source, contents: &Contents, manifest: &Manifest) -> Res
         let start = at + header.len() as u64;
         let end = start.saturating_add(member.packed);
         if end > contents.size || !source.holds(at, &header)? {
-            return Err(format!("its entry {} does not begin as its manifest says", entry.path));
+            return Err(format!("its entry {} does not begin as the manifest says", entry.path));
         }
         let behind = [&END[..], &member.descriptor()].concat();
         if !source.holds(end - END.len() as u64, &behind)? {
-            return Err(format!("its entry {} does not end as its manifest says", entry.path));
+            return Err(format!("its entry {} does not end as the manifest says", entry.path));
         }
         members.push((member, at));
         starts.push(start);
@@ -296,8 +296,8 @@ fn same_layout(source: &Source, contents: &Contents, manifest: &Manifest) -> Res
     let table = table_of_contents(members.iter().map(|(member, at)| (member, *at)), at);
     if contents.size != at + table.len() as u64 || !source.holds(at, &table)? {
         return Err(match differing_line(source, at, &members)? {
-            Some(name) => format!("its entry {name} does not stand in its table of contents as it should"),
-            None => "its table of contents does not end as it should".into(),
+            Some(name) => format!("its entry {name} is wrong in its table of contents"),
+            None => "its table of contents ends wrongly".into(),
         });
     }
     Ok(starts)

@@ -1,4 +1,4 @@
-//! Encryption to one reader, in the format of age: the tool `age` opens what is sealed here.
+//! Encryption to one reader, in the format of age. The tool `age` can open it.
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -17,10 +17,10 @@ use crate::domain::digest::Sha256Hex;
 use crate::failure::{Failure, Kind};
 use crate::ui::Progress;
 
-/// Makes a pair of keys.
+/// Creates a key pair.
 ///
 /// # Errors
-/// Only where this part was left out.
+/// Only in a build without this part.
 pub fn generate() -> Result<NewKeys> {
     let identity = Identity::generate();
     Ok(NewKeys {
@@ -32,7 +32,7 @@ pub fn generate() -> Result<NewKeys> {
 fn unusable(path: &Path, why: impl std::fmt::Display) -> anyhow::Error {
     Failure::new(Kind::Refused, format!("cannot use the key {}", path.display()))
         .because(why.to_string())
-        .hint("Give the file that `pmp-ha keygen encryption` made: the public one to encrypt, the private one to open.")
+        .hint("Give a file from `pmp-ha keygen encryption`: the public key to encrypt, the private key to open.")
         .into()
 }
 
@@ -43,18 +43,18 @@ fn line_of(path: &Path) -> Result<String> {
     line.map(str::to_owned).ok_or_else(|| unusable(path, "it is empty"))
 }
 
-/// Reads the public key of the one who shall open a file.
+/// Reads the public key of the reader of a file.
 pub fn recipient(path: &Path) -> Result<Recipient> {
     Recipient::from_str(&line_of(path)?)
-        .map_err(|_| unusable(path, "it holds no public key: a line that begins with age1"))
+        .map_err(|_| unusable(path, "it contains no public key (a line that begins with age1)"))
 }
 
-/// Reads the private key of the one who opens a file, which only its owner may read.
+/// Reads a private key from a file that only its owner may read.
 fn identity(path: &Path) -> Result<Identity> {
     let identity =
-        Identity::from_str(&line_of(path)?).map_err(|_| unusable(path, "it holds no private key"))?;
+        Identity::from_str(&line_of(path)?).map_err(|_| unusable(path, "it contains no private key"))?;
     if system::mode(path)? & 0o077 != 0 {
-        bail!(unusable(path, "it can be read by others than its owner: chmod 600"));
+        bail!(unusable(path, "other users than its owner can read it; run chmod 600"));
     }
     Ok(identity)
 }
@@ -87,7 +87,7 @@ pub fn seal(
     file.sync_all()?;
     system::forget_cached(&file);
     if hash_file_until(target, interrupt)? != written {
-        bail!("{} reads back differently from what was written: look at the disk", target.display());
+        bail!("{} reads back differently from what was written: check the disk", target.display());
     }
     Ok(written)
 }
@@ -99,7 +99,7 @@ pub fn seal(
 pub fn open(path: &Path, key: Option<&Path>) -> Result<Box<dyn Unsealed>> {
     let refused = |why: String| {
         Failure::new(Kind::Refused, format!("{} is encrypted", path.display())).because(why).hint(
-            "Give the private key of the node that it was encrypted to: --identity FILE. `age --decrypt` opens it, too.",
+            "Give the private key of the node that it was encrypted to: --identity FILE. `age --decrypt` also opens it.",
         )
     };
     let Some(key) = key else {
@@ -146,7 +146,7 @@ impl<R: Seek> Seek for Bounded<R> {
         };
         match target.filter(|at| *at <= self.size) {
             Some(at) => self.inner.seek(SeekFrom::Start(at)),
-            None => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "a place behind the end")),
+            None => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "a position behind the end")),
         }
     }
 }

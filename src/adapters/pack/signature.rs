@@ -13,19 +13,19 @@ use crate::failure::{Failure, Kind};
 const PRIVATE: &str = "PRIVATE KEY";
 const PUBLIC: &str = "PUBLIC KEY";
 
-/// A pair of new keys, as PEM text.
+/// A new key pair, as PEM text.
 pub struct NewKeys {
-    /// For the one who signs.
+    /// The private key, for the signer.
     pub private: String,
-    /// For whoever checks.
+    /// The public key, to check signatures.
     pub public: String,
 }
 
-/// Makes a pair of keys.
+/// Creates a key pair.
 pub fn generate() -> Result<NewKeys> {
-    let keys = Ed25519KeyPair::generate().context("no key could be made")?;
-    let private = keys.to_pkcs8v1().context("no key could be made")?;
-    let public: PublicKeyX509Der<'_> = keys.public_key().as_der().context("no key could be made")?;
+    let keys = Ed25519KeyPair::generate().context("cannot create a key")?;
+    let private = keys.to_pkcs8v1().context("cannot create a key")?;
+    let public: PublicKeyX509Der<'_> = keys.public_key().as_der().context("cannot create a key")?;
     let text = |tag: &str, der: &[u8]| pem::encode_config(&pem::Pem::new(tag, der), unix_lines());
     Ok(NewKeys { private: text(PRIVATE, private.as_ref()), public: text(PUBLIC, public.as_ref()) })
 }
@@ -37,7 +37,7 @@ fn unix_lines() -> pem::EncodeConfig {
 fn unusable(path: &Path, why: impl std::fmt::Display, kind: &str) -> anyhow::Error {
     Failure::new(Kind::Refused, format!("cannot use the key {}", path.display()))
         .because(why.to_string())
-        .hint(format!("Give the {kind} file that `pmp-ha keygen signing` made."))
+        .hint(format!("Give the {kind} key from `pmp-ha keygen signing`."))
         .into()
 }
 
@@ -45,7 +45,7 @@ fn der(path: &Path, tag: &str, kind: &str) -> Result<Vec<u8>> {
     let text = fs::read(path).map_err(|error| unusable(path, error, kind))?;
     let found = pem::parse(text).map_err(|error| unusable(path, error, kind))?;
     if found.tag() != tag {
-        bail!(unusable(path, format!("it holds a {}, and not a {tag}", found.tag()), kind));
+        bail!(unusable(path, format!("it contains a {}, not a {tag}", found.tag()), kind));
     }
     Ok(found.into_contents())
 }
@@ -58,10 +58,10 @@ impl Signer {
     pub fn read(path: &Path) -> Result<Self> {
         let der = der(path, PRIVATE, "private")?;
         if system::mode(path)? & 0o077 != 0 {
-            bail!(unusable(path, "it can be read by others than its owner: chmod 600", "private"));
+            bail!(unusable(path, "other users than its owner can read it; run chmod 600", "private"));
         }
         let key = Ed25519KeyPair::from_pkcs8(&der)
-            .map_err(|_| unusable(path, "it is no Ed25519 key", "private"))?;
+            .map_err(|_| unusable(path, "it is not an Ed25519 key", "private"))?;
         Ok(Self(key))
     }
 
@@ -79,7 +79,7 @@ impl Signer {
     }
 }
 
-/// Knows whose signature is right.
+/// Checks signatures of one signer.
 #[derive(Clone)]
 pub struct Verifier(ParsedPublicKey);
 
@@ -88,7 +88,7 @@ impl Verifier {
     pub fn read(path: &Path) -> Result<Self> {
         let der = der(path, PUBLIC, "public")?;
         let key = ParsedPublicKey::new(&ED25519, der)
-            .map_err(|_| unusable(path, "it is no Ed25519 key", "public"))?;
+            .map_err(|_| unusable(path, "it is not an Ed25519 key", "public"))?;
         Ok(Self(key))
     }
 
@@ -97,16 +97,16 @@ impl Verifier {
         let why = match signature {
             None => "it is not signed",
             Some(signature) if self.knows(manifest, signature) => return Ok(()),
-            Some(_) => "its signature was not made with that key, or not for this manifest",
+            Some(_) => "its signature was made with another key, or for another manifest",
         };
         bail!(
             Failure::new(Kind::Refused, format!("cannot trust the pack {}", path.display())).because(why).hint(
-                "Make it again on the primary with `pmp-ha pack --sign-with`, and give the public key that belongs to it.",
+                "Make it again on the primary with `pmp-ha pack --sign-with`, and give the matching public key.",
             )
         )
     }
 
-    /// Whether `signature` is the key's signature of `text`.
+    /// Returns whether `signature` is the key's signature of `text`.
     #[must_use]
     pub fn knows(&self, text: &[u8], signature: &str) -> bool {
         let Some(digits) = signature.strip_suffix('\n') else { return false };

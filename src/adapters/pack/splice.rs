@@ -1,4 +1,4 @@
-//! Takes the end off a deflate stream, so that another one can follow.
+//! Removes the end of a deflate stream, so that another one can follow.
 //!
 //! libdeflate makes whole streams only. One that is a single block with codes of its own ends with the
 //! word that ends every block, then zeros up to the next byte. How that word is spelt stands at the

@@ -1,4 +1,4 @@
-//! Inflates blocks, and judges whole files by what came out.
+//! Inflates blocks, and checks whole files.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::adapters::bytes::tree_hash::{self, Part};
 use crate::domain::digest::Blake3Hex;
 use crate::domain::manifest::{Block, Manifest};
 
-/// What one worker needs.
+/// The state of one worker.
 pub(super) struct Unpacker {
     inflater: Inflater,
     packed: DirectBuffer,
@@ -32,7 +32,7 @@ impl Unpacker {
     }
 }
 
-/// The sums of a whole file.
+/// The checksums of a whole file.
 pub(super) struct Sums {
     crc32: u32,
     blake3: Blake3Hex,
@@ -91,10 +91,10 @@ impl Pack {
     pub(super) fn judge(&self, file: usize, sums: &Sums) -> Result<()> {
         let entry = &self.manifest.files[file];
         if sums.crc32 != entry.crc32 {
-            return Err(self.wrong(file, "its CRC-32 is not the one in the manifest"));
+            return Err(self.wrong(file, "its CRC-32 differs from the manifest"));
         }
         if sums.blake3 != entry.blake3 {
-            return Err(self.wrong(file, "its BLAKE3 is not the one in the manifest"));
+            return Err(self.wrong(file, "its BLAKE3 differs from the manifest"));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
-//! What was unpacked by hand over a home, checked against the manifest that came with it.
+//! The files that were unpacked by hand over a home, checked against their manifest.
 //!
-//! Only the content of a file counts: owners and modes are whatever the unpacking program made them.
+//! Only the content of a file counts: the unpacking program chose owners and modes.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,10 @@ use crate::domain::manifest::{Entry, Manifest, RelPath};
 use crate::failure::{Failure, Kind};
 use crate::ui::Progress;
 
-/// So many files are named; the others are counted.
+/// The number of files that a message names; the others are counted.
 const NAMED: usize = 5;
 
-/// The files of a pack where they belong in a home, and their manifest.
+/// The files of a pack in place in a home, and their manifest.
 pub struct Unpacked {
     root: PathBuf,
     manifest: Manifest,
@@ -38,7 +38,7 @@ impl Unpacked {
             Err(error) => {
                 return Err(Failure::new(Kind::Refused, "no pack was unpacked in this home")
                     .because(error.to_string())
-                    .hint("Unzip HAPack.zip in the folder of the secondary, to its end, or run `pmp-ha install-pack` without --in-place.")
+                    .hint("Unzip HAPack.zip completely in the secondary's home, or run `pmp-ha install-pack` without --in-place.")
                     .into());
             }
         };
@@ -54,13 +54,13 @@ impl Unpacked {
         Ok(Self { root: home.root().to_path_buf(), manifest })
     }
 
-    /// What the pack says that it contains.
+    /// Returns the manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Checks that every file is there and is the one that was packed.
+    /// Checks that every file is there and is the packed one.
     ///
     /// # Errors
     /// Refuses with the files that are not.
@@ -84,7 +84,7 @@ impl Unpacked {
     ) -> Result<()> {
         for entry in &self.manifest.files {
             let Some(target) = place(&entry.path) else {
-                bail!("the entry {} has no place in a home", entry.path)
+                bail!("the entry {} does not belong in a home", entry.path)
             };
             if let Some(folder) = target.parent() {
                 system::private_dir(folder)?;
@@ -95,7 +95,7 @@ impl Unpacked {
             system::forget_cached(&file);
             drop(file);
             if hash_file_until(&target, interrupt)? != entry.sha256 {
-                bail!("{} reads back differently from what was written: look at the disk", target.display());
+                bail!("{} reads back differently from what was written: check the disk", target.display());
             }
         }
         Ok(())
@@ -117,7 +117,7 @@ impl Unpacked {
             return Some(format!("{} is not a file", entry.path));
         }
         (meta.len() != entry.size)
-            .then(|| format!("{} has {} bytes and not {}", entry.path, meta.len(), entry.size))
+            .then(|| format!("{} has {} bytes instead of {}", entry.path, meta.len(), entry.size))
     }
 
     /// Reads a file into `out`. Returns how it differs from the one that was packed.
@@ -136,8 +136,7 @@ impl Unpacked {
         let (size, sha256) = pump(&mut file, out, entry.size, progress, interrupt)
             .with_context(|| format!("cannot read {}", path.display()))?;
         let same = size == entry.size && sha256 == entry.sha256;
-        Ok((!same)
-            .then(|| format!("{} is not the file that was packed: its SHA-256 is another one", entry.path)))
+        Ok((!same).then(|| format!("{} is not the packed file: its SHA-256 differs", entry.path)))
     }
 }
 
@@ -155,7 +154,7 @@ fn read_small(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     let mut text = Vec::new();
     open_file(path)?.take(most + 1).read_to_end(&mut text)?;
     if text.len() as u64 > most {
-        return Err(std::io::Error::other(format!("{} is larger than it can be", path.display())));
+        return Err(std::io::Error::other(format!("{} is too large", path.display())));
     }
     Ok(text)
 }
@@ -173,9 +172,9 @@ fn refuse(mut differ: Vec<String>) -> Result<()> {
 }
 
 fn wrong(because: Vec<String>) -> anyhow::Error {
-    let mut failure = Failure::new(Kind::Refused, "what was unpacked in this home is not a whole pack");
+    let mut failure = Failure::new(Kind::Refused, "the files unpacked in this home are not a complete pack");
     failure.because = because;
     failure
-        .hint("Unzip HAPack.zip over the home once more, or run `pmp-ha install-pack` with the file itself.")
+        .hint("Unzip HAPack.zip over the home again, or run `pmp-ha install-pack` with the file itself.")
         .into()
 }

@@ -1,4 +1,4 @@
-//! Looks at every byte of a pack and writes nothing.
+//! Verifies every byte of a pack and writes nothing.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ struct Seen {
 }
 
 impl Pack {
-    /// Inflates every file, and compares it with each of its hashes.
+    /// Inflates every file and compares it with each of its hashes.
     ///
     /// # Errors
     /// Refuses a pack whose content is not what its manifest says, and names the entry.
@@ -60,7 +60,7 @@ impl Pack {
         if sha256 == self.manifest.files[file].sha256 {
             Ok(())
         } else {
-            Err(self.wrong(file, "its SHA-256 is not the one in the manifest"))
+            Err(self.wrong(file, "its SHA-256 differs from the manifest"))
         }
     }
 }

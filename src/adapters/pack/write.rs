@@ -1,4 +1,4 @@
-//! Makes a pack: all cores deflate one file as they do many.
+//! Makes a pack. All cores work on one large file as well as on many.
 //!
 //! Each worker takes the next piece of the input and reads it; hashes it in its turn; deflates it by
 //! itself; and hands it to the output, which writes in that order, from front to back. What was written
@@ -27,20 +27,20 @@ use crate::domain::digest::Sha256Hex;
 use crate::domain::manifest::{Block, Entry, Manifest, RelPath};
 use crate::ui::Progress;
 
-/// A pack that was written and read back.
+/// A pack, written and read back.
 pub struct Written {
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub size: u64,
     /// Of the whole file.
     pub sha256: Sha256Hex,
 }
 
-/// How a pack is made.
+/// How to make a pack.
 #[derive(Default)]
 pub struct Making {
-    /// How hard it is compressed.
+    /// How much effort the compression makes.
     pub effort: Effort,
-    /// Who signs its manifest.
+    /// The signer of its manifest.
     pub signer: Option<Signer>,
 }
 
@@ -87,7 +87,7 @@ pub fn write(
 }
 
 fn reads_back_differently(pack: &Path) -> anyhow::Error {
-    anyhow!("{} reads back differently from what was written: look at the disk", pack.display())
+    anyhow!("{} reads back differently from what was written: check the disk", pack.display())
 }
 
 /// Adds the manifest, its signature and the table of contents, and returns the hash of it all.

@@ -1,4 +1,4 @@
-//! The server's own backup tool as a process: its arguments, what it says, its end.
+//! The server's own backup tool as a process.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::failure::{Failure, Kind};
 /// How many of the tool's last lines are shown when it fails.
 const SHOWN: usize = 4;
 
-/// The argument by which a tool that was left behind is found.
+/// The argument that identifies a tool process that was left behind.
 #[must_use]
 pub fn target_argument(target: &Path) -> String {
     format!("--target-dir={}", target.display())
@@ -44,7 +44,7 @@ pub fn backup(program: &Path, home: &Home, target: &Path, work: &Path) -> Result
     Ok(command)
 }
 
-/// The command that makes a copy whole.
+/// Returns the command that makes a copy consistent.
 #[must_use]
 pub fn prepare(program: &Path, target: &Path) -> Command {
     let mut command = Command::new(program);

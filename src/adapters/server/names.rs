@@ -1,4 +1,4 @@
-//! The resolver: from names to addresses, with a deadline.
+//! Resolves names to addresses, with a deadline.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use crate::adapters::system::is_local_address;
 use crate::domain::pair::Endpoint;
 use crate::domain::procedures::pack::Named;
 
-/// How long a name server may take.
+/// The time limit for a name server.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Resolves the host of an endpoint. Not to resolve is an answer, not an error.
+/// Resolves the host of an endpoint. A name that does not resolve is an answer, not an error.
 pub async fn resolve(endpoint: Endpoint) -> Named {
     let addresses =
         match tokio::time::timeout(DEADLINE, tokio::net::lookup_host((endpoint.host.as_str(), 0))).await {

@@ -1,4 +1,4 @@
-//! A way into servers whose TLS is too old for the driver: the only place that uses OpenSSL.
+//! A bridge to servers whose TLS is too old for the driver: the only file that uses OpenSSL.
 //!
 //! `MySQL` 5.6, and 5.7 in its early builds, speak TLS 1.0 and 1.1, and rustls begins at 1.2. So
 //! the driver speaks to a socket in a private folder of this machine, and a task carries what it
@@ -63,7 +63,7 @@ impl Bridge {
         let greeting = Packet::read(&mut server).await.map_err(|error| lost(&error))?;
         let greeting = without_tls(greeting)?;
         let door = system::one_caller()
-            .map_err(|error| turned_away(format!("no socket can be made for the way to it: {error}")))?;
+            .map_err(|error| turned_away(format!("cannot create a socket to reach it: {error}")))?;
         let socket = door.path().to_owned();
         let mut traffic = JoinSet::new();
         traffic.spawn(carry(door, server, greeting, ssl));
@@ -133,10 +133,10 @@ fn without_tls(mut greeting: Packet) -> Result<Packet, Blind> {
     let version = greeting.payload.iter().skip(1).position(|byte| *byte == 0);
     let capabilities = version.filter(|_| greeting.is(PROTOCOL)).map(|length| 1 + length + 1 + 4 + 8 + 1);
     let Some(flags) = capabilities.and_then(|at| greeting.payload.get_mut(at + 1)) else {
-        return Err(turned_away("what it greets with is not of a MySQL server".into()));
+        return Err(turned_away("its greeting is not that of a MySQL server".into()));
     };
     if *flags & CLIENT_SSL == 0 {
-        return Err(turned_away("it does not offer TLS, and nothing is said to it in clear".into()));
+        return Err(turned_away("it does not offer TLS, and pmp-ha sends nothing unencrypted".into()));
     }
     *flags &= !CLIENT_SSL;
     Ok(greeting)
@@ -169,7 +169,7 @@ fn client(host: &str, tls: &TlsPaths) -> Result<Ssl> {
 }
 
 fn use_file(path: &str, use_it: impl FnOnce(&[u8]) -> Result<(), ErrorStack>) -> Result<()> {
-    use_it(&fs::read(path)?).map_err(|error| anyhow!("{path} cannot be used: {}", reasons(&error)))
+    use_it(&fs::read(path)?).map_err(|error| anyhow!("cannot use {path}: {}", reasons(&error)))
 }
 
 /// A packet of the protocol: three bytes of length, a number, and what it says.
@@ -186,7 +186,7 @@ impl Packet {
         if length > LONGEST_PACKET {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("it says {length} bytes at once"),
+                format!("it sends {length} bytes at once"),
             ));
         }
         let mut payload = vec![0; length];
@@ -225,7 +225,9 @@ fn failed_handshake(error: &openssl::ssl::Error, verified: X509VerifyResult) -> 
     match (error.ssl_error().map(reasons), error.io_error()) {
         // What comes then is no TLS, but an error packet.
         (Some(said), _) if said.contains("wrong version number") => {
-            format!("it broke off the TLS handshake, as it does when it does not trust a certificate: {said}")
+            format!(
+                "it broke off the TLS handshake, as servers do if they do not trust a certificate: {said}"
+            )
         }
         (Some(said), _) => format!("the TLS handshake failed: {said}"),
         (None, Some(error)) => format!("it ended the TLS handshake: {error}"),

@@ -120,7 +120,7 @@ impl<'a> Database<'a> {
         let port = self
             .home
             .database_params()
-            .map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?
+            .map_err(|why| anyhow!("cannot use conf/database_params.conf: {why}"))?
             .port;
         self.drop_stale_socket_lock(&tmp.join(start_script::SOCKET))?;
         let output = self.home.path("logs/pmp-ha-startdb.log");
@@ -189,7 +189,7 @@ impl<'a> Database<'a> {
         };
         let mut failure = Failure::new(Kind::Failed, "the database did not start").because(gone);
         failure.because.extend(log.complaints().into_iter().map(|line| format!("its log says: {line}")));
-        bail!(failure.hint(format!("Look into {} and {}.", log.path().display(), output.display())))
+        bail!(failure.hint(format!("Read {} and {}.", log.path().display(), output.display())))
     }
 
     /// A killed `MySQL` 5.7 or later leaves its number beside its socket, and none starts while
@@ -231,7 +231,7 @@ impl<'a> Database<'a> {
         let params = self
             .home
             .database_params()
-            .map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?;
+            .map_err(|why| anyhow!("cannot use conf/database_params.conf: {why}"))?;
         let script = self.home.path("bin").join(system::STOP_SCRIPT);
         if script.is_file() {
             // Never with the password: it would stand in the process list.
@@ -262,7 +262,7 @@ impl<'a> Database<'a> {
                 bail!(
                     Failure::new(Kind::Failed, "the database did not stop")
                         .because(format!("process {pid} still holds its data after {} s", deadline.as_secs()))
-                        .hint("Give it time: it writes its pages to the disk. Do not kill it.")
+                        .hint("Wait: it is writing its pages to the disk. Do not kill it.")
                 );
             }
             tokio::time::sleep(TICK).await;
@@ -311,7 +311,7 @@ impl<'a> Database<'a> {
         let begun = Instant::now();
         while let Some(pid) = self.offline_boots().into_iter().next() {
             if begun.elapsed() > LOCK_GRACE {
-                bail!("process {pid}, which works on data that are to be removed, does not end");
+                bail!("process {pid}, which uses data that pmp-ha must remove, does not end");
             }
             system::kill_at_once(pid)?;
             tokio::time::sleep(TICK).await;
@@ -400,9 +400,8 @@ impl<'a> Database<'a> {
         let pid = self.launch(&script, &self.home.boot_tmp(), deadline, logs_in).await?;
         remove(&init_file)?;
         let opened = Session::open(&address, &boot, Duration::from_secs(10)).await;
-        let mut session = opened.map_err(|blind| {
-            anyhow!("the booted database (process {pid}) turned away: {}", blind.evidence)
-        })?;
+        let mut session = opened
+            .map_err(|blind| anyhow!("the booted database (process {pid}) refused: {}", blind.evidence))?;
         session.run("SET SESSION sql_log_bin = 0").await?;
         session.run("SET SESSION sql_mode = ''").await?;
         Ok(session)

@@ -1,4 +1,4 @@
-//! Talking to a server: the only place that uses the driver.
+//! A session with a server: the only file that uses the driver.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::sql::Sql;
 
-/// How long a single statement may take unless said otherwise.
+/// The default time limit of a statement.
 pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Where a server is.
@@ -151,7 +151,7 @@ impl Session {
         Ok(rows.iter().filter_map(pair).collect())
     }
 
-    /// Says good-bye, so that the server does not log an aborted connection.
+    /// Closes the session, so that the server does not log an aborted connection.
     pub async fn close(self) {
         let Self { conn, bridge, .. } = self;
         let good_bye = async {
@@ -166,7 +166,7 @@ impl Session {
     }
 }
 
-/// A statement that the server refused, or that the connection did not survive.
+/// A statement that the server refused, or that broke the connection.
 #[derive(Debug, thiserror::Error)]
 #[error("`{name}` failed: {why}")]
 pub struct StatementFailed {

@@ -1,4 +1,4 @@
-//! Reading and writing a file at any place, and past the system's cache.
+//! Reads and writes files at any offset, and bypasses the system's cache.
 
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -19,18 +19,17 @@ pub fn write_all_at(file: &fs::File, bytes: &[u8], offset: u64) -> std::io::Resu
     file.file().write_all_at(bytes, offset)
 }
 
-/// What every disk can read and write at a time: direct reads and writes begin and end at multiples of
-/// it, and so does the memory that they use.
+/// The unit of direct reads and writes: offsets, lengths and memory are multiples of it.
 pub const DIRECT_UNIT: usize = 4096;
 
-/// Opens a file for reading past the system's cache; through it, where the filesystem cannot do that.
+/// Opens a file for reading that bypasses the system's cache, if the filesystem can.
 pub fn open_direct(path: &Path) -> std::io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.read(true);
     direct_if_possible(&options, 0, path)
 }
 
-/// The same for a file that is there, to be written and read back.
+/// The same for an existing file, to write it and read it back.
 pub fn open_direct_for_writing(path: &Path) -> std::io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true);
@@ -51,20 +50,21 @@ fn direct_if_possible(options: &fs::OpenOptions, flags: i32, path: &Path) -> std
     Ok(file)
 }
 
-/// Whether a file is read and written past the cache.
+/// Returns whether reads and writes of a file bypass the cache.
 pub fn is_direct(file: &fs::File) -> std::io::Result<bool> {
     let flags = nix::fcntl::fcntl(file.file(), FcntlArg::F_GETFL)?;
     Ok(OFlag::from_bits_retain(flags).contains(OFlag::O_DIRECT))
 }
 
-/// From now on the file is read and written through the cache.
+/// Makes reads and writes of the file use the cache from now on.
 fn use_cache(file: &fs::File) -> std::io::Result<()> {
     nix::fcntl::fcntl(file.file(), FcntlArg::F_SETFL(OFlag::empty()))?;
     Ok(())
 }
 
-/// Reads into `buffer` from an offset until it is full or the file ends, and returns how much. What
-/// cannot be read past the cache is read through it from then on.
+/// Reads into `buffer` from an offset until it is full or the file ends. Returns the length.
+///
+/// If a read cannot bypass the cache, this and all later reads use it.
 pub fn read_direct_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
     let mut length = 0;
     let mut is_refused = false;
@@ -85,7 +85,7 @@ pub fn read_direct_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> std::i
     Ok(length)
 }
 
-/// Writes whole units. What cannot be written past the cache is written through it from then on.
+/// Writes whole units. If a write cannot bypass the cache, this and all later writes use it.
 pub fn write_direct_at(file: &fs::File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
     match write_all_at(file, bytes, offset) {
         Err(error) if error.kind() == ErrorKind::InvalidInput => {
@@ -96,7 +96,7 @@ pub fn write_direct_at(file: &fs::File, bytes: &[u8], offset: u64) -> std::io::R
     }
 }
 
-/// Takes the room for a file of this size at once, where the filesystem can do that.
+/// Reserves the space for a file of this size, if the filesystem can.
 pub fn allocate(file: &fs::File, size: u64) -> std::io::Result<()> {
     if size == 0 {
         return Ok(());
@@ -108,12 +108,12 @@ pub fn allocate(file: &fs::File, size: u64) -> std::io::Result<()> {
     }
 }
 
-/// Lets the system forget what it keeps of a durable file in memory: the next read asks the disk.
+/// Drops a durable file from the system's cache, so that the next read asks the disk.
 pub fn forget_cached(file: &fs::File) {
     forget_cached_part(file, 0..0);
 }
 
-/// The same for some bytes of a file; `0..0` are all of it.
+/// The same for some bytes of a file; `0..0` means all of it.
 pub fn forget_cached_part(file: &fs::File, part: Range<u64>) {
     advise(file, part, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
 }

@@ -1,5 +1,7 @@
-//! What is particular to the operating system: processes, sockets, the disk, locks, owners and modes,
-//! the names of the product's scripts. A second system is a second room like this one.
+//! Everything specific to the operating system.
+//!
+//! Processes, sockets, the disk, locks, owners and modes, and the names of the product's scripts. A
+//! second system would be a second module like this one.
 
 mod disk;
 mod process;
@@ -53,13 +55,12 @@ pub fn lock_holder(path: &Path) -> Result<Option<u32>> {
         l_pid: 0,
     };
     nix::fcntl::fcntl(file.file().as_fd(), FcntlArg::F_GETLK(&mut lock))
-        .with_context(|| format!("cannot ask who holds the lock on {}", path.display()))?;
+        .with_context(|| format!("cannot find out which process holds the lock on {}", path.display()))?;
     let free = i32::from(lock.l_type) == nix::libc::F_UNLCK;
     Ok(if free { None } else { Some(u32::try_from(lock.l_pid).unwrap_or(0)) })
 }
 
-/// Makes a file that only its owner can read from its first byte on, to be written and read back; an
-/// old one is emptied.
+/// Creates or empties a file that only its owner can read, to write it and read it back.
 pub fn private_file(path: &Path) -> Result<fs::File> {
     let mut options = std::fs::OpenOptions::new();
     options
@@ -109,7 +110,7 @@ pub fn owner(path: &Path) -> Result<Owner> {
     Ok(Owner { uid: meta.uid(), gid: meta.gid() })
 }
 
-/// Gives a path to `owner`, where this account may do so and it is not the owner's already.
+/// Changes the owner of a path, if necessary and if this account may.
 pub fn give_to(path: &Path, owner: Owner) -> Result<()> {
     let meta = fs::symlink_metadata(path)?;
     if (meta.uid(), meta.gid()) != (owner.uid, owner.gid) && nix::unistd::geteuid().is_root() {
@@ -124,15 +125,16 @@ pub fn mode(path: &Path) -> Result<u32> {
     Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
 }
 
-/// Where [`write_atomic`] writes what is to become `path`; a killed run may leave it behind.
+/// Returns the temporary path of [`write_atomic`]. A killed run may leave it behind.
 #[must_use]
 pub fn temporary_of(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.pmp-ha-new"))
 }
 
-/// Replaces a file as a whole: readers see the old text or the new one, a crash leaves one of
-/// them. The new file has `mode` and the owner of `like`.
+/// Replaces a file atomically. The new file has `mode` and the owner of `like`.
+///
+/// Readers see either the old text or the new one, and so does a restart after a crash.
 pub fn write_atomic(path: &Path, content: &[u8], mode: u32, like: Option<Owner>) -> Result<()> {
     let temporary = temporary_of(path);
     let written = (|| -> Result<()> {
@@ -160,7 +162,7 @@ pub fn sync_dir(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Exchanges two paths of one filesystem in one step, or says that the filesystem cannot.
+/// Exchanges two paths of one filesystem atomically. Returns whether the filesystem can.
 pub fn exchange(a: &Path, b: &Path) -> Result<bool> {
     match nix::fcntl::renameat2(AT_FDCWD, a, AT_FDCWD, b, RenameFlags::RENAME_EXCHANGE) {
         Ok(()) => Ok(true),
@@ -177,11 +179,12 @@ pub fn identity(path: &Path) -> Result<(u64, u64)> {
     Ok((meta.dev(), meta.ino()))
 }
 
-/// Bytes that this account can still write below `path`; as many as there are numbers, where the
-/// filesystem keeps no count.
+/// Returns the bytes that this account can still write below `path`.
+///
+/// If the filesystem does not count, this is the largest number.
 pub fn free_space(path: &Path) -> Result<u64> {
     let stat = nix::sys::statvfs::statvfs(path)
-        .with_context(|| format!("cannot ask for the free space of {}", path.display()))?;
+        .with_context(|| format!("cannot find out the free space of {}", path.display()))?;
     // A filesystem has some size, or says nothing.
     if stat.blocks() == 0 {
         return Ok(u64::MAX);
@@ -189,13 +192,13 @@ pub fn free_space(path: &Path) -> Result<u64> {
     Ok(stat.blocks_available() * stat.fragment_size())
 }
 
-/// Tells whether this account can make files in the folder.
+/// Returns whether this account can create files in the folder.
 #[must_use]
 pub fn is_writable_dir(path: &Path) -> bool {
     nix::unistd::access(path, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK).is_ok()
 }
 
-/// Tells whether this account can read the file.
+/// Returns whether this account can read the file.
 #[must_use]
 pub fn is_readable(path: &Path) -> bool {
     nix::unistd::access(path, nix::unistd::AccessFlags::R_OK).is_ok()
@@ -208,7 +211,7 @@ pub fn user_name() -> String {
     nix::unistd::User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
 }
 
-/// Holds a folder's lock for as long as it lives, so that two runs never meet.
+/// The lock of a folder, held until it is dropped, so that two runs never meet.
 #[derive(Debug)]
 pub struct DirLock {
     _lock: Flock<std::fs::File>,
@@ -222,17 +225,16 @@ pub fn lock_dir(path: &Path) -> Result<DirLock> {
         Err((_, Errno::EWOULDBLOCK)) => bail!(
             crate::failure::Failure::new(
                 crate::failure::Kind::Refused,
-                "another pmp-ha is at work on this home"
+                "another pmp-ha is working on this home"
             )
             .because(format!("it holds the lock on {}", path.display()))
-            .hint("Wait until it has ended.")
+            .hint("Wait until it has finished.")
         ),
         Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
 }
 
-/// Opens a file that only its owner can read and write, made if it is not there, and waits for its
-/// lock, which is held until the handle goes.
+/// Opens or creates a private file and waits for its lock, which the handle holds.
 pub fn lock_private_file(path: &Path) -> Result<Flock<std::fs::File>> {
     let mut options = fs::OpenOptions::new();
     options.options_mut().mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
@@ -242,7 +244,7 @@ pub fn lock_private_file(path: &Path) -> Result<Flock<std::fs::File>> {
         .with_context(|| format!("cannot lock {}", path.display()))
 }
 
-/// Follows the service script's link to the home that it belongs to.
+/// Returns the home that the service script's link points to.
 #[must_use]
 pub fn home_of_service() -> Option<PathBuf> {
     let script = fs::canonicalize(SERVICE_LINK).ok()?;

@@ -1,4 +1,4 @@
-//! Processes: who runs, who is asked to end, and what this program starts.
+//! Processes: finds them, ends them, and starts programs.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use super::private_file;
 
-/// Tells whether a process of this id exists.
+/// Returns whether a process of this id exists.
 #[must_use]
 pub fn is_alive(pid: u32) -> bool {
     // A zombie has ended, although its parent has not taken note of it yet.
@@ -22,18 +22,18 @@ pub fn is_alive(pid: u32) -> bool {
         && i32::try_from(pid).is_ok_and(|pid| !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH)))
 }
 
-/// Tells whether a process of this group exists.
+/// Returns whether a process of this group exists.
 #[must_use]
 pub fn is_group_alive(group: u32) -> bool {
     i32::try_from(group)
         .is_ok_and(|group| !matches!(nix::sys::signal::killpg(Pid::from_raw(group), None), Err(Errno::ESRCH)))
 }
 
-/// Asks a process to end in good order.
+/// Asks a process to end cleanly.
 pub fn terminate(pid: u32) -> Result<()> {
     // A holder in another PID namespace has no number here, and 0 would mean our own group.
     if pid == 0 {
-        bail!("the process that holds the data lives in another container: stop it there");
+        bail!("the process that uses the data runs in another container: stop it there");
     }
     match kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM) {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
@@ -41,10 +41,10 @@ pub fn terminate(pid: u32) -> Result<()> {
     }
 }
 
-/// Ends a process at once, without giving it time for anything.
+/// Kills a process.
 pub fn kill_at_once(pid: u32) -> Result<()> {
     if pid == 0 {
-        bail!("the process lives in another container: end it there");
+        bail!("the process runs in another container: end it there");
     }
     match kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGKILL) {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
@@ -77,7 +77,7 @@ pub fn processes_with(argument: &str) -> Vec<u32> {
     command_lines().into_iter().filter(given).map(|(pid, _)| pid).collect()
 }
 
-/// Tells whether a process has `text` in its command line.
+/// Returns whether a process has `text` in its command line.
 #[must_use]
 pub fn mentions(pid: u32, text: &str) -> bool {
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(text))
@@ -99,7 +99,7 @@ pub fn on_stop_signal(act: impl Fn() + Send + Sync + 'static) -> Result<()> {
     Ok(())
 }
 
-/// Starts a script with the shell, cut off from this terminal, its output in `log`.
+/// Starts a script with the shell, detached from this terminal, with its output in `log`.
 pub fn spawn_script(script: &Path, args: &[String], log: &Path) -> Result<Child> {
     let out = private_file(log)?;
     let err = out.try_clone()?;
@@ -119,10 +119,10 @@ pub fn spawn_script(script: &Path, args: &[String], log: &Path) -> Result<Child>
 
 /// This program.
 pub fn this_program() -> Result<PathBuf> {
-    std::env::current_exe().context("cannot tell where this program lies")
+    std::env::current_exe().context("cannot find the path of this program")
 }
 
-/// Starts this program once more, cut off from this terminal; what it says on stdout can be read.
+/// Starts this program again, detached from this terminal. Its stdout can be read.
 pub fn spawn_self(args: &[&str]) -> Result<Child> {
     Command::new(this_program()?)
         .args(args)
@@ -131,10 +131,10 @@ pub fn spawn_self(args: &[&str]) -> Result<Child> {
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()
-        .context("cannot run this program once more")
+        .context("cannot run this program again")
 }
 
-/// Waits for the first line that a child says.
+/// Waits for the first line that a child prints.
 pub fn first_line_of(child: &mut Child) -> Result<String> {
     let mut line = String::new();
     let stdout = child.stdout.take().context("its output is not read")?;

@@ -32,13 +32,13 @@ pub fn one_caller() -> std::io::Result<OneCaller> {
 }
 
 impl OneCaller {
-    /// Where to call.
+    /// The path of the socket.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Waits for the caller; with it the folder goes.
+    /// Waits for the caller, and removes the folder.
     pub async fn accept(self) -> std::io::Result<tokio::net::UnixStream> {
         let (stream, _) = self.listener.accept().await?;
         self.folder.close()?;
@@ -46,7 +46,7 @@ impl OneCaller {
     }
 }
 
-/// Tells whether an address belongs to this machine.
+/// Returns whether an address belongs to this machine.
 #[must_use]
 pub fn is_local_address(address: IpAddr) -> bool {
     UdpSocket::bind((address, 0)).is_ok()

@@ -1,4 +1,4 @@
-//! The accounts in the database: the tool's own, and the password of the application's.
+//! The accounts in the database: the tool's own, and the application's password.
 
 use anyhow::{Result, anyhow, bail};
 
@@ -16,7 +16,7 @@ const REPLICATION_USER: &str = "pmp_ha_repl";
 const BACK_USER: &str = "pmp_ha_back";
 const READER_USER: &str = "pmp_ha_reader";
 
-/// New credentials, but for those of `kept` that outlive a pack.
+/// Returns new credentials, except those of `kept` that survive a pack.
 pub fn credentials(kept: Option<Credentials>) -> Credentials {
     let made = |user: &str| Credential { user: user.into(), password: random::password() };
     let back = made(BACK_USER);
@@ -32,7 +32,7 @@ pub fn credentials(kept: Option<Credentials>) -> Credentials {
     }
 }
 
-/// Each of the tool's accounts, with the host that it may come from.
+/// Returns the tool's accounts, each with the host that it may come from.
 pub fn own(credentials: &Credentials) -> [(&Credential, &'static str); 7] {
     [
         (&credentials.replication, "%"),
@@ -45,7 +45,7 @@ pub fn own(credentials: &Credentials) -> [(&Credential, &'static str); 7] {
     ]
 }
 
-/// Makes the tool's accounts, or gives them these passwords.
+/// Creates the tool's accounts, or gives them these passwords.
 pub async fn make(
     flavor: &Flavor,
     session: &mut Session,
@@ -122,8 +122,8 @@ pub async fn drop_own(session: &mut Session) -> Result<()> {
     Ok(())
 }
 
-/// Gives the application's account, for each host it has, the password that this home's
-/// configuration holds, so that the product can log in.
+/// Gives the application's account, for each of its hosts, the password in this home's
+/// configuration.
 pub async fn set_application_password(
     runner: &Runner<'_>,
     flavor: &Flavor,
@@ -133,7 +133,7 @@ pub async fn set_application_password(
     let password = application_password(runner)?;
     let hosts = named(session, &account.replace('_', "\\_")).await?;
     if hosts.is_empty() {
-        bail!("the data have no account '{account}', with which the product would log in");
+        bail!("the data have no account '{account}', which the product uses to log in");
     }
     for (user, host) in hosts {
         session.run(flavor.set_password(&user, &host, &password)).await?;
@@ -149,11 +149,9 @@ pub fn application_password(runner: &Runner<'_>) -> Result<String> {
     let params = runner
         .home
         .database_params()
-        .map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?;
+        .map_err(|why| anyhow!("cannot use conf/database_params.conf: {why}"))?;
     if params.encrypted {
-        bail!(
-            "the database password in conf/database_params.conf is encrypted, and none was given with --db-password-file"
-        );
+        bail!("the database password in conf/database_params.conf is encrypted; pass --db-password-file");
     }
     Ok(params.password)
 }

@@ -1,5 +1,5 @@
-//! A node that is set up, aligned anew with what its files say: on the running server, or in an
-//! offline boot where it does not run.
+//! Applies a node's files to its database, on the running server or, if it is stopped, in an
+//! offline boot.
 
 use anyhow::{Result, bail};
 use fs_err as fs;
@@ -18,12 +18,12 @@ use crate::domain::pair::{Membership, Pair, Role};
 use crate::domain::settings::taken_by;
 use crate::failure::{Failure, Kind};
 
-/// Aligns the node with its files as they are now.
+/// Applies the node's files as they are now.
 pub async fn apply(runner: &Runner<'_>, account: &str) -> Result<()> {
     align(runner, &runner.home.require_membership()?, account).await
 }
 
-/// Aligns the node with its files as they were before the run.
+/// Applies the node's files as they were before the run.
 pub async fn undo(runner: &Runner<'_>, account: &str) -> Result<()> {
     let uninterrupted = Interrupt::default();
     Database::of(runner.home, &uninterrupted).clear_offline_boot(runner.config.stop_deadline()).await?;
@@ -60,7 +60,7 @@ async fn align(runner: &Runner<'_>, membership: &Membership, account: &str) -> R
     database.end_offline_boot(session, stop).await
 }
 
-/// Whether the applier takes the tables of its role.
+/// Returns whether the applier replicates the tables of its role.
 enum Filter {
     InEffect,
     /// This server learns another filter by its option file only.
@@ -85,7 +85,7 @@ async fn statements(
             Failure::new(Kind::Refused, "cannot reconfigure")
                 .because("the database here has no source to replicate from")
                 .hint(
-                    "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary."
+                    "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary."
                 )
         );
     };
@@ -120,7 +120,7 @@ async fn statements(
     Ok(filter)
 }
 
-/// Makes the applier take the tables of its role, where the running server can learn that.
+/// Sets the applier's filter for its role, if the running server can change it.
 async fn filter(flavor: &Flavor, session: &mut Session, membership: &Membership) -> Result<Filter> {
     let row = session.one(flavor.show_replica_status()).await?.unwrap_or_default();
     let found = look::pair::parse_replica(flavor, &row).wild_do_tables;

@@ -1,5 +1,6 @@
-//! Working off what a secondary had received and not applied when it stopped, and waiting until one
-//! that runs has done so.
+//! The backlog: what a secondary has received but not applied.
+//!
+//! Applies it on a stopped secondary, and waits for it on a running one.
 
 use std::time::{Duration, Instant};
 
@@ -16,24 +17,24 @@ use crate::domain::settings::RELAY_LOG;
 use crate::domain::sql::quote;
 use crate::failure::{Failure, Kind};
 
-/// How long the applier may make no progress.
+/// The time limit without progress of the applier.
 const STALL: Duration = Duration::from_secs(60);
 
 /// How many events are read at a time.
 const EVENTS: usize = 1000;
 
-/// How often the applier is looked at.
+/// The time between two checks of the applier.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Up to where has to be applied.
+/// The target of the applier.
 enum Until<'a> {
-    /// To the end of the relay logs, to which nothing is added.
+    /// The end of the relay logs, which no longer grow.
     TheEnd,
-    /// What had been received when the replica status was this.
+    /// What had been received at this replica status.
     Received(&'a Row),
 }
 
-/// Applies everything that stands in the relay logs of a server that has no receiver.
+/// Applies everything in the relay logs of a server without a receiver.
 ///
 /// # Errors
 /// Refuses when the applier stops at an error, before anything was changed for good.
@@ -51,39 +52,37 @@ pub async fn work_off(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sessio
     wait_until_applied(flavor, session, runner.interrupt).await
 }
 
-/// Waits until the applier, which runs, has applied everything that stands in the relay logs; no
-/// receiver adds to them.
+/// Waits until the running applier has applied all relay logs, which no longer grow.
 ///
 /// # Errors
 /// Refuses when it stops at an error.
 pub async fn wait_until_applied(flavor: &Flavor, session: &mut Session, interrupt: &Interrupt) -> Result<()> {
     wait(flavor, session, interrupt, Until::TheEnd).await.map_err(|stopped| match stopped {
-        Stopped::At(why) => Failure::new(
-            Kind::Refused,
-            "what the secondary had received cannot all be applied",
-        )
-        .because(why)
-        .hint("Nothing was changed. If the rest of what was received is to be given up, add --accept-loss.")
-        .into(),
+        Stopped::At(why) => {
+            Failure::new(Kind::Refused, "some of what the secondary had received cannot be applied")
+                .because(why)
+                .hint("Nothing was changed. To give up the rest of what was received, add --accept-loss.")
+                .into()
+        }
         Stopped::Otherwise(error) => error,
     })
 }
 
-/// Goes on where the rest of what was received is to be given up.
+/// Continues if the rest of what was received may be given up.
 pub fn given_up(runner: &Runner<'_>, worked_off: Result<()>, accept_loss: bool) -> Result<()> {
     let is_refusal = |error: &anyhow::Error| {
         error.downcast_ref::<Failure>().is_some_and(|failure| failure.kind == Kind::Refused)
     };
     match worked_off {
         Err(error) if accept_loss && is_refusal(&error) => {
-            runner.ui.warn(format!("given up, as asked for: {}", Failure::from_error(error)));
+            runner.ui.warn(format!("given up because of --accept-loss: {}", Failure::from_error(error)));
             Ok(())
         }
         other => other,
     }
 }
 
-/// Waits until a running secondary has applied everything that it has received by now.
+/// Waits until a running secondary has applied everything it has received so far.
 ///
 /// # Errors
 /// Refuses when its applier does not run, or stops.
@@ -96,7 +95,7 @@ pub async fn wait_until_caught_up(
     wait(flavor, session, interrupt, Until::Received(&received)).await.map_err(|stopped| match stopped {
         Stopped::At(why) => Failure::new(Kind::Refused, "the secondary does not apply what it has received")
             .because(why)
-            .hint("Stop its database (`pmp-ha stop`), then recover again: the rest is applied to the copy, as far as it can be.")
+            .hint("Stop its database (`pmp-ha stop`), then recover again: pmp-ha then applies to the copy as much as possible.")
             .into(),
         Stopped::Otherwise(error) => error,
     })
@@ -112,7 +111,7 @@ fn column(flavor: &Flavor, row: &Row, name: &str) -> String {
     row.get(&flavor.column(name)).unwrap_or_default()
 }
 
-/// Why the applier did not get there.
+/// Why the applier did not reach the target.
 enum Stopped {
     /// By itself, with the reason.
     At(String),
@@ -157,12 +156,13 @@ async fn wait(
     }
 }
 
-/// Whether the applier has come as far as it has to.
+/// Returns whether the applier has reached the target.
 ///
-/// It says itself when it has read all that there is, which counts when it `stands`: it may not have
-/// noticed yet what came in just now. A source that sends on keeps it from ever saying so, hence the
-/// place. The other way round a transaction that was received in part is never applied. Where several
-/// workers apply, what was read is not applied yet, and the GTIDs decide.
+/// The applier itself reports when it has read everything. That counts only if it `stands`: it may
+/// not have noticed new events yet. A source that keeps sending prevents that report, so the
+/// position is checked as well. The report is needed for a transaction that was received only in
+/// part and is never applied. With several workers, what was read may not be applied yet, so the
+/// GTIDs decide.
 async fn is_applied(
     flavor: &Flavor,
     session: &mut Session,
@@ -211,10 +211,10 @@ async fn applied_by_mariadb(session: &mut Session) -> Result<String> {
     Ok(row.get("position").unwrap_or_default())
 }
 
-/// Finds the first transaction of `MariaDB`'s relay logs that is not applied; `None` when all are.
+/// Finds the first transaction of `MariaDB`'s relay logs that is not applied; `None` if all are.
 ///
-/// Where the applier stopped stands in a file that lags behind the data after a crash, so it is
-/// not believed: the GTID position in the data decides.
+/// The file with the applier's position is out of date after a crash. So the GTID position in the
+/// data decides.
 async fn first_not_applied(home: &Home, session: &mut Session) -> Result<Option<(String, String)>> {
     let applied = MariaDbPosition::parse(&applied_by_mariadb(session).await?);
     let index = fs::read_to_string(home.data().join(format!("{RELAY_LOG}.index")))?;

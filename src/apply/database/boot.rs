@@ -1,4 +1,4 @@
-//! What is done inside an offline boot of the server, and the proof that it starts afterwards.
+//! The tasks inside an offline boot of the server, and the proof that it starts afterwards.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,16 +25,18 @@ use crate::domain::plan::{BootTask, CopyWay};
 use crate::domain::settings::{LOCAL_SCHEMA, render};
 use crate::domain::sql::quote_name;
 
-/// Says that the server of the primary was booted for a pack, and with whose settings last.
+/// The note that the primary's server was booted for a pack, and with whose settings last.
 const BOOT_BEGAN: &str = "boot-began";
 
 const WITH_THE_PRODUCTS_SETTINGS: &[u8] = b"with the product's";
 
-/// What is left of an earlier life as a replica: a server that is told to keep this state in tables
-/// reads it from these files once more, and has no replication at all when it cannot.
+/// Files that remain if the server was a replica before.
+///
+/// A server that keeps this state in tables still reads these files once. If it cannot, it has no
+/// replication at all.
 const REPLICA_STATE_FILES: [&str; 2] = ["mysql/data/master.info", "mysql/data/relay-log.info"];
 
-/// Boots, does the task, stops cleanly.
+/// Boots the server, does the task, and stops it cleanly.
 pub async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
     let flavor = runner.flavor().await?;
     let options = match task {
@@ -98,10 +100,10 @@ pub async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
     Ok(())
 }
 
-/// Puts the accounts of the primary back to what they were before a pack that is undone.
+/// Restores the primary's accounts as they were before a pack that is undone.
 ///
-/// It boots the server once more, with the settings of the boot that it undoes: a server that
-/// was cut off needs the binlogs of that boot to come to a clean stop.
+/// It boots the server again with the settings of the boot that it undoes. A crashed server needs
+/// the binlogs of that boot for a clean stop.
 pub async fn take_source_back(runner: &Runner<'_>) -> Result<()> {
     let uninterrupted = Interrupt::default();
     let database = Database::of(runner.home, &uninterrupted);
@@ -117,7 +119,7 @@ pub async fn take_source_back(runner: &Runner<'_>) -> Result<()> {
             return Err(error);
         }
         // The server does not start, and did not before: nothing was done inside it.
-        runner.ui.warn(format!("an account {BOOT_USER}@localhost may be left in the data: {error:#}"));
+        runner.ui.warn(format!("an account {BOOT_USER}@localhost may remain in the data: {error:#}"));
     }
     for path in REPLICA_STATE_FILES {
         runner.saved().restore(path)?;
@@ -125,7 +127,7 @@ pub async fn take_source_back(runner: &Runner<'_>) -> Result<()> {
     drop_new_binlogs(runner.home)
 }
 
-/// Takes files out of the data until the run is undone.
+/// Moves files out of the data until the run is undone.
 fn set_aside(runner: &Runner<'_>, paths: &[&str]) -> Result<()> {
     for path in paths {
         runner.saved().save(path)?;
@@ -186,7 +188,7 @@ async fn prepare_replica(
     guard::set(flavor, session, account_name, &membership.pair).await
 }
 
-/// Makes the data those of a server that never had a source.
+/// Removes all traces of a source from the data.
 pub async fn stand_alone(flavor: &Flavor, session: &mut Session) -> Result<()> {
     channel::forget(flavor, session).await?;
     session.run(flavor.reset_binlogs()).await?;
@@ -195,10 +197,10 @@ pub async fn stand_alone(flavor: &Flavor, session: &mut Session) -> Result<()> {
     accounts::drop_own(session).await
 }
 
-/// Starts the database as the product does, logs in as the product does, counts, and stops it.
+/// Starts the database as the product does, logs in with its account, counts tables, and stops it.
 pub async fn prove_start(runner: &Runner<'_>) -> Result<()> {
     let home = runner.home;
-    let spinner = runner.ui.spinner("the database is started as the product does it");
+    let spinner = runner.ui.spinner("the database is starting as the product starts it");
     let database = runner.database();
     database.start(runner.config.start_deadline()).await?;
     let looked = count_tables(runner, home).await;
@@ -214,7 +216,7 @@ pub async fn product_session(runner: &Runner<'_>, user: &str, socket: PathBuf) -
     let account = Credential { user: user.to_owned(), password: accounts::application_password(runner)? };
     Session::open(&Address::Socket(socket), &account, Duration::from_secs(10))
         .await
-        .map_err(|blind| anyhow!("the account of the product cannot log in: {}", blind.evidence))
+        .map_err(|blind| anyhow!("the product's account cannot log in: {}", blind.evidence))
 }
 
 async fn count_tables(runner: &Runner<'_>, home: &Home) -> Result<(usize, String)> {

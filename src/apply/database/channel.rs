@@ -1,4 +1,4 @@
-//! The channel of a node: pointed at the other one, read back, and put back to what it was.
+//! The channel of a node: points it at the other node, reads it back, and restores it.
 
 use std::path::PathBuf;
 
@@ -15,16 +15,16 @@ use crate::domain::pair::{Membership, Node};
 use crate::domain::settings::BINLOG;
 use crate::domain::snapshot::ChannelTls;
 
-/// Where a channel goes on.
+/// The position from which a channel replicates.
 #[derive(Debug, Clone, Copy)]
 pub enum Start<'a> {
-    /// At a point of the source's history, of which the data here are a copy.
+    /// The point of the source's history of which the data here are a copy.
     At(&'a Coordinates),
-    /// Where the data here say that they are.
+    /// The position recorded in the data here.
     Kept(&'a Coordinates),
 }
 
-/// Points the stopped replica of this server at `source`, and reads back what the server made of it.
+/// Points the stopped replica of this server at `source`, and checks what the server stored.
 pub async fn point(
     runner: &Runner<'_>,
     flavor: &Flavor,
@@ -60,11 +60,11 @@ pub async fn point(
         bail!("the server stored another source: {}:{}", view.source_host, view.source_port);
     }
     if view.channel_tls != ChannelTls::Verified {
-        bail!("the server did not take the TLS options of the channel: {:?}", view.channel_tls);
+        bail!("the server did not accept the TLS options of the channel: {:?}", view.channel_tls);
     }
     let found = position_of(flavor, session).await?;
     if matches!(from, Start::At(point) if *point != found) {
-        bail!("the server goes on from {found} instead of {position}");
+        bail!("the server continues from {found} instead of {position}");
     }
     Ok(())
 }
@@ -75,10 +75,10 @@ pub async fn forget(flavor: &Flavor, session: &mut Session) -> Result<()> {
     session.run(flavor.forget_source()).await
 }
 
-/// The beginning of the binlogs of a secondary that was just installed.
+/// Returns the beginning of the binlogs of a secondary that was just installed.
 ///
-/// With MySQL's GTIDs there is nothing to say: a secondary that was made anew is another server,
-/// and everything that bears its name is wanted.
+/// With MySQL's GTIDs there is none: a newly installed secondary is another server, and all its
+/// transactions are wanted.
 fn beginning(flavor: &Flavor) -> Option<Coordinates> {
     use crate::domain::flavor::Positioning;
     match flavor.positioning {
@@ -90,9 +90,9 @@ fn beginning(flavor: &Flavor) -> Option<Coordinates> {
     }
 }
 
-/// Points the primary at its secondary: the way back of the audit rows.
+/// Points the primary at its secondary: the return channel of the audit rows.
 ///
-/// What was before is noted first, for the way back of the pack.
+/// It records the old state first, so that the pack can be undone.
 pub async fn point_back(
     runner: &Runner<'_>,
     flavor: &Flavor,
@@ -112,7 +112,7 @@ pub async fn point_back(
     point(runner, flavor, session, membership.peer(), &credentials.back, from).await
 }
 
-/// Puts the way back to what it was before a pack that is undone.
+/// Restores the return channel as it was before a pack that is undone.
 pub async fn put_back(
     runner: &Runner<'_>,
     flavor: &Flavor,
@@ -134,7 +134,7 @@ pub async fn put_back(
     Ok(())
 }
 
-/// Where the stopped applier stands; `None` where there is no channel.
+/// Returns the position of the stopped applier; `None` if there is no channel.
 pub async fn position(flavor: &Flavor, session: &mut Session) -> Result<Option<Coordinates>> {
     match session.one(flavor.show_replica_status()).await? {
         Some(_) => Ok(Some(position_of(flavor, session).await?)),
@@ -164,7 +164,7 @@ async fn position_of(flavor: &Flavor, session: &mut Session) -> Result<Coordinat
     })
 }
 
-/// Says where the way back stood before the primary was pointed anew.
+/// The note on the return channel's position before the primary got a new source.
 struct Note(PathBuf);
 
 impl Note {

@@ -1,5 +1,7 @@
-//! The write guard: on the secondary the application reads everything, inserts into the tables
-//! that it may, and can do nothing else. Its rights are saved row by row, and come back as they were.
+//! The write guard: on the secondary, the application can only read, and insert into the allowed
+//! tables.
+//!
+//! Its rights are saved row by row, and restored exactly.
 
 use anyhow::{Context, Result, bail};
 
@@ -12,8 +14,9 @@ use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};
 use crate::failure::{Failure, Kind};
 
-/// Sets the guard on every account of the application's name, and ends their sessions: those that
-/// are open keep the rights that they had.
+/// Sets the guard on every account of the application's name, and ends their sessions.
+///
+/// An open session would keep its old rights.
 pub async fn set(flavor: &Flavor, session: &mut Session, account: &str, pair: &Pair) -> Result<()> {
     save(flavor, session, account).await?;
     let writable = writable_tables(session, pair).await?;
@@ -37,7 +40,7 @@ pub async fn set(flavor: &Flavor, session: &mut Session, account: &str, pair: &P
     accounts::end_sessions(session, account).await
 }
 
-/// Whether rights of the application were taken and saved here.
+/// Returns whether the application's rights were revoked and saved here.
 async fn is_set(session: &mut Session) -> Result<bool> {
     let there = format!("SHOW TABLES FROM {LOCAL_SCHEMA} LIKE 'guard'");
     let schema =
@@ -45,19 +48,19 @@ async fn is_set(session: &mut Session) -> Result<bool> {
     Ok(schema.is_some() && session.one(there).await?.is_some())
 }
 
-/// Refuses data without a guard: no secondary's data are without it.
+/// Refuses data without a guard: a secondary's data always have one.
 pub async fn require(session: &mut Session) -> Result<()> {
     if is_set(session).await? {
         return Ok(());
     }
     bail!(
         Failure::new(Kind::Refused, "cannot recover")
-            .because("these are the data of a primary: no rights of the product's account were taken in them, as on a secondary")
-            .hint("Name the secondary's data with --from. A primary whose data are there needs no recovery: put its whole home back.")
+            .because("these are a primary's data: the product's account has all its rights, unlike on a secondary")
+            .hint("Name the secondary's data with --from. If you have a primary's data, you need no recovery: restore its whole home.")
     )
 }
 
-/// Gives the application its rights back, byte for byte, if they were ever taken.
+/// Restores the application's rights, byte for byte, if they were ever revoked.
 pub async fn lift(flavor: &Flavor, session: &mut Session) -> Result<()> {
     if !is_set(session).await? {
         return Ok(());
@@ -82,7 +85,7 @@ pub async fn lift(flavor: &Flavor, session: &mut Session) -> Result<()> {
     session.run(format!("DROP TABLE {LOCAL_SCHEMA}.guard")).await
 }
 
-/// Saves every row of the account in the tables of rights, as expressions that give its very bytes.
+/// Saves every row of the account in the grant tables, as expressions that give its exact bytes.
 async fn save(flavor: &Flavor, session: &mut Session, account: &str) -> Result<()> {
     session
         .run(format!(
@@ -133,7 +136,7 @@ async fn save(flavor: &Flavor, session: &mut Session, account: &str) -> Result<(
     session.run("COMMIT").await
 }
 
-/// Notes which rights the application has now, where the monitor account can compare them later.
+/// Records the application's current rights, so that the monitor account can compare them later.
 async fn note_rights(flavor: &Flavor, session: &mut Session, account: &str) -> Result<()> {
     let mut parts = Vec::new();
     for [table, user, host, object, rights] in flavor.rights() {
@@ -199,7 +202,7 @@ async fn writable_tables(session: &mut Session, pair: &Pair) -> Result<Vec<Strin
     Ok(names)
 }
 
-/// Puts the application's own events to sleep: they came with the copy and would write here, too.
+/// Disables the application's own events: they came with the copy and would write here, too.
 pub async fn quiet_events(session: &mut Session) -> Result<()> {
     session
         .run(format!(
@@ -225,7 +228,7 @@ pub async fn quiet_events(session: &mut Session) -> Result<()> {
     Ok(())
 }
 
-/// Wakes the events that [`quiet_events`] has put to sleep.
+/// Enables the events that [`quiet_events`] disabled.
 pub async fn wake_events(session: &mut Session) -> Result<()> {
     let rows = session
         .query(
@@ -243,8 +246,10 @@ pub async fn wake_events(session: &mut Session) -> Result<()> {
     session.run(format!("DELETE FROM {LOCAL_SCHEMA}.sleeping_events")).await
 }
 
-/// Changes the state of an event and nothing else: without its definer, its `sql_mode`, its time
-/// zone and its character set stated, an event takes those of whoever alters it.
+/// Changes only the state of an event.
+///
+/// `ALTER EVENT` would take the definer, `sql_mode`, time zone and character set of the session, so
+/// they are stated.
 async fn alter_event(session: &mut Session, db: &str, name: &str, state: &str) -> Result<()> {
     let of_event = format!(
         "SELECT DEFINER AS definer, SQL_MODE AS mode, TIME_ZONE AS zone, CHARACTER_SET_CLIENT AS charset, \

@@ -1,5 +1,4 @@
-//! Asking the recovered data whether a key is theirs. Which query tells is not public, and stands in
-//! the configuration.
+//! Checks a key against the recovered data. The query is not public, so it is in the configuration.
 
 use anyhow::{Result, anyhow, bail};
 
@@ -20,7 +19,7 @@ pub async fn require(home: &Home, session: &mut Session, check: &KeyCheck) -> Re
         KeyFile::NotAKey(why) => bail!("{} is not a PMP key: {why}", check.key),
     };
     let params =
-        home.database_params().map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?;
+        home.database_params().map_err(|why| anyhow!("cannot use conf/database_params.conf: {why}"))?;
     // The statement holds the key: the server, which goes down after this boot, must not log it.
     session.run("SET GLOBAL general_log = OFF").await?;
     session.run("SET GLOBAL slow_query_log = OFF").await?;
@@ -38,18 +37,18 @@ pub async fn require(home: &Home, session: &mut Session, check: &KeyCheck) -> Re
     bail!(
         Failure::new(Kind::Refused, "cannot use this encryption key")
             .because(format!(
-                "{} is a PMP key, but product.key_query says that it is not the one that the data are encrypted with",
+                "{} is a PMP key, but product.key_query says that the data are encrypted with another one",
                 check.key
             ))
-            .hint("Each installation makes a key of its own; take the one of the lost primary.")
+            .hint("Each installation creates its own key. Use the lost primary's.")
     )
 }
 
-/// Says the number only: the server's message may quote the key.
+/// Returns only the error number: the server's message may quote the key.
 fn does_not_work(error: &anyhow::Error) -> Failure {
     let code = error.downcast_ref::<StatementFailed>().and_then(|failed| failed.code);
     let why = code.map_or_else(|| "it did not answer".to_owned(), |code| format!("error {code}"));
-    Failure::new(Kind::Refused, "whether the key is that of the data cannot be asked")
+    Failure::new(Kind::Refused, "cannot check that the key is that of the data")
         .because(format!("product.key_query of the configuration does not work: {why}"))
-        .hint("Correct the query, or leave it empty: then nothing but the fingerprint is compared.")
+        .hint("Correct the query, or leave it empty: then pmp-ha compares only the fingerprint.")
 }

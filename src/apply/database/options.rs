@@ -1,4 +1,4 @@
-//! The options that the server of a home is booted with, and whether they are in effect.
+//! The options with which a home's server is booted, and whether they are in effect.
 
 use anyhow::{Result, bail};
 
@@ -21,13 +21,14 @@ pub fn node_options(runner: &Runner<'_>, flavor: &Flavor, membership: &Membershi
     render(&node_settings(runner, flavor, membership))
 }
 
-/// The options by which what a secondary left behind is read.
+/// The options for reading what a secondary left behind.
 pub fn options_to_read(runner: &Runner<'_>, flavor: &Flavor) -> String {
     render(&stand_alone_settings(runner, flavor, true))
 }
 
-/// The settings of a secondary, as far as they are needed to read what it left behind: without
-/// TLS, writable, and with its relay logs, where there are any, kept instead of fetched again.
+/// Returns the settings for reading what a secondary left behind.
+///
+/// Without TLS, writable, and with its relay logs kept, if there are any, instead of fetched again.
 pub fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor, relay_logs: bool) -> Vec<Setting> {
     let node =
         |number| Node { number, host: "localhost".into(), db_port: 1, local_port: None, web_port: None };
@@ -62,8 +63,9 @@ pub fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor, relay_logs: bo
     out
 }
 
-/// Sees that the server runs with our settings and with TLS: a server that cannot read a key
-/// switches TLS off and starts all the same.
+/// Checks that the server runs with our settings and with TLS.
+///
+/// A server that cannot read its key disables TLS and starts anyway.
 pub async fn check_settings(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
     let membership = runner.home.require_membership()?;
     let variables = session.variables().await?;
@@ -73,12 +75,12 @@ pub async fn check_settings(runner: &Runner<'_>, flavor: &Flavor, session: &mut 
             continue;
         }
         bail!(
-            Failure::new(Kind::Failed, "the settings of the pair do not reach the server")
+            Failure::new(Kind::Failed, "the server does not use the settings of the pair")
                 .because(format!(
-                    "{} is {:?} and not {}",
+                    "{} is {:?} instead of {}",
                     deviation.variable, deviation.found, deviation.wanted
                 ))
-                .hint("See whether the start script overrides it on mysqld's command line.")
+                .hint("Check whether the start script overrides it on mysqld's command line.")
         );
     }
     let bound = variables.get("bind_address").map(String::as_str).unwrap_or_default();
@@ -86,15 +88,15 @@ pub async fn check_settings(runner: &Runner<'_>, flavor: &Flavor, session: &mut 
         bail!(
             Failure::new(Kind::Failed, "the other node could not reach this server")
                 .because(format!("its bind_address is {bound}"))
-                .hint("See where the start script binds it to its own machine, and take that out.")
+                .hint("Find where the start script binds it to its own machine, and remove that.")
         );
     }
     let enabled = session.one(flavor.tls_enabled_query()).await?.and_then(|row| row.get("enabled"));
     if enabled.as_deref() != Some("YES") {
         bail!(
             Failure::new(Kind::Failed, "the server runs without TLS")
-                .because(format!("it says {enabled:?}"))
-                .hint("Look into its error log for the reason.")
+                .because(format!("it reports {enabled:?}"))
+                .hint("Read its error log for the reason.")
         );
     }
     Ok(())

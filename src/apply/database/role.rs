@@ -1,4 +1,4 @@
-//! What a node says of itself in its own database, where the other one reads it.
+//! What a node says about itself in its own database, for the other node to read.
 
 use anyhow::{Context, Result, bail};
 
@@ -14,13 +14,13 @@ use crate::domain::sql::quote;
 use crate::domain::standing::{BinlogPlace, NodeState, Standing, standing};
 use crate::failure::{Failure, Kind};
 
-/// What the server of the session says of itself.
+/// Returns what the session's server says about itself.
 pub async fn said(session: &mut Session) -> Result<Option<NodeState>> {
     let row = session.one(ASK_ROLE).await?;
     Ok(row.and_then(|row| read_role(|name| row.get(name))))
 }
 
-/// What the node that `membership` describes has to say of itself when it is set up.
+/// Returns what a newly set up node says about itself.
 pub fn at_setup(home: &Home, membership: &Membership) -> NodeState {
     let own_word = (home.role() == Role::Secondary).then(|| home.role_word().trim().to_owned());
     NodeState {
@@ -35,10 +35,10 @@ pub fn at_setup(home: &Home, membership: &Membership) -> NodeState {
     }
 }
 
-/// Makes the server say what `membership` describes; its replica stands still.///
-/// Whoever becomes the primary notes how far it had followed: what the other node wrote beyond that
-/// place is not here. Whoever becomes the secondary notes where its binlog ends: up to there it wrote
-/// as the primary.
+/// Publishes `membership` in the server's own role table. The replica must be stopped.
+///
+/// A new primary records how far it had followed: what the other node wrote beyond that is not
+/// here. A new secondary records the end of its binlog: up to there it wrote as the primary.
 pub async fn take_on(flavor: &Flavor, session: &mut Session, membership: &Membership) -> Result<()> {
     let before = said(session).await?;
     let mut state = NodeState {
@@ -69,8 +69,9 @@ pub async fn take_on(flavor: &Flavor, session: &mut Session, membership: &Member
     session.run(say(&state)).await
 }
 
-/// Whether the other node, asked once more, has become the primary in the place of this one. One that
-/// cannot be asked is no reason to keep a primary from serving.
+/// Asks the other node again whether it has replaced this one as the primary.
+///
+/// An unreachable node is no reason to keep a primary from serving.
 ///
 /// # Errors
 /// Refuses while the other node is about to become it: that may be taken back.
@@ -84,7 +85,7 @@ pub async fn is_replaced(runner: &Runner<'_>, membership: &Membership) -> Result
         bail!(
             Failure::new(Kind::Refused, "this node does not serve writes now")
                 .because(format!("{peer} is being promoted, in epoch {}", said.epoch))
-                .hint("See there what became of it.")
+                .hint("Check its state there.")
         );
     }
     runner.ui.warn(format!(
@@ -94,7 +95,7 @@ pub async fn is_replaced(runner: &Runner<'_>, membership: &Membership) -> Result
     Ok(true)
 }
 
-/// Up to where the binlogs of the source were applied.
+/// Returns how far the source's binlogs were applied.
 pub async fn followed(flavor: &Flavor, session: &mut Session) -> Result<Option<BinlogPlace>> {
     let Some(row) = session.one(flavor.show_replica_status()).await? else { return Ok(None) };
     let column = |name: &str| row.get(&flavor.column(name)).filter(|value| !value.is_empty());
@@ -103,7 +104,7 @@ pub async fn followed(flavor: &Flavor, session: &mut Session) -> Result<Option<B
     Ok(place.map(|(file, position)| BinlogPlace { file, position }))
 }
 
-/// The newest heartbeat of a node that was applied here.
+/// Returns the newest applied heartbeat of a node.
 pub async fn heard(session: &mut Session, node: u32) -> Result<Option<i64>> {
     let row = session.one(format!("SELECT beat FROM {OWN_SCHEMA}.heartbeat WHERE node = {node}")).await?;
     Ok(row.and_then(|row| row.get("beat")?.parse().ok()).filter(|beat| *beat > 0))

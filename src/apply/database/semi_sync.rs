@@ -1,4 +1,4 @@
-//! Commits that wait for the secondary, turned on or off on a server that runs.
+//! Turns waiting for the secondary on or off on a running server.
 
 use anyhow::Result;
 
@@ -7,9 +7,10 @@ use crate::apply::work::Runner;
 use crate::domain::flavor::Flavor;
 use crate::domain::pair::Role;
 
-/// Makes the running server take its role in semi-synchronous replication as the configuration says,
-/// while its receiver is stopped: only a new connection takes part. A server that does not offer it
-/// goes on without, which is told.
+/// Makes the running server take its configured role in semi-synchronous replication.
+///
+/// The receiver must be stopped, because only a new connection takes part. A server without
+/// semi-synchronous replication continues without it, with a warning.
 pub async fn set(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session, role: Role) -> Result<()> {
     let wanted = runner.config.semi_sync();
     if !session.variables().await?.contains_key(&flavor.option("rpl_semi_sync_source_enabled")) {
@@ -17,7 +18,7 @@ pub async fn set(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session, ro
             return Ok(());
         }
         if let Err(error) = load(flavor, session).await {
-            runner.ui.warn(format!("this server offers no semi-synchronous replication: {error:#}"));
+            runner.ui.warn(format!("this server has no semi-synchronous replication: {error:#}"));
             return Ok(());
         }
     }

@@ -10,7 +10,7 @@ use crate::adapters::server::session::{Address, Session};
 /// Logs in to the running server with the tool's own account.
 pub async fn admin_session(home: &Home) -> Result<Session> {
     let admin = home.credentials()?.admin;
-    Session::open(&Address::Socket(home.socket()), &admin, Duration::from_secs(10)).await.map_err(|blind| {
-        anyhow!("the database does not let the account {} in: {}", admin.user, blind.evidence)
-    })
+    Session::open(&Address::Socket(home.socket()), &admin, Duration::from_secs(10))
+        .await
+        .map_err(|blind| anyhow!("the database refuses the account {}: {}", admin.user, blind.evidence))
 }

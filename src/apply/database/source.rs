@@ -1,4 +1,4 @@
-//! What makes a running server a source, and what takes that back.
+//! Makes a running server a source, and undoes that.
 
 use anyhow::{Context, Result};
 use fs_err as fs;
@@ -16,10 +16,10 @@ use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::sql::quote;
 use crate::domain::{definitions, own_schema};
 
-/// Says that the accounts of the primary may have been changed.
+/// The note that the primary's accounts may have changed.
 pub const ACCOUNTS_TOUCHED: &str = "accounts-touched";
 
-/// Makes the tool's own schemas, with the events of this node. The accounts are there already.
+/// Creates the tool's own schemas, with the events of this node. The accounts exist already.
 pub async fn own_schema(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
     for sql in own_schema::tables() {
         session.run(sql).await?;
@@ -38,7 +38,7 @@ pub async fn programs(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sessio
     accounts::let_monitor_ask(session).await
 }
 
-/// Makes the accounts and schemas of a primary, begins the way back anew, and marks the pack.
+/// Creates the accounts and schemas of a primary, resets the return channel, and marks the pack.
 pub async fn become_source(
     runner: &Runner<'_>,
     flavor: &Flavor,
@@ -59,7 +59,7 @@ pub async fn become_source(
     session.run("SET SESSION sql_log_bin = 0").await
 }
 
-/// Puts accounts and way back to what they were before [`become_source`].
+/// Restores accounts and return channel as they were before [`become_source`].
 pub async fn unbecome_source(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
     let before = runner.saved().copy_of(NODE_FILES).filter(|dir| dir.join("credentials.toml").is_file());
     if let Some(before) = before {
@@ -74,7 +74,7 @@ pub async fn unbecome_source(runner: &Runner<'_>, flavor: &Flavor, session: &mut
     }
 }
 
-/// Where the server's own binlogs end; `None` when it counts nothing.
+/// Returns the end of the server's own binlogs; `None` if it has no coordinates.
 pub async fn coordinates(flavor: &Flavor, session: &mut Session) -> Result<Option<Coordinates>> {
     let row = session.one(flavor.coordinates_query()).await?.context("the server names no coordinates")?;
     Ok(flavor.read_coordinates(|column| row.get(column)))

@@ -1,4 +1,4 @@
-//! The start of the primary's database in the middle of a pack, and what it cost.
+//! Starts the home's database with the product's own script, unless it already runs.
 
 use anyhow::Result;
 
@@ -8,7 +8,7 @@ use crate::apply::work::Runner;
 
 /// Starts the database with the product's own script, unless it runs already.
 ///
-/// Ctrl-C does not cut it short: from here on the database belongs to the product again.
+/// Ctrl-C does not interrupt it: from here on the database belongs to the product again.
 pub async fn database(runner: &Runner<'_>) -> Result<()> {
     let uninterrupted = Interrupt::default();
     let database = Database::of(runner.home, &uninterrupted);

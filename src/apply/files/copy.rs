@@ -1,5 +1,6 @@
-//! The copy of the primary's data that a pack is made from while the database runs: how the stopped
-//! database is copied, and how a copy of the running one is brought to a clean stop.
+//! The copy of the primary's data from which a pack is made while the database runs.
+//!
+//! It copies a stopped database, or brings the copy of a running one to a clean stop.
 
 use std::path::PathBuf;
 
@@ -19,20 +20,21 @@ use crate::domain::flavor::DROP_CLONE_PLUGIN;
 use crate::domain::plan::CopyWay;
 use crate::domain::procedures::DataFile;
 
-/// The data that go into the pack: the copy, where a step has made one.
+/// Returns the data for the pack: the copy, if a step has made one.
 pub fn data_to_pack(home: &Home) -> PathBuf {
     let copy = Place::of_pack(home).data();
     if copy.is_dir() { copy } else { home.data() }
 }
 
-/// What of the data directory belongs to the copy, as it is now.
+/// Returns the current files of the data directory that belong to the copy.
 pub fn files(home: &Home) -> Result<Vec<DataFile>> {
     let listed = datadir::list(&home.data())?.files;
     Ok(listed.into_iter().filter(|(path, _)| classify(path.as_str()) == FileClass::Data).collect())
 }
 
-/// Copies the data of the stopped database. The copy is durable: the pack is made from it even when
-/// the machine goes down after the database was started.
+/// Copies the data of the stopped database, durably.
+///
+/// The pack can be made from it even if the machine crashes after the database was started.
 pub async fn copy(runner: &Runner<'_>) -> Result<()> {
     let place = Place::of_pack(runner.home);
     place.drop()?;
@@ -63,7 +65,7 @@ pub async fn settle(runner: &Runner<'_>, way: &CopyWay, pack_id: &str) -> Result
     if let CopyWay::Clone { install } = way {
         // Only the copy itself knows up to where it goes.
         let coordinates = source::coordinates(flavor, &mut session).await?;
-        let coordinates = coordinates.context("the copy does not say where in the binlogs it stands")?;
+        let coordinates = coordinates.context("the copy has no position in the binlogs")?;
         SourceState { pack_id: pack_id.to_owned(), coordinates }.store(runner.home)?;
         if *install {
             session.run(DROP_CLONE_PLUGIN).await?;

@@ -1,4 +1,4 @@
-//! The steps that keep what a home was, and return to it.
+//! The steps that keep a state of the home, and return to it.
 
 use anyhow::Result;
 use fs_err as fs;
@@ -12,8 +12,10 @@ use crate::apply::work::Runner;
 use crate::domain::kept::Kept;
 use crate::domain::manifest::NODE_FILES;
 
-/// What belongs to the data: the tool's own files, the start script, the role, the path of the key, and
-/// what `verify` remembers.
+/// The small files that belong to the data.
+///
+/// The tool's own files, the start script, the role, the path of the key, and what `verify`
+/// remembers.
 const FILES: [&str; 8] = [
     NODE_FILES,
     node_files::SCRIPTS[0],
@@ -25,14 +27,14 @@ const FILES: [&str; 8] = [
     "replication/pmp-ha-tfa.json",
 ];
 
-/// Saves what belongs to the data, as far as no earlier step has done so.
+/// Saves the small files that no earlier step has saved.
 fn save_all(runner: &Runner<'_>) -> Result<Saved> {
     let saved = runner.saved();
     FILES.iter().try_for_each(|path| saved.save(path))?;
     Ok(saved)
 }
 
-/// Makes what the home was before this run the kept state.
+/// Makes the state before this run the kept state.
 pub fn keep(runner: &Runner<'_>, from: Option<&str>, name: &str, then: &str) -> Result<()> {
     let home = runner.home;
     let saved = save_all(runner)?;
@@ -56,14 +58,14 @@ pub fn keep(runner: &Runner<'_>, from: Option<&str>, name: &str, then: &str) -> 
     kept::write(home, &state, &saved)
 }
 
-/// Puts the small files back as they were kept.
+/// Restores the kept small files.
 pub fn restore(runner: &Runner<'_>) -> Result<()> {
     save_all(runner)?;
     let kept = kept::files(runner.home);
     FILES.iter().try_for_each(|path| kept.restore(path))
 }
 
-/// Puts the small files back as they were before [`restore`].
+/// Restores the small files as they were before [`restore`].
 pub fn take_back(runner: &Runner<'_>) -> Result<()> {
     let saved = runner.saved();
     FILES.iter().try_for_each(|path| saved.restore(path))

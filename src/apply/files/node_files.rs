@@ -42,8 +42,9 @@ pub async fn make(runner: &Runner<'_>, membership: &Membership, renew: bool) -> 
     finish(home, membership, runner.flavor().await?, runner.config)
 }
 
-/// Gives the way back a new password, and takes note of what else is known of the pair now. The
-/// certificates stay: the server that runs has them.
+/// Gives the return channel a new password, and updates what is known of the pair.
+///
+/// The certificates stay, because the running server uses them.
 pub async fn renew(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
     let home = runner.home;
     let credentials = accounts::credentials(Some(home.credentials()?));
@@ -52,7 +53,7 @@ pub async fn renew(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
     finish(home, membership, runner.flavor().await?, runner.config)
 }
 
-/// Puts the files of an extracted pack in their place.
+/// Puts the files of an extracted pack in place.
 pub async fn take(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
     let home = runner.home;
     let (from, dir) = (pack::extracted_node_files(home), home.node_files());
@@ -64,7 +65,7 @@ pub async fn take(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
     finish(home, membership, runner.flavor().await?, runner.config)
 }
 
-/// Writes the option file anew where the configuration has changed, for a server that is to start.
+/// Updates the option file before a start, if the configuration has changed.
 pub fn refresh(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<()> {
     let text = option_file(home, membership, flavor, config)?;
     if fs::read_to_string(home.option_file()).is_ok_and(|old| old == text) {
@@ -88,7 +89,7 @@ fn option_file(home: &Home, membership: &Membership, flavor: &Flavor, config: &C
     )
 }
 
-/// Writes what the home knows about its pair anew, and the option file that follows from it.
+/// Rewrites what the home knows about its pair, and the option file derived from it.
 pub async fn set(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
     finish(runner.home, membership, runner.flavor().await?, runner.config)
 }
@@ -111,7 +112,7 @@ fn finish(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config
     system::sync_dir(&dir)
 }
 
-/// Makes the start script hand the option file to mysqld, and ask first whether it may.
+/// Makes the start script pass the option file to mysqld, and ask `may-start` first.
 pub fn wire(runner: &Runner<'_>) -> Result<()> {
     let home = runner.home;
     let script = home.start_script();
@@ -125,6 +126,6 @@ pub fn wire(runner: &Runner<'_>) -> Result<()> {
         home: home.root().to_string_lossy().into_owned(),
     };
     let wired = start_script::wire(&text, &home.option_file().to_string_lossy(), Some(&gate))
-        .map_err(|why| anyhow!("the start script cannot be wired: {}", why.0))?;
+        .map_err(|why| anyhow!("cannot wire the start script: {}", why.0))?;
     system::write_atomic(&script, wired.as_bytes(), mode, Some(owner)).context("cannot wire the start script")
 }

@@ -24,7 +24,7 @@ use crate::domain::pair::Role;
 use crate::domain::procedures::recover::is_copied;
 use crate::ui::Progress;
 
-/// How a pack is to be made.
+/// How to make a pack.
 pub struct Wanted<'a> {
     pub dense: bool,
     /// The private key that signs it.
@@ -39,14 +39,14 @@ pub async fn write_pack(runner: &Runner<'_>, pack: &Path, wanted: &Wanted<'_>) -
     let membership = home.require_membership()?;
     let state = SourceState::load(home)?;
     let params =
-        home.database_params().map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?;
+        home.database_params().map_err(|why| anyhow!("cannot use conf/database_params.conf: {why}"))?;
     let manifest = Manifest {
         format: Manifest::FORMAT,
         pack_id: state.pack_id,
         made_at: now(),
         made_by: format!("pmp-ha {}", env!("CARGO_PKG_VERSION")),
         server: runner.database().version().await?,
-        fingerprint: home.fingerprint()?.context("the installation is not whole")?,
+        fingerprint: home.fingerprint()?.context("the installation is incomplete")?,
         application_account: params.username,
         key_fingerprint: membership.key_fingerprint.clone(),
         pair: membership.pair.clone(),
@@ -102,7 +102,7 @@ fn part_of(pack: &Path) -> PathBuf {
     name.into()
 }
 
-/// What the secondary needs to log in and to replicate over TLS, made for this pack only.
+/// Creates what the secondary needs to log in and to replicate over TLS, for this pack only.
 fn peer_files(home: &Home, host: &str) -> Result<BTreeMap<RelPath, PathBuf>> {
     let (dir, node) = (home.work().join("peer"), home.node_files());
     system::private_dir(&dir)?;
@@ -136,7 +136,7 @@ fn had_none(home: &Home) -> PathBuf {
     home.work().join("had-no-pack")
 }
 
-/// Keeps the pack that is there already until the new one is in place, or notes that there is none.
+/// Keeps an existing pack until the new one is in place, or records that there is none.
 fn keep_previous(home: &Home, pack: &Path, interrupt: &Interrupt) -> Result<()> {
     if previous(home).exists() || had_none(home).exists() {
         return Ok(());
@@ -155,7 +155,7 @@ fn keep_previous(home: &Home, pack: &Path, interrupt: &Interrupt) -> Result<()> 
     system::write_atomic(&had_none(home), b"", 0o600, None)
 }
 
-/// Removes an unfinished or an unwanted pack and puts the previous one back.
+/// Removes an unfinished or unwanted pack and restores the previous one.
 pub fn take_pack_back(home: &Home, pack: &Path) -> Result<()> {
     remove(&part_of(pack))?;
     if previous(home).exists() {
@@ -166,18 +166,18 @@ pub fn take_pack_back(home: &Home, pack: &Path) -> Result<()> {
     system::sync_dir(&home.replication())
 }
 
-/// Where the node files of a pack are extracted to.
+/// Returns the folder for the node files of a pack.
 pub fn extracted_node_files(home: &Home) -> PathBuf {
     home.work().join("node")
 }
 
-/// Where a file of a pack is made ready.
+/// Returns the path in the staging folder for a file of a pack.
 pub fn staged_place(home: &Home, path: &RelPath) -> Option<PathBuf> {
     let data = path.below(DATA).map(|rest| datadir::staging(home).join(rest));
     data.or_else(|| path.below(NODE_FILES).map(|rest| extracted_node_files(home).join(rest)))
 }
 
-/// Extracts a pack beside the data directory, every byte checked on the way and read back.
+/// Extracts a pack beside the data directory, checks every byte, and reads it back.
 pub async fn extract_pack(runner: &Runner<'_>, pack: &Path, pack_id: &str) -> Result<()> {
     let home = runner.home.clone();
     datadir::remember_old(&home)?;

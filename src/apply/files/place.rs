@@ -1,4 +1,4 @@
-//! Where a copy of the data lies, and the home around it in which the product's own script boots it.
+//! The place of a copy of the data, and the home around it in which the product's script boots it.
 
 use std::path::{Path, PathBuf};
 
@@ -12,15 +12,15 @@ use crate::domain::manifest::NODE_FILES;
 use crate::domain::procedures::pack::COPY;
 use crate::failure::{Failure, Kind};
 
-/// What the server leaves of a copy that it made of itself.
+/// What the server leaves behind of a copy that it made of itself.
 pub const CLONE_NOTES: &str = "#clone";
 
-/// A folder that a copy of the data is put into.
+/// A folder for a copy of the data.
 pub struct Place {
     root: PathBuf,
 }
 
-/// With whose certificate and credentials the copy is booted.
+/// Whose certificate and credentials the copy uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeFiles {
     /// Those of the home.
@@ -30,7 +30,7 @@ pub enum NodeFiles {
 }
 
 impl Place {
-    /// Where the copy lies that a pack is made from.
+    /// The place of the copy from which a pack is made.
     pub fn of_pack(home: &Home) -> Self {
         Self::at(home.path(COPY))
     }
@@ -45,12 +45,12 @@ impl Place {
         &self.root
     }
 
-    /// Where the copy of the data lies.
+    /// Returns the folder of the copied data.
     pub fn data(&self) -> PathBuf {
         self.root.join("mysql/data")
     }
 
-    /// Makes the folder that the copy is put into, for the account of the server.
+    /// Creates the folder for the copy, for the account of the server.
     pub fn make(&self, home: &Home) -> Result<()> {
         for folder in [self.root.clone(), self.root.join("mysql")] {
             make_folder(home, &folder)?;
@@ -58,12 +58,13 @@ impl Place {
         Ok(())
     }
 
-    /// Removes the copy with all that is around it.
+    /// Removes the copy with everything around it.
     pub fn drop(&self) -> Result<()> {
         remove(&self.root)
     }
 
-    /// A home around the copy: everything but the data, and what a server writes to, is that of `home`.
+    /// Creates a home around the copy. Everything except the data, and what a server writes, is
+    /// `home`'s.
     pub fn around(&self, home: &Home, node_files: NodeFiles) -> Result<Home> {
         let root = &self.root;
         for folder in ["bin", "conf", "mysql", "mysql/tmp", "logs", "replication"] {
@@ -83,7 +84,7 @@ impl Place {
         Home::open(root)
     }
 
-    /// A script may also name its home by way of a symbolic link.
+    /// Compares paths after following symbolic links, because a script may name its home by one.
     fn refuse_another_way_home(&self, home: &Home, script: &str) -> Result<()> {
         let words = script.split(|c: char| c.is_whitespace() || "\"'`=:;,()".contains(c)).map(Path::new);
         for path in words.filter(|path| path.is_absolute() && !path.starts_with(&self.root)) {
@@ -92,13 +93,13 @@ impl Place {
                 bail!(
                     Failure::new(Kind::Refused, "a copy of the data cannot be booted")
                         .because(format!(
-                            "{} names {}, which lies in {}: it would boot the home's own data",
+                            "{} names {}, which is in {}: it would boot the home's own data",
                             home.start_script().display(),
                             path.display(),
                             home.root().display()
                         ))
                         .hint(
-                            "Name the home in the script as it is called above, or by the script's own place."
+                            "In the script, write the home's path as above, or derive it from the script's own path."
                         )
                 );
             }

@@ -1,5 +1,4 @@
-//! What a pack notes of the primary in the home's work folder: the coordinates, and its binlogs as
-//! they were.
+//! The notes of a pack in the primary's work folder: coordinates, and the earlier binlogs.
 
 use std::path::PathBuf;
 
@@ -20,7 +19,7 @@ use crate::domain::settings::BINLOG;
 pub struct SourceState {
     /// The pack that is being made.
     pub pack_id: String,
-    /// From where the secondary goes on.
+    /// The coordinates from which the secondary replicates.
     pub coordinates: Coordinates,
 }
 
@@ -38,7 +37,7 @@ impl SourceState {
     }
 }
 
-/// Which binlogs a primary has before a pack boots it.
+/// The binlogs of a primary before a pack boots it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binlogs {
     /// None.
@@ -49,7 +48,7 @@ pub enum Binlogs {
     Ours,
 }
 
-/// Tells which binlogs there are, and notes when none of them is ours.
+/// Returns which binlogs there are, and records if none of them is ours.
 pub fn note_binlogs(home: &Home) -> Result<Binlogs> {
     let note = home.work().join("had-no-binlogs");
     if home.data().join(format!("{BINLOG}.index")).exists() {
@@ -64,7 +63,7 @@ pub fn note_binlogs(home: &Home) -> Result<Binlogs> {
     Ok(if product { Binlogs::OfTheProduct } else { Binlogs::None })
 }
 
-/// Removes the binlogs that were begun by a run that is undone.
+/// Removes the binlogs of a run that is undone.
 pub fn drop_new_binlogs(home: &Home) -> Result<()> {
     if home.work().join("had-no-binlogs").exists() {
         drop_binlogs(home)?;

@@ -1,4 +1,4 @@
-//! A server that copies itself: MySQL's clone plugin.
+//! Copies a running server with MySQL's clone plugin.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,15 +16,15 @@ use crate::domain::own_schema::ADMIN_USER;
 use crate::domain::sql::quote;
 use crate::failure::{Failure, Kind};
 
-/// The statement, by which one that was left behind is found.
+/// The statement, which identifies a clone that was left behind.
 const CLONE: &str = "CLONE LOCAL DATA DIRECTORY";
 
-/// Says that the plugin was loaded for this run.
+/// The note that the plugin was loaded for this run.
 fn note(home: &Home) -> PathBuf {
     home.work().join("clone-plugin-loaded")
 }
 
-/// Copies the data; returns how long a write had to wait at most.
+/// Copies the data. Returns how long a write had to wait at most.
 pub(super) async fn copy(copying: &Copying<'_>, install: bool) -> Result<Duration> {
     let runner = copying.runner;
     let mut session = session(copying.home).await?.with_deadline(COPY_DEADLINE);
@@ -34,7 +34,7 @@ pub(super) async fn copy(copying: &Copying<'_>, install: bool) -> Result<Duratio
             // One that was killed while it had the plugin may never load it again.
             Failure::new(Kind::Failed, "the database cannot copy itself")
                 .because(format!("{error:#}"))
-                .hint("Its error log says why. Make the pack of the stopped database: `pmp-ha stop`, then `pmp-ha pack --restart`.")
+                .hint("Its error log says why. Stop the database and pack again: `pmp-ha stop`, then `pmp-ha pack --restart`.")
         })?;
     }
     let spinner = runner.ui.spinner("the database copies itself");
@@ -47,7 +47,7 @@ pub(super) async fn copy(copying: &Copying<'_>, install: bool) -> Result<Duratio
     Ok(longest)
 }
 
-/// Ends a copy that goes on although nobody waits for it any more.
+/// Ends a copy that nobody waits for any longer.
 pub(super) async fn end(session: &mut Session) -> Result<()> {
     let left = format!(
         "SELECT ID AS id FROM information_schema.PROCESSLIST WHERE USER = {} AND INFO LIKE '{CLONE}%'",
@@ -62,7 +62,7 @@ pub(super) async fn end(session: &mut Session) -> Result<()> {
     }
 }
 
-/// Unloads the plugin, where it was loaded for this run.
+/// Unloads the plugin, if it was loaded for this run.
 pub(super) async fn forget_plugin(runner: &Runner<'_>, session: &mut Session) -> Result<()> {
     let note = note(runner.home);
     if !note.exists() {

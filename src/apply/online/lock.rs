@@ -1,8 +1,8 @@
-//! A lock against writes, and a copy of the files while nothing in them moves.
+//! Blocks writes with a lock, and copies the files while they do not change.
 //!
-//! The lock stops the statements, but not the server's own threads. So it is waited until every page
-//! is on the disk and the redo log stands still, and after the copy it is looked again: where the log
-//! has moved, the copy is void and made once more.
+//! The lock stops statements, but not the server's own threads. So the copy waits until every page
+//! is on the disk and the redo log no longer moves. If the log has moved after the copy, the copy
+//! is useless and is made again.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -34,16 +34,16 @@ const HURRY: [(&str, &str); 4] = [
     ("innodb_max_dirty_pages_pct", "0"),
 ];
 
-/// How often a copy is tried.
+/// The number of attempts to copy.
 const TRIES: usize = 5;
 
 /// Dirty pages that a moment under the lock writes away.
 const FEW_PAGES: u64 = 100;
 
-/// How long it is waited for few dirty pages before writes are stopped.
+/// The time limit for few dirty pages before writes are stopped.
 const FLUSH_GRACE: Duration = Duration::from_secs(30);
 
-/// How long it is waited for rest while writes are stopped.
+/// The time limit for the log to come to rest while writes are stopped.
 const REST_GRACE: Duration = Duration::from_secs(10);
 
 /// Writes every page and moves the checkpoint at once, where the server has that; else it comes by
@@ -61,7 +61,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// How long the log has to stand still before it counts as at rest.
 const STANDS_STILL: Duration = Duration::from_millis(100);
 
-/// How the server was before it was made to hurry, and which of its threads were made to rest.
+/// The server's variables before the copy changed them, and the threads it stopped.
 #[derive(Serialize, Deserialize)]
 struct Before {
     variables: Vec<(String, String)>,
@@ -73,7 +73,7 @@ fn note(home: &Home) -> PathBuf {
     home.work().join("before-the-lock.json")
 }
 
-/// Copies the data; returns where the copy stands and how long writes had to wait.
+/// Copies the data. Returns the copy's position and how long writes had to wait.
 pub(super) async fn copy(copying: &Copying<'_>) -> Result<(Option<Coordinates>, Duration)> {
     let flavor = copying.flavor().await?;
     let mut session = session(copying.home).await?.with_deadline(COPY_DEADLINE);
@@ -116,7 +116,7 @@ async fn hurry(copying: &Copying<'_>, flavor: &Flavor, session: &mut Session) ->
     session.run(format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}")).await
 }
 
-/// Puts the variables back and lets replication go on as far as it went before.
+/// Restores the variables, and restarts the replication threads that ran before.
 pub(super) async fn restore(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
     let note = note(runner.home);
     let text = match fs::read(&note) {
@@ -162,13 +162,13 @@ async fn tries(
         remove(&copying.target)?;
     }
     bail!(
-        Failure::new(Kind::Failed, "the running database could not be copied")
-            .because(format!("{TRIES} copies were made in vain: {last}"))
-            .hint("Try again when less is written, or while the database is stopped.")
+        Failure::new(Kind::Failed, "cannot copy the running database")
+            .because(format!("{TRIES} copies failed: {last}"))
+            .hint("Try again when there are fewer writes, or stop the database first.")
     )
 }
 
-/// Copies under the lock, or says why the copy is void.
+/// Copies under the lock, or returns why the copy is useless.
 async fn copy_at_rest(
     copying: &Copying<'_>,
     flavor: &Flavor,
@@ -177,7 +177,7 @@ async fn copy_at_rest(
     let runner = copying.runner;
     let Some(rest) = wait_for_rest(runner, flavor, session).await? else {
         return Ok(Err(format!(
-            "under the lock its pages did not get to the disk within {} s",
+            "under the lock, its pages did not reach the disk within {} s",
             REST_GRACE.as_secs()
         )));
     };
@@ -203,7 +203,7 @@ async fn wait_for_few_pages(runner: &Runner<'_>, session: &mut Session) -> Resul
     Ok(())
 }
 
-/// Waits until every page is on the disk and the log stands still; `None` when it does not.
+/// Waits until every page is on the disk and the log no longer moves; `None` if it still moves.
 async fn wait_for_rest(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<Option<Redo>> {
     let can_ask = session.one(format!("SHOW GLOBAL VARIABLES LIKE '{CHECKPOINT_NOW}'")).await?.is_some();
     let begun = Instant::now();
@@ -229,11 +229,12 @@ async fn wait_for_rest(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sessi
 
 async fn redo(session: &mut Session) -> Result<Redo> {
     let row = session.one("SHOW ENGINE INNODB STATUS").await?.context("InnoDB has no status")?;
-    Redo::parse(&row.get("Status").unwrap_or_default()).context("InnoDB does not say where its log stands")
+    Redo::parse(&row.get("Status").unwrap_or_default())
+        .context("InnoDB does not report the position of its log")
 }
 
 async fn dirty_pages(session: &mut Session) -> Result<u64> {
     let row = session.one("SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_dirty'").await?;
     let number = row.and_then(|row| row.get("Value")).and_then(|value| value.parse().ok());
-    number.context("InnoDB does not count its dirty pages")
+    number.context("InnoDB does not report its dirty pages")
 }

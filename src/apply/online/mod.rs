@@ -1,5 +1,6 @@
-//! What is done with a database that goes on working: its data are copied, for a pack, for a recovery
-//! or for the rehearsal of one, and for a pack the way back is begun anew.
+//! Copies the data of a running database, for a pack, a recovery or a rehearsal.
+//!
+//! For a pack it also resets the return channel.
 
 mod clone;
 mod lock;
@@ -38,24 +39,24 @@ const PROBE: Duration = Duration::from_millis(20);
 
 /// A running database that is copied.
 struct Copying<'a> {
-    /// For whom: what the way back needs is noted in the work folder of its home.
+    /// The home whose work folder has the notes for undoing it.
     runner: &'a Runner<'a>,
     /// Whose database it is.
     home: &'a Home,
     /// Where the copy of its data directory is made.
     target: PathBuf,
-    /// What becomes of its replication under the lock.
+    /// What happens to its replication under the lock.
     replication: Replication,
 }
 
-/// What becomes of the replication of a database that is copied under a lock.
+/// What happens to the replication of a database that is copied under a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Replication {
     /// It is stopped: what comes back to a primary is written by the server itself, past the lock.
     Rests,
     /// It is stopped once everything that it has received is applied: nothing may be missing in the copy.
     RestsWhenCaughtUp,
-    /// It goes on; the applier of a secondary waits behind the lock, and needs nobody to start it again.
+    /// It continues. A secondary's applier waits for the lock and then resumes by itself.
     GoesOn,
 }
 
@@ -82,8 +83,8 @@ impl<'a> Copying<'a> {
         Flavor::of(&version).with_context(|| format!("{version} is not known"))
     }
 
-    /// Copies. Returns where in the server's own binlogs the copy stands, where the server says so,
-    /// and for how long writes had to wait.
+    /// Copies. Returns the copy's position in the server's own binlogs, if known, and how long
+    /// writes waited.
     async fn copy(&self, way: &CopyWay) -> Result<(Option<Coordinates>, Duration)> {
         match way {
             // The copy says where it stands when it is booted.
@@ -93,7 +94,7 @@ impl<'a> Copying<'a> {
         }
     }
 
-    /// Ends what still copies, and takes back what was set for it.
+    /// Ends a copy that still runs, and undoes its settings.
     async fn end(&self) -> Result<()> {
         tool::end(&self.target).await?;
         let uninterrupted = Interrupt::default();
@@ -109,7 +110,7 @@ impl<'a> Copying<'a> {
     }
 }
 
-/// Does over the tool's own account what the cold pack does in an offline boot.
+/// Does with the tool's own account what a cold pack does in an offline boot.
 pub async fn renew_way_back(runner: &Runner<'_>, membership: &Membership, pack_id: &str) -> Result<()> {
     let flavor = runner.flavor().await?;
     node_files::renew(runner, membership).await?;
@@ -122,8 +123,8 @@ pub async fn renew_way_back(runner: &Runner<'_>, membership: &Membership, pack_i
     Ok(())
 }
 
-/// Puts the way back to what it was, on the running database, or in an offline boot where it does
-/// not run any more.
+/// Restores the return channel, on the running database or, if it no longer runs, in an offline
+/// boot.
 pub async fn put_way_back_back(runner: &Runner<'_>) -> Result<()> {
     let Some(before) = runner.saved().copy_of(NODE_FILES) else { return Ok(()) };
     let flavor = runner.flavor().await?;
@@ -161,7 +162,7 @@ pub async fn copy(runner: &Runner<'_>, way: &CopyWay, pack_id: &str) -> Result<D
     place.make(runner.home)?;
     let (at, blocked) = Copying::for_pack(runner).copy(way).await?;
     if !matches!(way, CopyWay::Clone { .. }) {
-        let coordinates = at.context("the server does not say where in its binlogs the copy stands")?;
+        let coordinates = at.context("the server does not give the copy's position in its binlogs")?;
         SourceState { pack_id: pack_id.to_owned(), coordinates }.store(runner.home)?;
     }
     Ok(blocked)
@@ -191,7 +192,7 @@ pub async fn copy_live(runner: &Runner<'_>, from: &Path, way: &CopyWay) -> Resul
     datadir::remember_old(runner.home)?;
     datadir::drop_staged(runner.home)?;
     let copying = Copying::for_recovery(runner, &from);
-    let spinner = runner.ui.spinner("the secondary applies what it has received");
+    let spinner = runner.ui.spinner("the secondary is applying what it received");
     let mut session = session(&from).await?;
     backlog::wait_until_caught_up(copying.flavor().await?, &mut session, runner.interrupt).await?;
     session.close().await;

@@ -1,4 +1,4 @@
-//! The server's own backup tool: a copy, and what makes it whole.
+//! Copies with the server's own backup tool, and makes the copy consistent.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::domain::sql::quote;
 /// What the tool writes beside the data, under the names of its versions.
 const NOTES: [&str; 2] = ["xtrabackup_", "mariadb_backup_"];
 
-/// Copies the data; returns where the copy stands and how long writes had to wait.
+/// Copies the data. Returns the copy's position and how long writes had to wait.
 pub(super) async fn copy(copying: &Copying<'_>, program: &Path) -> Result<(Option<Coordinates>, Duration)> {
     let Copying { runner, home, target, .. } = copying;
     let work = runner.home.work();
@@ -41,7 +41,7 @@ pub(super) async fn copy(copying: &Copying<'_>, program: &Path) -> Result<(Optio
     Ok((position.map(|position| Coordinates::MariaDbGtid { position }), blocked))
 }
 
-/// Ends a tool that goes on although nobody waits for it any more.
+/// Ends a tool that nobody waits for any longer.
 pub(super) async fn end(target: &Path) -> Result<()> {
     let given = backup_tool::target_argument(target);
     loop {
@@ -56,11 +56,11 @@ pub(super) async fn end(target: &Path) -> Result<()> {
     }
 }
 
-/// The binlog and the byte in it that the copy stands for.
+/// Returns the binlog and the position in it of the copy.
 fn place(target: &Path) -> Result<(String, u64)> {
     let read = |start: &str| fs::read_to_string(target.join(format!("{start}binlog_info"))).ok();
-    let text = NOTES.iter().find_map(|start| read(start)).context("the copy has no note of its place")?;
+    let text = NOTES.iter().find_map(|start| read(start)).context("the copy does not record its position")?;
     let mut words = text.split_whitespace();
     let (file, byte) = (words.next().map(ToOwned::to_owned), words.next().and_then(|word| word.parse().ok()));
-    file.zip(byte).with_context(|| format!("the copy's note of its place cannot be read: {text:?}"))
+    file.zip(byte).with_context(|| format!("cannot read the copy's position: {text:?}"))
 }

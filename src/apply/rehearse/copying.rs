@@ -1,4 +1,4 @@
-//! How the data get into the folder of a rehearsal.
+//! Copies or extracts the data into the folder of a rehearsal.
 
 use std::time::Instant;
 
@@ -32,7 +32,7 @@ pub(super) struct Around {
     pub(super) after: Snapshot,
 }
 
-/// Copies the data of the running database; `None` where they cannot be copied.
+/// Copies the data of the running database; `None` if they cannot be copied.
 pub(super) async fn running(
     runner: &Runner<'_>,
     folder: &Folder,
@@ -83,7 +83,7 @@ pub(super) async fn stopped(runner: &Runner<'_>, folder: &Folder, proof: &mut Pr
     .await??;
     if let Some(evidence) = look::home::processes(runner.home, runner.interrupt)?.into_iter().next() {
         bail!(
-            Failure::new(Kind::Failed, "the copy of the data is void")
+            Failure::new(Kind::Failed, "the copy of the data is useless")
                 .because(format!("the database was started while its files were copied: {evidence}"))
                 .hint("Run `pmp-ha rehearse` again.")
         );
@@ -123,13 +123,13 @@ pub(super) async fn extracted(
         return Ok(Go::NoFurther);
     }
     node_files::take(thrown, &plan.membership).await?;
-    proof.checks.push(Check::passed(Topic::Content, "every byte is as its manifest says"));
+    proof.checks.push(Check::passed(Topic::Content, "every byte matches the manifest"));
     proof.seconds.copy = Some(seconds(begun.elapsed()));
     proof.seconds.apply = Some(0.0);
     Ok(Go::On)
 }
 
-/// The check of a pack that is not what was made.
+/// Returns the check of a damaged pack.
 #[must_use]
 pub fn damaged(failure: Failure) -> Check {
     let evidence = [vec![failure.what], failure.because].concat().join(": ");

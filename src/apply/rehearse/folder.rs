@@ -19,7 +19,7 @@ use crate::failure::{Failure, Kind};
 
 const NAME: &str = "pmp-ha-rehearsal";
 
-/// Tells a folder of a rehearsal from one of somebody else.
+/// The mark of a rehearsal's folder.
 const MARK: &str = ".pmp-ha-rehearsal";
 
 /// The folder of a rehearsal.
@@ -48,7 +48,7 @@ impl Folder {
         self.place.root()
     }
 
-    /// Looks whether a throw-away server can be there.
+    /// Checks whether a throw-away server can be there.
     pub fn look(&self, home: &Home) -> Result<rehearse::Folder> {
         let root = self.root();
         // The folder `replication` is made where it is missing.
@@ -63,10 +63,10 @@ impl Folder {
         }
         let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         if real(parent).starts_with(real(&home.data())) {
-            unfit.push(format!("{} lies in the data of the home", parent.display()));
+            unfit.push(format!("{} is inside the home's data", parent.display()));
         }
         if !self.is_ours()? {
-            unfit.push(format!("{} is there already, and not of a rehearsal", root.display()));
+            unfit.push(format!("{} exists already and does not belong to a rehearsal", root.display()));
         }
         Ok(rehearse::Folder {
             path: root.to_string_lossy().into_owned(),
@@ -85,7 +85,7 @@ impl Folder {
         Ok(root.is_dir() && !root.is_symlink() && fs::read_dir(root)?.next().is_none())
     }
 
-    /// Makes it, and takes its lock.
+    /// Creates it and takes its lock.
     pub(super) fn make(&self, home: &Home) -> Result<system::DirLock> {
         make_replication(home)?;
         system::write_atomic(&self.note, self.root().to_string_lossy().as_bytes(), 0o600, None)?;
@@ -111,10 +111,10 @@ impl Folder {
         remove(self.root())
     }
 
-    /// Removes what a killed rehearsal has left behind, here or where the home has a note of it.
+    /// Removes what a killed rehearsal has left behind, here or at the place in the home's note.
     ///
     /// # Errors
-    /// Refuses while another rehearsal is at work.
+    /// Refuses while another rehearsal is running.
     pub async fn clear(&self, runner: &Runner<'_>) -> Result<()> {
         let noted = fs::read_to_string(&self.note).ok().map(|root| Self::at(runner.home, root.into()));
         for left in noted.iter().chain([self]) {
@@ -123,12 +123,12 @@ impl Folder {
             }
             let Ok(_lock) = system::lock_dir(left.root()) else {
                 bail!(
-                    Failure::new(Kind::Refused, "another rehearsal is at work")
+                    Failure::new(Kind::Refused, "another rehearsal is running")
                         .because(format!("it holds the lock on {}", left.root().display()))
-                        .hint("Wait until it has ended.")
+                        .hint("Wait until it has finished.")
                 );
             };
-            runner.ui.say("An earlier `pmp-ha rehearse` was cut off; what it left is removed first.");
+            runner.ui.say("An earlier `pmp-ha rehearse` was interrupted; what it left is removed first.");
             online::end_copy_for_rehearsal(runner, &left.place).await?;
             left.remove().await?;
         }

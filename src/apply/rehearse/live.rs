@@ -1,5 +1,7 @@
-//! The running databases of the pair, as a rehearsal asks them: what their tables hold, how far the
-//! applier is, which pack was made last. They are only read.
+//! The running databases of the pair, as a rehearsal reads them.
+//!
+//! It reads the content of their tables, the progress of the applier, and the latest pack. It never
+//! writes.
 
 use std::time::Duration;
 
@@ -40,7 +42,7 @@ impl Snapshot {
     pub(super) async fn take(home: &Home) -> Result<Self> {
         let opened = look::rows::open_here(home).await?;
         let session =
-            opened.map_err(|blind| anyhow!("the running database lets nobody in: {}", blind.evidence))?;
+            opened.map_err(|blind| anyhow!("the running database refuses the login: {}", blind.evidence))?;
         let mut session = session.with_deadline(WHOLE_TABLE);
         // A product may have made idle sessions short-lived.
         session.run("SET SESSION wait_timeout = 28800").await?;
@@ -153,7 +155,7 @@ pub(super) async fn tables_of_pair(
         Ok(Err(blind)) => blind.evidence,
         Err(error) => format!("{error:#}"),
     };
-    Ok(Live::None(format!("the database of {node} was not seen: {why}")))
+    Ok(Live::None(format!("cannot read the database of {node}: {why}")))
 }
 
 /// How far the applier of the running database is: the check, and its seconds of work if they are known.
@@ -162,7 +164,7 @@ pub(super) async fn applied(session: &mut Session, flavor: &Flavor) -> Result<(C
         let defect = Defect::new(
             Code::NotApplied,
             "the running database has no source to replicate from",
-            "Set the pair up anew: `pmp-ha pack` on the primary, `pmp-ha install-pack` here.",
+            "Install a new pack: `pmp-ha pack` on the primary, `pmp-ha install-pack` here, which keeps the old data.",
         );
         return Ok((Check::of(Topic::Received, vec![defect], ""), None));
     };
@@ -172,17 +174,17 @@ pub(super) async fn applied(session: &mut Session, flavor: &Flavor) -> Result<(C
     if *number != 0 {
         let defect = Defect::new(
             Code::NotApplied,
-            format!("the applier of the running database stopped at error {number}: {message}"),
-            "Run `pmp-ha repair` here: recovery would not get past it, either.",
+            format!("the applier of the running database stopped with error {number}: {message}"),
+            "Run `pmp-ha repair` here: a recovery would fail there, too.",
         );
         return Ok((Check::of(Topic::Received, vec![defect], ""), None));
     }
     if state.contains("has read all relay log") {
-        let check = Check::passed(Topic::Received, "the running database has applied what it received");
+        let check = Check::passed(Topic::Received, "the running database has applied everything it received");
         return Ok((check, Some(0.0)));
     }
     let behind = replica.lag.map_or_else(|| "an unknown time".to_owned(), |lag| format!("{lag} s"));
-    let evidence = format!("the running database applies it itself, and is {behind} behind");
+    let evidence = format!("the running database is still applying it, and is {behind} behind");
     #[expect(clippy::cast_precision_loss, reason = "a lag in seconds is far below 2^52")]
     let seconds = replica.lag.map(|lag| lag as f64);
     Ok((Check::passed(Topic::Received, evidence), seconds))
@@ -203,12 +205,12 @@ pub async fn packs(home: &Home, manifest: &Manifest, runs_here: bool) -> Result<
     };
     let mut session = match Session::open(address, account, LOGIN).await {
         Ok(session) => session,
-        Err(blind) => return Ok(Packs::Unknown(format!("{whom} was not seen: {}", blind.evidence))),
+        Err(blind) => return Ok(Packs::Unknown(format!("cannot read {whom}: {}", blind.evidence))),
     };
     let last = session.one(format!("SELECT pack_id FROM {OWN_SCHEMA}.pack WHERE node = 1")).await;
     session.close().await;
     let Some(last) = last?.and_then(|row| row.get("pack_id")) else {
-        return Ok(Packs::Unknown(format!("{whom} knows of no pack")));
+        return Ok(Packs::Unknown(format!("{whom} knows no pack")));
     };
     let (address, account) = match membership.role {
         Role::Primary => (&here, &credentials.admin),

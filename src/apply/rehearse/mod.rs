@@ -1,6 +1,7 @@
-//! A rehearsal of the recovery: a copy of the data, or a pack, is booted in a folder of its own, asked
-//! for everything, and removed. What is wrong with it is the result; a failure is only what kept us
-//! from finding that out.
+//! Rehearses a recovery: boots a copy of the data, or a pack, in its own folder, checks it, and
+//! removes it.
+//!
+//! Defects are the result. A failure is only what prevented the rehearsal.
 
 mod copying;
 mod folder;
@@ -46,8 +47,9 @@ pub fn topics(parts: &[Part]) -> Vec<Topic> {
     parts.iter().flat_map(of).copied().collect()
 }
 
-/// Carries a rehearsal out. Whatever happens, everything is removed. `runner` holds the lock of the
-/// home until the data are copied: afterwards the home can be worked with again.
+/// Carries out a rehearsal, and removes everything in any case.
+///
+/// `runner` holds the home's lock only until the data are copied.
 pub async fn run(runner: Runner<'_>, folder: &Folder, plan: &Rehearsal, pack: Option<Pack>) -> Result<Proof> {
     let mut proof = Proof::default();
     let ui = runner.ui;

@@ -1,10 +1,10 @@
-//! What the parts of a rehearsal hand on: what they found out, and whether the next one makes sense.
+//! The results of a rehearsal's parts, and whether the next part makes sense.
 
 use crate::domain::rehearsal::check::Check;
 use crate::domain::rehearsal::report::Seconds;
 use crate::domain::rehearsal::tables::TableLine;
 
-/// Whether the next part makes sense.
+/// Returns whether the next part makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Go {
     On,
@@ -18,7 +18,7 @@ pub struct Proof {
     pub checks: Vec<Check>,
     /// How long the parts took.
     pub seconds: Seconds,
-    /// For how long writes and the applier of the running database had to wait.
+    /// How long writes and the applier of the running database had to wait.
     pub waited: Option<f64>,
     /// The tables of the product.
     pub tables: Vec<TableLine>,

@@ -1,5 +1,6 @@
-//! The throw-away server: booted as recovery boots the data, asked, brought to a clean stop. What goes
-//! wrong with it is a defect of the data, and no failure of the rehearsal.
+//! The throw-away server: boots the data as a recovery does, checks them, and stops cleanly.
+//!
+//! An error in it is a defect of the data, not a failure of the rehearsal.
 
 use std::time::Instant;
 
@@ -40,7 +41,7 @@ pub(super) struct Server<'a> {
     runner: Runner<'a>,
     flavor: &'static Flavor,
     membership: &'a Membership,
-    /// Whether the relay logs were copied, so that what was received is applied from them.
+    /// Whether the relay logs were copied, so that applying what was received from them.
     has_relay_logs: bool,
     session: Option<Session>,
 }
@@ -61,7 +62,7 @@ impl<'a> Server<'a> {
     }
 
     fn session(&mut self) -> Result<&mut Session> {
-        self.session.as_mut().context("the throw-away server is not up")
+        self.session.as_mut().context("the throw-away server does not run")
     }
 
     fn settings(&self) -> Vec<Setting> {
@@ -74,7 +75,7 @@ impl<'a> Server<'a> {
         out
     }
 
-    /// Boots it, and sees that it speaks TLS with the node's key.
+    /// Boots it, and checks that it uses TLS with the node's key.
     pub(super) async fn boot(&mut self, proof: &mut Proof) -> Result<Go> {
         let begun = Instant::now();
         let spinner = self.runner.ui.spinner("the throw-away server is starting");
@@ -95,15 +96,15 @@ impl<'a> Server<'a> {
         }
         drop(spinner);
         proof.seconds.boot = Some(seconds(begun.elapsed()));
-        proof.checks.push(Check::passed(Topic::Start, "the server is up on the data"));
+        proof.checks.push(Check::passed(Topic::Start, "the server runs on the data"));
 
         let query = self.flavor.tls_enabled_query();
         let enabled = self.session()?.one(query).await?.and_then(|row| row.get("enabled"));
         if without_tls.is_none() && enabled.as_deref() != Some("YES") {
-            without_tls = Some("the server starts with TLS off".into());
+            without_tls = Some("the server starts with TLS disabled".into());
         }
         let defects = without_tls.map(|evidence| self.tls_defect(&evidence)).into_iter().collect();
-        proof.checks.push(Check::of(Topic::Tls, defects, "it speaks TLS with the key of the node"));
+        proof.checks.push(Check::of(Topic::Tls, defects, "it uses TLS with the node's key"));
         Ok(Go::On)
     }
 
@@ -133,16 +134,16 @@ impl<'a> Server<'a> {
         Defect::new(
             Code::TlsKey,
             format!("{evidence}{kind}"),
-            "Make a new pack on the primary and install it: that writes certificate and key anew.",
+            "Make a new pack on the primary and install it: this renews the certificate and the key.",
         )
     }
 
     /// Applies what was received.
     pub(super) async fn apply(&mut self, proof: &mut Proof) -> Result<Go> {
         let begun = Instant::now();
-        let spinner = self.runner.ui.spinner("what was received is applied");
+        let spinner = self.runner.ui.spinner("applying what was received");
         let (interrupt, flavor) = (self.runner.interrupt, self.flavor);
-        let session = self.session.as_mut().context("the throw-away server is not up")?;
+        let session = self.session.as_mut().context("the throw-away server does not run")?;
         let applied = interrupt.or(backlog::work_off(&self.runner, flavor, session)).await;
         drop(spinner);
         let Err(error) = applied else {
@@ -156,7 +157,8 @@ impl<'a> Server<'a> {
         } else {
             let failure = Failure::from_error(error);
             let evidence = [vec![failure.what], failure.because].concat().join(": ");
-            let hint = "Run `pmp-ha repair` while both databases run; `recover` would want --accept-loss.";
+            let hint =
+                "Run `pmp-ha repair` while both databases run. Otherwise `recover` needs --accept-loss.";
             (Defect::new(Code::NotApplied, evidence, hint), Go::On)
         };
         proof.checks.push(Check::of(Topic::Received, vec![defect], ""));
@@ -185,7 +187,7 @@ impl<'a> Server<'a> {
         };
         let shapes = catalogue(self.session()?, &schema).await?;
         let flavor = self.flavor;
-        let spinner = ui.spinner("every table is read");
+        let spinner = ui.spinner("reading every table");
         let mut out = Tables::new();
         let mut defects = Vec::new();
         for (of, table) in &names {
@@ -227,7 +229,7 @@ impl<'a> Server<'a> {
         Ok(readable.then_some(out))
     }
 
-    /// Asks the data whether the key is theirs, as recovery does.
+    /// Checks the key against the data, as a recovery does.
     pub(super) async fn key(&mut self, check: &KeyCheck, proof: &mut Proof) -> Result<()> {
         let home = self.runner.home.clone();
         let asked = key_query::require(&home, self.session()?, check).await;
@@ -243,7 +245,7 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    /// Does what recovery does to the data, logs in as the product does, and stops cleanly.
+    /// Changes the data as a recovery does, logs in with the product's account, and stops cleanly.
     pub(super) async fn stand_alone(&mut self, account: &str, proof: &mut Proof) -> Result<Go> {
         let begun = Instant::now();
         let changed = self.change(account).await;
@@ -256,16 +258,16 @@ impl<'a> Server<'a> {
                 Defect::new(
                     Code::LoginFails,
                     format!("{error:#}"),
-                    "See whether conf/database_params.conf names the account that the data have.",
+                    "Check that conf/database_params.conf names the account that the data have.",
                 )
             };
             proof.checks.push(Check::of(Topic::Login, vec![defect], ""));
             return Ok(Go::NoFurther);
         }
-        let evidence = format!("'{account}' logs in with the password that the data were given");
+        let evidence = format!("'{account}' logs in with the password from this home");
         proof.checks.push(Check::passed(Topic::Login, evidence));
         let begun = Instant::now();
-        let session = self.session.take().context("the throw-away server is not up")?;
+        let session = self.session.take().context("the throw-away server does not run")?;
         let spinner = self.runner.ui.spinner("the throw-away server is stopping");
         self.runner.database().end_offline_boot(session, self.runner.config.stop_deadline()).await?;
         drop(spinner);
@@ -276,7 +278,7 @@ impl<'a> Server<'a> {
 
     async fn change(&mut self, account: &str) -> Result<()> {
         let (flavor, mut session) =
-            (self.flavor, self.session.take().context("the throw-away server is not up")?);
+            (self.flavor, self.session.take().context("the throw-away server does not run")?);
         let changed = async {
             boot::stand_alone(flavor, &mut session).await?;
             accounts::set_application_password(&self.runner, flavor, &mut session, account).await
@@ -303,7 +305,7 @@ impl<'a> Server<'a> {
     /// What a server that does not come up, or does not stay up, suffers from.
     fn fault(&self, error: &anyhow::Error) -> Defect {
         let database = self.runner.database();
-        let hint = "The data cannot be recovered from: set the pair up anew with a new pack.";
+        let hint = "A recovery from these data is not possible. Install a new pack; `pmp-ha install-pack` keeps the old data.";
         for (words, code) in [(&OF_PAGES[..], Code::AlteredPage), (&OF_REDO[..], Code::RedoMissing)] {
             let said = database.said(words);
             if !said.is_empty() {
@@ -319,7 +321,7 @@ impl<'a> Server<'a> {
 
     fn bad_table(&self, table: &str, evidence: &str) -> Defect {
         let said = self.runner.database().said(&OF_PAGES);
-        let hint = "Set the pair up anew with a new pack, and look at the disk.";
+        let hint = "Check the disk. Then install a new pack; `pmp-ha install-pack` keeps the old data.";
         if said.is_empty() {
             return Defect::new(Code::UnreadableTable, format!("{table} cannot be read: {evidence}"), hint);
         }
@@ -328,7 +330,7 @@ impl<'a> Server<'a> {
     }
 }
 
-/// Lets the server look at every page of a table. Returns what it complains about.
+/// Lets the server check every page of a table. Returns its complaints.
 async fn check(session: &mut Session, schema: &str, table: &str) -> Result<Vec<String>> {
     let rows = session.query(format!("CHECK TABLE {}.{}", quote_name(schema), quote_name(table))).await?;
     let bad = |row: &&crate::adapters::server::session::Row| {
@@ -348,8 +350,8 @@ pub(super) fn altered_page(error: &anyhow::Error) -> Option<Defect> {
     OF_PAGES.iter().any(|word| lower.contains(word)).then(|| {
         Defect::new(
             Code::AlteredPage,
-            format!("the running database cannot be copied: {text}"),
-            "Set the pair up anew with a new pack, and look at the disk.",
+            format!("cannot copy the running database: {text}"),
+            "Check the disk. Then install a new pack; `pmp-ha install-pack` keeps the old data.",
         )
     })
 }

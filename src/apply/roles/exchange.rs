@@ -132,7 +132,7 @@ fn other(runner: &Runner<'_>) -> Result<Watched> {
 }
 
 fn gave_up(because: String, hint: &str) -> anyhow::Error {
-    Failure::new(Kind::Failed, "the roles were not exchanged").because(because).hint(hint.to_owned()).into()
+    Failure::new(Kind::Failed, "the roles were not swapped").because(because).hint(hint.to_owned()).into()
 }
 
 fn host(membership: &Membership) -> String {
@@ -169,7 +169,7 @@ async fn until<T>(
                     format!("its last word is '{}', {} s old", turn.phase, turn.age / 1_000_000)
                 }
                 Ok(None) => "it says nothing".into(),
-                Err(blind) => format!("it cannot be asked: {}", blind.evidence),
+                Err(blind) => format!("cannot ask it: {}", blind.evidence),
             };
             let host = host(&runner.home.require_membership()?);
             return Err(gave_up(
@@ -227,7 +227,7 @@ async fn meet_as_primary(runner: &mut Runner<'_>, wait: u64) -> Result<()> {
 fn withdrawn() -> anyhow::Error {
     gave_up(
         "the other node has withdrawn".into(),
-        "Everything is as it was. See there why, then run `pmp-ha switchover` on both nodes again.",
+        "Everything is as it was. Find out why there, then run `pmp-ha switchover` on both nodes again.",
     )
 }
 
@@ -275,7 +275,7 @@ async fn wait_until_ended(interrupt: &Interrupt, session: &mut Session, account:
             return Ok(());
         }
         if begun.elapsed() > ENDING {
-            bail!("sessions of '{account}' do not end: something writes for a long time");
+            bail!("sessions of '{account}' do not end: a statement is still writing");
         }
         interrupt.sleep(TICK).await?;
     }
@@ -285,9 +285,9 @@ async fn await_phase(runner: &mut Runner<'_>, wanted: Phase, patience: Duration)
     let run = run_of(runner)?;
     let (own, what, words) = match wanted {
         Phase::CaughtUp => {
-            (Phase::Refusing, "had not applied everything", "the secondary applies the last writes")
+            (Phase::Refusing, "had not applied everything", "waiting for the last writes to be applied")
         }
-        _ => (Phase::CaughtUp, "did not hand the role over", "the primary hands its role over"),
+        _ => (Phase::CaughtUp, "did not hand over the role", "waiting for the primary to hand over"),
     };
     let _waiting = runner.ui.spinner(words);
     until(runner, own, patience, what, |turn| match (wait_for(wanted, &run, turn), turn) {
@@ -326,7 +326,7 @@ async fn catch_up(runner: &mut Runner<'_>) -> Result<()> {
         if view.applier_error.0 != 0 {
             return Err(gave_up(
                 format!(
-                    "what the primary wrote cannot be applied: error {}: {}",
+                    "cannot apply what the primary wrote: error {}: {}",
                     view.applier_error.0, view.applier_error.1
                 ),
                 "Everything is as it was. Run `pmp-ha repair` here.",

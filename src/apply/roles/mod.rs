@@ -1,4 +1,4 @@
-//! Changes of the roles: promotion, the exchange of two nodes, the return of an old primary.
+//! Changes of the roles: promotion, switchover, and the rejoin of an old primary.
 
 pub mod exchange;
 pub mod promote;

@@ -1,5 +1,4 @@
-//! What turns a secondary into the primary: the other node fenced, everything received applied, the
-//! new epoch begun.
+//! Promotes a secondary: fences the other node, applies everything received, begins the new epoch.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use crate::domain::pair::Claim;
 use crate::domain::standing::NodeState;
 use crate::failure::{Failure, Kind};
 
-/// What a program has to say, besides ending well, to be believed that it has fenced the other node.
+/// The line that a fencing program must print, besides exiting with 0.
 pub const FENCED: &str = "fenced";
 
 /// Runs the program that fences the other node.
@@ -28,14 +27,14 @@ pub async fn fence(runner: &Runner<'_>, command: &[String]) -> Result<()> {
     let refused = |because: String| {
         Failure::new(Kind::Refused, "the other node is not fenced")
             .because(because)
-            .hint(format!("`fence.command` of conf/pmp-ha.toml has to end with exit code 0 and to print a line `{FENCED}`. Cut the other node off by hand, and say so with --fenced."))
+            .hint(format!("Make `fence.command` in conf/pmp-ha.toml exit 0 and print a line `{FENCED}`, or fence the other node by hand and pass --fenced."))
     };
     let Some((program, args)) = command.split_first() else {
         bail!(refused("fence.command is empty".into()))
     };
     let membership = runner.home.require_membership()?;
     let deadline = Duration::from_secs(runner.config.fence.deadline);
-    let _spinner = runner.ui.spinner("the other node is being fenced");
+    let _spinner = runner.ui.spinner("fencing the other node");
     let mut child = tokio::process::Command::new(program);
     child
         .args(args)
@@ -51,11 +50,11 @@ pub async fn fence(runner: &Runner<'_>, command: &[String]) -> Result<()> {
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let last = said.lines().last().unwrap_or("nothing").trim().to_owned();
-        bail!(refused(format!("{program} ended with {}, and said: {last}", output.status)));
+        bail!(refused(format!("{program} ended with {} and said: {last}", output.status)));
     }
     let said = String::from_utf8_lossy(&output.stdout);
     if !said.lines().any(|line| line.trim().eq_ignore_ascii_case(FENCED)) {
-        bail!(refused(format!("{program} ended well, and did not print the line `{FENCED}`")));
+        bail!(refused(format!("{program} succeeded but did not print the line `{FENCED}`")));
     }
     Ok(())
 }
@@ -72,8 +71,9 @@ pub async fn take_down(runner: &Runner<'_>) -> Result<()> {
     Database::of(runner.home, &uninterrupted).stop(runner.config.stop_deadline()).await.map(|_| ())
 }
 
-/// Stops the database and starts it. A node that was replaced meanwhile stays down: it would not be
-/// let start, and its run has to come to an end before it can rejoin.
+/// Restarts the database. A node that was replaced meanwhile stays down.
+///
+/// The start gate would refuse it, and its run must end before it can rejoin.
 pub async fn restart(runner: &Runner<'_>) -> Result<()> {
     take_down(runner).await?;
     if role::is_replaced(runner, &runner.home.require_membership()?).await? {
@@ -82,8 +82,8 @@ pub async fn restart(runner: &Runner<'_>) -> Result<()> {
     bring_up(runner).await
 }
 
-/// Works off what was received, in an offline boot: a start would let go of it, to fetch it again
-/// from a source that is gone.
+/// Applies what was received in an offline boot. A normal start would discard it and fetch it again
+/// from a lost source.
 pub async fn work_off_offline(runner: &Runner<'_>, accept_loss: bool) -> Result<()> {
     let flavor = runner.flavor().await?;
     let database = runner.database();
@@ -95,7 +95,7 @@ pub async fn work_off_offline(runner: &Runner<'_>, accept_loss: bool) -> Result<
     database.end_offline_boot(session, stop).await
 }
 
-/// Receives nothing more, and applies everything that was received.
+/// Stops receiving, and applies everything that was received.
 pub async fn drain(runner: &Runner<'_>, accept_loss: bool) -> Result<()> {
     let flavor = runner.flavor().await?;
     let mut session = admin_session(runner.home).await?;
@@ -112,12 +112,12 @@ pub async fn drain(runner: &Runner<'_>, accept_loss: bool) -> Result<()> {
     Ok(())
 }
 
-/// Makes replication go on as it was, on the running server or in an offline boot.
+/// Restarts replication as it was, on the running server or in an offline boot.
 pub async fn undrain(runner: &Runner<'_>, account: &str) -> Result<()> {
     align::apply(runner, account).await
 }
 
-/// Tells the other node, when it asks, that a new epoch begins; then sees that it is not about to start.
+/// Announces the new epoch to the other node, then checks that it is not starting.
 pub async fn claim(runner: &Runner<'_>, claim: Claim, fenced: bool) -> Result<()> {
     let membership = runner.home.require_membership()?;
     let flavor = runner.flavor().await?;
@@ -142,14 +142,14 @@ pub async fn claim(runner: &Runner<'_>, claim: Claim, fenced: bool) -> Result<()
     match sign {
         None => Ok(()),
         Some(sign) => bail!(
-            Failure::new(Kind::Refused, "the other node came back while this one was being promoted")
+            Failure::new(Kind::Refused, "the other node came back during the promotion")
                 .because(sign)
-                .hint("Everything is put back. Run `pmp-ha verify`: if the primary works again, nothing is to be done.")
+                .hint("Everything was put back. Run `pmp-ha verify`: if the primary works again, there is nothing to do.")
         ),
     }
 }
 
-/// Takes back that a new epoch begins.
+/// Withdraws the new epoch.
 pub async fn unclaim(runner: &Runner<'_>) -> Result<()> {
     if runner.database().pid()?.is_none() {
         // What is undone next says it anew, in a boot of its own.

@@ -1,4 +1,4 @@
-//! What an old primary has that the new one lacks: found in its binlogs, shown, and saved.
+//! Finds in its binlogs what only an old primary has, shows it, and saves it.
 
 use std::path::Path;
 
@@ -20,14 +20,14 @@ use crate::domain::table::range::Bound;
 use crate::domain::table::rows::Rows;
 use crate::failure::{Failure, Kind};
 
-/// How many rows of a table are named.
+/// The number of rows of a table that a message names.
 const SHOWN: usize = 5;
 
-const HEAD: &str = "-- The rows of an old primary that the new one does not have, or has otherwise. Nothing of it was\n\
--- carried over. Who wants a row of it, runs its statements on the new primary.\n";
+const HEAD: &str = "-- The rows of an old primary that the new one lacks or has differently. Nothing of it was\n\
+-- carried over. To add a row, run its statements on the new primary.\n";
 
-/// Looks for what only this node has, in an offline boot. With `go_on` what was found is said and
-/// saved, and the run goes on: the data are kept.
+/// Looks in an offline boot for rows that only this node has. With `go_on`, it shows and saves
+/// them, and the run continues because the data are kept.
 ///
 /// # Errors
 /// Refuses when something is found, with the file that it is saved in.
@@ -47,10 +47,10 @@ pub async fn find_extra(runner: &Runner<'_>, since: &BinlogPlace, file: &Path, g
         return Ok(());
     }
     let peer = membership.peer().host.clone();
-    let mut failure = Failure::new(Kind::Refused, format!("this node has what {peer} does not have"));
+    let mut failure = Failure::new(Kind::Refused, format!("this node has rows that {peer} does not have"));
     failure.because.extend(found);
     let failure = failure.hint(format!(
-        "It is saved in {}, for the owner's eyes only: these are somebody's passwords. Carry over by hand what is wanted. Then make a new pack on {peer} (`pmp-ha pack`), bring it here, and run `pmp-ha rejoin --pack FILE`.",
+        "They are saved in {}, readable only by its owner: they may be somebody's passwords. Carry over by hand what you need. Then make a new pack on {peer} (`pmp-ha pack`), copy it here, and run `pmp-ha rejoin --pack FILE`.",
         file.display()
     ));
     if go_on {
@@ -60,25 +60,27 @@ pub async fn find_extra(runner: &Runner<'_>, since: &BinlogPlace, file: &Path, g
     bail!(failure)
 }
 
-/// Sees that the other node still is the primary: the plan may be an old one. It cannot become the
-/// secondary of this one from here on, for nobody answers here until this one is the secondary.
+/// Checks that the other node is still the primary, because the plan may be old.
+///
+/// From here on it cannot become this node's secondary: this node answers nobody until it is the
+/// secondary.
 async fn still_replaced(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
     let peer = membership.peer();
     let refused = |because: String| {
         Failure::new(Kind::Refused, "this node cannot become the secondary now")
             .because(because)
-            .hint("See `pmp-ha verify` there, then run `pmp-ha rejoin` again.")
+            .hint("Run `pmp-ha verify` there, then `pmp-ha rejoin` here again.")
     };
     match other_node::ask(runner.home, membership).await {
-        Err(blind) => bail!(refused(format!("{peer} cannot be asked: {}", blind.evidence))),
+        Err(blind) => bail!(refused(format!("cannot ask {peer}: {}", blind.evidence))),
         Ok(Some(said)) if said.role == Role::Primary && standing(membership, &said) != Standing::Holds => {
             Ok(())
         }
-        Ok(_) => bail!(refused(format!("{peer} is not the primary any more"))),
+        Ok(_) => bail!(refused(format!("{peer} is no longer the primary"))),
     }
 }
 
-/// What this node has alone, a line each; its rows are saved.
+/// Saves the rows that only this node has. Returns a line for each table.
 async fn extra(
     runner: &Runner<'_>,
     session: &mut Session,
@@ -92,9 +94,9 @@ async fn extra(
     }
     let here = open_booted(runner.home)
         .await?
-        .map_err(|blind| anyhow::anyhow!("the database here lets nobody in: {}", blind.evidence))?;
+        .map_err(|blind| anyhow::anyhow!("the database here refuses the login: {}", blind.evidence))?;
     let there = open_there(runner.home, membership).await?.map_err(|blind| {
-        anyhow::anyhow!("the database of {} cannot be read: {}", membership.peer(), blind.evidence)
+        anyhow::anyhow!("cannot read the database of {}: {}", membership.peer(), blind.evidence)
     })?;
     let mut nodes = Nodes::of(here, there, runner.flavor().await?, membership, runner.interrupt);
     let all_known = reading.total == reading.found.len() as u64;
@@ -106,8 +108,11 @@ async fn extra(
         }
     };
     let found = nodes.differences(&structure, &tables, false).await?;
-    let mut out: Vec<String> =
-        found.not_compared.iter().map(|table| format!("the table {table} is another one here")).collect();
+    let mut out: Vec<String> = found
+        .not_compared
+        .iter()
+        .map(|table| format!("the table {table} has another structure here"))
+        .collect();
     out.extend(
         found.unreadable.iter().map(|(table, why)| format!("the table {table} cannot be read: {why}")),
     );

@@ -1,4 +1,4 @@
-//! Accounts and their rights, in the words of each server.
+//! Accounts and their rights, in the SQL of each server.
 
 use super::{Accounts, Family, Flavor};
 use crate::domain::datafiles::Layout;
@@ -17,7 +17,7 @@ pub struct Account<'a> {
     pub x509: bool,
     /// `PRIVILEGES ON object`, one a statement.
     pub grants: &'a [&'a str],
-    /// Whether it may grant, too: only the account of an offline boot.
+    /// Whether it may grant rights: only the account of an offline boot.
     pub all_rights: bool,
 }
 
@@ -53,7 +53,7 @@ impl Flavor {
         }
     }
 
-    /// Gives an existing account another password, whatever it had before.
+    /// Changes the password of an existing account.
     #[must_use]
     pub fn set_password(&self, user: &str, host: &str, password: &str) -> Sql {
         let who = format!("{}@{}", quote(user), quote(host));
@@ -63,8 +63,9 @@ impl Flavor {
         })
     }
 
-    /// What the monitor account needs to see replication and the names of the tables that are
-    /// written to, and nothing more.
+    /// Returns the rights of the monitor account.
+    ///
+    /// It sees replication and the names of written tables, and nothing more.
     #[must_use]
     pub fn monitor_grants(&self) -> Vec<&'static str> {
         match (self.family, self.layout) {
@@ -82,7 +83,7 @@ impl Flavor {
         }
     }
 
-    /// The tables that hold the rights of an account, and the column that names it.
+    /// Returns the tables with an account's rights, and the column that names the account.
     #[must_use]
     pub fn grant_tables(&self) -> Vec<(&'static str, &'static str)> {
         let mut out = match self.family {
@@ -103,7 +104,7 @@ impl Flavor {
         out
     }
 
-    /// The tables of [`Self::grant_tables`] whose rows a `REVOKE ALL PRIVILEGES` leaves.
+    /// Returns the tables of [`Self::grant_tables`] whose rows survive `REVOKE ALL PRIVILEGES`.
     #[must_use]
     pub fn grants_that_revoke_leaves(&self) -> &'static [(&'static str, &'static str)] {
         match (self.family, self.layout) {

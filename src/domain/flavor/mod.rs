@@ -1,6 +1,6 @@
 //! The one table of differences between the servers. No other file compares versions.
 //!
-//! MySQL and MariaDB are told apart by the vendor string and are never ordered against each
+//! The vendor string tells MySQL and MariaDB apart; their versions are never compared with each
 //! other. A row that was proved on a real server says so; the others come from the manuals.
 
 mod accounts;
@@ -15,10 +15,10 @@ pub use replication::{RETRY_COUNT, SourceSpec};
 pub use semi_sync::SemiSync;
 pub use version::{Family, ServerVersion};
 
-/// What a server says when its disk is full: a file or a table cannot grow, or be made.
+/// The errors of a server whose disk is full: it cannot create or grow a file or table.
 pub const DISK_ERRORS: [u32; 6] = [3, 1021, 1026, 1030, 1114, 3675];
 
-/// How far a row of the table can be trusted.
+/// How well a row of the table is proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
     /// The whole life of a pair was run on a real server of this row.
@@ -27,7 +27,7 @@ pub enum Proof {
     Manual,
 }
 
-/// How a replica of this server finds its place.
+/// How a replica of this server finds its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Positioning {
     /// Binlog file and byte, kept in a crash-safe table.
@@ -38,14 +38,14 @@ pub enum Positioning {
     MariaDbGtid,
 }
 
-/// What inside a server has to look after replication, because the server itself does not.
+/// The watchdog that a server needs, because it does not recover from everything by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Watchdog {
     /// Nothing.
     None,
-    /// An applier that a full disk has stopped.
+    /// It restarts an applier that a full disk has stopped.
     OfApplier,
-    /// That, and a receiver that does not notice a silent link.
+    /// That, and it reconnects a receiver that does not notice a silent link.
     OfReceiverAndApplier,
 }
 
@@ -70,15 +70,15 @@ enum Words {
 pub struct Flavor {
     /// For messages: `MySQL 5.6`.
     pub name: &'static str,
-    /// How far the row can be trusted.
+    /// How well the row is proved.
     pub proof: Proof,
-    /// How a replica finds its place.
+    /// How a replica finds its position.
     pub positioning: Positioning,
-    /// What its data directory looks like.
+    /// The layout of its data directory.
     pub layout: Layout,
     /// The longest host name that the server stores for a source, in bytes.
     pub longest_source_host: usize,
-    /// Whether every build of it speaks the TLS of today, 1.2 or newer.
+    /// Whether every build of it supports TLS 1.2 or newer.
     pub modern_tls: bool,
     family: Family,
     from: (u32, u32, u32),
@@ -93,12 +93,14 @@ pub struct Flavor {
     semi_sync_wait_point: Option<&'static str>,
 }
 
-/// The commit waits before it is done: nobody sees a row that the secondary may still lack.
+/// The commit waits before it takes effect: nobody sees a row that the secondary may lack.
 const AFTER_SYNC: &str = "AFTER_SYNC";
 
-/// The commit is done, and only its acknowledgement waits. With `MySQL`'s GTIDs the secondary would
-/// otherwise be ahead of the primary for as long as a commit waits, and turn a receiver away for good
-/// that connects for the way back just then (1236, purged).
+/// The commit takes effect, and only its acknowledgement waits.
+///
+/// With `MySQL`'s GTIDs, the secondary would otherwise be ahead of the primary while a commit
+/// waits. A receiver of the return channel that connects at that moment would be refused for good
+/// (1236, purged).
 const AFTER_COMMIT: &str = "AFTER_COMMIT";
 
 const MYSQL_56: Flavor = Flavor {
@@ -190,18 +192,18 @@ static FLAVORS: [Flavor; 7] = [
 /// Loads the plugin by which a server copies itself.
 pub const MAKE_CLONE_PLUGIN: &str = "INSTALL PLUGIN clone SONAME 'mysql_clone.so'";
 
-/// Takes it away again.
+/// Unloads it again.
 pub const DROP_CLONE_PLUGIN: &str = "UNINSTALL PLUGIN clone";
 
 impl Flavor {
-    /// The row for a version; `None` if it is older than every row or between two of them.
+    /// Returns the row for a version; `None` if it is older than every row or between two rows.
     #[must_use]
     pub fn of(version: &ServerVersion) -> Option<&'static Self> {
         let [major, minor, patch] = version.number;
         FLAVORS.iter().rfind(|row| row.family == version.family && row.from <= (major, minor, patch))
     }
 
-    /// The versions that are known, for messages.
+    /// Returns the known versions, for messages.
     #[must_use]
     pub fn known() -> String {
         FLAVORS.iter().map(|row| row.name).collect::<Vec<_>>().join(", ")
@@ -228,8 +230,10 @@ impl Flavor {
         }
     }
 
-    /// The digest of a text, at least 128 bits in hexadecimal digits. `MySQL` 9.6 has moved MD5
-    /// into a component that nobody loads; elsewhere it takes a third of the time.
+    /// Returns SQL for the digest of a text: at least 128 bits in hexadecimal digits.
+    ///
+    /// `MySQL` 9.6 moved MD5 into a component that is not loaded; elsewhere MD5 takes a third of
+    /// the time.
     #[must_use]
     pub fn digest(&self, text: &str) -> String {
         match self.layout {
@@ -256,7 +260,7 @@ impl Flavor {
         self.binlog_format_option
     }
 
-    /// Whether the replica's state has to be put into crash-safe tables by an option.
+    /// Returns whether an option must put the replica's state into crash-safe tables.
     #[must_use]
     pub fn wants_repository_tables(&self) -> bool {
         self.repositories_as_tables
@@ -274,7 +278,7 @@ impl Flavor {
         self.tls_versions
     }
 
-    /// What inside the server has to look after replication.
+    /// Returns the watchdog that the server needs.
     #[must_use]
     pub fn watchdog(&self) -> Watchdog {
         match (self.family, self.modern_tls) {

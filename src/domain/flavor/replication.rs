@@ -1,11 +1,11 @@
-//! What is said to a server about replication.
+//! The SQL for replication, in the words of each server.
 
 use super::{Family, Flavor, Positioning, Words};
 use crate::domain::coordinates::Coordinates;
 use crate::domain::datafiles::Layout;
 use crate::domain::sql::{Sql, quote};
 
-/// Everything that a replica has to be told about its source.
+/// Everything that a replica must know about its source.
 #[derive(Clone, Copy)]
 pub struct SourceSpec<'a> {
     /// The name that the source's certificate carries.
@@ -22,15 +22,16 @@ pub struct SourceSpec<'a> {
     pub cert: &'a str,
     /// Full path of this node's private key, PKCS#1.
     pub key: &'a str,
-    /// Where to go on.
+    /// The coordinates from which it replicates.
     pub from: &'a Coordinates,
-    /// Seconds between two tries.
+    /// Seconds between two attempts.
     pub connect_retry: u64,
     /// Seconds between two heartbeats on a quiet link.
     pub heartbeat: u64,
 }
 
-/// Tries before a receiver gives up: at one try a second 136 years, which means never.
+/// The attempts before a receiver gives up: at one a second this takes 136 years, so never.
+///
 /// `MySQL` 8.1 and later give up after ten by default.
 pub const RETRY_COUNT: u64 = 4_294_967_295;
 
@@ -63,31 +64,31 @@ impl Flavor {
         format!("STOP {}", self.replica_word())
     }
 
-    /// Starts the receiver alone.
+    /// Starts only the receiver.
     #[must_use]
     pub fn start_receiver(&self) -> String {
         format!("START {} IO_THREAD", self.replica_word())
     }
 
-    /// Starts the applier alone, to work off what was received.
+    /// Starts only the applier, to apply what was received.
     #[must_use]
     pub fn start_applier(&self) -> String {
         format!("START {} SQL_THREAD", self.replica_word())
     }
 
-    /// Stops the receiver alone; what was received is applied all the same.
+    /// Stops only the receiver; the applier continues.
     #[must_use]
     pub fn stop_receiver(&self) -> String {
         format!("STOP {} IO_THREAD", self.replica_word())
     }
 
-    /// Stops the applier alone; what comes in is received all the same.
+    /// Stops only the applier; the receiver continues.
     #[must_use]
     pub fn stop_applier(&self) -> String {
         format!("STOP {} SQL_THREAD", self.replica_word())
     }
 
-    /// Makes the applier stop at every conflict, or put the source's row over what is in the way.
+    /// Makes the applier stop at every conflict, or replace the conflicting row by the source's.
     #[must_use]
     pub fn exec_mode(&self, strict: bool) -> String {
         let mode = if strict { "STRICT" } else { "IDEMPOTENT" };

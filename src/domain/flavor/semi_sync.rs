@@ -3,10 +3,10 @@
 use super::{Family, Flavor, Words};
 use crate::domain::pair::Role;
 
-/// The wish that a commit waits until the secondary has received it.
+/// Configured: a commit waits until the secondary has received it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SemiSync {
-    /// Seconds after which it goes on without.
+    /// Seconds after which it continues without the secondary.
     pub timeout: u64,
 }
 

@@ -1,4 +1,4 @@
-//! A server's family and version, as it says them itself.
+//! A server's family and version, as it reports them.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ pub struct ServerVersion {
 }
 
 impl ServerVersion {
-    /// Reads what `mysqld --version` prints, or what `SELECT VERSION()` answers.
+    /// Parses the output of `mysqld --version` or the answer of `SELECT VERSION()`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let after = text.split_once("Ver ").map_or(text, |(_, rest)| rest).trim_start();

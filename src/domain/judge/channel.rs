@@ -8,11 +8,11 @@ use crate::domain::pair::{Pair, Role};
 use crate::domain::settings::taken_by;
 use crate::domain::snapshot::{ChannelTls, Receiver, ReplicaView, ServerView};
 
-/// A direction, and the codes of what is found about it.
+/// One direction of replication, and the codes of its findings.
 pub(super) struct Channel {
     /// The role of the node that receives.
     at: Role,
-    /// For sentences: what flows there.
+    /// What flows there, for sentences.
     what: &'static str,
     no_source: &'static str,
     wrong_source: &'static str,
@@ -48,10 +48,10 @@ pub(super) const FORTH: Channel = Channel {
     not_seen: "replica-not-seen",
 };
 
-/// The way back of the audit rows, from the secondary to the primary.
+/// The return channel of the audit rows, from the secondary to the primary.
 pub(super) const BACK: Channel = Channel {
     at: Role::Primary,
-    what: "the way back of the audit rows",
+    what: "the return channel of the audit rows",
     no_source: "back-not-a-replica",
     wrong_source: "back-wrong-source",
     wrong_identity: "back-wrong-source-identity",
@@ -67,10 +67,10 @@ pub(super) const BACK: Channel = Channel {
     not_seen: "back-not-seen",
 };
 
-const ANEW: &str = "Set it up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.";
+const ANEW: &str = "Install a new pack: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary, which keeps its old data.";
 
 impl Judge<'_> {
-    /// Judges one direction, as the server of the node that receives describes it.
+    /// Judges one direction from what the receiving server reports.
     pub(super) fn channel(&mut self, channel: &Channel, limits: Limits) {
         let server = match self.seen(channel.at) {
             Ok(server) => server.clone(),
@@ -80,7 +80,7 @@ impl Judge<'_> {
                     channel.not_seen,
                     About::Replication,
                     Severity::Unknown,
-                    &format!("whether the {} applies what it receives cannot be seen from here", channel.at),
+                    &format!("cannot see from here whether the {} applies what it receives", channel.at),
                     evidence,
                     &format!("Run `pmp-ha verify` on the {}.", channel.at),
                 );
@@ -115,14 +115,14 @@ impl Judge<'_> {
                 channel.wrong_source,
                 About::HighAvailability,
                 Severity::Failed,
-                &format!("the database of the {at} replicates from somebody else"),
+                &format!("the database of the {at} replicates from another server"),
                 format!(
-                    "its source is {}:{}, and the {} is {source}",
+                    "its source is {}:{}, but the {} is {source}",
                     replica.source_host,
                     replica.source_port,
                     Pair::peer_of(at)
                 ),
-                "If the other node has moved, run `pmp-ha reconfigure` there; else somebody changed it by hand: set the pair up anew.",
+                "If the other node has moved, run `pmp-ha reconfigure` there. Otherwise somebody changed it by hand: install a new pack. `pmp-ha install-pack` keeps the secondary's old data.",
             );
         }
         if replica.source_server_id.is_some_and(|id| id != 0 && id != source.number) {
@@ -132,10 +132,10 @@ impl Judge<'_> {
                 Severity::Failed,
                 &format!("the source of the database of the {at} is another server"),
                 format!(
-                    "it has the server id {:?}, and {source} has {}",
+                    "it has the server id {:?}, but {source} has {}",
                     replica.source_server_id, source.number
                 ),
-                "See what answers at that address.",
+                "Check which server answers at that address.",
             );
         }
         if replica.channel_tls != ChannelTls::Verified {
@@ -143,8 +143,8 @@ impl Judge<'_> {
                 channel.not_verified,
                 About::HighAvailability,
                 Severity::Failed,
-                "the replication link is not protected as it should be",
-                format!("on the {at} the TLS of the channel is {:?}", replica.channel_tls),
+                "the replication link is not protected by verified TLS",
+                format!("on the {at}, the TLS of the channel is {:?}", replica.channel_tls),
                 ANEW,
             );
         }
@@ -153,8 +153,8 @@ impl Judge<'_> {
     fn link(&mut self, channel: &Channel, replica: &ReplicaView) {
         let at = channel.at;
         let (number, message) = &replica.receiver_error;
-        let explained = explain(*number, at)
-            .unwrap_or("It connects again by itself as soon as the other node is reachable.");
+        let explained =
+            explain(*number, at).unwrap_or("It reconnects by itself when the other node is reachable.");
         let said =
             if *number == 0 { "no error yet".to_owned() } else { format!("error {number}: {message}") };
         let source = format!("{}:{}", replica.source_host, replica.source_port);
@@ -165,9 +165,9 @@ impl Judge<'_> {
                         channel.silent,
                         About::HighAvailability,
                         Severity::Failed,
-                        &format!("the {at} is connected to {source}, and nothing comes through"),
+                        &format!("the {at} is connected to {source}, but nothing arrives"),
                         format!("no heartbeat and no event within {:.1} s", pulse.watched.as_secs_f64()),
-                        "The other server is frozen, or the network swallows packets. The receiver connects anew by itself.",
+                        "The other server is frozen, or the network drops packets. The receiver reconnects by itself.",
                     );
                 }
             }
@@ -183,7 +183,7 @@ impl Judge<'_> {
                 channel.stopped,
                 About::HighAvailability,
                 Severity::Failed,
-                &format!("the {at} has stopped to receive"),
+                &format!("the {at} has stopped receiving"),
                 format!("the receiver does not run; {said}"),
                 explained,
             ),
@@ -203,10 +203,10 @@ impl Judge<'_> {
                 channel.applier_stopped,
                 About::Replication,
                 Severity::Failed,
-                &format!("the {at} has stopped to apply what it receives"),
+                &format!("the {at} has stopped applying what it receives"),
                 said,
                 explain(*number, at).unwrap_or(
-                    "Read the error log there. Then run `pmp-ha repair` on the secondary: it shows what differs, and starts the applier.",
+                    "Read the error log there. Then run `pmp-ha repair` on the secondary: it shows what differs and restarts the applier.",
                 ),
             );
         }
@@ -233,13 +233,13 @@ impl Judge<'_> {
                 Severity::Failed,
                 &format!("the {at} is behind"),
                 format!("by {lag:.0} s, by the heartbeat rows; the limit is {} s{own}", limits.lag),
-                "It catches up by itself if the other node writes less than it can apply; look at its disk and load.",
+                "It catches up by itself if the other node writes less than it can apply. Check its disk and load.",
             ),
             None if replica.applier_runs => {
                 let age = server.beat_of(self.snapshot.membership.pair.node(Pair::peer_of(at)).number);
                 let newest = match age.filter(|beat| beat.beat > 0) {
                     Some(beat) => format!(
-                        "the newest heartbeat row that was applied is {:.0} s old",
+                        "the newest applied heartbeat row is {:.0} s old",
                         lag::seconds(server.clock - beat.beat)
                     ),
                     None => "no heartbeat row has arrived yet".into(),
@@ -248,9 +248,9 @@ impl Judge<'_> {
                     channel.lag_unknown,
                     About::Replication,
                     Severity::Unknown,
-                    &format!("how far the {at} is behind is not known"),
-                    format!("while the link is down nobody can tell; {newest}; what it has received it applies"),
-                    "It is known again when the link is back.",
+                    &format!("the lag of the {at} is unknown"),
+                    format!("the link is down; {newest}; it still applies what it has received"),
+                    "The lag is known again when the link is back.",
                 );
             }
             Some(_) | None => {}
@@ -268,8 +268,8 @@ impl Judge<'_> {
                 channel.wrong_filter,
                 About::Replication,
                 Severity::Failed,
-                &format!("{}: the {at} does not take the tables it should", channel.what),
-                format!("its filter is [{}], wanted is [{}]", found.join(", "), wanted.join(", ")),
+                &format!("{}: the {at} does not replicate the tables it should", channel.what),
+                format!("its filter is [{}], but [{}] is wanted", found.join(", "), wanted.join(", ")),
                 "Restart the database there with `pmp-ha stop` and `pmp-ha start`.",
             );
         }

@@ -1,4 +1,4 @@
-//! The health rule: from what was seen to the verdict. What could not be seen is never Alive.
+//! The health rules: from a snapshot to the verdict. What could not be seen is never Alive.
 
 mod channel;
 mod explain;
@@ -16,7 +16,7 @@ use super::snapshot::{
 };
 use super::standing::{Standing, standing};
 
-/// The verdict on a home that belongs to no pair.
+/// Returns the verdict on a home that belongs to no pair.
 #[must_use]
 pub fn no_pair(evidence: &str) -> Health {
     let finding = |about| Finding {
@@ -25,7 +25,7 @@ pub fn no_pair(evidence: &str) -> Health {
         severity: Severity::Unknown,
         what: "this home does not belong to a pair yet".into(),
         evidence: evidence.to_owned(),
-        hint: "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.".into(),
+        hint: "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.".into(),
     };
     Health {
         high_availability: Status::Unknown,
@@ -35,10 +35,10 @@ pub fn no_pair(evidence: &str) -> Health {
     }
 }
 
-/// Below this a server that has to write waits or fails.
+/// With less free space than this, a server that must write waits or fails.
 const DISK_FULL: u64 = 32 << 20;
 
-/// Below this somebody should look after it.
+/// With less free space than this, `verify` warns.
 const DISK_LOW: u64 = 1 << 30;
 
 struct Judge<'a> {
@@ -46,7 +46,7 @@ struct Judge<'a> {
     findings: Vec<Finding>,
 }
 
-/// Judges what was seen.
+/// Returns the verdict on a snapshot.
 #[must_use]
 pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
     let mut judge = Judge { snapshot, findings: Vec::new() };
@@ -80,7 +80,7 @@ pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
 }
 
 impl Judge<'_> {
-    /// The server of the node that plays `role`, or why it was not seen.
+    /// Returns the server of the node in `role`, or why it was not seen.
     fn seen(&self, role: Role) -> Result<&ServerView, &Blind> {
         match self.snapshot.observed(role) {
             Observed::Seen(server) => Ok(server),
@@ -106,7 +106,7 @@ impl Judge<'_> {
         self.findings.push(Finding { code, about, severity, what: what.into(), evidence, hint: hint.into() });
     }
 
-    /// Two nodes that both work as the primary, or would.
+    /// Judges two nodes that both serve as the primary, or would.
     fn roles(&mut self) {
         let own = &self.snapshot.membership;
         let Some(said) = self.snapshot.peer.seen().and_then(|server| server.says.clone()) else { return };
@@ -121,26 +121,26 @@ impl Judge<'_> {
                 "superseded",
                 About::HighAvailability,
                 Severity::Failed,
-                "this node is not the primary any more",
+                "this node is no longer the primary",
                 evidence,
-                "Stop Password Manager Pro here, then run `pmp-ha rejoin`: it becomes the secondary. Nobody must write here.",
+                "Stop Password Manager Pro here, then run `pmp-ha rejoin`: this node becomes the secondary. Nobody must write here.",
             ),
             Standing::Disputed { .. } if said.candidate => {}
             Standing::Disputed { .. } => self.find(
                 "two-primaries",
                 About::HighAvailability,
                 Severity::Failed,
-                "both nodes are primaries, and neither knew of the other one",
+                "both nodes are primaries, and neither replaces the other",
                 evidence,
-                "Decide which data count. Stop Password Manager Pro and the database of the other node, then run `pmp-ha rejoin` there: what only it has is saved to a file first.",
+                "Decide which data to keep. Stop Password Manager Pro and the database of the other node, then run `pmp-ha rejoin` there: it first saves the rows that only that node has to a file.",
             ),
             Standing::Holds if older => self.find(
                 "old-primary-serves",
                 About::HighAvailability,
                 Severity::Failed,
-                "the old primary works, and accepts writes",
+                "the old primary runs and accepts writes",
                 evidence,
-                "Stop it at once, and run `pmp-ha rejoin` there: what is written on it is not in this vault.",
+                "Stop it at once, then run `pmp-ha rejoin` there: what users write on it is not in this vault.",
             ),
             Standing::Holds if self.nobody_is_primary() => {
                 let who = if said.epoch > epoch { "here".to_owned() } else { format!("on {peer}") };
@@ -150,14 +150,14 @@ impl Judge<'_> {
                     Severity::Failed,
                     "neither node is the primary",
                     evidence,
-                    &format!("The role was handed over, and nobody has taken it. If a switchover is under way, let it end. Else run `pmp-ha switchover` {who}."),
+                    &format!("The role was handed over, but no node has taken it. If a switchover is running, let it finish. Otherwise run `pmp-ha switchover` {who}."),
                 );
             }
             Standing::Holds => {}
         }
     }
 
-    /// Whether each node says that it is the secondary: one has given the role away.
+    /// Judges whether both nodes say that they are the secondary: one has handed over its role.
     fn nobody_is_primary(&self) -> bool {
         let said = self.snapshot.peer.seen().and_then(|server| server.says.as_ref());
         self.snapshot.membership.role == Role::Secondary
@@ -167,15 +167,15 @@ impl Judge<'_> {
     fn ports(&mut self) {
         let this = self.snapshot.membership.this().clone();
         let now = self.snapshot.ports;
-        let hint = "Put the port back, or run `pmp-ha reconfigure` here, and on the other node `pmp-ha reconfigure --peer-port PORT`.";
+        let hint = "Restore the port, or run `pmp-ha reconfigure` here and `pmp-ha reconfigure --peer-port PORT` on the other node.";
         let db_port = this.local_port.unwrap_or(this.db_port);
         if now.db != db_port {
             self.find(
                 "port-changed",
                 About::HighAvailability,
                 Severity::Failed,
-                "the database port is not the one that the pair was set up with",
-                format!("it was {db_port}, and conf/database_params.conf now says {}", now.db),
+                "the database port differs from the one the pair was set up with",
+                format!("it was {db_port}, but conf/database_params.conf now says {}", now.db),
                 hint,
             );
         }
@@ -187,8 +187,8 @@ impl Judge<'_> {
                 "web-port-changed",
                 About::HighAvailability,
                 Severity::Failed,
-                "the web port of the primary is not the one that the pair was set up with",
-                format!("it was {was}, and conf/server.xml now says {is}"),
+                "the primary's web port differs from the one the pair was set up with",
+                format!("it was {was}, but conf/server.xml now says {is}"),
                 hint,
             );
         }
@@ -203,8 +203,8 @@ impl Judge<'_> {
                 About::Replication,
                 Severity::Failed,
                 &format!("the server of {} runs without the setting {}", deviation.node, deviation.variable),
-                format!("{} is {found}, wanted is {}", deviation.variable, deviation.wanted),
-                "Run `pmp-ha stop` and `pmp-ha start` there. If that does not help, the start script may have been replaced by an upgrade, or overrides the setting: a new pack wires it again.",
+                format!("{} is {found}, but {} is wanted", deviation.variable, deviation.wanted),
+                "Run `pmp-ha stop` and `pmp-ha start` there. If that does not help, an upgrade may have replaced the start script, or the script overrides the setting: a new pack wires it again.",
             );
         }
         if self.snapshot.local.seen().is_some_and(|server| !server.tls) {
@@ -213,8 +213,8 @@ impl Judge<'_> {
                 About::HighAvailability,
                 Severity::Failed,
                 "the server here runs without TLS",
-                "it started, and says that TLS is disabled".into(),
-                "Look into its error log: the files ca.pem, node.pem and node-key.pem in conf/pmp-ha must be readable for it.",
+                "it runs and reports that TLS is disabled".into(),
+                "Read its error log: it must be able to read ca.pem, node.pem and node-key.pem in conf/pmp-ha.",
             );
         }
     }
@@ -231,20 +231,20 @@ impl Judge<'_> {
                 BlindReason::TooManyConnections => (
                     "local-full",
                     Severity::Unknown,
-                    "the database here runs, and has no connection left",
-                    "Find out who uses up its connections.",
+                    "the database here runs but has no connection left",
+                    "Find out what uses up its connections.",
                 ),
                 BlindReason::Silent => (
                     "local-frozen",
                     Severity::Failed,
                     "the database here does not answer",
-                    "Look at its process and its disk.",
+                    "Check its process and its disk.",
                 ),
                 _ => (
                     "local-refused",
                     Severity::Failed,
-                    "the database here does not let the monitor account in",
-                    "Look at conf/pmp-ha/credentials.toml; `pmp-ha pack` and `pmp-ha install-pack` make the account anew.",
+                    "the database here refuses the monitor account",
+                    "Check conf/pmp-ha/credentials.toml. A new pack creates the account again: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary, which keeps its old data.",
                 ),
             };
             let evidence = blind.evidence.clone();
@@ -261,12 +261,12 @@ impl Judge<'_> {
                 Severity::Failed,
                 "no secondary is connected to the database here",
                 format!("no connection of {} reads the binlog", peer.host),
-                "See whether the secondary runs, and run `pmp-ha verify` there. It connects again by itself.",
+                "Check that the secondary runs, and run `pmp-ha verify` there. It reconnects by itself.",
             );
         }
     }
 
-    /// A server that runs writes its heartbeat row.
+    /// Judges whether each running server writes its heartbeat row.
     fn heartbeats(&mut self, limits: Limits) {
         for role in [Role::Primary, Role::Secondary] {
             let Some(server) = self.snapshot.server(role) else { continue };
@@ -282,9 +282,9 @@ impl Judge<'_> {
                 "heartbeat-stopped",
                 About::HighAvailability,
                 Severity::Failed,
-                &format!("the database of the {role} has stopped to write its heartbeat"),
+                &format!("the database of the {role} has stopped writing its heartbeat"),
                 evidence,
-                "Its event scheduler may be off, its disk full, or the server overloaded: look there, then run `pmp-ha stop` and `pmp-ha start`.",
+                "Its event scheduler may be off, its disk full, or the server overloaded: check there, then run `pmp-ha stop` and `pmp-ha start`.",
             );
         }
     }
@@ -296,24 +296,24 @@ impl Judge<'_> {
                 "writes-refused",
                 About::HighAvailability,
                 Severity::Failed,
-                "the primary refuses the writes of the application",
+                "the primary refuses the application's writes",
                 "its write guard is set, as on a secondary".into(),
-                "If a switchover is under way, let it end. Else run `pmp-ha reconfigure` on the primary.",
+                "If a switchover is running, let it finish. Otherwise run `pmp-ha reconfigure` on the primary.",
             );
         }
         let Some(server) = self.snapshot.server(Role::Secondary) else { return };
         let evidence = match &server.rights_changed {
             Some(changed) if changed.is_empty() => return,
             Some(changed) => changed.join("; "),
-            None => "no guard was ever set there".into(),
+            None => "the guard was never set there".into(),
         };
         self.find(
             "guard-changed",
             About::Replication,
             Severity::Failed,
-            "the application may do other things on the secondary than the write guard allows",
+            "on the secondary, the application's rights differ from the write guard",
             evidence,
-            "Set the guard anew: run `pmp-ha reconfigure` on the secondary.",
+            "Set the guard again: run `pmp-ha reconfigure` on the secondary.",
         );
     }
 
@@ -326,24 +326,24 @@ impl Judge<'_> {
                 About::HighAvailability,
                 Severity::Warning,
                 "the secondary needs one restart",
-                "the TFA setting is no longer what it was when this secondary was last started".into(),
+                "the TFA setting has changed since this secondary was last started".into(),
                 restart,
             ),
             Tfa::NotedNow => self.find(
                 "tfa-noted",
                 About::HighAvailability,
                 Severity::Note,
-                "the TFA setting has been noted",
-                "with which one this secondary was started was not noted at that time".into(),
+                "the TFA setting has been recorded",
+                "the setting was not recorded when this secondary was started".into(),
                 "If it has changed since the last start, restart Password Manager Pro on the secondary once.",
             ),
             Tfa::Unknown(why) => self.find(
                 "tfa-unknown",
                 About::HighAvailability,
                 Severity::Unknown,
-                "whether the TFA setting has changed cannot be seen",
+                "cannot see whether the TFA setting has changed",
                 why,
-                "Put product.tfa_query in conf/pmp-ha.toml right, or leave it empty.",
+                "Correct product.tfa_query in conf/pmp-ha.toml, or leave it empty.",
             ),
         }
     }
@@ -360,8 +360,8 @@ impl Judge<'_> {
             About::Replication,
             severity,
             what,
-            format!("{} are free where mysql/data lies", Bytes(free)),
-            "Free space there: the database then goes on by itself within about a minute.",
+            format!("{} are free on the filesystem of mysql/data", Bytes(free)),
+            "Free space there: the database then resumes by itself within about a minute.",
         );
     }
 
@@ -383,9 +383,9 @@ impl Judge<'_> {
             "not-proved",
             About::Replication,
             Severity::Failed,
-            "a heartbeat row did not come through both ways",
+            "a heartbeat row did not arrive both ways",
             evidence,
-            "The other findings say which way is broken; run `pmp-ha verify` on the other node, too.",
+            "The other findings say which way is broken. Run `pmp-ha verify` on the other node too.",
         );
     }
 
@@ -399,9 +399,9 @@ impl Judge<'_> {
                     "writes-not-checked",
                     About::Replication,
                     Severity::Unknown,
-                    "what was written on the secondary cannot be looked at",
+                    "cannot check what was written on the secondary",
                     why,
-                    "See the other findings. Its binlog is read with the monitor account.",
+                    "See the other findings. pmp-ha reads its binlog with the monitor account.",
                 );
                 return;
             }
@@ -419,9 +419,9 @@ impl Judge<'_> {
                 "errant-write",
                 About::Replication,
                 Severity::Failed,
-                "something was written on the secondary that only the primary may write",
-                format!("its binlog holds {}{more}", shown.join(", ")),
-                "Find out who did it. `pmp-ha verify --deep` on the primary says what differs, `pmp-ha repair` on the secondary puts it right.",
+                "somebody wrote on the secondary what only the primary may write",
+                format!("its binlog contains {}{more}", shown.join(", ")),
+                "Find out who did it. `pmp-ha verify --deep` on the primary shows what differs; `pmp-ha repair` on the secondary corrects it.",
             );
         }
         if errant.unread > 0 {
@@ -429,9 +429,9 @@ impl Judge<'_> {
                 "writes-not-checked",
                 About::Replication,
                 Severity::Unknown,
-                "not everything that was written on the secondary has been looked at yet",
-                format!("{} bytes of its binlog are left", errant.unread),
-                "Run `pmp-ha verify` again: it goes on where it stopped.",
+                "not all writes on the secondary have been checked yet",
+                format!("{} bytes of its binlog remain", errant.unread),
+                "Run `pmp-ha verify` again: it resumes where it stopped.",
             );
         }
     }
@@ -447,20 +447,20 @@ impl Judge<'_> {
             BlindReason::TooManyConnections => (
                 "peer-full",
                 Severity::Note,
-                format!("the {role} {peer} is alive and has no connection left"),
-                "Find out who uses up its connections.",
+                format!("the {role} {peer} is alive but has no connection left"),
+                "Find out what uses up its connections.",
             ),
             BlindReason::Silent => (
                 "peer-frozen",
                 Severity::Failed,
-                format!("the {role} {peer} accepts connections and does not answer"),
-                "Its machine is up and its server is frozen or overloaded: look at the process and the disk there.",
+                format!("the {role} {peer} accepts connections but does not answer"),
+                "Its machine is up, but its server is frozen or overloaded: check the process and the disk there.",
             ),
             BlindReason::TurnedAway => (
                 "peer-refused",
                 Severity::Failed,
-                format!("the {role} {peer} does not let this node in"),
-                "The certificates or the accounts of the two nodes do not fit together: were both set up by the same pack?",
+                format!("the {role} {peer} refuses this node"),
+                "The certificates or the accounts of the two nodes do not match: were both set up with the same pack?",
             ),
             BlindReason::NotBuiltIn(part) => (
                 "peer-not-asked",
@@ -472,7 +472,7 @@ impl Judge<'_> {
                 "peer-unreachable",
                 Severity::Failed,
                 format!("the {role} {peer} cannot be reached"),
-                "See whether its machine and its database run and the network between lets the port through; the pair then heals by itself. If its port has changed: `pmp-ha reconfigure --peer-port PORT`.",
+                "Check that its machine and database run, and that the network lets the port through. The pair then recovers by itself. If its port has changed, run `pmp-ha reconfigure --peer-port PORT`.",
             ),
         };
         self.find(code, About::HighAvailability, severity, &what, evidence, hint);

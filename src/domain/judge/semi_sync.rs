@@ -1,4 +1,4 @@
-//! Whether commits on the primary wait for the secondary, where that is configured.
+//! Judges whether commits on the primary wait for the secondary, if that is configured.
 
 use super::Judge;
 use crate::domain::flavor::Flavor;
@@ -30,24 +30,24 @@ impl Judge<'_> {
             "semi-sync-unavailable",
             About::HighAvailability,
             Severity::Warning,
-            &format!("semi_sync is configured, and the server of the {role} runs without it"),
-            format!("it has not loaded {} from {folder}", files.join(" and ")),
-            "Run `pmp-ha stop` and `pmp-ha start` there. If that does not help, the server was delivered without these files: set replication.semi_sync = false.",
+            &format!("semi_sync is configured, but the server of the {role} runs without it"),
+            format!("it did not load {} from {folder}", files.join(" and ")),
+            "Run `pmp-ha stop` and `pmp-ha start` there. If that does not help, the server does not include these files: set replication.semi_sync = false.",
         );
     }
 
     fn semi_sync_off(&mut self, server: &ServerView, replicas: u64, not_awaited: u64) {
         let Some(flavor) = Flavor::of(&server.version) else { return };
         let hint = if replicas == 0 && !server.replicas_connected.is_empty() {
-            "The secondary is connected and takes no part: set replication.semi_sync = true in its conf/pmp-ha.toml, too, and run `pmp-ha reconfigure` there."
+            "The secondary is connected but takes no part: set replication.semi_sync = true in its conf/pmp-ha.toml too, and run `pmp-ha reconfigure` there."
         } else {
-            "It comes back by itself when the secondary is connected and has caught up."
+            "It resumes by itself when the secondary is connected and has caught up."
         };
         self.find(
             "semi-sync-off",
             About::HighAvailability,
             Severity::Warning,
-            "commits on the primary do not wait for the secondary, although that is configured",
+            "commits on the primary do not wait for the secondary, although semi_sync is configured",
             format!(
                 "{} is OFF, {} is {replicas}, {} is {not_awaited}",
                 flavor.option("Rpl_semi_sync_source_status"),

@@ -1,4 +1,4 @@
-//! The commands that carry out a plan, as the operator types them.
+//! The commands that carry out a plan, as an operator types them.
 
 use std::fmt;
 
@@ -30,7 +30,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// What stands behind `pmp-ha` on a command line.
+    /// Returns the words after `pmp-ha` on the command line.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! A plan: the steps of a command as a value. `--dry-run` prints the very value that would run.
+//! A plan: the steps of a command as a value. `--dry-run` prints exactly the value that would run.
 
 mod command;
 mod step;
@@ -10,7 +10,7 @@ pub use command::Command;
 pub use step::{BootTask, CopyWay, Exchange, KEY_PLACEHOLDER, KeyCheck, Scope, Step, TableChange};
 pub use words::Bytes;
 
-/// For whom a plan was made: it runs nowhere else.
+/// The home that a plan was made for. It runs in no other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HomeIdentity {
     /// The home.
@@ -21,23 +21,23 @@ pub struct HomeIdentity {
     pub inode: u64,
 }
 
-/// What a command is going to do, before it does it.
+/// What a command will do, before it does it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The command.
     pub command: Command,
     /// The home that it changes.
     pub home: HomeIdentity,
-    /// What the operator should know before agreeing.
+    /// What the operator should know before confirming.
     pub warnings: Vec<String>,
     /// The steps, in order.
     pub steps: Vec<Step>,
-    /// The index of the first step that cannot be undone; behind it only forward.
+    /// The index of the first step that cannot be undone. From there a run can only be finished.
     pub point_of_no_return: usize,
 }
 
 impl Plan {
-    /// Whether the steps are meant for a server that runs, and may be undone under it.
+    /// Returns whether the steps work on a running server, and can be undone while it runs.
     #[must_use]
     pub fn works_on_a_running_server(&self) -> bool {
         let running = |step: &Step| {
@@ -52,7 +52,7 @@ impl Plan {
         self.steps.iter().any(running)
     }
 
-    /// What it is about besides the home, in a few words.
+    /// Returns what the plan is about besides the home, in a few words.
     #[must_use]
     pub fn target(&self) -> String {
         let named = self.steps.iter().find_map(|step| match step {
@@ -70,7 +70,7 @@ impl Plan {
         named.unwrap_or_else(first).lines().next().unwrap_or_default().to_owned()
     }
 
-    /// The file with the rows as they were before a repair.
+    /// Returns the file with the rows as they were before a repair.
     #[must_use]
     pub fn old_rows(&self) -> Option<&str> {
         match self.steps.first() {
@@ -79,25 +79,25 @@ impl Plan {
         }
     }
 
-    /// Whether it repairs a secondary whose applier ran.
+    /// Returns whether it repairs a secondary whose applier ran.
     #[must_use]
     pub fn found_the_applier_running(&self) -> bool {
         matches!(self.steps.first(), Some(Step::SaveRows { applier_ran: true, .. }))
     }
 
-    /// Whether it packs the data of a database that goes on running.
+    /// Returns whether it packs the data of a database that keeps running.
     #[must_use]
     pub fn is_online_pack(&self) -> bool {
         matches!(self.steps.first(), Some(Step::RenewWayBack { .. }))
     }
 
-    /// Whether the database runs when it is done.
+    /// Returns whether the database runs afterwards.
     #[must_use]
     pub fn starts_the_database(&self) -> bool {
         self.steps.contains(&Step::StartDatabase)
     }
 
-    /// The pack that it makes, and the public key that this is encrypted to.
+    /// Returns the pack that it makes, and the public key that it is encrypted to.
     #[must_use]
     pub fn pack(&self) -> Option<(&str, Option<&str>)> {
         self.steps.iter().find_map(|step| match step {
@@ -106,7 +106,7 @@ impl Plan {
         })
     }
 
-    /// The name under which the data that were in use stay for a rollback.
+    /// Returns the name under which the old data are kept for a rollback.
     #[must_use]
     pub fn keeps(&self) -> Option<&str> {
         self.steps.iter().find_map(|step| match step {
@@ -115,13 +115,13 @@ impl Plan {
         })
     }
 
-    /// Whether it makes an old primary the secondary.
+    /// Returns whether it makes an old primary the secondary.
     #[must_use]
     pub fn is_rejoin(&self) -> bool {
         self.command == Command::Rejoin
     }
 
-    /// Whether it repairs the rows of a database that runs, and no file of the home.
+    /// Returns whether it repairs rows of a running database, and no file of the home.
     #[must_use]
     pub fn is_repair(&self) -> bool {
         matches!(self.steps.first(), Some(Step::SaveRows { .. }))

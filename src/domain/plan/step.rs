@@ -16,50 +16,51 @@ pub enum BootTask {
         /// Marks the pack in the data.
         pack_id: String,
     },
-    /// Make the secondary's accounts agree and point it at its source.
+    /// Set up the secondary's accounts and point it at its source.
     PrepareReplica {
         /// The application's account.
         account: String,
-        /// Where to go on.
+        /// The coordinates from which it replicates.
         from: Coordinates,
     },
-    /// Work off what was received, forget the source, make the accounts agree.
+    /// Apply what was received, forget the source, set up the accounts.
     StandAlone {
         /// The application's account.
         account: String,
-        /// Whether to go on where what was received cannot all be applied.
+        /// Whether to continue if something that was received cannot be applied.
         accept_loss: bool,
-        /// How the data were copied from a running server, which had applied all that it had received.
+        /// How the data were copied from a running server, which had applied everything it
+        /// received.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         copied: Option<CopyWay>,
-        /// Whether nothing but the data themselves can say that they are a secondary's.
+        /// Whether only the data themselves can show that they are a secondary's.
         #[serde(default)]
         unnamed: bool,
-        /// How the data are asked whether the key is theirs, if they are.
+        /// How to check the key against the data, if at all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key_check: Option<KeyCheck>,
     },
 }
 
-/// A question to the data: whether a key is the one that they are encrypted with.
+/// A check whether the data are encrypted with a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyCheck {
-    /// Full path of the key file. The key itself never gets here.
+    /// Full path of the key file. The key itself never appears here.
     pub key: String,
-    /// The query, with [`KEY_PLACEHOLDER`] where the key belongs.
+    /// The query, with [`KEY_PLACEHOLDER`] in place of the key.
     pub query: String,
 }
 
-/// Stands for the key in the query that asks about it.
+/// The placeholder of the key in the query that checks it.
 pub const KEY_PLACEHOLDER: &str = "{key}";
 
-/// How the data of a running database are copied.
+/// How to copy the data of a running database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "by")]
 pub enum CopyWay {
     /// The server copies itself.
     Clone {
-        /// Whether the plugin that does it is not there yet, and goes again.
+        /// Whether the CLONE plugin must be loaded first, and unloaded afterwards.
         install: bool,
     },
     /// The server's own backup tool.
@@ -67,7 +68,7 @@ pub enum CopyWay {
         /// Its full path.
         program: String,
     },
-    /// A lock against writes, and a copy of the files once every page is on the disk.
+    /// Block writes with a lock, and copy the files when every page is on the disk.
     Lock,
 }
 
@@ -81,8 +82,7 @@ pub enum Scope {
     Tables(Vec<String>),
 }
 
-/// What is done to the rows of a table to make them equal to the primary's: numbers and keys, never
-/// values.
+/// The corrections of a table's rows: numbers and keys, never values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableChange {
     /// The table.
@@ -101,37 +101,37 @@ pub struct TableChange {
     pub more: u64,
 }
 
-/// A part of an exchange of roles between two nodes that work.
+/// A part of a switchover between two working nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "part")]
 pub enum Exchange {
     /// Wait until the other node takes part, too.
     Meet {
-        /// The name of the exchange, which the secondary gives it.
+        /// The name of the switchover, which the secondary chooses.
         run: Option<String>,
-        /// How long, seconds.
+        /// The time limit in seconds.
         wait: u64,
     },
-    /// Go on with an exchange in which the other node has handed the role over.
+    /// Continue a switchover in which the other node has handed over its role.
     TakeUp {
         /// Its name.
         run: String,
     },
-    /// On the primary: the application may write no more.
+    /// On the primary: refuse the application's writes.
     RefuseWrites {
         /// The application's account.
         account: String,
     },
     /// On the primary: wait until the secondary has applied everything.
     AwaitCaughtUp {
-        /// How long, seconds; then everything is put back.
+        /// The time limit in seconds. After it, everything is put back.
         at_most: u64,
     },
-    /// On the primary: it is none any more.
+    /// On the primary: give up the role.
     HandOver,
     /// On the secondary: wait until the primary refuses writes, apply everything.
     CatchUp,
-    /// On the secondary: wait until the primary is none any more.
+    /// On the secondary: wait until the primary has given up its role.
     AwaitHandOver,
 }
 
@@ -141,25 +141,25 @@ pub enum Exchange {
 pub enum Step {
     /// Write certificates, credentials and the option file of the primary.
     MakeNodeFiles {
-        /// What the home is to know about its pair.
+        /// What the home will know about its pair.
         membership: Membership,
-        /// Whether the folder is there already and its CA and passwords are kept.
+        /// Whether the folder exists already; then its CA and passwords stay.
         renew: bool,
     },
-    /// Put the node files of an extracted pack in their place.
+    /// Put the node files of an extracted pack in place.
     TakeNodeFiles {
-        /// What the home is to know about its pair.
+        /// What the home will know about its pair.
         membership: Membership,
     },
-    /// Make the start script hand the option file to mysqld.
+    /// Make the start script pass the option file to mysqld.
     WireStartScript,
     /// Start the server without a network, do a task, stop it cleanly.
     OfflineBoot(BootTask),
-    /// Boot offline and work off what was received, before a start lets go of it.
+    /// Boot offline and apply what was received, because a normal start discards it.
     WorkOffOffline {
         /// The application's account.
         account: String,
-        /// Whether to go on where what was received cannot all be applied.
+        /// Whether to continue if something that was received cannot be applied.
         accept_loss: bool,
     },
     /// Boot offline and look for rows that only this node has.
@@ -168,21 +168,21 @@ pub enum Step {
         since: BinlogPlace,
         /// The file that they are saved in.
         file: String,
-        /// Whether to go on when there are any: the data are kept.
+        /// Whether to continue if there are any, because the data are kept.
         go_on: bool,
     },
-    /// Copy the data of the stopped database, to compress them from there.
+    /// Copy the data of the stopped database, to compress the copy.
     CopySource {
         /// How many files of the data directory.
         files: usize,
-        /// Their bytes.
+        /// Their size in bytes.
         bytes: u64,
     },
-    /// Start the database with the product's own script, and leave it to the product.
+    /// Start the database with the product's own script, and leave it running.
     StartDatabase,
-    /// Begin the way back anew on the running database, and mark the pack in the data.
+    /// Reset the return channel on the running database, and mark the pack in the data.
     RenewWayBack {
-        /// What the home is to know about its pair.
+        /// What the home will know about its pair.
         membership: Membership,
         /// Marks the pack in the data.
         pack_id: String,
@@ -195,7 +195,7 @@ pub enum Step {
         pack_id: String,
         /// How many files of the data directory there were when the plan was made.
         files: usize,
-        /// Their bytes.
+        /// Their size in bytes.
         bytes: u64,
     },
     /// Boot the copy without a network, and stop it cleanly.
@@ -211,9 +211,9 @@ pub enum Step {
         pack: String,
         /// How many files of the data directory.
         files: usize,
-        /// Their bytes.
+        /// Their size in bytes.
         bytes: u64,
-        /// Whether it shall rather be small than quickly made.
+        /// Whether a small pack matters more than a quick one.
         #[serde(default)]
         dense: bool,
         /// The private key that signs it.
@@ -227,20 +227,20 @@ pub enum Step {
     ExtractPack {
         /// The file.
         pack: String,
-        /// Which pack was planned for: another one under the same name is not extracted.
+        /// Which pack the plan is for. Another pack under the same name is not extracted.
         pack_id: String,
         /// How many files.
         files: usize,
-        /// Their bytes, uncompressed.
+        /// Their size in bytes, uncompressed.
         bytes: u64,
     },
-    /// Copy a verified pack that was unpacked by hand to the place beside the data directory.
+    /// Copy a verified pack that was unpacked by hand into the staging folder.
     CopyUnpacked {
-        /// Which pack was verified: another one is not taken.
+        /// Which pack was verified. Another pack is not used.
         pack_id: String,
         /// How many files.
         files: usize,
-        /// Their bytes.
+        /// Their size in bytes.
         bytes: u64,
     },
     /// Copy another home's data directory beside this one's.
@@ -249,7 +249,7 @@ pub enum Step {
         from: String,
         /// How many files.
         files: usize,
-        /// Their bytes.
+        /// Their size in bytes.
         bytes: u64,
     },
     /// Copy the data of another home, whose database runs, beside this one's.
@@ -260,17 +260,17 @@ pub enum Step {
         way: CopyWay,
         /// How many files of the data directory there were when the plan was made.
         files: usize,
-        /// Their bytes.
+        /// Their size in bytes.
         bytes: u64,
     },
-    /// Exchange the data directory with what lies ready beside it.
+    /// Exchange the data directory with the staging folder beside it.
     SwapData,
-    /// Write what the home knows about its pair, and the option file that follows from it.
+    /// Write what the home knows about its pair, and the option file derived from it.
     SetMembership {
-        /// What the home is to know about its pair.
+        /// What the home will know about its pair.
         membership: Membership,
     },
-    /// Align the channel, the events and the write guard with what the home knows about its pair.
+    /// Apply what the home knows about its pair to the channel, the events and the write guard.
     Reconfigure {
         /// The application's account.
         account: String,
@@ -279,11 +279,11 @@ pub enum Step {
     WriteRole {
         /// The role.
         role: Role,
-        /// The word for it, where it is not the product's own for a primary.
+        /// The word for it, unless it is the product's own word for a primary.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         word: Option<String>,
     },
-    /// Run the program that cuts the other node off.
+    /// Run the program that fences the other node.
     Fence {
         /// The program and its arguments.
         command: Vec<String>,
@@ -292,14 +292,14 @@ pub enum Step {
     BringUp,
     /// Stop the database, unless it is stopped.
     TakeDown,
-    /// Receive nothing more, and apply everything that was received.
+    /// Stop receiving, and apply everything that was received.
     DrainReplica {
         /// The application's account.
         account: String,
-        /// Whether to go on where it cannot all be applied.
+        /// Whether to continue if something cannot be applied.
         accept_loss: bool,
     },
-    /// Tell the other node that a new epoch begins, and see that it is not about to start.
+    /// Announce the new epoch to the other node, and check that it is not starting.
     Claim {
         /// The new epoch.
         epoch: u64,
@@ -307,42 +307,42 @@ pub enum Step {
         replaces: u64,
         /// The application's account.
         account: String,
-        /// Whether the other node is known to be fenced, so that nothing of it has to be seen.
+        /// Whether the other node is known to be fenced, so that nobody needs to ask it.
         fenced: bool,
     },
-    /// A part of an exchange of roles.
+    /// A part of a switchover.
     Exchange(Exchange),
-    /// Stop the database and start it again: what only a start can teach it.
+    /// Restart the database, for settings that take effect only at a start.
     RestartDatabase,
     /// Write `conf/manage_key.conf`.
     WriteKeyPath {
         /// The key file.
         key: String,
     },
-    /// Start the database as the product does, look at it, stop it.
+    /// Start the database as the product does, check it, stop it.
     ProveStart,
     /// Remove the old data directory.
     DropOldData,
-    /// Keep the old data directory under a name of its own.
+    /// Keep the old data directory under its own name.
     KeepOldData {
         /// The name, beside the data directory.
         name: String,
     },
     /// Exchange the data directory with the kept one.
     SwapKept {
-        /// The name of the kept one, beside the data directory.
+        /// The name of the kept directory, beside the data directory.
         name: String,
     },
-    /// Put the small files of the home back as they were kept.
+    /// Restore the kept small files of the home.
     RestoreKept,
-    /// Make what the home was the kept state: its data, and the small files that belong to them.
+    /// Make the previous state of the home the kept state: its data and small files.
     KeepHome {
-        /// The name that its data have now; without it they are the old data of an exchange.
+        /// The current name of its data. Without it, they are the old data of an exchange.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<String>,
-        /// The name that its data get, beside the data directory.
+        /// The new name of its data, beside the data directory.
         name: String,
-        /// What was done to the home then.
+        /// What happened to the home then.
         then: String,
     },
     /// Remove the data that were kept before.
@@ -350,11 +350,11 @@ pub enum Step {
         /// Their name, beside the data directory.
         name: String,
     },
-    /// Begin the file that brings back the rows of a secondary as they were before a repair.
+    /// Open the file that can restore the secondary's rows as they were before a repair.
     SaveRows {
         /// Full path of the file.
         file: String,
-        /// Whether what differs now is saved at once: the applier stands, and goes on next.
+        /// Whether to save at once what differs now: the applier is stopped, and continues next.
         now: bool,
         /// Whether the applier ran: then it runs again, however the repair ends.
         #[serde(default)]
@@ -367,11 +367,11 @@ pub enum Step {
         /// Where it stays, in the tool's own local schema.
         kept: String,
     },
-    /// Make a table as it is on the primary, empty.
+    /// Create an empty table with the primary's structure.
     MakeTable {
         /// The table.
         table: String,
-        /// Where the table that is there stays, in the tool's own local schema.
+        /// The name under which the existing table is kept in the tool's local schema.
         kept: Option<String>,
     },
     /// Drop views, triggers, routines and events that the primary does not have, or that would be set
@@ -385,7 +385,7 @@ pub enum Step {
         /// Which.
         what: Vec<Named>,
     },
-    /// Let the applier pass what it stopped at, the primary's row over whatever is in the way.
+    /// Let the applier pass the error it stopped at. The primary's row replaces a conflicting one.
     PassConflicts {
         /// The error that it stopped at, 0 for none.
         error: u32,
@@ -396,18 +396,18 @@ pub enum Step {
     CorrectRows {
         /// Which tables are compared.
         scope: Scope,
-        /// Whether conflicts of the applier are passed meanwhile.
+        /// Whether the applier passes conflicts meanwhile.
         passing: bool,
-        /// What was found to differ when the plan was made.
+        /// The differences when the plan was made.
         changes: Vec<TableChange>,
     },
     /// Compare again until nothing differs.
     ProveEqual {
         /// Which tables are compared.
         scope: Scope,
-        /// Whether a conflict that comes up may be passed.
+        /// Whether the applier may pass a new conflict.
         passing: bool,
-        /// The place in the binlog here before which writes against the rules are put right then.
+        /// The position in the local binlog up to which errant writes are then corrected.
         put_right: Option<(String, u64)>,
     },
 }

@@ -6,7 +6,7 @@ use super::{BootTask, CopyWay, Exchange, Plan, Scope, Step, TableChange};
 use crate::domain::definitions::Named;
 use crate::domain::settings::LOCAL_SCHEMA;
 
-/// Bytes for people: `12.3 MB`.
+/// A number of bytes for people: `12.3 MB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 
@@ -69,7 +69,7 @@ impl fmt::Display for Step {
                 f.write_str("write conf/pmp-ha: a CA, a certificate for each node, credentials, the option file")
             }
             Self::MakeNodeFiles { renew: true, .. } => {
-                f.write_str("write conf/pmp-ha: certificates and option file anew, CA and credentials as they are")
+                f.write_str("write conf/pmp-ha: new certificates and option file; keep CA and credentials")
             }
             Self::TakeNodeFiles { .. } => f.write_str("write conf/pmp-ha: certificate, credentials, the option file"),
             Self::WireStartScript => f.write_str("wire the start script to conf/pmp-ha/mysqld.cnf"),
@@ -79,7 +79,7 @@ impl fmt::Display for Step {
             ),
             Self::FindExtra { since, .. } => write!(
                 f,
-                "boot the database without a network: look for what only this node has, from {}:{} of its binlogs on, stop cleanly",
+                "boot the database without a network: look for rows that only this node has, from {}:{} in its binlogs, stop cleanly",
                 since.file, since.position
             ),
             Self::CopySource { files, bytes } => {
@@ -87,7 +87,7 @@ impl fmt::Display for Step {
             }
             Self::StartDatabase | Self::BringUp => f.write_str("start the database with the product's own script"),
             Self::RenewWayBack { .. } => f.write_str(
-                "on the running database: a new password for the way back of the audit rows, which begins anew",
+                "on the running database: reset the return channel of the audit rows, with a new password",
             ),
             Self::CopyOnline { way, files, bytes, .. } => write!(
                 f,
@@ -106,22 +106,22 @@ impl fmt::Display for Step {
                 }
             }
             Self::ExtractPack { pack, files, bytes, .. } => {
-                write!(f, "extract {files} files, {}, from {pack} to a place beside mysql/data", Bytes(*bytes))
+                write!(f, "extract {files} files, {}, from {pack} into a folder beside mysql/data", Bytes(*bytes))
             }
             Self::CopyUnpacked { files, bytes, .. } => write!(
                 f,
-                "copy the {files} files of the pack, {}, that were unpacked here to a place beside mysql/data",
+                "copy the {files} unpacked files of the pack, {}, into a folder beside mysql/data",
                 Bytes(*bytes)
             ),
             Self::CopyData { from, files, bytes } => {
-                write!(f, "copy {files} files, {}, from {from} to a place beside mysql/data", Bytes(*bytes))
+                write!(f, "copy {files} files, {}, from {from} into a folder beside mysql/data", Bytes(*bytes))
             }
             Self::CopyLive { from, way, files, bytes } => write!(
                 f,
-                "wait until the database in {from} has applied what it has received, and copy its {files} files, {}, to a place beside mysql/data, {way}",
+                "wait until the database in {from} has applied everything it received, and copy its {files} files, {}, into a folder beside mysql/data, {way}",
                 Bytes(*bytes)
             ),
-            Self::SwapData => f.write_str("exchange mysql/data with the new data; the old data stay beside it"),
+            Self::SwapData => f.write_str("exchange mysql/data with the new data; the old data stay until the last step"),
             Self::SetMembership { membership } => write!(
                 f,
                 "write conf/pmp-ha: this is {}, the other node is {}, and the option file",
@@ -129,37 +129,37 @@ impl fmt::Display for Step {
                 membership.peer()
             ),
             Self::Reconfigure { .. } => {
-                f.write_str("align the channel, the heartbeat and the write guard with it; replication pauses for a moment")
+                f.write_str("apply this to the channel, the heartbeat and the write guard; replication pauses briefly")
             }
             Self::WriteRole { role, .. } => write!(f, "write the role {role} into conf/serverstate.conf"),
             Self::Fence { command } => write!(f, "fence the other node: {}", command.join(" ")),
             Self::TakeDown => f.write_str("stop the database with the product's own script"),
-            Self::DrainReplica { .. } => f.write_str("receive nothing more, apply everything that was received"),
+            Self::DrainReplica { .. } => f.write_str("stop receiving, apply everything that was received"),
             Self::Claim { epoch, fenced, .. } => {
                 write!(f, "begin epoch {epoch}, in which this node is the primary")?;
-                if *fenced { Ok(()) } else { f.write_str("; see that the other one is not about to start") }
+                if *fenced { Ok(()) } else { f.write_str("; check that the other node is not starting") }
             }
             Self::Exchange(exchange) => exchange.fmt(f),
             Self::RestartDatabase => {
-                f.write_str("restart the database: this server takes over its new role in replication at a start only")
+                f.write_str("restart the database: this server changes its role in replication only at a start")
             }
             Self::WriteKeyPath { key } => write!(f, "write {key} into conf/manage_key.conf"),
-            Self::ProveStart => f.write_str("start the database with the product's own script, look at it, stop it"),
+            Self::ProveStart => f.write_str("start the database with the product's own script, check it, stop it"),
             Self::DropOldData => f.write_str("remove the old data"),
             Self::KeepOldData { name } => write!(f, "keep the old data as mysql/{name}"),
             Self::SwapKept { name } => write!(f, "exchange mysql/data with the kept mysql/{name}"),
             Self::RestoreKept => f.write_str(
-                "put conf/pmp-ha, the start script and conf/manage_key.conf back as they were kept",
+                "restore the kept conf/pmp-ha, start script and conf/manage_key.conf",
             ),
             Self::KeepHome { from: None, name, .. } => write!(
                 f,
-                "keep the old data as mysql/{name}, and the configuration that belongs to them, for `pmp-ha rollback`"
+                "keep the old data as mysql/{name}, with their configuration, for `pmp-ha rollback`"
             ),
             Self::KeepHome { from: Some(_), name, .. } => write!(
                 f,
-                "keep what was in use until now as mysql/{name}, with its configuration: the next `pmp-ha rollback` returns to it"
+                "keep the current data as mysql/{name}, with their configuration: the next `pmp-ha rollback` returns to them"
             ),
-            Self::DropKept { name } => write!(f, "remove what was kept before, mysql/{name}"),
+            Self::DropKept { name } => write!(f, "remove the earlier kept state, mysql/{name}"),
             Self::SaveRows { file, .. } => write!(f, "save the rows as they are in {file}"),
             Self::SetAside { table, kept } => write!(
                 f,
@@ -172,25 +172,25 @@ impl fmt::Display for Step {
             }
             Self::MakeTable { table, kept: Some(kept) } => write!(
                 f,
-                "keep the table {table} as {LOCAL_SCHEMA}.{kept}, and make it anew as it is on the primary"
+                "keep the table {table} as {LOCAL_SCHEMA}.{kept}, and create it again as it is on the primary"
             ),
             Self::PassConflicts { error: 0 } => {
-                f.write_str("let the applier go on, the primary's row over whatever is in the way")
+                f.write_str("let the applier continue; the primary's row replaces a conflicting one")
             }
             Self::PassConflicts { error } => write!(
                 f,
-                "let the applier pass error {error}, the primary's row over whatever is in the way"
+                "let the applier pass error {error}; the primary's row replaces a conflicting one"
             ),
             Self::StartReplication => f.write_str("start replication"),
             Self::CorrectRows { scope, changes, .. } if changes.is_empty() => {
-                write!(f, "make equal to the primary what differs in {scope}")
+                write!(f, "make {scope} equal to the primary")
             }
             Self::CorrectRows { scope, changes, .. } => {
-                write!(f, "make equal to the primary what differs in {scope}; at this moment:")?;
+                write!(f, "make {scope} equal to the primary; the differences now:")?;
                 changes.iter().try_for_each(|change| write!(f, "\n       {change}"))
             }
             Self::ProveEqual { scope, .. } => {
-                write!(f, "let the applier be strict again, and compare {scope} until nothing differs")
+                write!(f, "make the applier strict again, and compare {scope} until nothing differs")
             }
         }
     }
@@ -203,9 +203,9 @@ fn named(what: &[Named]) -> String {
 impl fmt::Display for CopyWay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Clone { .. } => f.write_str("by the server itself (CLONE); writes go on"),
-            Self::BackupTool { program } => write!(f, "by {program}; writes wait for a moment"),
-            Self::Lock => f.write_str("under a lock; writes wait for as long as the copy takes"),
+            Self::Clone { .. } => f.write_str("by the server itself (CLONE); writes continue"),
+            Self::BackupTool { program } => write!(f, "by {program}; writes wait briefly"),
+            Self::Lock => f.write_str("under a lock; writes wait until the copy is made"),
         }
     }
 }
@@ -241,18 +241,20 @@ impl fmt::Display for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Meet { wait, .. } => {
-                write!(f, "wait until the other node takes part, for {wait} s at most")
+                write!(f, "wait up to {wait} s until the other node takes part")
             }
             Self::TakeUp { .. } => f.write_str("take the role that the other node has handed over"),
-            Self::RefuseWrites { .. } => f.write_str("refuse the application's writes, by the write guard"),
-            Self::AwaitCaughtUp { at_most } => {
-                write!(f, "wait until the other node has applied everything, for {at_most} s at most")
+            Self::RefuseWrites { .. } => {
+                f.write_str("set the write guard: it refuses the application's writes")
             }
-            Self::HandOver => f.write_str("hand the role over"),
+            Self::AwaitCaughtUp { at_most } => {
+                write!(f, "wait up to {at_most} s until the other node has applied everything")
+            }
+            Self::HandOver => f.write_str("hand over the role"),
             Self::CatchUp => {
                 f.write_str("wait until the primary refuses writes, apply everything that it wrote")
             }
-            Self::AwaitHandOver => f.write_str("wait until the primary hands the role over"),
+            Self::AwaitHandOver => f.write_str("wait until the primary hands over the role"),
         }
     }
 }

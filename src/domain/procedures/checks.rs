@@ -1,4 +1,4 @@
-//! Preconditions that more than one procedure has.
+//! Preconditions that several procedures share.
 
 use super::Scene;
 use crate::domain::built_in::Part;
@@ -7,15 +7,15 @@ use crate::domain::plan::Bytes;
 use crate::domain::refusal::Refusal;
 use crate::domain::start_script::{BOOT_TMP, LONGEST_SOCKET, SOCKET};
 
-/// Room for what the server itself writes while it boots.
+/// Space for what the server itself writes while it boots.
 const SPACE_MARGIN: u64 = 32 << 20;
 
-/// Collects what is wrong with the home itself, whatever is to be done with it.
+/// Returns what is wrong with a home that must be stopped, for any command.
 pub(super) fn home(what: &str, scene: &Scene) -> Vec<Refusal> {
     whole(what, scene, running(what, scene))
 }
 
-/// Collects what is wrong with a home whose database runs, and may.
+/// Returns what is wrong with a home whose database may run.
 pub(super) fn running_home(what: &str, scene: &Scene) -> Vec<Refusal> {
     whole(what, scene, Vec::new())
 }
@@ -25,7 +25,7 @@ fn whole(what: &str, scene: &Scene, in_the_way: Vec<Refusal>) -> Vec<Refusal> {
     if !scene.missing.is_empty() {
         out.push(Refusal::new(
             what,
-            format!("the home is not whole: {} is missing", scene.missing.join(", ")),
+            format!("the home is incomplete: {} is missing", scene.missing.join(", ")),
             "Name the folder of a complete installation with --home.",
         ));
     }
@@ -37,8 +37,8 @@ fn whole(what: &str, scene: &Scene, in_the_way: Vec<Refusal>) -> Vec<Refusal> {
     if let Err(why) = &scene.params {
         out.push(Refusal::new(
             what,
-            format!("conf/database_params.conf cannot be used: {why}"),
-            "Put the file back as the installation wrote it.",
+            format!("cannot use conf/database_params.conf: {why}"),
+            "Restore the file as the installation wrote it.",
         ));
     }
     out.extend(not_writable(what, scene));
@@ -48,7 +48,7 @@ fn whole(what: &str, scene: &Scene, in_the_way: Vec<Refusal>) -> Vec<Refusal> {
     out
 }
 
-/// Says when the socket of an offline boot in `home` would have a path that no socket may have.
+/// Returns why the socket of an offline boot in `home` has too long a path, if it has.
 pub(super) fn boot_socket(home: &str) -> Option<String> {
     let path = format!("{home}/{BOOT_TMP}/{SOCKET}");
     let fits = path.len() <= LONGEST_SOCKET;
@@ -62,8 +62,8 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
         Err(why) => {
             out.push(Refusal::new(
                 what,
-                format!("the version of the bundled server cannot be read: {why}"),
-                "See whether mysql/bin/mysqld of this home runs: `mysqld --version`.",
+                format!("cannot read the version of the bundled server: {why}"),
+                "Check that mysql/bin/mysqld of this home runs: `mysqld --version`.",
             ));
             None
         }
@@ -72,8 +72,8 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
             if row.is_none() {
                 out.push(Refusal::new(
                     what,
-                    format!("the bundled server is {version}, which is not among those known: {}", Flavor::known()),
-                    "Older servers keep the state of a replica in files that a crash leaves behind: no promise could be kept on them.",
+                    format!("the bundled server is {version}, which pmp-ha does not know: it knows {}", Flavor::known()),
+                    "Older servers keep the state of a replica in files that are out of date after a crash: pmp-ha can promise nothing there.",
                 ));
             }
             row
@@ -82,27 +82,27 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
     match (flavor, scene.layout) {
         (Some(row), Some(layout)) if row.layout != layout => out.push(Refusal::new(
             what,
-            format!("the data directory was not written by {}: it has the shape {layout:?}", row.name),
-            "See whether mysql/data belongs to this installation.",
+            format!("the data directory was not written by {}: it has the layout {layout:?}", row.name),
+            "Check that mysql/data belongs to this installation.",
         )),
         (_, None) => out.push(Refusal::new(
             what,
-            "the data directory is of an unknown version: it has no system tables that are known",
-            "See whether mysql/data belongs to this installation.",
+            "the data directory has an unknown version: it has no known system tables",
+            "Check that mysql/data belongs to this installation.",
         )),
         _ => {}
     }
     if let Err(why) = &scene.script {
         out.push(Refusal::new(
             what,
-            format!("the start script cannot be used: {why}"),
-            "The script must hold one line that starts mysqld with --no-defaults.",
+            format!("cannot use the start script: {why}"),
+            "The script must have one line that starts mysqld with --no-defaults.",
         ));
     }
     out.extend(mount_point(what, scene));
 }
 
-/// Says when this program could never ask the other node, which runs the same server.
+/// Refuses if this build could never ask the other node, which runs the same server.
 pub(super) fn other_node(what: &str, scene: &Scene) -> Option<Refusal> {
     let part = Part::OldTls;
     let flavor = Flavor::of(scene.server.as_ref().ok()?)?;
@@ -112,37 +112,37 @@ pub(super) fn other_node(what: &str, scene: &Scene) -> Option<Refusal> {
     })
 }
 
-/// Says what runs out of the home.
+/// Returns a refusal for each thing that runs in the home.
 pub(super) fn running(what: &str, scene: &Scene) -> Vec<Refusal> {
     let hint = "Stop Password Manager Pro and its database (`pmp-ha stop`), then try again.";
     scene.running.iter().map(|evidence| Refusal::new(what, evidence, hint)).collect()
 }
 
-/// Says what this account cannot work with.
+/// Returns a refusal for each folder that this account cannot write to.
 pub(super) fn not_writable(what: &str, scene: &Scene) -> Vec<Refusal> {
     let hint = "Run the command as the account that owns the installation.";
     scene.not_writable.iter().map(|why| Refusal::new(what, why, hint)).collect()
 }
 
-/// Says when the data directory cannot be exchanged.
+/// Returns a refusal if the data directory cannot be exchanged.
 pub(super) fn mount_point(what: &str, scene: &Scene) -> Option<Refusal> {
     scene.data_is_mount_point.then(|| {
         Refusal::new(
             what,
-            "mysql/data is the mount point of a filesystem, and cannot be exchanged as a whole",
-            "Mount the filesystem at mysql instead, or at a folder that mysql/data links to the inside of.",
+            "mysql/data is the mount point of a filesystem, so it cannot be exchanged as a whole",
+            "Mount the filesystem at mysql instead, or make mysql/data a link to a folder inside the filesystem.",
         )
     })
 }
 
-/// Checks that the password is known which the accounts in the data have to agree with.
+/// Checks that the password of the product's account is known.
 pub(super) fn password(what: &str, scene: &Scene, given: bool) -> Option<Refusal> {
     let encrypted = scene.params.as_ref().is_ok_and(|params| params.encrypted);
     (encrypted && !given).then(|| {
         Refusal::new(
             what,
-            "the database password in conf/database_params.conf is encrypted, and the accounts have to agree with it",
-            "Write the password itself into a file of mode 0600 and name it with --db-password-file.",
+            "the database password in conf/database_params.conf is encrypted, and pmp-ha needs it for the product's account",
+            "Write the plain password into a file of mode 0600 and name it with --db-password-file.",
         )
     })
 }
@@ -154,21 +154,21 @@ pub(super) fn space(what: &str, place: &str, needed: u64, free: u64) -> Option<R
         Refusal::new(
             what,
             format!(
-                "there is no space: {place} has {} free, and {} may be needed",
+                "there is no space: {place} has {} free, but {} may be needed",
                 Bytes(free),
                 Bytes(needed)
             ),
-            format!("Make room for {} more, then try again.", Bytes(needed - free)),
+            format!("Free {} more, then try again.", Bytes(needed - free)),
         )
     })
 }
 
-/// Says when a server's row was never proved on a real server.
+/// Returns a warning if the server's version was never proved on a real server.
 pub(super) fn unproved(scene: &Scene) -> Option<String> {
     let version = scene.server.as_ref().ok()?;
     let row = Flavor::of(version)?;
     (row.proof == Proof::Manual).then(|| {
-        format!("what is known of {version} comes from its manual and was not proved on a real server: try it on a copy first")
+        format!("what pmp-ha knows of {version} comes from its manual and is not proved on a real server: try it on a copy first")
     })
 }
 

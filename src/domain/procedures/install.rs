@@ -1,4 +1,4 @@
-//! `install-pack`: whether a pack fits this home, and how it gets in.
+//! `install-pack`: whether a pack fits this home, and the plan to install it.
 
 use super::{Scene, checks};
 use crate::domain::kept::Kept;
@@ -8,7 +8,7 @@ use crate::domain::plan::{BootTask, Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::standing::BinlogPlace;
 
-/// Where the files of a pack come from.
+/// The source of a pack's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// Full path of the pack.
@@ -17,7 +17,7 @@ pub enum Origin {
     Unpacked,
 }
 
-/// What becomes of the data that the pack replaces.
+/// What happens to the data that the pack replaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OldData {
     /// They are removed.
@@ -26,41 +26,41 @@ pub enum OldData {
     Keep(String),
 }
 
-/// What `install-pack` looks at.
+/// The scene of `install-pack`.
 #[derive(Debug, Clone)]
 pub struct InstallScene {
     /// The secondary's home.
     pub home: Scene,
-    /// The manifest of a pack that was opened: everything but its content was compared with it.
+    /// The manifest of an opened pack. Everything except its content was compared with it.
     pub manifest: Manifest,
     /// Where its files are.
     pub origin: Origin,
-    /// What becomes of the data that are there.
+    /// What happens to the existing data.
     pub old_data: OldData,
-    /// What is kept already.
+    /// The state that is already kept, if any.
     pub kept: Option<Kept>,
     /// Whether the operator gave the database password in a file.
     pub password_given: bool,
     /// Whether the operator says that the port in the pack is forwarded to the database here.
     pub port_is_forwarded: bool,
-    /// What an old primary has to know of the change of roles, where it is made anew by the pack.
+    /// What an old primary must know of the change of roles, if the pack makes it the secondary.
     pub rejoins: Option<Rejoins>,
 }
 
-/// An old primary that is made anew.
+/// An old primary that becomes the secondary by a pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejoins {
     /// The epoch in which the other node is the primary.
     pub epoch: u64,
     /// Whether its database runs.
     pub running: bool,
-    /// Up to where the new primary had followed it, and the file for what it has beyond that.
+    /// How far the new primary had followed it, and the file for its rows beyond that.
     pub extra: Option<(BinlogPlace, String)>,
 }
 
 const WHAT: &str = "cannot install the pack";
 
-/// Decides.
+/// Returns the plan, or every reason why there is none.
 ///
 /// # Errors
 /// Every precondition that does not hold.
@@ -76,13 +76,13 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
         refusals.push(Refusal::new(
             WHAT,
             format!("this home is a primary: conf/serverstate.conf says '{}'", home.role_word.trim()),
-            "Install the pack on the secondary; here it would overwrite the data that it was made from.",
+            "Install the pack on the secondary. Here it would overwrite the data it was made from.",
         ));
     }
     if let Some(version) = home.server.as_ref().ok().filter(|version| **version != manifest.server) {
         refusals.push(Refusal::new(
             WHAT,
-            format!("the pack holds data of {}, and the server here is {version}", manifest.server),
+            format!("the pack holds data of {}, but the server here is {version}", manifest.server),
             "Both installations must be of the same version of the product.",
         ));
     } else {
@@ -94,11 +94,11 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
             refusals.push(Refusal::new(
                 WHAT,
                 format!(
-                    "the pack was made for a secondary on port {}, and the database of this home is on {}",
+                    "the pack was made for a secondary on port {}, but the database of this home is on {}",
                     node.db_port, params.port
                 ),
                 format!(
-                    "Make the pack again with {}:{} as the second name. If something between forwards port {} to this database, say so with --port-is-forwarded.",
+                    "Make the pack again with {}:{} as the second name. If port {} is forwarded to this database, pass --port-is-forwarded.",
                     node.host, params.port, node.db_port
                 ),
             ));
@@ -107,10 +107,10 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
             refusals.push(Refusal::new(
                 WHAT,
                 format!(
-                    "the database account of the primary is '{}', and conf/database_params.conf here names '{}'",
+                    "the database account of the primary is '{}', but conf/database_params.conf here names '{}'",
                     manifest.application_account, params.username
                 ),
-                "Both installations must use the same account name; put it into conf/database_params.conf.",
+                "Both installations must use the same account name. Write it into conf/database_params.conf.",
             ));
         }
     }
@@ -165,32 +165,33 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
     })
 }
 
-/// What becomes of the rows that exist only on a home that was in a pair. How many there are, only a
-/// running database could tell.
+/// Returns the warning about rows that exist only on a home that was in a pair.
+///
+/// Only a running database could tell how many there are.
 fn about_an_earlier_pair(scene: &InstallScene) -> String {
     match (&scene.old_data, &scene.origin) {
         (OldData::Keep(name), _) => format!(
-            "this home was in a pair: its old data stay as mysql/{name}, with every row that exists only here"
+            "this home was in a pair: its old data stay as mysql/{name}, with all rows that exist only here"
         ),
-        (OldData::Drop, Origin::Unpacked) => "this home was in a pair: unpacking the pack has overwritten its data, and every row that existed only here is lost".into(),
-        (OldData::Drop, Origin::Zip(_)) => "this home was in a pair: its old data are deleted, and every audit row that has not reached the primary is lost; how many there are is unknown while the database is stopped".into(),
+        (OldData::Drop, Origin::Unpacked) => "this home was in a pair: unpacking the pack has overwritten its data, and all rows that existed only here are lost".into(),
+        (OldData::Drop, Origin::Zip(_)) => "this home was in a pair: its old data are deleted, and every audit row that has not reached the primary is lost; their number is unknown while the database is stopped".into(),
     }
 }
 
-/// A pack with which an old primary is made anew is one of the node that replaced it.
+/// Refuses a pack for an old primary unless the node that replaced it made the pack.
 fn not_of_this_change(scene: &InstallScene, rejoins: &Rejoins) -> Option<Refusal> {
     let (own, pair) = (scene.home.membership.as_ref()?, &scene.manifest.pair);
     let fits = pair.id == own.pair.id && pair.epoch == rejoins.epoch && pair.primary == own.peer().number;
     (!fits).then(|| {
         Refusal::new(
             WHAT,
-            format!("the pack is not one of {} as the primary of epoch {}", own.peer(), rejoins.epoch),
+            format!("the pack was not made by {} as the primary of epoch {}", own.peer(), rejoins.epoch),
             "Make a new pack there: `pmp-ha pack`.",
         )
     })
 }
 
-/// Looks for what only the old primary has, and saves it.
+/// Returns the steps that find and save the rows that only the old primary has.
 fn before_an_old_primary_goes(scene: &InstallScene) -> Vec<Step> {
     let Some(rejoins) = &scene.rejoins else { return Vec::new() };
     let mut steps = Vec::new();
@@ -203,7 +204,7 @@ fn before_an_old_primary_goes(scene: &InstallScene) -> Vec<Step> {
     steps
 }
 
-/// Makes the files of the pack ready beside the data directory.
+/// Returns the step that puts the pack's files into the staging folder.
 fn stage(scene: &InstallScene) -> Step {
     let manifest = &scene.manifest;
     let (pack_id, files, bytes) = (manifest.pack_id.clone(), manifest.files.len(), manifest.total_size());
@@ -213,7 +214,7 @@ fn stage(scene: &InstallScene) -> Step {
     }
 }
 
-/// The pack that a plan installs, if it does.
+/// Returns the pack that a plan installs, if any.
 #[must_use]
 pub fn installs(plan: &Plan) -> Option<&str> {
     plan.steps.iter().find_map(|step| match step {
@@ -222,14 +223,14 @@ pub fn installs(plan: &Plan) -> Option<&str> {
     })
 }
 
-/// What becomes of the old data, and what there is to say about it.
+/// Returns the steps for the old data, and a warning.
 fn end(scene: &InstallScene) -> (Vec<Step>, Option<String>) {
     let kept = scene.kept.as_ref();
     match &scene.old_data {
         OldData::Drop => {
             let stays = |kept: &Kept| {
                 format!(
-                    "mysql/{} stays, and `pmp-ha rollback` returns to it: to the home as it was until {}, when {}",
+                    "mysql/{} stays, and `pmp-ha rollback` returns to it: the home as it was until {}, when {}",
                     kept.data, kept.until, kept.then
                 )
             };
@@ -255,8 +256,8 @@ fn same_product(home: &Scene, manifest: &Manifest) -> Option<Refusal> {
     };
     Some(Refusal::new(
         WHAT,
-        format!("the pack comes from another build of the product: its {differs} is not the one here"),
-        "Both installations must be of the same build: upgrade the older one first.",
+        format!("the pack comes from another build of the product: its {differs} differs from the one here"),
+        "Both installations must have the same build: upgrade the older one first.",
     ))
 }
 
@@ -383,7 +384,7 @@ mod tests {
         let version = |text| ServerVersion::parse(text).expect("a version");
         assert_eq!(
             refusals(|s| s.manifest.server = version("5.6.25")),
-            ["the pack holds data of MySQL 5.6.25, and the server here is MySQL 5.6.24"]
+            ["the pack holds data of MySQL 5.6.25, but the server here is MySQL 5.6.24"]
         );
         let other = Fingerprint { product: Sha256Hex::from_bytes([9; 32]), ..fingerprint() };
         assert!(refusals(|s| s.manifest.fingerprint = other)[0].contains("lib/AdventNetPassTrix.jar"));

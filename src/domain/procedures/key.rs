@@ -3,31 +3,31 @@
 use crate::domain::home::KeyFile;
 use crate::domain::refusal::Refusal;
 
-/// What `key` looks at.
+/// The scene of `key`.
 #[derive(Debug, Clone)]
 pub struct KeyScene {
     /// Full path of the file.
     pub path: String,
-    /// What it turned out to be, or why it could not be read.
+    /// Its content, or why it could not be read.
     pub file: Result<KeyFile, String>,
-    /// Whether the file lies inside the home.
+    /// Whether the file is inside the home.
     pub inside_home: bool,
     /// Salted hashes of the entries of the file.
     pub fingerprints: Vec<String>,
-    /// What is known of the right one.
+    /// What is known of the right key.
     pub expected: Expected,
 }
 
-/// What is known of the key that the data are encrypted with.
+/// What is known of the key of the data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
     /// Its salted hash.
     Fingerprint(String),
-    /// Nothing, because the primary could not read it when the pack was made.
+    /// Nothing: the primary could not read the key when the pack was made.
     Nothing,
-    /// Nothing, because the data came without a home.
+    /// Nothing: the data came without a home.
     NothingFromData,
-    /// The data themselves are asked later.
+    /// Nothing yet: the data are asked later.
     AskTheData,
 }
 
@@ -37,7 +37,7 @@ impl From<Option<String>> for Expected {
     }
 }
 
-/// Decides.
+/// Checks a file that is offered as the encryption key.
 ///
 /// # Returns
 /// What the operator should know although it is allowed.
@@ -52,14 +52,14 @@ pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
             return Err(Refusal::new(
                 what,
                 why,
-                "Give the full path of pmp_key.key of the primary, readable for the account that runs the product.",
+                "Give the full path of the primary's pmp_key.key. The account that runs the product must be able to read it.",
             ));
         }
         Ok(KeyFile::NotAKey(why)) => {
             return Err(Refusal::new(
                 what,
                 format!("{path} is not a PMP key: {why}"),
-                "Give the full path of pmp_key.key of the primary.",
+                "Give the full path of the primary's pmp_key.key.",
             ));
         }
         Ok(KeyFile::Key(_)) => {}
@@ -67,7 +67,7 @@ pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
     if path.trim() != path || path.chars().any(char::is_control) {
         return Err(Refusal::new(
             what,
-            "its path begins or ends with a space or holds a control character, which conf/manage_key.conf cannot carry",
+            "its path begins or ends with a space, or contains a control character, which conf/manage_key.conf cannot store",
             "Rename the file or its folder.",
         ));
     }
@@ -76,25 +76,25 @@ pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
     {
         return Err(Refusal::new(
             what,
-            format!("{path} is a PMP key, but not the one that the data of this pair are encrypted with"),
-            "Each installation makes a key of its own; take the one of the primary.",
+            format!("{path} is a PMP key, but the data of this pair are encrypted with another one"),
+            "Each installation creates its own key. Use the primary's.",
         ));
     }
     let mut warnings = Vec::new();
     if scene.inside_home {
         warnings.push(format!(
-            "{path} lies inside the installation: whoever copies the home has the data and their key. Better keep it elsewhere"
+            "{path} is inside the installation: a copy of the home then contains the data and their key. Keep the key elsewhere"
         ));
     }
     let unchecked = match &scene.expected {
         Expected::Fingerprint(_) | Expected::AskTheData => None,
         Expected::Nothing => Some("the primary's key was not readable when the pack was made"),
         Expected::NothingFromData => {
-            Some("only a copy of the data is there, and product.key_query of the configuration is empty")
+            Some("there is only a copy of the data, and product.key_query in the configuration is empty")
         }
     };
     if let Some(why) = unchecked {
-        warnings.push(format!("whether it is the key of these data could not be checked: {why}"));
+        warnings.push(format!("could not check that it is the key of these data: {why}"));
     }
     Ok(warnings)
 }

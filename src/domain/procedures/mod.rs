@@ -1,4 +1,4 @@
-//! The procedures: from what was observed to a plan, or to the reasons why there is none.
+//! The procedures: each turns a scene into a plan, or into the reasons why there is none.
 
 mod checks;
 pub mod install;
@@ -23,12 +23,12 @@ use super::plan::{HomeIdentity, Step};
 /// A file of a data directory and its size in bytes; the path is from the data directory.
 pub type DataFile = (RelPath, u64);
 
-/// What was seen of one home.
+/// What was read of one home.
 #[derive(Debug, Clone)]
 pub struct Scene {
-    /// Which home it is.
+    /// Returns the identity of the home.
     pub identity: HomeIdentity,
-    /// Files that belong to a whole home and are not there.
+    /// Files that belong to a complete home and are missing.
     pub missing: Vec<String>,
     /// The word in `conf/serverstate.conf`.
     pub role_word: String,
@@ -42,13 +42,13 @@ pub struct Scene {
     pub running: Vec<String>,
     /// What `mysqld --version` says.
     pub server: Result<ServerVersion, String>,
-    /// The shape of the data directory.
+    /// The layout of the data directory.
     pub layout: Option<Layout>,
     /// Whether the start script can be wired.
     pub script: Result<(), String>,
     /// Every file of the data directory.
     pub data: Vec<DataFile>,
-    /// What in the data directory is neither a file nor a folder.
+    /// Entries of the data directory that are neither files nor folders.
     pub odd_data: Vec<String>,
     /// The schema's folder in the data directory, as it is written on disk.
     pub schema_on_disk: Option<String>,
@@ -60,14 +60,14 @@ pub struct Scene {
     pub free_for_pack: u64,
     /// Folders that this account cannot write to, a sentence each.
     pub not_writable: Vec<String>,
-    /// What makes it the same product as another home.
+    /// The hashes that identify the product's build.
     pub fingerprint: Option<Fingerprint>,
     /// The pair that it already belongs to.
     pub membership: Option<Membership>,
 }
 
 impl Scene {
-    /// The files that belong to a copy of the given kind, and their bytes.
+    /// Returns the files that belong to such a copy, and their size.
     pub fn data_to_copy(&self, wanted: impl Fn(&str) -> bool) -> (Vec<DataFile>, u64) {
         let files: Vec<DataFile> =
             self.data.iter().filter(|(path, _)| wanted(path.as_str())).cloned().collect();
@@ -76,7 +76,7 @@ impl Scene {
     }
 }
 
-/// The steps by which a node becomes the primary, whose database runs and is guarded as a secondary's.
+/// Returns the steps that make a running, guarded secondary the primary.
 fn take_over(home: &Scene, membership: Membership, account: String) -> Vec<Step> {
     let mut steps = vec![
         Step::SetMembership { membership },
@@ -91,7 +91,7 @@ fn take_over(home: &Scene, membership: Membership, account: String) -> Vec<Step>
 
 #[cfg(test)]
 mod examples {
-    //! A whole, stopped home for the tests of the procedures.
+    //! A complete, stopped home for the tests of the procedures.
 
     use super::{Fingerprint, HomeIdentity, Layout, RelPath, Role, Scene, ServerVersion};
     use crate::domain::digest::Sha256Hex;

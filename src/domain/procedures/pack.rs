@@ -23,14 +23,14 @@ pub struct Named {
     pub local: bool,
 }
 
-/// What was seen of the running database, under which a pack is to be made.
+/// What was read of the running database that is to be packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Online {
     /// The home belongs to no pair.
     NotSetUp,
     /// It does not run.
     NotRunning,
-    /// It could not be looked at: why.
+    /// It could not be read, and why.
     NotSeen(String),
     /// Settings of the pair are not in effect, a sentence each.
     WithoutSettings(Vec<String>),
@@ -38,12 +38,12 @@ pub enum Online {
     Ready(CopyWay),
 }
 
-/// What becomes of the database while the pack is made.
+/// What happens to the database while the pack is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
     /// It is stopped and stays so.
     Stopped,
-    /// It is stopped, and started as soon as its files are no longer needed cold.
+    /// It is stopped, and started as early as possible.
     Restart {
         /// Whether a copy beside the pack shares its blocks with the original.
         shares_blocks: bool,
@@ -52,7 +52,7 @@ pub enum Mode {
     Online(Online),
 }
 
-/// What `pack` looks at.
+/// The scene of `pack`.
 #[derive(Debug, Clone)]
 pub struct PackScene {
     /// The primary's home.
@@ -61,17 +61,17 @@ pub struct PackScene {
     pub primary: Named,
     /// The second name.
     pub secondary: Named,
-    /// What becomes of the database.
+    /// What happens to the database.
     pub mode: Mode,
     /// A salted hash of the encryption key, if the key can be read.
     pub key_fingerprint: Option<String>,
-    /// Random, for a pair that is new.
+    /// Random, for a new pair.
     pub new_pair_id: String,
     /// Random, for this pack.
     pub pack_id: String,
     /// Full path of the pack to write.
     pub pack: String,
-    /// Whether it shall rather be small than quickly made.
+    /// Whether a small pack matters more than a quick one.
     pub dense: bool,
     /// The private key that signs it.
     pub sign_with: Option<String>,
@@ -79,16 +79,16 @@ pub struct PackScene {
     pub encrypt_to: Option<String>,
     /// The tables whose rows both nodes write.
     pub audit_tables: TablePatterns,
-    /// Further tables into which the application may insert on the secondary.
+    /// More tables into which the application may insert on the secondary.
     pub local_tables: TablePatterns,
 }
 
 const WHAT: &str = "cannot make a pack";
 
-/// Where the copy of a running database is booted, from the home.
+/// The folder where the copy of a running database is booted, relative to the home.
 pub const COPY: &str = "replication/pmp-ha-work/source";
 
-/// Decides.
+/// Returns the plan, or every reason why there is none.
 ///
 /// # Errors
 /// Every precondition that does not hold.
@@ -111,8 +111,8 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     if home.missing.is_empty() && home.params.is_ok() && home.schema_on_disk.is_none() {
         refusals.push(Refusal::new(
             WHAT,
-            "the data directory holds no folder for the schema that conf/database_params.conf names",
-            "Start the product once, so that it makes its tables.",
+            "the data directory has no folder for the schema in conf/database_params.conf",
+            "Start the product once, so that it creates its tables.",
         ));
     }
     let (files, bytes) = home.data_to_copy(|path| classify(path) == FileClass::Data);
@@ -131,7 +131,7 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     let db_port = scene.primary.endpoint.port.unwrap_or(params.port);
     if db_port != params.port {
         warnings.push(format!(
-            "the secondary will connect to port {db_port}, and the database of this home listens on {}: something between must forward it",
+            "the secondary will connect to port {db_port}, but the database of this home listens on {}: the port must be forwarded",
             params.port
         ));
     }
@@ -141,7 +141,7 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
             .push(format!("{host} is not an address of this machine: are the two names in the right order?"));
     }
     if scene.key_fingerprint.is_none() {
-        warnings.push("the encryption key of this home cannot be read now, so that the secondary cannot check that it is given the same one".into());
+        warnings.push("cannot read the encryption key of this home now, so the secondary cannot check that it gets the same one".into());
     }
 
     let same_pair = |old: &&Membership| {
@@ -199,7 +199,7 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     Ok(Plan { command: Command::Pack, home: home.identity.clone(), warnings, steps, point_of_no_return })
 }
 
-/// The room for so many times the data, and once more where the pack is encrypted when it is whole.
+/// Returns the space for the given number of copies, and one more if the pack is encrypted.
 fn space(scene: &PackScene, times: u64, bytes: u64) -> u64 {
     bytes.saturating_mul(times + u64::from(scene.encrypt_to.is_some()))
 }
@@ -223,7 +223,7 @@ fn nodes(scene: &PackScene, db_port: u16, local_port: u16) -> [Node; 2] {
     ]
 }
 
-/// The steps for a database that is stopped now.
+/// Returns the steps for a database that is stopped now.
 fn stopped(scene: &PackScene, membership: Membership, renew: bool, data: (usize, u64)) -> Vec<Step> {
     let (files, bytes) = data;
     let write = write(scene, data);
@@ -246,7 +246,7 @@ fn stopped(scene: &PackScene, membership: Membership, renew: bool, data: (usize,
     steps
 }
 
-/// The steps for a database that goes on running.
+/// Returns the steps for a database that keeps running.
 fn online(scene: &PackScene, membership: Membership, way: &CopyWay, data: (usize, u64)) -> Vec<Step> {
     let (files, bytes) = data;
     let (way, pack_id) = (way.clone(), scene.pack_id.clone());
@@ -270,50 +270,50 @@ fn write(scene: &PackScene, (files, bytes): (usize, u64)) -> Step {
 }
 
 const NO_SPACE_FOR_A_COPY: &str =
-    "there is no space for a copy of the data: the database is started when they are packed";
+    "there is no space for a copy of the data: the database starts after they are packed";
 
 const OTHER_PAIR: &str =
     "the running database was set up for another pair, or its ports or tables have changed since";
 
-const FIRST_NEEDS_A_STOP: &str = "The first pack needs a stop, because the settings of the pair take effect with a start: stop Password Manager Pro and its database, and use --restart instead of --online.";
+const FIRST_NEEDS_A_STOP: &str = "The pair's settings take effect only after a restart. Stop Password Manager Pro and its database, and use --restart instead of --online.";
 
-/// Why no pack can be made under the running database.
+/// Returns why no pack can be made while the database runs.
 fn not_carried(home: &Scene) -> impl Iterator<Item = Refusal> {
     home.odd_data.iter().map(|odd| {
-        let because = format!("the data directory holds {odd}, which a copy would not carry");
-        Refusal::new(WHAT, because, "Move the data it leads to into mysql/data.")
+        let because = format!("the data directory contains {odd}, which a copy would leave out");
+        Refusal::new(WHAT, because, "Move the data it points to into mysql/data.")
     })
 }
 
-/// Files that a pack cannot hold beside each other: another system would take one for the other.
+/// Refuses files whose names differ only in case: on other systems they would be the same file.
 fn alike(home: &Scene) -> Option<Refusal> {
     let (files, _) = home.data_to_copy(|path| classify(path) == FileClass::Data);
     let mut seen = BTreeSet::new();
     let twice = files.iter().find(|(path, _)| !seen.insert(path.as_str().to_lowercase()));
     if let Some((path, _)) = twice {
-        let because = format!("two of its data files differ in case only: {path} and another one");
+        let because = format!("two of its data files differ only in case: {path} and another one");
         return Some(Refusal::new(WHAT, because, "Rename one of the two tables or schemas."));
     }
     (files.len() > Manifest::MOST_FILES - OWN_FILES.len()).then(|| {
         let because = format!(
-            "the data directory has {} files, and a pack holds {}",
+            "the data directory has {} files, but a pack holds at most {}",
             files.len(),
             Manifest::MOST_FILES
         );
-        Refusal::new(WHAT, because, "Remove tables that are not needed.")
+        Refusal::new(WHAT, because, "Remove tables that you do not need.")
     })
 }
 
 fn place_of_the_copy(home: &Scene) -> Option<Refusal> {
     let why = checks::boot_socket(&format!("{}/{COPY}", home.identity.path))?;
-    Some(Refusal::new(WHAT, why, "Make the pack without --online, of a stopped database."))
+    Some(Refusal::new(WHAT, why, "Stop the database, and make the pack without --online."))
 }
 
 fn running_database(seen: &Online) -> Option<Refusal> {
     let (because, hint) = match seen {
         Online::Ready(_) => return None,
         Online::NotSetUp => {
-            let because = "this home belongs to no pair yet: its database has neither the settings nor the accounts that replication needs";
+            let because = "this home belongs to no pair yet: its database lacks the settings and accounts that replication needs";
             (because.into(), FIRST_NEEDS_A_STOP)
         }
         Online::NotRunning => (
@@ -321,10 +321,13 @@ fn running_database(seen: &Online) -> Option<Refusal> {
             "Leave out --online, or start the database (`pmp-ha start`) and try again.",
         ),
         Online::NotSeen(why) => {
-            (format!("the tool's own account cannot look at the running database: {why}"), FIRST_NEEDS_A_STOP)
+            (format!("the tool's own account cannot read the running database: {why}"), FIRST_NEEDS_A_STOP)
         }
         Online::WithoutSettings(missing) => (
-            format!("settings of the pair are not in effect in the running database: {}", missing.join("; ")),
+            format!(
+                "some settings of the pair are not in effect in the running database: {}",
+                missing.join("; ")
+            ),
             FIRST_NEEDS_A_STOP,
         ),
     };
@@ -341,17 +344,17 @@ fn names(scene: &PackScene) -> Vec<Refusal> {
             out.push(Refusal::new(
                 WHAT,
                 format!("the name {host} does not resolve: {why}"),
-                "Give the fully qualified names by which the two machines reach each other.",
+                "Use the fully qualified names by which the two machines reach each other.",
             ));
         }
         if host.len() > longest {
             out.push(Refusal::new(
                 WHAT,
                 format!(
-                    "the name {host} has {} characters, and this server stores at most {longest}",
+                    "the name {host} has {} characters, but this server stores at most {longest}",
                     host.len()
                 ),
-                "Give a shorter name, or an address.",
+                "Use a shorter name, or an address.",
             ));
         }
     }
@@ -360,10 +363,10 @@ fn names(scene: &PackScene) -> Vec<Refusal> {
         out.push(Refusal::new(
             WHAT,
             format!(
-                "{} is this machine, and {} is not: the two names stand in the wrong order",
+                "{} is this machine and {} is not: the two names are in the wrong order",
                 second.host, first.host
             ),
-            "Run `pmp-ha pack` on the primary, and name it first.",
+            "Run `pmp-ha pack` on the primary, and name the primary first.",
         ));
     }
     let port_of =
@@ -431,7 +434,7 @@ mod tests {
         let alike = refusals(|s| s.home.data.extend([file("shop/T.ibd"), file("Shop/t.ibd")]));
         assert_eq!(
             alike,
-            ["two of its data files differ in case only: Shop/t.ibd and another one"],
+            ["two of its data files differ only in case: Shop/t.ibd and another one"],
             "the first one found is named"
         );
         // What is not packed may be called as it wants.
@@ -461,7 +464,7 @@ mod tests {
         assert!(plan.to_string().contains("compress 2 files, 1010 bytes"), "{plan}");
     }
 
-    /// What is left free for the server itself.
+    /// The space that stays free for the server itself.
     const MARGIN: u64 = 32 << 20;
 
     #[test]

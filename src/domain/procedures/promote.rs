@@ -6,21 +6,21 @@ use crate::domain::pair::{Claim, Role};
 use crate::domain::plan::{Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 
-/// What is seen of the primary from here.
+/// The signs of the primary, seen from here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PrimarySeen {
-    /// It answers, or did a moment ago: what was seen.
+    /// It answers, or did a moment ago, with the evidence.
     Answers(String),
-    /// Its machine says that nobody listens at its port.
+    /// Its machine reports that nothing listens at its port.
     NobodyListens(String),
-    /// Nothing comes back: it is down, or the network between is.
+    /// Nothing comes back: it is down, or the network is.
     Unreachable(String),
 }
 
 /// How the primary is kept from serving.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fencing {
-    /// Nobody has seen to it.
+    /// Nobody has done it.
     None,
     /// The operator says so.
     ByOperator,
@@ -28,16 +28,17 @@ pub enum Fencing {
     ByCommand(Vec<String>),
 }
 
-/// What a failover may lose: whatever the primary committed after the last sign of it that came through.
+/// What a failover may lose: what the primary committed after the last sign of it arrived.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loss {
-    /// Its last heartbeat that was applied here, by its own clock, RFC 3339; `None` when none ever was.
+    /// Its last heartbeat that was applied here, by its own clock, RFC 3339; `None` if there was
+    /// none.
     pub since: Option<String>,
-    /// How long ago that was, seconds.
+    /// How long ago that was, in seconds.
     pub seconds: Option<f64>,
 }
 
-/// What `recover --promote` looks at.
+/// The scene of `recover --promote`.
 #[derive(Debug, Clone)]
 pub struct PromoteScene {
     /// The home of the secondary.
@@ -46,11 +47,11 @@ pub struct PromoteScene {
     pub running: bool,
     /// The primary.
     pub primary: PrimarySeen,
-    /// The latest epoch in which it was the primary, by what has come from it; 0 when nothing has.
+    /// The latest epoch in which it was the primary, by its own rows; 0 if none arrived.
     pub known: u64,
     /// How it is fenced.
     pub fencing: Fencing,
-    /// What may be lost, as far as it can be told before everything received is applied.
+    /// What may be lost, as far as known before everything received is applied.
     pub loss: Loss,
     /// The error at which the applier stopped, if it did.
     pub applier_error: Option<String>,
@@ -60,7 +61,7 @@ pub struct PromoteScene {
 
 const WHAT: &str = "cannot promote this node";
 
-/// Decides.
+/// Returns the plan, or every reason why there is none.
 ///
 /// # Errors
 /// Every precondition that does not hold.
@@ -72,8 +73,8 @@ pub fn plan(scene: &PromoteScene) -> Result<Plan, Vec<Refusal>> {
     if let Some(error) = scene.applier_error.as_ref().filter(|_| !scene.accept_loss) {
         refusals.push(Refusal::new(
             WHAT,
-            format!("it has failed to apply what it received: {error}"),
-            "If the primary can still be reached, `pmp-ha repair` puts it right. If the rest of what was received is to be given up, add --accept-loss.",
+            format!("it could not apply what it received: {error}"),
+            "If the primary can still be reached, run `pmp-ha repair`. To give up the rest of what was received, add --accept-loss.",
         ));
     }
     let (Some(old), Ok(params), true) = (&home.membership, &home.params, refusals.is_empty()) else {
@@ -114,11 +115,11 @@ fn not_a_secondary(home: &Scene) -> Option<Refusal> {
     let (because, hint) = match &home.membership {
         None => (
             "this home does not belong to a pair yet".to_owned(),
-            "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+            "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
         ),
         Some(membership) if membership.role == Role::Primary => (
-            format!("it is the primary already, in epoch {}", membership.pair.epoch),
-            "Nothing is to be done here.",
+            format!("it is already the primary, in epoch {}", membership.pair.epoch),
+            "There is nothing to do here.",
         ),
         Some(_) => return None,
     };
@@ -134,15 +135,15 @@ fn primary_serves(scene: &PromoteScene) -> Option<Refusal> {
         PrimarySeen::NobodyListens(_) => None,
         PrimarySeen::Answers(evidence) => Some(Refusal::new(
             WHAT,
-            format!("the primary {peer} is there: {evidence}"),
-            "To exchange the roles of two nodes that work, use `pmp-ha switchover`. If the primary must go, switch it off, and say so with --fenced.",
+            format!("the primary {peer} is alive: {evidence}"),
+            "To swap the roles of two working nodes, use `pmp-ha switchover`. If the primary must go, switch it off and pass --fenced.",
         )),
         PrimarySeen::Unreachable(evidence) => Some(Refusal::new(
             WHAT,
             format!(
-                "whether the primary {peer} is down, or only the network between, cannot be seen from here: {evidence}"
+                "cannot tell from here whether the primary {peer} is down or only the network: {evidence}"
             ),
-            "Make sure that it does not serve anybody: switch its machine off, or stop its database there. Then say so with --fenced.",
+            "Make sure that it serves nobody: switch off its machine, or stop its database there. Then pass --fenced.",
         )),
     }
 }
@@ -157,31 +158,31 @@ fn warnings(scene: &PromoteScene, primary: &str) -> Vec<String> {
             | PrimarySeen::Unreachable(evidence) => evidence,
         };
         out.push(format!(
-            "{primary} is taken for fenced because you say so ({seen}): if it serves anybody, two nodes accept writes, and those on {primary} are not in this vault"
+            "{primary} is assumed to be fenced because you passed --fenced ({seen}): if it still serves, two nodes accept writes, and those on {primary} are not in this vault"
         ));
     }
     if scene.accept_loss {
-        out.push("where what was received cannot be applied, the rest of it is given up".into());
+        out.push("if something that was received cannot be applied, the rest of it is given up".into());
     }
     out
 }
 
 impl Loss {
-    /// The loss as a sentence, with how sure it is.
+    /// Returns the possible loss as a sentence.
     #[must_use]
     pub fn of(&self, primary: &str) -> String {
         match (&self.since, self.seconds) {
             (Some(since), Some(seconds)) => format!(
-                "what {primary} committed after {since}, by its own clock, may be lost: that was {seconds:.1} s ago. Everything before is here. How many transactions it was cannot be known without {primary}: none, if it was down by then or nobody wrote"
+                "what {primary} committed after {since}, by its own clock, may be lost: that was {seconds:.1} s ago. Everything before is here. Only {primary} knows how many transactions that is: none, if it was down by then or nobody wrote"
             ),
             _ => format!(
-                "no heartbeat of {primary} ever came through: what it committed since the pack was made may be lost"
+                "no heartbeat of {primary} ever arrived: what it committed since the pack was made may be lost"
             ),
         }
     }
 }
 
-/// Whether this server takes over another role in replication at a start only.
+/// Returns whether this server can change its replication role only at a start.
 pub(super) fn needs_a_restart(home: &Scene) -> bool {
     let flavor = home.server.as_ref().ok().and_then(Flavor::of);
     flavor.is_some_and(|flavor| flavor.filter_now(&[]).is_none())
@@ -239,7 +240,10 @@ mod tests {
                 s.fencing = Fencing::ByOperator;
             }));
             let plan = plan.expect("a plan");
-            assert!(plan.warnings.iter().any(|warning| warning.contains("because you say so")), "{plan}");
+            assert!(
+                plan.warnings.iter().any(|warning| warning.contains("because you passed --fenced")),
+                "{plan}"
+            );
         }
     }
 
@@ -289,6 +293,6 @@ mod tests {
             s.home.membership =
                 s.home.membership.as_ref().map(|m| m.changed_to(Role::Primary, Claim::by_promotion(2)));
         };
-        assert_eq!(because(primary), ["it is the primary already, in epoch 4"]);
+        assert_eq!(because(primary), ["it is already the primary, in epoch 4"]);
     }
 }

@@ -1,4 +1,4 @@
-//! `reconfigure`: ports, tables and times of a pair that is set up, without a new pack.
+//! `reconfigure`: new ports, tables and times for an existing pair, without a new pack.
 
 use super::Scene;
 use crate::domain::pair::{Membership, Node};
@@ -6,24 +6,24 @@ use crate::domain::plan::{Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::tables::TablePatterns;
 
-/// What `reconfigure` looks at.
+/// The scene of `reconfigure`.
 #[derive(Debug, Clone)]
 pub struct ReconfigureScene {
     /// The home.
     pub home: Scene,
-    /// The port at which the other node reaches the database here, where it was given.
+    /// The port at which the other node reaches the database here, if it was given.
     pub own_port: Option<u16>,
-    /// The port at which this node reaches the other one's database, where it was given.
+    /// The port at which this node reaches the other node's database, if it was given.
     pub peer_port: Option<u16>,
     /// The tables whose rows both nodes write.
     pub audit_tables: TablePatterns,
-    /// Further tables into which the application may insert on the secondary.
+    /// More tables into which the application may insert on the secondary.
     pub local_tables: TablePatterns,
 }
 
 const WHAT: &str = "cannot reconfigure";
 
-/// Decides.
+/// Returns the plan, or every reason why there is none.
 ///
 /// # Errors
 /// Every precondition that does not hold.
@@ -33,8 +33,8 @@ pub fn plan(scene: &ReconfigureScene) -> Result<Plan, Vec<Refusal>> {
     if let Err(why) = &home.params {
         refusals.push(Refusal::new(
             WHAT,
-            format!("conf/database_params.conf cannot be used: {why}"),
-            "Put the file back as the installation wrote it.",
+            format!("cannot use conf/database_params.conf: {why}"),
+            "Restore the file as the installation wrote it.",
         ));
     }
     for why in &home.not_writable {
@@ -45,7 +45,7 @@ pub fn plan(scene: &ReconfigureScene) -> Result<Plan, Vec<Refusal>> {
             refusals.push(Refusal::new(
                 WHAT,
                 "this home does not belong to a pair yet",
-                "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+                "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
             ));
         }
         return Err(refusals);
@@ -57,12 +57,12 @@ pub fn plan(scene: &ReconfigureScene) -> Result<Plan, Vec<Refusal>> {
     let warnings = [
         (membership.this().db_port != old.this().db_port).then(|| {
             format!(
-                "the other node has to be told: run there `pmp-ha reconfigure --peer-port {}`",
+                "tell the other node: run there `pmp-ha reconfigure --peer-port {}`",
                 membership.this().db_port
             )
         }),
         (membership.pair.audit_tables != old.pair.audit_tables).then(|| {
-            "the list of audit tables has changed: change it on the other node, too, run `pmp-ha reconfigure` there, and restart the database of the primary".to_owned()
+            "the list of audit tables has changed: change it on the other node too, run `pmp-ha reconfigure` there, and restart the primary's database".to_owned()
         }),
     ];
     let steps =
@@ -93,7 +93,7 @@ fn changed(scene: &ReconfigureScene, old: &Membership, port: u16) -> Membership 
     membership
 }
 
-/// Where something between forwards a port, a new port of the database changes nothing for the other node.
+/// If a port is forwarded, a new port of the database changes nothing for the other node.
 fn reached_at(node: &Node, port: u16) -> u16 {
     match node.local_port {
         Some(old) if old != node.db_port => node.db_port,

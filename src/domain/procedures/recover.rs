@@ -10,26 +10,26 @@ use crate::domain::plan::{BootTask, Command, CopyWay, KeyCheck, Plan, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::settings::OWN_SCHEMA;
 
-/// What the data come from: a secondary's home, a copy of it, or a copy of its data alone.
+/// The source of the data: a secondary's home, a copy of it, or a copy of its data alone.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// Full path of the home, or of the folder that is a copy of its data.
     pub place: String,
     /// Full path of its data directory.
     pub data_path: String,
-    /// Whether somebody works with it.
+    /// Whether a process uses it.
     pub activity: Activity,
-    /// The shape of its data directory.
+    /// The layout of its data directory.
     pub layout: Option<Layout>,
     /// How many files a copy takes, and their bytes.
     pub to_copy: (usize, u64),
-    /// What is neither a file nor a folder in it.
+    /// Its entries that are neither files nor folders.
     pub odd_data: Vec<String>,
     /// Essential files that are not there.
     pub missing: Vec<String>,
-    /// What makes it the same product as the target; `None` where the files are not there.
+    /// The hashes that identify its build; `None` if the files are missing.
     pub fingerprint: Option<Fingerprint>,
-    /// What it knows about its pair; `None` where only the data can tell.
+    /// What it knows about its pair; `None` if only the data can tell.
     pub membership: Option<Membership>,
     /// Whether the data have the schema that only those of a pair have.
     pub of_a_pair: bool,
@@ -37,68 +37,69 @@ pub struct Source {
     pub unreadable: Vec<String>,
 }
 
-/// Whether somebody works with the data.
+/// Whether a process uses the data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Activity {
     /// Nobody.
     AtRest,
-    /// A database that can be copied while it works.
+    /// A database that can be copied while it runs.
     Live(Live),
-    /// Somebody, so that they cannot be copied: the evidence.
+    /// A process, so that they cannot be copied, with the evidence.
     Taken(Vec<String>),
 }
 
-/// What was seen of a running secondary.
+/// What was read of a running secondary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
     /// How it can be copied.
     pub way: CopyWay,
-    /// Its applier; `None` where it has no source.
+    /// Its applier; `None` if it has no source.
     pub applier: Option<Applier>,
     /// Whether its receiver is connected to the primary.
     pub is_connected: bool,
 }
 
-/// What `recover --into` looks at.
+/// The scene of `recover --into`.
 #[derive(Debug, Clone)]
 pub struct RecoverScene {
-    /// Where the data come from.
+    /// The source of the data.
     pub source: Source,
     /// The fresh installation.
     pub target: Scene,
     /// Full path of the original encryption key, checked.
     pub key: String,
-    /// The query that asks the data about the key; empty where there is none.
+    /// The query that checks the key against the data; empty if there is none.
     pub key_query: String,
     /// Whether the operator gave the database password in a file.
     pub password_given: bool,
     /// Whether the operator accepts that received transactions may be lost.
     pub accept_loss: bool,
-    /// The name under which the old data of the target stay.
+    /// The name under which the target's old data are kept.
     pub old_data_name: String,
 }
 
 const WHAT: &str = "cannot recover";
 
-/// Which files a copy for recovery takes: all but what is the old server's own. The binlogs are
-/// needed to bring a crashed server to a clean stop, the relay logs hold what was received.
+/// Returns whether a recovery copies this file: all except the old server's own files.
+///
+/// A crashed server needs its binlogs for a clean stop, and the relay logs hold what was received.
 #[must_use]
 pub fn is_copied(path: &str) -> bool {
     classify(path) != FileClass::Own
 }
 
-/// Which files a copy of a running database takes: what belongs to every copy.
+/// Returns whether a copy of a running database takes this file.
 #[must_use]
 pub fn is_copied_live(path: &str) -> bool {
     classify(path) == FileClass::Data
 }
 
-/// What an installation that was never started may lack: the recovery brings it.
+/// Files that an installation may lack if it was never started. The recovery brings them.
 fn is_brought(path: &str) -> bool {
     path.starts_with("mysql/data/") || ["conf/manage_key.conf", "conf/serverstate.conf"].contains(&path)
 }
 
-/// Decides.
+/// Returns the plan, or every reason why there is none.
 ///
 /// # Errors
 /// Every precondition that does not hold.
@@ -158,13 +159,13 @@ pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
     })
 }
 
-/// Why the target is not what a secondary's data can go into.
+/// Returns why the target cannot take a secondary's data.
 fn not_fresh(source: &Source, target: &Scene) -> Vec<Refusal> {
     let mut out = Vec::new();
     if source.place == target.identity.path {
         out.push(Refusal::new(
             WHAT,
-            "the new home is the home that the data come from",
+            "the new home is the home with the secondary's data",
             "Name a fresh installation with --into.",
         ));
     }
@@ -180,8 +181,8 @@ fn not_fresh(source: &Source, target: &Scene) -> Vec<Refusal> {
     {
         out.push(Refusal::new(
             WHAT,
-            format!("the data have the shape {a:?}, and the new installation's server writes {b:?}"),
-            "The fresh installation must be of the same version as the secondary.",
+            format!("the data have the layout {a:?}, but the new installation's server writes {b:?}"),
+            "The fresh installation must have the same version as the secondary.",
         ));
     }
     if let (Some(a), Some(b)) = (&source.fingerprint, &target.fingerprint)
@@ -189,8 +190,8 @@ fn not_fresh(source: &Source, target: &Scene) -> Vec<Refusal> {
     {
         out.push(Refusal::new(
             WHAT,
-            "the two homes are of different builds of the product",
-            "The fresh installation must be of the same version as the secondary.",
+            "the two homes have different builds of the product",
+            "The fresh installation must have the same version as the secondary.",
         ));
     }
     out
@@ -200,12 +201,12 @@ fn warnings(scene: &RecoverScene) -> Vec<String> {
     let source = &scene.source;
     let mut out: Vec<String> = checks::unproved(&scene.target).into_iter().collect();
     if source.fingerprint.is_none() {
-        out.push("whether the data are of the same build as the new home could not be checked: the files of the product are not beside them".into());
+        out.push("could not check that the data and the new home have the same build: the product's files are not beside the data".into());
     }
     match &source.activity {
-        Activity::Live(live) if live.is_connected => out.push("the secondary is still connected to its primary: what the primary writes from now on is not in the new home. Stop the primary for good before the new home is started".into()),
+        Activity::Live(live) if live.is_connected => out.push("the secondary is still connected to its primary: what the primary writes from now on is not in the new home. Stop the primary for good before you start the new home".into()),
         Activity::AtRest if scene.accept_loss => out.push(
-            "where what the secondary had received cannot be applied, the rest of it is given up".into(),
+            "if something that the secondary had received cannot be applied, the rest of it is given up".into(),
         ),
         _ => {}
     }
@@ -218,14 +219,14 @@ fn from(source: &Source) -> Vec<Refusal> {
         Activity::Taken(evidence) => out.extend(evidence.iter().map(|evidence| {
             Refusal::new(
                 WHAT,
-                format!("what the data come from is in use: {evidence}"),
-                "Stop it first: `pmp-ha stop`. Of a running database only the whole home of a secondary can be copied.",
+                format!("the source of the data is in use: {evidence}"),
+                "Stop it first: `pmp-ha stop`. Only the whole home of a secondary can be copied while its database runs.",
             )
         })),
         Activity::Live(Live { applier: Some(Applier::Stopped | Applier::Failed(_)), .. }) => out.push(Refusal::new(
             WHAT,
-            "the running secondary does not apply what it has received: `pmp-ha verify` there says why",
-            "Stop its database (`pmp-ha stop`), then recover again: the rest is applied to the copy, as far as it can be.",
+            "the running secondary does not apply what it has received; `pmp-ha verify` there shows why",
+            "Stop its database (`pmp-ha stop`), then recover again: pmp-ha then applies to the copy as much as possible.",
         )),
         Activity::Live(_) | Activity::AtRest => {}
     }
@@ -247,28 +248,28 @@ fn from(source: &Source) -> Vec<Refusal> {
         out.push(Refusal::new(
             WHAT,
             if source.missing.is_empty() {
-                "the data are of an unknown version".to_owned()
+                "the data have an unknown version".to_owned()
             } else {
                 format!(
-                    "the data are not whole: {} is missing in {}",
+                    "the data are incomplete: {} is missing in {}",
                     source.missing.join(", "),
                     source.data_path
                 )
             },
-            "The whole folder mysql/data is needed, not ibdata1 and passtrix alone.",
+            "The whole folder mysql/data is needed, not only ibdata1 and passtrix.",
         ));
     }
     for odd in &source.odd_data {
         out.push(Refusal::new(
             WHAT,
-            format!("the data directory holds {odd}"),
-            "Move the data it leads to into mysql/data.",
+            format!("the data directory contains {odd}"),
+            "Move the data it points to into mysql/data.",
         ));
     }
     for path in &source.unreadable {
         out.push(Refusal::new(
             WHAT,
-            format!("{path} cannot be read"),
+            format!("cannot read {path}"),
             "Run the command as the account that owns the data.",
         ));
     }
@@ -339,7 +340,7 @@ mod tests {
         };
         assert!(scene(never).is_ok());
         refused(|scene| scene.target.missing = vec!["bin/startDB.sh".into()], "bin/startDB.sh is missing");
-        refused(|scene| scene.source.layout = Some(Layout::MariaDb), "the shape MariaDb");
+        refused(|scene| scene.source.layout = Some(Layout::MariaDb), "the layout MariaDb");
     }
 
     #[test]

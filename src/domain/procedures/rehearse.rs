@@ -1,7 +1,7 @@
-//! `rehearse`: whether a recovery can be tried here, and in which parts.
+//! `rehearse`: whether a recovery can be rehearsed here, and the parts of the rehearsal.
 //!
-//! It changes nothing of the home, so that there is nothing to undo: the last part, which removes
-//! everything, is carried out whatever happened before.
+//! It changes nothing in the home, so there is nothing to undo. The last part removes everything,
+//! and runs whatever happened before.
 
 use std::fmt;
 
@@ -26,25 +26,25 @@ pub enum With {
     Pack {
         /// Full path.
         file: String,
-        /// What it says that it holds.
+        /// Its manifest.
         manifest: Box<Manifest>,
     },
 }
 
-/// Where the throw-away server gets its place.
+/// The place of the throw-away server.
 #[derive(Debug, Clone)]
 pub struct Folder {
-    /// Full path of a folder that is not there yet.
+    /// Full path of a folder that does not exist yet.
     pub path: String,
-    /// Bytes free where it is to be.
+    /// Free bytes at that place.
     pub free: u64,
     /// Whether a copy there takes no space.
     pub shares_blocks: bool,
-    /// Why it cannot be there, a sentence each.
+    /// Why it cannot be there, one sentence each.
     pub unfit: Vec<String>,
 }
 
-/// What `rehearse` looks at.
+/// The scene of `rehearse`.
 #[derive(Debug, Clone)]
 pub struct RehearseScene {
     /// The home.
@@ -53,7 +53,7 @@ pub struct RehearseScene {
     pub with: With,
     /// Where.
     pub folder: Folder,
-    /// How the data are asked whether the key is theirs, if they are.
+    /// How to check the key against the data, if at all.
     pub key_check: Option<KeyCheck>,
 }
 
@@ -67,14 +67,14 @@ pub enum Part {
         way: CopyWay,
         /// How many files of the data directory.
         files: usize,
-        /// Their bytes.
+        /// Their size in bytes.
         bytes: u64,
     },
     /// Copy the data of the stopped database.
     CopyStopped {
         /// How many files.
         files: usize,
-        /// Their bytes.
+        /// Their size in bytes.
         bytes: u64,
     },
     /// Extract a pack.
@@ -83,7 +83,7 @@ pub enum Part {
         pack: String,
         /// How many files.
         files: usize,
-        /// Their bytes, uncompressed.
+        /// Their size in bytes, uncompressed.
         bytes: u64,
     },
     /// Boot the throw-away server.
@@ -92,7 +92,7 @@ pub enum Part {
     Apply,
     /// Read every table, and compare.
     ReadTables,
-    /// Do what recovery does to the data, and stop.
+    /// Change the data as a recovery does, and stop.
     StandAlone {
         /// The application's account.
         account: String,
@@ -101,7 +101,7 @@ pub enum Part {
     Remove,
 }
 
-/// What is going to be done.
+/// The plan of a rehearsal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rehearsal {
     /// Full path of the home.
@@ -116,14 +116,14 @@ pub struct Rehearsal {
     pub parts: Vec<Part>,
     /// The node that the throw-away server is.
     pub membership: Membership,
-    /// How the data are asked whether the key is theirs, if they are.
+    /// How to check the key against the data, if at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_check: Option<KeyCheck>,
 }
 
 const WHAT: &str = "cannot rehearse a recovery";
 
-/// Decides.
+/// Returns the plan, or every reason why there is none.
 ///
 /// # Errors
 /// Every precondition that does not hold. A defect of what is rehearsed with is none of them.
@@ -184,7 +184,7 @@ fn in_short(way: &CopyWay) -> &'static str {
     }
 }
 
-/// What is wrong with the installation, whatever its data are.
+/// Returns what is wrong with the installation, apart from its data.
 fn installation(home: &Scene) -> Vec<Refusal> {
     let mut out = Vec::new();
     let missing: Vec<&str> =
@@ -192,7 +192,7 @@ fn installation(home: &Scene) -> Vec<Refusal> {
     if !missing.is_empty() {
         out.push(Refusal::new(
             WHAT,
-            format!("the home is not whole: {} is missing", missing.join(", ")),
+            format!("the home is incomplete: {} is missing", missing.join(", ")),
             "Name the folder of a complete installation with --home.",
         ));
         return out;
@@ -200,19 +200,22 @@ fn installation(home: &Scene) -> Vec<Refusal> {
     if let Err(why) = &home.params {
         out.push(Refusal::new(
             WHAT,
-            format!("conf/database_params.conf cannot be used: {why}"),
-            "Put the file back as the installation wrote it.",
+            format!("cannot use conf/database_params.conf: {why}"),
+            "Restore the file as the installation wrote it.",
         ));
     }
     match &home.server {
         Err(why) => out.push(Refusal::new(
             WHAT,
-            format!("the version of the bundled server cannot be read: {why}"),
-            "See whether mysql/bin/mysqld of this home runs: `mysqld --version`.",
+            format!("cannot read the version of the bundled server: {why}"),
+            "Check that mysql/bin/mysqld of this home runs: `mysqld --version`.",
         )),
         Ok(version) if Flavor::of(version).is_none() => out.push(Refusal::new(
             WHAT,
-            format!("the bundled server is {version}, which is not among those known: {}", Flavor::known()),
+            format!(
+                "the bundled server is {version}, which pmp-ha does not know: it knows {}",
+                Flavor::known()
+            ),
             "Use an installation with one of these.",
         )),
         Ok(_) => {}
@@ -220,14 +223,14 @@ fn installation(home: &Scene) -> Vec<Refusal> {
     if let Err(why) = &home.script {
         out.push(Refusal::new(
             WHAT,
-            format!("the start script cannot be used: {why}"),
-            "The script must hold one line that starts mysqld with --no-defaults.",
+            format!("cannot use the start script: {why}"),
+            "The script must have one line that starts mysqld with --no-defaults.",
         ));
     }
     out
 }
 
-/// Which node the throw-away server is.
+/// Returns which node the throw-away server is.
 fn membership(home: &Scene, with: &With) -> Result<Membership, Refusal> {
     if let With::Pack { manifest, .. } = with {
         return Ok(Membership {
@@ -246,10 +249,10 @@ fn membership(home: &Scene, with: &With) -> Result<Membership, Refusal> {
         Some(membership) if membership.role == Role::Primary => Err(Refusal::new(
             WHAT,
             format!(
-                "{} is the primary of its pair: recovery begins with the secondary's data",
+                "{} is the primary of its pair: a recovery uses the secondary's data",
                 home.identity.path
             ),
-            "Run it on the secondary; here only a pack can be tried: `pmp-ha rehearse --pack`.",
+            "Run it on the secondary. Here you can only test a pack: `pmp-ha rehearse --pack`.",
         )),
         Some(membership) => Ok(membership.clone()),
     }
@@ -259,14 +262,14 @@ fn unfit_data(source: &Source) -> Vec<Refusal> {
     let odd = source.odd_data.iter().map(|odd| {
         Refusal::new(
             WHAT,
-            format!("the data directory holds {odd}"),
-            "Move the data it leads to into mysql/data.",
+            format!("the data directory contains {odd}"),
+            "Move the data it points to into mysql/data.",
         )
     });
     let unreadable = source.unreadable.iter().map(|path| {
         Refusal::new(
             WHAT,
-            format!("{path} cannot be read"),
+            format!("cannot read {path}"),
             "Run the command as the account that owns the data.",
         )
     });
@@ -302,7 +305,7 @@ impl fmt::Display for Part {
                 write!(f, "extract {files} files, {}, from {pack}", Bytes(*bytes))
             }
             Self::Boot => f.write_str(
-                "boot a throw-away server on them, without a network, on a socket of its own, with the node's TLS key",
+                "boot a throw-away server on them, without a network, on its own socket, with the node's TLS key",
             ),
             Self::Apply => f.write_str("apply what was received"),
             Self::ReadTables => {
@@ -312,7 +315,7 @@ impl fmt::Display for Part {
                 f,
                 "forget the source, give '{account}' the password of this home, log in with it, stop cleanly"
             ),
-            Self::Remove => f.write_str("remove all of it"),
+            Self::Remove => f.write_str("remove everything"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `rejoin`: the old primary comes back as the secondary of the one that replaced it.
+//! `rejoin`: an old primary becomes the secondary of the node that replaced it.
 
 use super::{Scene, checks};
 use crate::domain::pair::{Membership, Role};
@@ -6,7 +6,7 @@ use crate::domain::plan::{Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::standing::{BinlogPlace, NodeState, Standing, standing};
 
-/// What `rejoin` looks at.
+/// The scene of `rejoin`.
 #[derive(Debug, Clone)]
 pub struct RejoinScene {
     /// The home of the old primary.
@@ -15,7 +15,7 @@ pub struct RejoinScene {
     pub running: bool,
     /// Evidence that the product itself runs here.
     pub product_runs: Vec<String>,
-    /// What the other node says of itself, or why it could not be asked.
+    /// What the other node says about itself, or why it could not be asked.
     pub other: Result<Option<NodeState>, String>,
     /// The file for rows that only this node has.
     pub file: String,
@@ -23,12 +23,12 @@ pub struct RejoinScene {
 
 const WHAT: &str = "cannot rejoin";
 
-/// What the old primary has to know of the change of roles.
+/// What the old primary must know of the change of roles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// What it becomes.
     pub membership: Membership,
-    /// Up to where the new primary had followed it.
+    /// How far the new primary had followed it.
     pub since: Option<BinlogPlace>,
 }
 
@@ -46,7 +46,7 @@ pub fn change(scene: &RejoinScene) -> Result<Change, Vec<Refusal>> {
         refusals.push(Refusal::new(
             WHAT,
             "this home does not belong to a pair yet",
-            "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+            "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
         ));
         return Err(refusals);
     };
@@ -56,24 +56,20 @@ pub fn change(scene: &RejoinScene) -> Result<Change, Vec<Refusal>> {
             refusals.push(Refusal::new(
                 WHAT,
                 format!("this node is the secondary already, in epoch {}", own.pair.epoch),
-                "See `pmp-ha verify`. If it is stopped, `pmp-ha start` is all that is needed.",
+                "See `pmp-ha verify`. If it is stopped, `pmp-ha start` is enough.",
             ));
             None
         }
         (Err(why), _) => {
             refusals.push(Refusal::new(
                 WHAT,
-                format!("{peer} cannot be asked: {why}"),
-                "It has to run, and to be reached from here.",
+                format!("cannot ask {peer}: {why}"),
+                "Start it there, and make sure that this node can reach it.",
             ));
             None
         }
         (Ok(None), _) => {
-            refusals.push(Refusal::new(
-                WHAT,
-                format!("{peer} says nothing of roles"),
-                "Make a new pack there.",
-            ));
+            refusals.push(Refusal::new(WHAT, format!("{peer} publishes no role"), "Make a new pack there."));
             None
         }
         (Ok(Some(said)), Role::Primary) => Some(said),
@@ -83,7 +79,7 @@ pub fn change(scene: &RejoinScene) -> Result<Change, Vec<Refusal>> {
         refusals.push(Refusal::new(
             WHAT,
             format!("{peer} has not replaced this node: it is the {} in epoch {}, and this is the primary in epoch {}", said.role, said.epoch, own.pair.epoch),
-            "Nothing is to be done, or `pmp-ha recover --promote` there comes first.",
+            "There is nothing to do, unless you first run `pmp-ha recover --promote` there.",
         ));
     }
     let (Some(said), true) = (said, refusals.is_empty()) else { return Err(refusals) };
@@ -92,7 +88,7 @@ pub fn change(scene: &RejoinScene) -> Result<Change, Vec<Refusal>> {
     Ok(Change { membership, since: said.followed.clone() })
 }
 
-/// Decides, for a node that follows on with the data that it has.
+/// Returns the plan for a node that follows with the data it has.
 ///
 /// # Errors
 /// Every precondition that does not hold.
@@ -102,8 +98,8 @@ pub fn plan(scene: &RejoinScene) -> Result<Plan, Vec<Refusal>> {
     let Some(since) = since else {
         return Err(vec![Refusal::new(
             WHAT,
-            format!("{} does not know how far it had followed this node", membership.peer()),
-            "Make a new pack there (`pmp-ha pack`), bring it here, and run `pmp-ha rejoin --pack FILE`.",
+            format!("{} does not know how far it followed this node", membership.peer()),
+            "Make a new pack there (`pmp-ha pack`), copy it here, and run `pmp-ha rejoin --pack FILE`.",
         )]);
     };
     let account = home.params.as_ref().map(|params| params.username.clone()).unwrap_or_default();
@@ -124,7 +120,7 @@ pub fn plan(scene: &RejoinScene) -> Result<Plan, Vec<Refusal>> {
     })
 }
 
-/// The steps by which a stopped node becomes the secondary with the data that it has.
+/// Returns the steps that make a stopped node the secondary with the data it has.
 pub(super) fn follow(membership: Membership, account: String, word: Option<String>) -> Vec<Step> {
     vec![
         Step::SetMembership { membership },
@@ -180,7 +176,7 @@ mod tests {
         );
         assert!(plan.steps.contains(&Step::WriteRole { role: Role::Secondary, word: Some("slave".into()) }));
         let text = plan.to_string();
-        assert!(text.contains("from b.000003:77 of its binlogs on"), "{text}");
+        assert!(text.contains("from b.000003:77 in its binlogs"), "{text}");
     }
 
     #[test]
@@ -191,7 +187,10 @@ mod tests {
             }
         };
         assert!(because(not_replaced)[0].contains("has not replaced this node"));
-        assert!(because(|s| s.other = Err("timed out".into()))[0].contains("cannot be asked: timed out"));
+        assert!(
+            because(|s| s.other = Err("timed out".into()))[0].contains("cannot ask ")
+                && because(|s| s.other = Err("timed out".into()))[0].contains(": timed out")
+        );
         let claimed = |s: &mut RejoinScene| {
             if let Ok(Some(said)) = &mut s.other {
                 said.role = Role::Secondary;

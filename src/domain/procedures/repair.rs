@@ -1,8 +1,8 @@
-//! `repair`: from what the applier says and what differs to a secondary that is equal to its primary.
+//! `repair`: the plan that makes a secondary equal to its primary again.
 //!
-//! An applier that has failed is let past the conflict, with the primary's row over whatever is in
-//! the way. What it passes cannot be told afterwards, so every table is compared then: nothing is
-//! skipped blindly.
+//! A failed applier passes the conflict, and the primary's row replaces a conflicting one.
+//! Afterwards nobody can tell what it passed, so every table is compared: nothing is skipped
+//! blindly.
 
 use crate::domain::definitions::Named;
 use crate::domain::errant::Errant;
@@ -12,14 +12,14 @@ use crate::domain::refusal::Refusal;
 use crate::domain::snapshot::{Receiver, ReplicaView};
 use crate::domain::table::rows::tables_named;
 
-/// What is seen before any table is compared.
+/// What is read before any table is compared.
 #[derive(Debug, Clone)]
 pub struct Look {
     /// The role of this home.
     pub role: Role,
-    /// Why the server here lets nobody in, if it does not.
+    /// Why the server here refuses the login, if it does.
     pub here: Option<String>,
-    /// Why the primary's does not.
+    /// Why the primary's server refuses it, if it does.
     pub there: Option<String>,
     /// The replica side of the server here.
     pub replica: Option<ReplicaView>,
@@ -30,9 +30,9 @@ pub struct Look {
 pub enum Applier {
     /// It runs.
     Runs,
-    /// Somebody has stopped it, or the receiver.
+    /// Somebody has stopped it or the receiver.
     Stopped,
-    /// It stopped at an error of this number.
+    /// It stopped with this error number.
     Failed(u32),
 }
 
@@ -48,18 +48,18 @@ impl Applier {
     }
 }
 
-/// What `repair` looks at.
+/// The scene of `repair`.
 #[derive(Debug, Clone)]
 pub struct RepairScene {
-    /// Which home it is.
+    /// Returns the identity of the home.
     pub identity: HomeIdentity,
     /// The applier.
     pub applier: Applier,
-    /// Whether an earlier repair was cut off: what it let pass cannot be told.
+    /// Whether an earlier repair was interrupted: nobody can tell what it passed.
     pub cut_off: bool,
     /// The tables that were compared.
     pub compared: Scope,
-    /// Tables that are missing or made otherwise, and the name under which what is there stays.
+    /// Tables that are missing or have another structure, and the name under which they are kept.
     pub lacking: Vec<(String, Option<String>)>,
     /// Tables that the primary does not have, and the name under which they stay.
     pub extra: Vec<(String, String)>,
@@ -71,10 +71,11 @@ pub struct RepairScene {
     pub define: Vec<Named>,
     /// Tables that are left as they are, and why.
     pub left_out: Vec<(String, String)>,
-    /// The place in the binlog here before which writes against the rules are put right by a
-    /// comparison of these tables, if there are any.
+    /// The position in the local binlog up to which comparing these tables corrects errant writes,
+    /// if there are any.
     pub put_right: Option<(String, u64)>,
-    /// Audit rows of this node that still have to reach the primary, whose way back stands still.
+    /// Audit rows of this node that have not reached the primary, because its return channel is
+    /// stopped.
     pub on_their_way: usize,
     /// Full path of the file that the old rows are saved in.
     pub file: String,
@@ -82,16 +83,16 @@ pub struct RepairScene {
 
 const WHAT: &str = "cannot repair";
 
-/// What the writes against the rules in the binlog of this node ask for.
+/// What the errant writes in this node's binlog require.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// The tables that have to be compared.
+    /// The tables to compare.
     pub scope: Scope,
-    /// Whether such a comparison puts all of them right: it does not with accounts, for instance.
+    /// Whether this comparison corrects all of them. It does not correct accounts, for example.
     pub by_rows: bool,
 }
 
-/// Judges the writes against the rules; `whole` when none but these were found.
+/// Judges the errant writes; `whole` if these are all.
 #[must_use]
 pub fn written(found: &[Errant], whole: bool, schema: &str) -> Written {
     let mut tables = Vec::new();
@@ -115,18 +116,18 @@ pub fn written(found: &[Errant], whole: bool, schema: &str) -> Written {
     Written { scope: if every { Scope::Every } else { Scope::Tables(tables) }, by_rows }
 }
 
-/// What to do where replication cannot go on.
+/// The hint if replication cannot continue.
 pub const NEW_PACK: &str =
-    "A new pack is due: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.";
+    "Install a new pack: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.";
 
-/// Every reason not to begin.
+/// Returns every reason not to begin.
 #[must_use]
 pub fn check(look: &Look) -> Vec<Refusal> {
     let mut out = Vec::new();
     if look.role == Role::Primary {
         out.push(Refusal::new(
             WHAT,
-            "this home is the primary, and its rows are the ones that hold",
+            "this home is the primary, whose rows are the right ones",
             "Run `pmp-ha repair` on the secondary: it makes the secondary equal to the primary.",
         ));
         return out;
@@ -134,7 +135,7 @@ pub fn check(look: &Look) -> Vec<Refusal> {
     if let Some(why) = &look.here {
         out.push(Refusal::new(
             WHAT,
-            format!("the database here lets nobody in: {why}"),
+            format!("the database here refuses the login: {why}"),
             "Start it with `pmp-ha start`.",
         ));
         return out;
@@ -155,14 +156,14 @@ pub fn check(look: &Look) -> Vec<Refusal> {
     if let Some(why) = &look.there {
         out.push(Refusal::new(
             WHAT,
-            format!("the database of the primary cannot be read: {why}"),
-            "The rows that hold are there: repair when it can be reached again.",
+            format!("cannot read the primary's database: {why}"),
+            "Its rows are needed: repair when it can be reached again.",
         ));
     }
     out
 }
 
-/// Decides; `None` when there is nothing to repair.
+/// Returns the plan; `None` if there is nothing to repair.
 #[must_use]
 pub fn plan(scene: &RepairScene) -> Option<Plan> {
     let differs = !scene.lacking.is_empty()
@@ -222,22 +223,20 @@ pub fn plan(scene: &RepairScene) -> Option<Plan> {
 fn warnings(scene: &RepairScene, passing: bool) -> Vec<String> {
     let mut out = Vec::new();
     if passing {
-        out.push(
-            "conflicts are passed until the applier has caught up, so that every table is compared afterwards"
-                .into(),
-        );
+        out.push("the applier passes conflicts until it has caught up; then every table is compared".into());
     }
     if scene.applier != Applier::Runs && !scene.changes.is_empty() {
         out.push(
-            "what the applier has not reached yet differs, too: it brings that by itself when it runs".into(),
+            "rows that the applier has not reached yet differ too; it corrects them itself when it runs"
+                .into(),
         );
     }
     if scene.changes.iter().any(|change| change.merge > 0) {
-        out.push("audit rows that only the secondary has are sent to the primary once more".into());
+        out.push("audit rows that only the secondary has are sent to the primary again".into());
     }
     if scene.on_their_way > 0 {
         out.push(format!(
-            "{} audit rows of this node have not reached the primary, whose way back stands still: they are left as they are; see `pmp-ha verify` on the primary",
+            "{} audit rows of this node have not reached the primary, because its return channel is stopped: they stay as they are; see `pmp-ha verify` on the primary",
             scene.on_their_way
         ));
     }
@@ -245,7 +244,7 @@ fn warnings(scene: &RepairScene, passing: bool) -> Vec<String> {
         out.push(format!("{table} is left out: {why}"));
     }
     if !scene.changes.is_empty() {
-        out.push("where a row differs, the primary's holds; the rows as they were stay in the file".into());
+        out.push("if a row differs, the primary's wins; the old rows stay in the file".into());
     }
     out
 }
@@ -292,9 +291,9 @@ mod tests {
             steps(&scene(Applier::Failed(1062))),
             [
                 "save the rows as they are in /x/replication/f.sql",
-                "let the applier pass error 1062, the primary's row over whatever is in the way",
-                "make equal to the primary what differs in every table",
-                "let the applier be strict again, and compare every table until nothing differs",
+                "let the applier pass error 1062; the primary's row replaces a conflicting one",
+                "make every table equal to the primary",
+                "make the applier strict again, and compare every table until nothing differs",
             ]
         );
     }
@@ -305,8 +304,8 @@ mod tests {
         assert_eq!(
             steps(&drift)[1..],
             [
-                "make equal to the primary what differs in a; at this moment:\n       a: 1 to insert (7)",
-                "let the applier be strict again, and compare a until nothing differs",
+                "make a equal to the primary; the differences now:\n       a: 1 to insert (7)",
+                "make the applier strict again, and compare a until nothing differs",
             ]
         );
         let after_a_cut = RepairScene { cut_off: true, ..drift };
@@ -335,7 +334,7 @@ mod tests {
             RepairScene { lacking: vec![("a".into(), Some("a_kept".into()))], ..scene(Applier::Runs) };
         assert_eq!(
             steps(&other)[1],
-            "keep the table a as pmp_ha_local.a_kept, and make it anew as it is on the primary"
+            "keep the table a as pmp_ha_local.a_kept, and create it again as it is on the primary"
         );
     }
 

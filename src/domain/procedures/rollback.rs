@@ -1,4 +1,4 @@
-//! `rollback`: back to what a home was before a pack was installed in it.
+//! `rollback`: return a home to its kept state.
 
 use super::{Scene, checks};
 use crate::domain::datafiles::Layout;
@@ -6,31 +6,31 @@ use crate::domain::kept::Kept;
 use crate::domain::plan::{Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 
-/// The kept state as it was seen.
+/// The kept state and the condition of its data.
 #[derive(Debug, Clone)]
 pub struct KeptState {
-    /// The note on it.
+    /// Its description.
     pub kept: Kept,
-    /// The shape of its data; `None` where they are not there, or of no shape that is known.
+    /// The layout of its data; `None` if they are missing, or their layout is unknown.
     pub layout: Option<Layout>,
-    /// Essential files of its data that are not there.
+    /// Essential files that its data lack.
     pub missing: Vec<String>,
 }
 
-/// What `rollback` looks at.
+/// The scene of `rollback`.
 #[derive(Debug, Clone)]
 pub struct RollbackScene {
     /// The home.
     pub home: Scene,
     /// What it can return to, if anything.
     pub kept: Option<KeptState>,
-    /// The name under which what is in use now is kept.
+    /// The name under which the current data are kept.
     pub current_name: String,
 }
 
-const WHAT: &str = "cannot go back";
+const WHAT: &str = "cannot roll back";
 
-/// Decides.
+/// Returns the plan, or every reason why there is none.
 ///
 /// # Errors
 /// Every precondition that does not hold.
@@ -44,14 +44,14 @@ pub fn plan(scene: &RollbackScene) -> Result<Plan, Vec<Refusal>> {
         refusals.push(Refusal::new(
             WHAT,
             "the home has no folder mysql/data to exchange",
-            "Make an empty folder mysql/data, then try again.",
+            "Create an empty folder mysql/data, then try again.",
         ));
     }
     let Some(state) = &scene.kept else {
         refusals.push(Refusal::new(
             WHAT,
-            "there is nothing to go back to: nothing is kept in this home",
-            "Only `install-pack --keep` and `rejoin --pack` keep what a home was before.",
+            "there is nothing to go back to: this home has no kept state",
+            "Only `install-pack` (with --keep, or on a home that was in a pair) and `rejoin --pack` keep a state.",
         ));
         return Err(refusals);
     };
@@ -61,13 +61,14 @@ pub fn plan(scene: &RollbackScene) -> Result<Plan, Vec<Refusal>> {
     }
     let name = &state.kept.data;
     let mut warnings = vec![
-        "rows that were written only here since then are not in the kept data; they stay in what is kept now"
+        "rows that were written only here since then are not in the kept data; they stay in the data that are kept now"
             .into(),
     ];
     warnings.push(if state.kept.of_a_pair {
-        "a pack that was made since then turns this older node away: then install the new one again".into()
+        "if a pack was made since then, the primary refuses this older node: install the new pack again"
+            .into()
     } else {
-        "the home was no node of a pair: to make it one, install a pack again".into()
+        "the home then belongs to no pair: to make it a node, install a pack again".into()
     });
     let steps = vec![
         Step::SwapKept { name: name.clone() },
@@ -87,20 +88,20 @@ pub fn plan(scene: &RollbackScene) -> Result<Plan, Vec<Refusal>> {
     })
 }
 
-/// What is wrong with the kept state.
+/// Returns what is wrong with the kept state.
 fn kept(home: &Scene, state: &KeptState) -> Option<Refusal> {
     let name = &state.kept.data;
     if state.layout.is_none() {
         return Some(Refusal::new(
             WHAT,
-            format!("mysql/{name} is not there, or holds no data that are known"),
-            "The kept data were moved or removed: put them back there.",
+            format!("mysql/{name} is not there, or contains no known data"),
+            "The kept data were moved or removed: put them back.",
         ));
     }
     if !state.missing.is_empty() {
         return Some(Refusal::new(
             WHAT,
-            format!("the kept data are not whole: {} is missing in mysql/{name}", state.missing.join(", ")),
+            format!("the kept data are incomplete: {} is missing in mysql/{name}", state.missing.join(", ")),
             "The kept data were changed: put back what is missing.",
         ));
     }
@@ -109,8 +110,8 @@ fn kept(home: &Scene, state: &KeptState) -> Option<Refusal> {
     other.then(|| {
         Refusal::new(
             WHAT,
-            "the installation is of another build than the kept data",
-            "Put the build back that they were kept with; another one may spoil them.",
+            "the installation has another build than the kept data",
+            "Restore the build that they were kept with; another one may damage them.",
         )
     })
 }

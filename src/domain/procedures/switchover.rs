@@ -1,4 +1,4 @@
-//! `switchover`: two nodes that work exchange their roles, each by a plan of its own.
+//! `switchover`: two working nodes swap their roles, each by its own plan.
 
 use super::{Scene, checks, rejoin};
 use crate::domain::health::{Health, Severity, Status};
@@ -8,7 +8,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::standing::NodeState;
 use crate::domain::turn::{Phase, Turn};
 
-/// What `switchover` looks at.
+/// The scene of `switchover`.
 #[derive(Debug, Clone)]
 pub struct SwitchoverScene {
     /// The home.
@@ -17,21 +17,21 @@ pub struct SwitchoverScene {
     pub running: bool,
     /// The verdict on the pair.
     pub health: Health,
-    /// What the other node says of itself, or why it could not be asked.
+    /// What the other node says about itself, or why it could not be asked.
     pub other: Result<Option<NodeState>, String>,
-    /// Its turn, where it has one.
+    /// Its turn, if it has one.
     pub turn: Option<Turn>,
-    /// Random, for a new exchange.
+    /// Random, for a new switchover.
     pub run: String,
-    /// How long to wait for the other node, seconds.
+    /// The time limit for the other node, in seconds.
     pub wait: u64,
-    /// How long the application's writes may be refused before everything is put back, seconds.
+    /// How long writes may be refused before everything is put back, in seconds.
     pub refuse_at_most: u64,
 }
 
-const WHAT: &str = "cannot exchange the roles";
+const WHAT: &str = "cannot swap the roles";
 
-/// Decides.
+/// Returns the plan, or every reason why there is none.
 ///
 /// # Errors
 /// Every precondition that does not hold.
@@ -42,7 +42,7 @@ pub fn plan(scene: &SwitchoverScene) -> Result<Plan, Vec<Refusal>> {
         refusals.push(Refusal::new(
             WHAT,
             "this home does not belong to a pair yet",
-            "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+            "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
         ));
     }
     if !scene.running {
@@ -60,8 +60,8 @@ pub fn plan(scene: &SwitchoverScene) -> Result<Plan, Vec<Refusal>> {
         (Err(why), _) => {
             refusals.push(Refusal::new(
                 WHAT,
-                format!("{} cannot be asked: {why}", own.peer()),
-                "Both nodes have to work. To promote the secondary of a primary that is gone: `pmp-ha recover --promote`.",
+                format!("cannot ask {}: {why}", own.peer()),
+                "Both nodes must work. If the primary is lost, promote the secondary: `pmp-ha recover --promote`.",
             ));
             None
         }
@@ -72,8 +72,8 @@ pub fn plan(scene: &SwitchoverScene) -> Result<Plan, Vec<Refusal>> {
     if word.is_none() && refusals.is_empty() {
         refusals.push(Refusal::new(
             WHAT,
-            "the word is not known that makes a secondary in conf/serverstate.conf: the other node was not installed as one",
-            "Set the secondary up anew: `pmp-ha pack`, `pmp-ha install-pack`.",
+            "the word for a secondary in conf/serverstate.conf is unknown: the other node was not installed as one",
+            "Install a new pack: `pmp-ha pack` here, `pmp-ha install-pack` on the secondary, which keeps its old data.",
         ));
     }
     if !refusals.is_empty() {
@@ -127,8 +127,7 @@ fn plan_of(scene: &SwitchoverScene, before: Vec<Step>, after: Vec<Step>) -> Plan
     }
 }
 
-/// The exchange in which the other node has handed the role over to this one, which was not there to
-/// take it.
+/// Returns the switchover in which this node was absent when the other handed over its role.
 fn given_to_us<'a>(own: &Membership, scene: &'a SwitchoverScene) -> Option<(&'a str, Claim)> {
     let turn = scene.turn.as_ref().filter(|turn| turn.phase == Phase::HandedOver)?;
     let said = scene.other.as_ref().ok()?.as_ref()?;
@@ -254,7 +253,7 @@ mod tests {
         });
         assert_eq!(plan(&sick).expect_err("a refusal")[0].because, "it stopped: error 1062");
         let gone = scene(Role::Secondary, |s| s.other = Err("timed out".into()));
-        assert!(plan(&gone).expect_err("a refusal")[0].because.contains("cannot be asked"));
+        assert!(plan(&gone).expect_err("a refusal")[0].because.contains("cannot ask"));
     }
 
     #[test]

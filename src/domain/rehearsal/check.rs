@@ -1,18 +1,18 @@
-//! The vocabulary of a rehearsal: what a check is about, how it ended, and which defect it found.
+//! The words of a rehearsal: the topic of a check, its result, and the defects it found.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// A defect that would spoil a recovery. Its code is stable.
+/// A defect that would prevent or spoil a recovery. Its code is stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
-    /// A page of a table is not what the server wrote.
+    /// A page of a table differs from what the server wrote.
     AlteredPage,
     /// Binlogs that a crashed server would need are not there.
     BinlogMissing,
-    /// The pack is not what was made.
+    /// The pack differs from what was made.
     DamagedPack,
     /// A file of the data directory is not there.
     FileMissing,
@@ -24,17 +24,17 @@ pub enum Code {
     NotApplied,
     /// The redo log is not there, or cannot be used.
     RedoMissing,
-    /// The server does not start on the data, or does not go on.
+    /// The server does not start on the data, or does not keep running.
     ServerFails,
-    /// The pack is not the last one, or nobody could go on from it.
+    /// The pack is not the latest, or no secondary could replicate from it.
     StalePack,
-    /// A table is not what it is in the running database.
+    /// A table differs from the running database.
     TableDiffers,
     /// The server runs without TLS.
     TlsKey,
     /// A table cannot be read.
     UnreadableTable,
-    /// The encryption key is not the one of the data.
+    /// The encryption key is not that of the data.
     WrongKey,
     /// The pack is of another version.
     WrongVersion,
@@ -91,7 +91,7 @@ pub enum Topic {
     Key,
     /// Whether the pack is of the version of this home.
     Version,
-    /// Whether a secondary could go on from the pack.
+    /// Whether a secondary could replicate from the pack.
     Age,
     /// Whether the files are there that recovery needs.
     Files,
@@ -99,7 +99,7 @@ pub enum Topic {
     Content,
     /// Whether the server starts on the data.
     Start,
-    /// Whether it speaks TLS with the key of the node.
+    /// Whether it uses TLS with the node's key.
     Tls,
     /// Whether what was received can be applied.
     Received,
@@ -137,7 +137,7 @@ impl fmt::Display for Topic {
 pub struct Defect {
     /// Which.
     pub code: Code,
-    /// What was seen.
+    /// The evidence.
     pub evidence: String,
     /// What to do, a sentence.
     pub hint: String,
@@ -154,11 +154,11 @@ impl Defect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It is as it should be.
+    /// No defect was found.
     Passed,
-    /// It is not.
+    /// A defect was found.
     Failed,
-    /// There was nothing to check, or no way to.
+    /// There was nothing to check, or no way to check it.
     NotDone,
 }
 
@@ -176,17 +176,17 @@ pub struct Check {
 }
 
 impl Check {
-    /// One that passed.
+    /// Returns a check that passed.
     pub fn passed(check: Topic, evidence: impl Into<String>) -> Self {
         Self { check, result: Outcome::Passed, evidence: evidence.into(), defects: Vec::new() }
     }
 
-    /// One that was not done.
+    /// Returns a check that was not done.
     pub fn not_done(check: Topic, why: impl Into<String>) -> Self {
         Self { check, result: Outcome::NotDone, evidence: why.into(), defects: Vec::new() }
     }
 
-    /// One that found defects, or passed where there are none.
+    /// Returns a check that found these defects, or passed if there are none.
     pub fn of(check: Topic, defects: Vec<Defect>, evidence: impl Into<String>) -> Self {
         let result = if defects.is_empty() { Outcome::Passed } else { Outcome::Failed };
         Self { check, result, evidence: evidence.into(), defects }

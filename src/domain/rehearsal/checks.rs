@@ -1,4 +1,4 @@
-//! What can be told before a server is booted, and what the accounts in the data have to be.
+//! The checks that need no booted server, and the check of the accounts in the data.
 
 use super::check::{Check, Code, Defect, Topic};
 use crate::domain::flavor::ServerVersion;
@@ -7,14 +7,14 @@ use crate::domain::pair::Role;
 use crate::domain::procedures::key::{self, Expected, KeyScene};
 use crate::domain::settings::BINLOG;
 
-/// Whether the key that recovery needs is there, and is the one of the data.
+/// Checks that the key for a recovery is there, and is that of the data.
 #[must_use]
 pub fn key(scene: Option<&KeyScene>) -> Check {
     let Some(scene) = scene else {
         let defect = Defect::new(
             Code::WrongKey,
             "conf/manage_key.conf names no encryption key",
-            "Name the primary's pmp_key.key: `pmp-ha key PATH`, or --key PATH.",
+            "Name the primary's pmp_key.key with `pmp-ha key PATH` or --key PATH.",
         );
         return Check::of(Topic::Key, vec![defect], "");
     };
@@ -25,30 +25,30 @@ pub fn key(scene: Option<&KeyScene>) -> Check {
         }
         Ok(_) if !matches!(scene.expected, Expected::Fingerprint(_)) => Check::passed(
             Topic::Key,
-            format!("{} is a PMP key; whether it is the one of these data is not known", scene.path),
+            format!("{} is a PMP key; it is unknown whether it is the key of these data", scene.path),
         ),
         Ok(_) => Check::passed(Topic::Key, format!("{} is the key of these data", scene.path)),
     }
 }
 
-/// Whether a pack is of the version of this home.
+/// Checks that a pack has the version of this home.
 #[must_use]
 pub fn version(
     manifest: &Manifest,
     server: &Result<ServerVersion, String>,
     fingerprint: Option<&Fingerprint>,
 ) -> Check {
-    let hint = "Make a new pack, with both installations of the same version.";
+    let hint = "Install the same version on both nodes, then make a new pack.";
     let mut defects = Vec::new();
     match server {
         Ok(version) if *version != manifest.server => defects.push(Defect::new(
             Code::WrongVersion,
-            format!("the pack holds data of {}, and the server here is {version}", manifest.server),
+            format!("the pack holds data of {}, but the server here is {version}", manifest.server),
             hint,
         )),
         _ if fingerprint.is_some_and(|here| *here != manifest.fingerprint) => defects.push(Defect::new(
             Code::WrongVersion,
-            "the pack was made by another build of the product than the one here",
+            "the pack was made by another build of the product",
             hint,
         )),
         _ => {}
@@ -56,11 +56,11 @@ pub fn version(
     Check::of(Topic::Version, defects, format!("{}, as here", manifest.server))
 }
 
-/// Whether the files are there that recovery needs; `missing` are names in the data directory.
+/// Checks that the files for a recovery are there. `missing`: names in the data directory.
 #[must_use]
 pub fn files(missing: &[String]) -> Check {
     let defects = missing.iter().map(|name| missing_file(name)).collect();
-    Check::of(Topic::Files, defects, "nothing is missing in mysql/data")
+    Check::of(Topic::Files, defects, "no file is missing in mysql/data")
 }
 
 fn missing_file(name: &str) -> Defect {
@@ -74,7 +74,7 @@ fn missing_file(name: &str) -> Defect {
     Defect::new(
         code,
         format!("{name} is missing in mysql/data"),
-        "The data cannot be recovered from any more: set the pair up anew with a new pack.",
+        "A recovery from these data is no longer possible. Install a new pack; `pmp-ha install-pack` keeps the old data.",
     )
 }
 
@@ -96,7 +96,7 @@ pub enum Packs {
     },
 }
 
-/// Whether a secondary could go on from a pack.
+/// Checks whether a secondary could replicate from a pack.
 #[must_use]
 pub fn age(manifest: &Manifest, packs: &Packs) -> Check {
     let (whom, last, epoch, reach) = match packs {
@@ -104,12 +104,12 @@ pub fn age(manifest: &Manifest, packs: &Packs) -> Check {
         Packs::Known { whom, last, epoch, reach } => (whom, last, *epoch, *reach),
     };
     let mut defects = Vec::new();
-    let hint = "Make a new pack on the primary, and carry it over.";
+    let hint = "Make a new pack on the primary, and copy it here.";
     if *last != manifest.pack_id {
         defects.push(Defect::new(
             Code::StalePack,
             format!(
-                "the pack {} of {} is not the last one: by {whom} that is {last}",
+                "the pack {} of {} is not the latest: on {whom} that is {last}",
                 manifest.pack_id, manifest.made_at
             ),
             hint,
@@ -118,10 +118,7 @@ pub fn age(manifest: &Manifest, packs: &Packs) -> Check {
     if epoch != manifest.pair.epoch {
         defects.push(Defect::new(
             Code::StalePack,
-            format!(
-                "{} made the pack, and is not the primary of that time any more",
-                manifest.pair.node(Role::Primary)
-            ),
+            format!("{} made the pack, but the roles have changed since", manifest.pair.node(Role::Primary)),
             hint,
         ));
     }
@@ -133,10 +130,11 @@ pub fn age(manifest: &Manifest, packs: &Packs) -> Check {
         ));
     }
     let reached = if reach == Some(true) { ", and the primary has all binlogs since" } else { "" };
-    Check::of(Topic::Age, defects, format!("it is the last one that was made{reached}"))
+    Check::of(Topic::Age, defects, format!("it is the latest pack{reached}"))
 }
 
-/// Whether the accounts are in the data: each wanted one by name and host, and `product` from any host.
+/// Checks that the accounts are in the data: each wanted one by name and host, `product` from any
+/// host.
 #[must_use]
 pub fn accounts(product: &str, wanted: &[(String, String)], found: &[(String, String)]) -> Check {
     let mut missing: Vec<String> = wanted
@@ -145,23 +143,27 @@ pub fn accounts(product: &str, wanted: &[(String, String)], found: &[(String, St
         .map(|(user, host)| format!("{user}@{host}"))
         .collect();
     if !found.iter().any(|(user, _)| user == product) {
-        missing.insert(0, format!("{product}, with which the product logs in,"));
+        missing.insert(0, format!("{product} (the product's own)"));
     }
     let defects = if missing.is_empty() {
         Vec::new()
     } else {
         vec![missing_accounts(format!("the data lack the accounts {}", missing.join(", ")))]
     };
-    Check::of(Topic::Accounts, defects, format!("'{product}' and the {} of the tool are there", wanted.len()))
+    Check::of(
+        Topic::Accounts,
+        defects,
+        format!("'{product}' and the {} accounts of the tool are there", wanted.len()),
+    )
 }
 
-/// Accounts are not there.
+/// Returns the defect of missing accounts.
 #[must_use]
 pub fn missing_accounts(evidence: String) -> Defect {
     Defect::new(
         Code::MissingAccounts,
         evidence,
-        "Set the pair up anew: `pmp-ha pack` makes the accounts of the tool; make the product's own by hand.",
+        "Install a new pack: `pmp-ha pack` creates the tool's accounts, and `pmp-ha install-pack` keeps the old data. Create the product's own account by hand.",
     )
 }
 
@@ -234,7 +236,7 @@ mod tests {
         let lacks = accounts("root", &wanted, &all[1..2]);
         assert_eq!(codes(&lacks), [Code::MissingAccounts]);
         assert!(
-            lacks.defects[0].evidence.contains("root, with which")
+            lacks.defects[0].evidence.contains("root (the product's own),")
                 && lacks.defects[0].evidence.contains("a@localhost")
         );
     }

@@ -13,7 +13,7 @@ use super::tables::TableLine;
 /// The number of the schema.
 pub const SCHEMA: u32 = 1;
 
-/// How long the parts took, in seconds. Absent is a part that was not done.
+/// How long the parts took, in seconds. A part that was not done is absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Seconds {
     /// The copy of the data, or the extraction of the pack.
@@ -22,7 +22,7 @@ pub struct Seconds {
     /// The start of the server, with the recovery from a crash where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot: Option<f64>,
-    /// The applying of what was received; under a running database how far its applier was behind.
+    /// Applying what was received. With a running database: the lag of its applier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub apply: Option<f64>,
     /// The reading of every table.
@@ -37,8 +37,10 @@ pub struct Seconds {
 }
 
 impl Seconds {
-    /// How long a recovery is to be expected to take: what was measured but the proof, and once more
-    /// a start and a stop, by which recovery ends.
+    /// Returns the expected recovery time.
+    ///
+    /// It is everything measured except the proof, plus one more start and stop, with which a
+    /// recovery ends.
     #[must_use]
     pub fn recovery(&self) -> Option<f64> {
         let (boot, stop) = (self.boot?, self.stop?);
@@ -46,7 +48,7 @@ impl Seconds {
     }
 }
 
-/// A time in seconds, as exact as it is worth.
+/// Rounds a time in seconds to a useful precision.
 #[must_use]
 pub fn seconds(time: Duration) -> f64 {
     to_millis(time.as_secs_f64())
@@ -75,10 +77,10 @@ pub struct Report {
     pub checks: Vec<Check>,
     /// What was measured.
     pub seconds: Seconds,
-    /// How long a recovery is to be expected to take.
+    /// The expected recovery time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_recovery_seconds: Option<f64>,
-    /// For how long writes and the applier of the running database had to wait.
+    /// How long writes and the applier of the running database had to wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waited_seconds: Option<f64>,
     /// The tables of the product.
@@ -110,9 +112,9 @@ impl fmt::Display for Report {
             writeln!(f, "Writes and the applier of the running database waited for {waited:.1} s at most.")?;
         }
         match self.expected_recovery_seconds {
-            Some(expected) => writeln!(f, "recovery time to be expected: {} s", expected.ceil()),
+            Some(expected) => writeln!(f, "expected recovery time: {} s", expected.ceil()),
             None => {
-                writeln!(f, "recovery time to be expected: unknown, the rehearsal did not come to its end")
+                writeln!(f, "expected recovery time: unknown, because the rehearsal did not finish")
             }
         }
     }
@@ -171,7 +173,7 @@ mod tests {
             "Rehearsal: failed\n  with the data of a stopped secondary\n  passed: key: it is the key\n  \
              failed: files: no log [redo-missing]\n    hint: Copy it.\n  not done: start: files are missing\n\
              measured: copy 1.0 s\n\
-             recovery time to be expected: unknown, the rehearsal did not come to its end\n"
+             expected recovery time: unknown, because the rehearsal did not finish\n"
         );
     }
 }

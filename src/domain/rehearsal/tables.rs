@@ -1,4 +1,4 @@
-//! The tables of the copy beside those of a database that goes on working meanwhile.
+//! Compares the tables of the copy with those of a database that keeps running.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::check::{Check, Code, Defect, Topic};
 
-/// So many tables are named in a sentence.
+/// The number of tables that a sentence names.
 const NAMED: usize = 5;
 
-/// What a table holds: its rows, and a checksum of them whatever their order.
+/// The content of a table: its rows, and a checksum that does not depend on their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Figures {
     /// How many.
@@ -26,14 +26,14 @@ pub type Tables = BTreeMap<String, Figures>;
 pub enum Live {
     /// There is none, and why.
     None(String),
-    /// It is the one that was copied, as it was before that and after it.
+    /// It is the copied one, read before and after the copy.
     Copied {
         /// Before.
         before: Tables,
         /// After.
         after: Tables,
     },
-    /// It has gone on since the data were what they are here.
+    /// It has changed since the state of these data.
     GoneOn {
         /// Which.
         whom: String,
@@ -50,7 +50,7 @@ pub enum Likeness {
     Equal,
     /// It was written to while it was copied, and its rows lie between those before and after.
     Between,
-    /// The running database has gone on since.
+    /// The running database has changed since.
     GoneOn,
     /// It is another one.
     Differs,
@@ -73,7 +73,7 @@ pub struct TableLine {
     pub comparison: Likeness,
 }
 
-/// Compares. Returns a line for each table of the copy, and the check.
+/// Compares the tables. Returns a line for each table of the copy, and the check.
 #[must_use]
 pub fn compare(copy: &Tables, live: &Live) -> (Vec<TableLine>, Check) {
     match live {
@@ -109,17 +109,17 @@ fn with_copied(copy: &Tables, before: &Tables, after: &Tables) -> (Vec<TableLine
             let rows = |figures: Option<&Figures>| figures.map_or(0, |figures| figures.rows);
             let (low, high) = (rows(old).min(rows(new)), rows(old).max(rows(new)));
             defects.push(differs(if old == new {
-                format!("{name} has {} rows in the copy and {high} in the database, or other ones, and was not written to", here.rows)
+                format!("{name} has {} rows in the copy and {high} in the database, or different ones, although nobody wrote to it", here.rows)
             } else {
-                format!("{name} has {} rows in the copy, and {low} to {high} in the database while it was copied", here.rows)
+                format!("{name} has {} rows in the copy, but had {low} to {high} in the database during the copy", here.rows)
             }));
         }
         lines.push(line(name, here, new, likeness));
     }
     let evidence = [
-        format!("{} tables are equal to the running database's", count(&lines, Likeness::Equal)),
+        format!("{} tables equal those of the running database", count(&lines, Likeness::Equal)),
         rest(
-            "written to meanwhile, their number of rows between that before and after",
+            "written to meanwhile; their row counts lie between those before and after",
             &named(&lines, Likeness::Between),
         ),
         rest("not compared", &named(&lines, Likeness::NotCompared)),
@@ -154,8 +154,8 @@ fn with_gone_on(copy: &Tables, whom: &str, now: &Tables) -> (Vec<TableLine>, Che
     };
     let lines: Vec<TableLine> = copy.iter().map(of).collect();
     let evidence = [
-        format!("{} tables are equal to those of {whom} now", count(&lines, Likeness::Equal)),
-        rest("others have gone on since there", &named(&lines, Likeness::GoneOn)),
+        format!("{} tables equal those of {whom} now", count(&lines, Likeness::Equal)),
+        rest("others have changed there since", &named(&lines, Likeness::GoneOn)),
     ]
     .concat();
     (lines, Check::passed(Topic::Comparison, evidence))
@@ -165,7 +165,7 @@ fn differs(evidence: String) -> Defect {
     Defect::new(
         Code::TableDiffers,
         evidence,
-        "Run the rehearsal again when less is written. If it stays, `pmp-ha verify --deep` on the primary says which rows differ.",
+        "Run the rehearsal again when there are fewer writes. If the difference remains, `pmp-ha verify --deep` on the primary shows which rows differ.",
     )
 }
 
@@ -177,7 +177,7 @@ fn named(lines: &[TableLine], which: Likeness) -> Vec<&str> {
     lines.iter().filter(|line| line.comparison == which).map(|line| line.table.as_str()).collect()
 }
 
-/// Says which tables are something, if any are.
+/// Returns a sentence with the tables of one kind, if there are any.
 fn rest(what: &str, names: &[&str]) -> String {
     if names.is_empty() {
         return String::new();
