@@ -1,0 +1,31 @@
+//! What is said of the tests.
+
+use crate::one::Ended;
+
+/// How many of the slowest tests are named.
+const SLOWEST: usize = 10;
+
+/// Says that a test has ended.
+pub fn end(test: &Ended) {
+    let word = if test.passed { "ok    " } else { "FAILED" };
+    println!("{word} {:6.1} s  {}", test.took.as_secs_f64(), test.name);
+}
+
+/// Says how all of them ended, and whether all of them passed.
+pub fn result(ended: &[Ended], left: usize) -> bool {
+    let failed: Vec<&Ended> = ended.iter().filter(|test| !test.passed).collect();
+    for test in &failed {
+        println!("\n---- {} stdout ----\n{}", test.name, test.said);
+    }
+    let mut by_time: Vec<&Ended> = ended.iter().collect();
+    by_time.sort_by_key(|test| std::cmp::Reverse(test.took));
+    println!("\nthe slowest tests:");
+    for test in by_time.iter().take(SLOWEST) {
+        println!("{:6.1} s  {}", test.took.as_secs_f64(), test.name);
+    }
+    println!("\n{} passed, {} failed", ended.len() - failed.len(), failed.len());
+    if left > 0 {
+        println!("left to --every-server: {left}");
+    }
+    failed.is_empty() && !ended.is_empty()
+}
