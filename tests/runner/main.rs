@@ -65,7 +65,9 @@ fn main() -> ExitCode {
     }
     if let Err(why) = space::is_permitted() {
         println!("error: the tests cannot have a space of their own\n  because {why}");
-        println!("  hint: run them as root, or permit user namespaces: sysctl kernel.unprivileged_userns_clone=1");
+        println!(
+            "  hint: run them as root, or permit user namespaces: sysctl kernel.unprivileged_userns_clone=1"
+        );
         return ExitCode::FAILURE;
     }
     let jobs = args.jobs.unwrap_or_else(space::fitting_jobs).max(1);

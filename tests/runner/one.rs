@@ -16,6 +16,8 @@ pub struct Ended {
     pub name: String,
     pub passed: bool,
     pub took: Duration,
+    /// Seconds for which the processors worked, as far as it is known.
+    pub worked: f64,
     /// What it said, on both streams.
     pub said: String,
 }
@@ -58,7 +60,9 @@ pub fn run(program: &Path, name: &str) -> Ended {
     if !in_time {
         said.push_str(&format!("it took longer than {} s and was ended\n", LIMIT.as_secs()));
     }
-    Ended { name: name.to_owned(), passed: in_time && status, took: begun.elapsed(), said }
+    let worked = said.lines().rev().find_map(|line| line.strip_prefix(space::WORKED)?.parse().ok());
+    let worked = worked.unwrap_or_default();
+    Ended { name: name.to_owned(), passed: in_time && status, took: begun.elapsed(), worked, said }
 }
 
 fn wait(child: &mut Child) -> bool {

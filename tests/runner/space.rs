@@ -77,16 +77,34 @@ pub fn inside(program: &Path, name: &str) -> ExitCode {
     #[expect(clippy::zombie_processes, reason = "its end is waited for below, as that of every orphan")]
     let test = test.spawn().expect("the test program runs");
     let test = Pid::from_raw(i32::try_from(test.id()).expect("a pid"));
-    loop {
+    let passed = loop {
         match waitpid(None, None) {
-            Ok(WaitStatus::Exited(pid, 0)) if pid == test => return ExitCode::SUCCESS,
-            Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)) if pid == test => {
-                return ExitCode::FAILURE;
-            }
+            Ok(WaitStatus::Exited(pid, code)) if pid == test => break code == 0,
+            Ok(WaitStatus::Signaled(pid, _, _)) if pid == test => break false,
             // An orphan, which belongs to the first process.
             _ => {}
         }
-    }
+    };
+    println!("{WORKED}{:.2}", processor_seconds());
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Begins the line that says how many seconds the processors worked in a space.
+pub const WORKED: &str = "processor seconds: ";
+
+/// How many seconds the processors worked for the processes of this space, ended or not.
+fn processor_seconds() -> f64 {
+    const TICKS_A_SECOND: u32 = 100;
+    // Of its own and of the children that it waited for: user, system, user, system.
+    let ticks = |pid: &str| -> u32 {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        fields.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<u32>().ok()).sum()
+    };
+    let names = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let all: u32 = names.filter(|name| name.parse::<u32>().is_ok()).map(|pid| ticks(&pid)).sum();
+    f64::from(all) / f64::from(TICKS_A_SECOND)
 }
 
 /// Ends the space as soon as nobody holds the other end of the standard input any more.

@@ -8,7 +8,7 @@ const SLOWEST: usize = 10;
 /// Says that a test has ended.
 pub fn end(test: &Ended) {
     let word = if test.passed { "ok    " } else { "FAILED" };
-    println!("{word} {:6.1} s  {}", test.took.as_secs_f64(), test.name);
+    println!("{word} {:6.1} s {:6.1} s  {}", test.took.as_secs_f64(), test.worked, test.name);
 }
 
 /// Says how all of them ended, and whether all of them passed.
@@ -19,7 +19,8 @@ pub fn result(ended: &[Ended], left: usize) -> bool {
     }
     let mut by_time: Vec<&Ended> = ended.iter().collect();
     by_time.sort_by_key(|test| std::cmp::Reverse(test.took));
-    println!("\nthe slowest tests:");
+    let worked: f64 = ended.iter().map(|test| test.worked).sum();
+    println!("\nthe processors worked {worked:.0} s; the slowest tests:");
     for test in by_time.iter().take(SLOWEST) {
         println!("{:6.1} s  {}", test.took.as_secs_f64(), test.name);
     }

@@ -1,0 +1,40 @@
+//! Labs, commands and conditions for the tests: a file for each.
+
+mod command;
+mod content;
+mod lab;
+mod node;
+mod pristine;
+mod process;
+mod put;
+mod wait;
+
+pub use command::{NOBODY, Ran, command, command_of_nobody, cut, pmp_ha};
+pub use content::assert_same;
+#[allow(unused_imports, reason = "the proof by chaos looks so")]
+pub use lab::alive;
+pub use lab::{Lab, wait_alive_both};
+pub use node::Node;
+pub use process::{command_lines, is_alive, send_signal};
+pub use put::Put;
+pub use wait::{PATIENCE, wait_until, wait_until_or, wait_within};
+
+/// Makes one test for each server out of a function that takes the server's name.
+///
+/// A server that is not there makes its tests fail; `scripts/test` leaves such tests out, says
+/// so in its last lines, and fails itself when fewer than three servers are there.
+#[macro_export]
+macro_rules! on_every_server {
+    ($($name:ident),+ $(,)?) => { $(
+        mod $name {
+            #[test]
+            fn mysql_5_6() { super::$name("mysql-5.6"); }
+            #[test]
+            fn mysql_9_7() { super::$name("mysql-9.7"); }
+            #[test]
+            fn mariadb_10_11() { super::$name("mariadb-10.11"); }
+            #[test]
+            fn mariadb_11_8() { super::$name("mariadb-11.8"); }
+        }
+    )+ };
+}
