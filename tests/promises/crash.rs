@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use crate::harness::{Lab, Node, is_alive, send_signal, wait_until};
-use crate::on_every_server;
 use crate::sql::{Db, root};
+use crate::{on_every_server, on_servers};
 
 on_every_server!(
     nothing_acknowledged_is_lost_or_doubled_by_crashes_under_load,
-    a_restart_of_either_side_or_both_needs_nothing_else,
-    a_number_that_a_stranger_got_after_the_crash_keeps_nobody_down,
+    a_number_that_a_stranger_got_after_the_crash_keeps_nobody_down
 );
+on_servers!(a_restart_of_either_side_or_both_needs_nothing_else: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
 
 /// No unique key: a row that is applied twice shows.
 pub const TABLE: &str =

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Lab, NOBODY, Node, Put, Ran, assert_same, cut};
-use crate::on_every_server;
+use crate::harness::{Lab, NOBODY, Node, Put, Ran, assert_same, cut, is_root};
+use crate::on_servers;
 
 const ANY: &str = "mariadb-10.11";
 
@@ -41,7 +41,7 @@ fn modes(node: &Node, folder: &str) -> Vec<String> {
     files.map(shown).collect()
 }
 
-on_every_server!(what_was_unpacked_by_hand_becomes_a_secondary_without_anything_of_the_old_data);
+on_servers!(what_was_unpacked_by_hand_becomes_a_secondary_without_anything_of_the_old_data: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 
 fn what_was_unpacked_by_hand_becomes_a_secondary_without_anything_of_the_old_data(server: &str) {
     let lab = Lab::up(server);
@@ -59,7 +59,7 @@ fn what_was_unpacked_by_hand_becomes_a_secondary_without_anything_of_the_old_dat
     open("conf/pmp-ha/node-key.pem", 0o644);
     open("conf/pmp-ha", 0o755);
     open("mysql/data/mysql", 0o755);
-    if nix::unistd::geteuid().is_root() {
+    if is_root() {
         for path in ["mysql/data/ibdata1", "conf/pmp-ha/node.pem", "mysql/data/mysql"] {
             std::os::unix::fs::chown(node.path(path), Some(NOBODY), Some(NOBODY)).expect("changed");
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nix::sys::signal::Signal;
 
 use crate::harness::{Lab, Node, assert_same, cut, wait_until};
-use crate::on_every_server;
+use crate::on_servers;
 
 const ANY: &str = "mariadb-10.11";
 
@@ -60,10 +60,8 @@ fn rows(node: &Node) -> String {
     rows
 }
 
-on_every_server!(
-    ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was,
-    nobody_who_looks_for_the_database_finds_an_offline_boot,
-);
+on_servers!(ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was: mysql_9_7, mariadb_10_11; left: mysql_5_6, mariadb_11_8);
+on_servers!(nobody_who_looks_for_the_database_finds_an_offline_boot: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 
 fn ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was(server: &str) {
     let lab = Lab::up_with(server, "lab", 20);

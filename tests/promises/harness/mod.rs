@@ -9,7 +9,7 @@ mod process;
 mod put;
 mod wait;
 
-pub use command::{NOBODY, Ran, command, command_of_nobody, cut, pmp_ha};
+pub use command::{NOBODY, Ran, command, command_of_nobody, cut, is_root, pmp_ha};
 pub use content::assert_same;
 #[allow(unused_imports, reason = "the proof by chaos looks so")]
 pub use lab::alive;
@@ -37,4 +37,30 @@ macro_rules! on_every_server {
             fn mariadb_11_8() { super::$name("mariadb-11.8"); }
         }
     )+ };
+}
+
+/// As [`on_every_server!`], for what is the tool's own work more than a server's: `left` names the
+/// servers that only `scripts/test --every-server` runs it on.
+#[macro_export]
+macro_rules! on_servers {
+    ($name:ident: $($server:ident),+; left: $($left:ident),+) => {
+        mod $name {
+            $(
+                #[test]
+                fn $server() { super::$name($crate::harness::server_called(stringify!($server))); }
+            )+
+            $(
+                #[test]
+                #[ignore = "left to scripts/test --every-server"]
+                fn $left() { super::$name($crate::harness::server_called(stringify!($left))); }
+            )+
+        }
+    };
+}
+
+/// The server that a test is named after.
+pub fn server_called(test: &str) -> &'static str {
+    let servers = ["mysql-5.6", "mysql-9.7", "mariadb-10.11", "mariadb-11.8"];
+    let named = servers.into_iter().find(|server| server.replace(['-', '.'], "_") == test);
+    named.expect("the name of a server")
 }

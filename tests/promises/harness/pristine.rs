@@ -101,9 +101,10 @@ fn registers(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Copies without holes: a server whose disk is full can still write into the files that it has.
 fn copy(from: &Path, to: &Path) {
     let mut command = Command::new("cp");
-    let copied = command.args(["-a", "--sparse=always"]).arg(from).arg(to).status();
+    let copied = command.args(["-a", "--sparse=never"]).arg(from).arg(to).status();
     assert!(copied.is_ok_and(|status| status.success()), "{command:?}");
 }
 

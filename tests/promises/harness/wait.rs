@@ -23,6 +23,9 @@ pub fn wait_within(patience: Duration, what: &str, mut look: impl FnMut() -> Res
     let begun = Instant::now();
     while let Err(seen) = look() {
         assert!(begun.elapsed() < patience, "waited {} s in vain until {what}\n{seen}", patience.as_secs());
-        std::thread::sleep(Duration::from_millis(50));
+        // What takes longer is looked at less often: looks cost the servers time, too.
+        std::thread::sleep(
+            (begun.elapsed() / 10).clamp(Duration::from_millis(50), Duration::from_millis(250)),
+        );
     }
 }
