@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::harness::{Lab, Node, is_alive, send_signal, wait_until};
 use crate::sql::{Db, root};
@@ -19,6 +20,9 @@ on_servers!(a_restart_of_either_side_or_both_needs_nothing_else: mysql_5_6, mari
 /// No unique key: a row that is applied twice shows.
 pub const TABLE: &str =
     "CREATE TABLE passtrix.x (id BIGINT NOT NULL, filler VARCHAR(200), KEY (id)) ENGINE=InnoDB";
+
+/// Between two rows of a writer.
+const PACE: Duration = Duration::from_millis(2);
 
 /// Rows that a writer has had acknowledged before the blow.
 pub const UNDER_LOAD: usize = 150;
@@ -141,6 +145,8 @@ impl Writer {
                 }
                 noted.0.lock().expect("whole").push(id);
                 noted.1.fetch_add(1, Ordering::SeqCst);
+                // As a disk would: homes in memory take rows as fast as the processor makes them.
+                std::thread::sleep(PACE);
             }
         });
         Self { thread: Some(thread), ended, acknowledged }

@@ -25,7 +25,8 @@ pub struct Ended {
 /// Runs one test to its end.
 pub fn run(program: &Path, name: &str) -> Ended {
     let begun = Instant::now();
-    let mut child = space::command(program, name)
+    let disk = tempfile::Builder::new().prefix("pmp-ha-test").tempdir().expect("a folder");
+    let mut child = space::command(program, name, disk.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

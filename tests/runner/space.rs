@@ -14,6 +14,9 @@ use nix::unistd::Pid;
 /// Names the folder of the space.
 const SPACE: &str = "PMP_HA_TEST_SPACE";
 
+/// Names a folder on the disk, which is removed after the test.
+const DISK: &str = "PMP_HA_TEST_DISK";
+
 /// Says that a test may mount.
 const MAY_MOUNT: &str = "PMP_HA_TEST_INSIDE";
 
@@ -56,9 +59,10 @@ fn available_memory() -> u64 {
     number.map_or(0, |kilobytes: u64| kilobytes / 1024)
 }
 
-/// This program once more, in a space, with one test to run.
-pub fn command(program: &Path, name: &str) -> Command {
+/// This program once more, in a space, with one test to run and a folder on the disk.
+pub fn command(program: &Path, name: &str, disk: &Path) -> Command {
     let mut command = unshare();
+    command.env(DISK, disk);
     command.arg(std::env::current_exe().expect("a path")).arg("--inside").arg(name).arg(program);
     command
 }

@@ -23,12 +23,15 @@ pub struct Lab {
 impl Lab {
     /// Two stopped homes, the primary with a little data.
     pub fn up(server: &str) -> Self {
-        Self::up_with(server, "lab", 1)
+        let dir = tempfile::Builder::new().prefix("pmp-ha-test").tempdir().expect("a folder");
+        Self::up_in(server, dir.keep(), "lab", 1)
     }
 
-    /// Two stopped homes in a folder of the given name, the primary with so many MB of data.
+    /// Two stopped homes in a folder of the given name, the primary with so many MB of data. They are
+    /// on the disk even if a test has a folder in memory: there a step is over before it can be cut off.
     pub fn up_with(server: &str, name: &str, megabytes: u64) -> Self {
-        let dir = tempfile::Builder::new().prefix("pmp-ha-test").tempdir().expect("a folder");
+        let disk = std::env::var_os("PMP_HA_TEST_DISK").map_or_else(std::env::temp_dir, PathBuf::from);
+        let dir = tempfile::Builder::new().prefix("pmp-ha-test").tempdir_in(disk).expect("a folder");
         Self::up_in(server, dir.keep(), name, megabytes)
     }
 
