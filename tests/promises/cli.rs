@@ -1,13 +1,9 @@
 //! Trying out, JSON, and questions: asked on a terminal, and nowhere else.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
-
 use serde_json::Value;
 
-use crate::harness::{Lab, Ran, assert_same, wait_until};
+pub use crate::harness::OnTerminal;
+use crate::harness::{Lab, Ran, assert_same};
 
 const ANY: &str = "mariadb-10.11";
 
@@ -63,70 +59,6 @@ fn json_is_what_stdout_holds_whether_it_went_well_or_not() {
     assert_eq!(installed["source"], lab.primary.endpoint);
     let verified = lab.secondary.run(&["--json", "verify"]).exits(5);
     assert!(json(&verified)["high_availability"].as_str().is_some(), "{verified}");
-}
-
-/// A command on a terminal of its own.
-pub struct OnTerminal {
-    child: std::process::Child,
-    keys: File,
-    screen: Arc<Mutex<Vec<u8>>>,
-}
-
-impl OnTerminal {
-    /// All but its stdout, which is for data.
-    fn run(command: Command) -> Self {
-        Self::spawn(command, false)
-    }
-
-    /// With its stdout, too.
-    pub fn run_whole(command: Command) -> Self {
-        Self::spawn(command, true)
-    }
-
-    fn spawn(mut command: Command, whole: bool) -> Self {
-        let pty = nix::pty::openpty(None, None).expect("a terminal");
-        let slave = || Stdio::from(pty.slave.try_clone().expect("the same"));
-        let child = command
-            .stdin(slave())
-            .stderr(slave())
-            .stdout(if whole { slave() } else { Stdio::null() })
-            .env("TERM", "xterm")
-            .spawn()
-            .expect("it runs");
-        drop(command);
-        let keys = File::from(pty.master);
-        let mut out = keys.try_clone().expect("the same");
-        let screen = Arc::new(Mutex::new(Vec::new()));
-        let shown = Arc::clone(&screen);
-        // It ends when the last process has left the terminal.
-        std::thread::spawn(move || {
-            let mut buffer = [0; 1024];
-            while let Ok(n @ 1..) = out.read(&mut buffer) {
-                shown.lock().expect("no panic").extend(&buffer[..n]);
-            }
-        });
-        Self { child, keys, screen }
-    }
-
-    /// Waits for a question and types an answer.
-    fn answer(&mut self, question: &str, answer: &str) {
-        wait_until(&format!("it asks {question}"), || self.screen().contains(question));
-        self.keys.write_all(answer.as_bytes()).expect("typed");
-    }
-
-    /// Everything that was written to it.
-    pub fn screen(&self) -> String {
-        String::from_utf8_lossy(&self.screen.lock().expect("no panic")).into_owned()
-    }
-
-    /// The process on it.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub fn exit_code(mut self) -> Option<i32> {
-        self.child.wait().expect("a child").code()
-    }
 }
 
 #[test]

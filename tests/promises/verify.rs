@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+pub use crate::harness::wait_for;
 use crate::harness::{Lab, Node, wait_until};
 use crate::sql::{Db, root};
 use crate::wire::Link;
@@ -211,26 +212,6 @@ fn failed_because_of(node: &Node, codes: &[&str]) {
     for code in codes {
         assert!(ran.stdout.contains(&format!("[{code}]")), "no {code} in\n{ran}");
     }
-}
-
-/// Waits until `verify` finds all of `codes`.
-#[track_caller]
-pub fn wait_for(node: &Node, codes: &[&str]) {
-    let mut found = Vec::new();
-    wait_until(&format!("verify finds {codes:?}"), || {
-        found = node.findings();
-        codes.iter().all(|code| found.iter().any(|f| f == code))
-    });
-}
-
-/// Waits until `verify` finds just `codes`.
-#[track_caller]
-pub fn wait_for_only(node: &Node, codes: &[&str]) {
-    let mut found = Vec::new();
-    wait_until(&format!("verify finds just {codes:?}"), || {
-        found = node.findings();
-        found == codes
-    });
 }
 
 /// A file that is another one for a while.

@@ -2,22 +2,30 @@
 
 mod command;
 mod content;
+mod findings;
 mod lab;
+mod moment;
 mod node;
 mod pristine;
 mod process;
 mod put;
+mod terminal;
 mod wait;
+mod writer;
 
 pub use command::{NOBODY, Ran, command, command_of_nobody, cut, is_root, pmp_ha};
 pub use content::assert_same;
+pub use findings::{wait_for, wait_for_only};
 #[allow(unused_imports, reason = "the proof by chaos looks so")]
 pub use lab::alive;
 pub use lab::{Lab, wait_alive_both};
+pub use moment::{BOOTED, at, kill_in, nothing_runs, when, without_logs};
 pub use node::Node;
 pub use process::{command_lines, is_alive, send_signal};
 pub use put::Put;
+pub use terminal::OnTerminal;
 pub use wait::{PATIENCE, wait_until, wait_until_or, wait_within};
+pub use writer::{TABLE, UNDER_LOAD, Writer, everything_is_there_once};
 
 /// Makes one test for each server out of a function that takes the server's name.
 ///
