@@ -2,9 +2,9 @@
 
 use crate::disk;
 use crate::harness::{Lab, wait_until};
-use crate::on_servers;
+use crate::on_every_server;
 
-on_servers!(the_manual_from_the_pack_to_the_recovery: mysql_9_7, mariadb_11_8; left: mysql_5_6, mariadb_10_11);
+on_every_server!(the_manual_from_the_pack_to_the_recovery);
 
 #[test]
 fn a_pair_is_made_where_no_file_can_pass_the_cache() {

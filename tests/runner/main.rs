@@ -63,6 +63,10 @@ fn main() -> ExitCode {
         listed.names.iter().for_each(|name| println!("{name}"));
         return ExitCode::SUCCESS;
     }
+    if listed.names.is_empty() && args.filters.is_empty() {
+        println!("error: {} has no tests", args.program.display());
+        return ExitCode::FAILURE;
+    }
     if let Err(why) = space::is_permitted() {
         println!("error: the tests cannot have a space of their own\n  because {why}");
         println!(
