@@ -129,7 +129,7 @@ fn a_frozen_server_is_told_and_forgotten_when_it_goes_on(server: &str) {
     write(&lab, "while the secondary was frozen");
     drop(frozen);
     in_sync_again(&lab);
-    assert_eq!(lab.primary.verify().0, "Alive");
+    lab.wait_alive();
     lab.tables_are_equal();
 }
 
