@@ -1,7 +1,5 @@
-//! The space of a test: a network with nothing but a loopback, processes that end with the test, and a
-//! folder in memory that has the same path in every space.
-//!
-//! The folder is told to the test by an environment variable.
+//! The space of a test: a network with only a loopback, processes that end with the test, and a folder
+//! in memory with the same path in every space. An environment variable names the folder to the test.
 
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -111,7 +109,7 @@ fn processor_seconds() -> f64 {
     f64::from(all) / f64::from(TICKS_A_SECOND)
 }
 
-/// Ends the space as soon as nobody holds the other end of the standard input any more.
+/// Ends the space when the runner closes the other end of the standard input.
 #[expect(clippy::exit, reason = "the thread that runs the test waits for it, and must not go on")]
 fn end_with_the_runner() {
     std::thread::spawn(|| {

@@ -1,5 +1,5 @@
 //! What is made once and copied for every test: to make databases, and a pair, takes longer than most
-//! of what is tested afterwards. It is made anew for every build of the binary.
+//! of what is tested afterwards. A new build of the binary makes it again.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ use super::lab::Lab;
 use super::node::Node;
 
 /// Names the folder of a space that a test has to itself, with its own network and processes. Copies of
-/// a pair have the same path and the same ports, so that there can be one only where nobody else is.
+/// a pair have the same path and the same ports, so each needs a space of its own.
 const SPACE: &str = "PMP_HA_TEST_SPACE";
 
 /// The names by which the nodes of a pair reach each other.
@@ -45,10 +45,10 @@ pub fn pristine(server: &str, megabytes: u64) -> PathBuf {
     })
 }
 
-/// A lab with a pair that was never started, at the one path of all copies; nothing where there is no
-/// room for it: outside of a space, or where the space has one already.
+/// A lab with a pair that was never started, at the path of all copies. `None` outside a space, and if
+/// the space has such a lab already.
 ///
-/// `make` makes it there, once for each build, and returns the endpoints of its links.
+/// `make` makes the pair there, once for each build, and returns the endpoints of its links.
 pub fn pair(
     server: &str,
     names: Names,
