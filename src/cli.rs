@@ -234,9 +234,12 @@ pub struct InstallPackArgs {
     /// HAPack.zip was unpacked by hand in the home: check every file of it, and finish the job without the ZIP.
     #[arg(long, conflicts_with = "file")]
     pub in_place: bool,
-    /// Keep the data and the configuration as they are now; `pmp-ha rollback` returns to them. Not with --in-place, where the unpacking has overwritten them.
-    #[arg(long, conflicts_with = "in_place")]
+    /// Keep the present data and configuration of a fresh home, too; `pmp-ha rollback` returns to them.
+    #[arg(long, conflicts_with_all = ["in_place", "discard_old"])]
     pub keep: bool,
+    /// Delete the old data even if this home was in a pair. Rows that exist only here are lost.
+    #[arg(long)]
+    pub discard_old: bool,
     /// A file of mode 0600 with the database password of this home, where the product keeps it encrypted.
     #[arg(long, value_name = "FILE")]
     pub db_password_file: Option<PathBuf>,

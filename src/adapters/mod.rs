@@ -1,35 +1,15 @@
 //! Each adapter hides one thing of the outside world and speaks in the types of the domain.
+//!
+//! The rooms, from the lowest floor up: [`bytes`] hashes, [`system`] is Linux, [`server`] talks to a
+//! database server, [`home`] reads and writes an installation, [`pack`] is the archive, and [`look`]
+//! gathers what a plan or a verdict is decided upon.
 
-pub mod backup_tool;
-pub mod binlogs;
-pub mod compare;
-pub mod datadir;
-pub mod digest;
-pub mod direct;
-pub mod errant;
+pub mod bytes;
+pub mod clock;
 pub mod home;
 pub mod interrupt;
-pub mod journal_file;
-pub mod kept;
-pub mod mysql;
-pub mod mysqld;
-pub mod names;
-pub mod observe;
-pub mod old_tls;
-pub mod online;
-pub mod other_node;
-pub mod packfile;
-pub mod prove;
+pub mod look;
+pub mod pack;
 pub mod random;
-pub mod recovery_source;
-pub mod saved;
-pub mod sealed;
-pub mod signature;
-pub mod snapshot;
+pub mod server;
 pub mod system;
-pub mod template;
-pub mod tfa;
-pub mod tls;
-pub mod tree_hash;
-pub mod undo_file;
-pub mod unpacked;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Context;
-use crate::adapters::journal_file::JournalFile;
+use crate::adapters::home::journal_file::JournalFile;
 use crate::adapters::system;
 use crate::cli::HistoryArgs;
 use crate::domain::history::{Ending, Run, runs};

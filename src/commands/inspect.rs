@@ -8,8 +8,7 @@ use serde::Serialize;
 
 use super::install_pack::find_pack;
 use super::{Context, absolute, opening};
-use crate::adapters::packfile::Pack;
-use crate::adapters::sealed;
+use crate::adapters::pack::{Pack, sealed};
 use crate::cli::InspectArgs;
 use crate::config::Config;
 use crate::domain::pair::Role;

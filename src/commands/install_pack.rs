@@ -8,11 +8,11 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use super::{Context, absolute, opening, read_password_file};
-use crate::adapters::home::Home;
-use crate::adapters::journal_file::JournalFile;
-use crate::adapters::packfile::{Opening, Pack};
-use crate::adapters::unpacked::Unpacked;
-use crate::adapters::{datadir, kept, observe};
+use crate::adapters::home::journal_file::JournalFile;
+use crate::adapters::home::{Home, datadir, kept};
+use crate::adapters::look;
+use crate::adapters::pack::unpacked::Unpacked;
+use crate::adapters::pack::{Opening, Pack};
 use crate::apply::{Runner, Secrets, Settled};
 use crate::cli::{InstallPackArgs, RejoinArgs};
 use crate::config::Config;
@@ -91,11 +91,13 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
         drop(source);
     }
     let verified_in = begun.elapsed().as_secs_f64();
-    let old_data = if args.keep { keep(&home, &manifest) } else { OldData::Drop };
+    let was_in_a_pair = home.membership()?.is_some();
+    let keeps = args.keep || (was_in_a_pair && !args.in_place && !args.discard_old);
+    let old_data = if keeps { keep(&home, &manifest) } else { OldData::Drop };
     let scene = InstallScene {
         old_data,
         kept: kept::read(&home)?,
-        home: observe::scene(&home, &context.interrupt).await?,
+        home: look::home::scene(&home, &context.interrupt).await?,
         manifest,
         origin,
         password_given: db_password.is_some(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Context;
 use crate::adapters::home::Home;
-use crate::adapters::{observe, system};
+use crate::adapters::{look, system};
 use crate::cli::KeyArgs;
 use crate::domain::procedures::key::{Expected, check};
 use crate::failure::{Failure, Kind};
@@ -58,7 +58,7 @@ pub(super) fn examined(
             .hint("Give the full path of the primary's pmp_key.key.");
         PathBuf::from(context.ui.ask("Full path of the primary's pmp_key.key", missing)?)
     };
-    let scene = observe::key(home, &path, expected.into());
+    let scene = look::home::key(home, &path, expected.into());
     for warning in check(&scene).map_err(Failure::from)? {
         context.ui.warn(warning);
     }

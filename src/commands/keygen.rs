@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use super::{Context, absolute};
-use crate::adapters::{sealed, signature, system};
+use crate::adapters::pack::{sealed, signature};
+use crate::adapters::system;
 use crate::cli::{KeyPurpose, KeygenArgs};
 use crate::failure::{Failure, Kind};
 

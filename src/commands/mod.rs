@@ -29,9 +29,9 @@ use fs_err as fs;
 
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::other_node;
-use crate::adapters::packfile::Opening;
-use crate::adapters::signature::Verifier;
+use crate::adapters::look::other_node;
+use crate::adapters::pack::Opening;
+use crate::adapters::pack::signature::Verifier;
 use crate::adapters::system;
 use crate::apply::{Runner, Settled, refuse_half_exchanged};
 use crate::cli::{Cli, Command, Global, OpeningArgs};

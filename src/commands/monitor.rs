@@ -5,12 +5,12 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::{Context, may_start};
+use crate::adapters::clock::now;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::mysqld::Database;
-use crate::adapters::system::DirLock;
-use crate::adapters::{other_node, snapshot, system};
-use crate::apply::now;
+use crate::adapters::look::{self, other_node};
+use crate::adapters::server::process::Database;
+use crate::adapters::system::{self, DirLock};
 use crate::cli::MonitorArgs;
 use crate::config::Config;
 use crate::domain::judge::judge;
@@ -56,7 +56,7 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
 
 async fn look(home: &Home, config: &Config, interrupt: &Interrupt) -> Result<Report> {
     // The roles may have changed since the last look.
-    let seen = snapshot::take(home, home.require_membership()?, config, interrupt).await?;
+    let seen = look::pair::take(home, home.require_membership()?, config, interrupt).await?;
     let report = Report::new(judge(&seen, config.limits()), now(), env!("CARGO_PKG_VERSION"));
     Ok(report.about(&seen))
 }

@@ -8,15 +8,17 @@ use fs_err as fs;
 use serde::Serialize;
 
 use super::{Context, absolute};
-use crate::adapters::digest::hash_file;
-use crate::adapters::home::Home;
-use crate::adapters::signature::Signer;
-use crate::adapters::{datadir, names, observe, online, random, sealed};
+use crate::adapters::bytes::digest::hash_file;
+use crate::adapters::home::{Home, datadir};
+use crate::adapters::pack::sealed;
+use crate::adapters::pack::signature::Signer;
+use crate::adapters::server::names;
+use crate::adapters::{look, random};
 use crate::apply::{Runner, Settled};
 use crate::cli::PackArgs;
 use crate::config::PackConfig;
 use crate::domain::digest::Sha256Hex;
-use crate::domain::plan::{Bytes, Plan};
+use crate::domain::plan::{Bytes, Command, Plan};
 use crate::domain::procedures::pack::{Mode, PackScene, plan};
 use crate::failure::Failure;
 
@@ -90,7 +92,7 @@ pub async fn run(context: &Context<'_>, args: PackArgs) -> Result<()> {
     let keys = Protection::of(&args, &config.pack)?;
     let secondary = args.secondary.host.clone();
     if let Settled::Finished(earlier) = context.settled(&mut runner).await?
-        && earlier.command == "pack"
+        && earlier.command == Command::Pack
         && earlier.starts_the_database()
     {
         // The database runs: this was the pack that is asked for.
@@ -99,13 +101,15 @@ pub async fn run(context: &Context<'_>, args: PackArgs) -> Result<()> {
 
     context.still_primary(&home).await?;
     let (scene, primary, second) = tokio::join!(
-        observe::scene(&home, &context.interrupt),
+        look::home::scene(&home, &context.interrupt),
         names::resolve(args.primary),
         names::resolve(args.secondary),
     );
     let scene = scene?;
     let mode = if args.online {
-        Mode::Online(online::look(&home, scene.membership.as_ref(), &config, &context.interrupt).await)
+        Mode::Online(
+            look::copy_way::look(&home, scene.membership.as_ref(), &config, &context.interrupt).await,
+        )
     } else if args.restart {
         let folder = home.pack().parent().map_or_else(|| home.replication(), Path::to_path_buf);
         Mode::Restart { shares_blocks: datadir::shares_blocks(&home, &folder) }
@@ -117,7 +121,7 @@ pub async fn run(context: &Context<'_>, args: PackArgs) -> Result<()> {
         primary,
         secondary: second,
         mode,
-        key_fingerprint: observe::own_key_fingerprint(&home),
+        key_fingerprint: look::home::own_key_fingerprint(&home),
         new_pair_id: random::id(),
         pack_id: random::id(),
         pack: keys.pack(&home),

@@ -8,15 +8,16 @@ use serde::Serialize;
 
 use super::Context;
 use crate::adapters::home::Home;
-use crate::adapters::mysqld::Database;
-use crate::adapters::{compare, observe, other_node, snapshot};
+use crate::adapters::look::{self, other_node};
+use crate::adapters::server::process::Database;
 use crate::apply::Runner;
 use crate::cli::RecoverArgs;
 use crate::config::Config;
 use crate::domain::lag;
 use crate::domain::own_schema::{ASK_ROLE, read_role};
 use crate::domain::pair::{Membership, Role};
-use crate::domain::procedures::promote::{COMMAND, Fencing, Loss, PrimarySeen, PromoteScene, plan};
+use crate::domain::plan::Command;
+use crate::domain::procedures::promote::{Fencing, Loss, PrimarySeen, PromoteScene, plan};
 use crate::domain::snapshot::{BlindReason, Observed, Receiver, Snapshot};
 use crate::failure::Failure;
 
@@ -63,7 +64,7 @@ pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
     let home = context.home()?;
     let config = context.config(&home)?;
     let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
-    if context.settled(&mut runner).await?.finished(COMMAND).is_some() {
+    if context.settled(&mut runner).await?.finished(Command::Promote).is_some() {
         return context.ui.data(&promoted(&home).await?);
     }
     let scene = observe(context, &home, &config, &args).await?;
@@ -81,7 +82,7 @@ async fn observe(
     config: &Config,
     args: &RecoverArgs,
 ) -> Result<PromoteScene> {
-    let scene = observe::scene(home, &context.interrupt).await?;
+    let scene = look::home::scene(home, &context.interrupt).await?;
     let fencing = match (args.fenced, config.fence.command.as_slice()) {
         (true, _) => Fencing::ByOperator,
         (false, []) => Fencing::None,
@@ -99,7 +100,7 @@ async fn observe(
         accept_loss: args.accept_loss,
     };
     if let Some(membership) = out.home.membership.clone().filter(|own| own.role == Role::Secondary) {
-        let seen = snapshot::take(home, membership, config, &context.interrupt).await?;
+        let seen = look::pair::take(home, membership, config, &context.interrupt).await?;
         out.primary = primary(&seen);
         if matches!(out.primary, PrimarySeen::Unreachable(_)) {
             let again = other_node::until_nobody_listens(&seen.membership, DYING, &context.interrupt).await?;
@@ -163,7 +164,7 @@ fn applier_error(seen: &Snapshot) -> Option<String> {
 /// What this home is now, as its database says.
 async fn promoted(home: &Home) -> Result<Promoted> {
     let membership = home.require_membership()?;
-    let said = match compare::open_here(home).await? {
+    let said = match look::rows::open_here(home).await? {
         Ok(mut session) => {
             let row = session.one(ASK_ROLE).await?;
             session.close().await;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::Context;
-use crate::adapters::observe;
+use crate::adapters::look;
 use crate::apply::Runner;
 use crate::cli::ReconfigureArgs;
 use crate::domain::procedures::reconfigure::{ReconfigureScene, plan};
@@ -16,7 +16,7 @@ pub async fn run(context: &Context<'_>, args: ReconfigureArgs) -> Result<()> {
     context.settled(&mut runner).await?;
     context.still_primary(&home).await?;
     let scene = ReconfigureScene {
-        home: observe::scene(&home, &context.interrupt).await?,
+        home: look::home::scene(&home, &context.interrupt).await?,
         own_port: args.own_port,
         peer_port: args.peer_port,
         audit_tables: config.replication.audit_tables.clone(),

@@ -7,9 +7,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{Context, key, read_password_file};
-use crate::adapters::home::Home;
-use crate::adapters::recovery_source::{self, Origin};
-use crate::adapters::{datadir, observe, system};
+use crate::adapters::home::{Home, datadir};
+use crate::adapters::look::recovery_source::{self, Origin};
+use crate::adapters::{look, system};
 use crate::apply::{Runner, Secrets, Settled, refuse_half_exchanged};
 use crate::cli::RecoverArgs;
 use crate::config::Config;
@@ -85,7 +85,7 @@ pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
     let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     let mut scene = RecoverScene {
         source,
-        target: observe::scene(&into, &context.interrupt).await?,
+        target: look::home::scene(&into, &context.interrupt).await?,
         key: String::new(),
         key_query,
         accept_loss: args.accept_loss,

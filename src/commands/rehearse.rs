@@ -7,21 +7,23 @@ use anyhow::{Result, bail};
 
 use super::install_pack::find_pack;
 use super::{Context, absolute, opening};
+use crate::adapters::clock::now;
 use crate::adapters::home::Home;
-use crate::adapters::mysqld::Database;
-use crate::adapters::packfile::{Opening, Pack};
-use crate::adapters::recovery_source::{self, Origin};
-use crate::adapters::{compare, observe, online, sealed};
+use crate::adapters::look;
+use crate::adapters::look::recovery_source::{self, Origin};
+use crate::adapters::pack::{Opening, Pack, sealed};
+use crate::adapters::server::process::Database;
 use crate::apply::rehearse::{Folder, Proof, damaged, packs, run as carry_out, topics};
-use crate::apply::{Runner, now, refuse_half_exchanged};
+use crate::apply::{Runner, refuse_half_exchanged};
 use crate::cli::RehearseArgs;
 use crate::domain::flavor::Flavor;
 use crate::domain::pair::Role;
 use crate::domain::plan::KeyCheck;
 use crate::domain::procedures::Scene;
 use crate::domain::procedures::rehearse::{Rehearsal, RehearseScene, With, plan};
+use crate::domain::rehearsal::check::{Check, Outcome, Topic};
 use crate::domain::rehearsal::checks;
-use crate::domain::rehearsal::report::{Check, Outcome, Report, SCHEMA, Topic};
+use crate::domain::rehearsal::report::{Report, SCHEMA};
 use crate::domain::snapshot::BlindReason;
 use crate::failure::{Failure, Kind};
 
@@ -44,7 +46,7 @@ pub async fn run(context: &Context<'_>, args: RehearseArgs) -> Result<()> {
     if !context.global.dry_run {
         folder.clear(&runner).await?;
     }
-    let scene = observe::scene(&home, &context.interrupt).await?;
+    let scene = look::home::scene(&home, &context.interrupt).await?;
     let runs = Database::of(&home, &context.interrupt).serving_pid().await?.is_some();
     let found = match &args.pack {
         Some(named) => open(&home, named.as_deref(), &opening(args.opening, &config.pack)?)?,
@@ -55,7 +57,7 @@ pub async fn run(context: &Context<'_>, args: RehearseArgs) -> Result<()> {
         Found::Defect(check) => return told(context, &home, "what is there", vec![check], Proof::default()),
     };
     let path = args.key.or_else(|| home.key_path());
-    let key = path.map(|path| observe::key(&home, &path, expected_key(&scene, &with).into()));
+    let key = path.map(|path| look::home::key(&home, &path, expected_key(&scene, &with).into()));
     let key_is_right = checks::key(key.as_ref());
     let query = config.product.key_query.trim();
     let asks = key_is_right.result == Outcome::Passed && !query.is_empty();
@@ -108,9 +110,9 @@ async fn data(context: &Context<'_>, home: &Home, scene: &Scene, runs: bool) -> 
         let source = recovery_source::look(&origin, home, &context.interrupt).await?;
         return Ok(Found::With(Box::new(With::Stopped(Box::new(source))), None));
     };
-    match compare::open_here(home).await? {
+    match look::rows::open_here(home).await? {
         Ok(mut session) => {
-            let way = online::way(home, flavor, version, &mut session, true).await?;
+            let way = look::copy_way::way(home, flavor, version, &mut session, true).await?;
             session.close().await;
             Ok(Found::With(Box::new(With::Running(way)), None))
         }

@@ -7,12 +7,13 @@ use serde::Serialize;
 
 use super::{Context, install_pack};
 use crate::adapters::home::Home;
-use crate::adapters::mysqld::Database;
-use crate::adapters::{observe, other_node, system};
+use crate::adapters::look::{self, other_node};
+use crate::adapters::server::process::Database;
 use crate::apply::Runner;
 use crate::cli::RejoinArgs;
 use crate::domain::pair::Role;
-use crate::domain::procedures::rejoin::{COMMAND, RejoinScene, plan};
+use crate::domain::plan::Command;
+use crate::domain::procedures::rejoin::{RejoinScene, plan};
 use crate::failure::Failure;
 
 #[derive(Serialize)]
@@ -35,7 +36,7 @@ pub async fn run(context: &Context<'_>, args: RejoinArgs) -> Result<()> {
     let config = context.config(&home)?;
     let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
     let settled = context.settled(&mut runner).await?;
-    if settled.finished(COMMAND).is_some() {
+    if settled.finished(Command::Rejoin).is_some() {
         return rejoined(context, &home);
     }
     let scene = observe(context, &home).await?;
@@ -52,7 +53,7 @@ pub async fn run(context: &Context<'_>, args: RejoinArgs) -> Result<()> {
 }
 
 async fn observe(context: &Context<'_>, home: &Home) -> Result<RejoinScene> {
-    let scene = observe::scene(home, &context.interrupt).await?;
+    let scene = look::home::scene(home, &context.interrupt).await?;
     let other = match scene.membership.as_ref().filter(|own| own.role == Role::Primary) {
         None => Ok(None),
         Some(own) => other_node::ask(home, own).await.map_err(|blind| blind.evidence),
@@ -60,7 +61,7 @@ async fn observe(context: &Context<'_>, home: &Home) -> Result<RejoinScene> {
     let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     Ok(RejoinScene {
         running: Database::of(home, &context.interrupt).serving_pid().await?.is_some(),
-        product_runs: system::product_processes(home.root())
+        product_runs: look::home::product_processes(home)
             .into_iter()
             .map(|(pid, program)| format!("Password Manager Pro runs here: process {pid} ({program})"))
             .collect(),

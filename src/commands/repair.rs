@@ -6,11 +6,11 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use super::Context;
-use crate::adapters::compare::{ApplierFailed, Nodes, open_here, open_there, replica};
 use crate::adapters::home::Home;
-use crate::adapters::mysql::Session;
-use crate::adapters::mysqld::Database;
-use crate::adapters::{errant, observe, snapshot};
+use crate::adapters::look::rows::{ApplierFailed, Nodes, open_here, open_there, replica};
+use crate::adapters::look::{self, errant};
+use crate::adapters::server::process::Database;
+use crate::adapters::server::session::Session;
 use crate::apply::repair::{file_name, kept_name, make_strict};
 use crate::apply::{Runner, cut_off_run, refuse_cut_off_run};
 use crate::cli::RepairArgs;
@@ -96,7 +96,8 @@ async fn result(
     plan: Option<&Plan>,
     scene: RepairScene,
 ) -> Result<Repaired> {
-    let health = judge(&snapshot::take(home, membership, config, &context.interrupt).await?, config.limits());
+    let health =
+        judge(&look::pair::take(home, membership, config, &context.interrupt).await?, config.limits());
     let proven = plan.and_then(|plan| plan.steps.last()).and_then(|step| match step {
         Step::ProveEqual { scope, .. } => Some(scope.clone()),
         _ => None,
@@ -170,7 +171,7 @@ async fn look(
     }
     let kept = |table: &String| here.contains_key(table).then(|| kept_name(table));
     Ok(RepairScene {
-        identity: observe::identity(home)?,
+        identity: look::home::identity(home)?,
         applier,
         cut_off,
         compared,

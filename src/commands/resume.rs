@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Context, repair};
 use crate::apply::{Runner, Settled, cut_off_run};
 use crate::cli::RepairArgs;
+use crate::domain::plan::Command;
 use crate::domain::settling::Settling;
 
 /// What has become of the run that was cut off.
@@ -17,9 +18,9 @@ enum Resumed {
     /// There was none.
     NothingOpen { home: String },
     /// It was undone.
-    RolledBack { home: String, command: String },
+    RolledBack { home: String, command: Command },
     /// It was finished.
-    Finished { home: String, command: String, target: String },
+    Finished { home: String, command: Command, target: String },
 }
 
 impl fmt::Display for Resumed {
@@ -57,7 +58,7 @@ pub async fn run(context: &Context<'_>) -> Result<()> {
         context.ui.say(&settling);
     }
     context.ui.confirm("Do this?")?;
-    let command = run.plan.command.clone();
+    let command = run.plan.command;
     context.ui.data(&match runner.settle_run(run).await? {
         Settled::Nothing => Resumed::NothingOpen { home: root },
         Settled::RolledBack => Resumed::RolledBack { home: root, command },

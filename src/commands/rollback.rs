@@ -6,16 +6,14 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use super::Context;
-use crate::adapters::home::Home;
-use crate::adapters::{datadir, kept, observe};
+use crate::adapters::home::{Home, datadir, kept};
+use crate::adapters::look;
 use crate::apply::{Runner, Settled, cut_off_run};
 use crate::domain::journal::{Due, Progress};
-use crate::domain::plan::Plan;
+use crate::domain::plan::{Command, Plan};
 use crate::domain::procedures::rollback::{RollbackScene, plan};
 use crate::domain::settling::Settling;
 use crate::failure::{Failure, Kind};
-
-const COMMAND: &str = "rollback";
 
 #[derive(Serialize)]
 struct WentBack {
@@ -35,7 +33,7 @@ impl WentBack {
     }
 
     /// A run that was cut off was all that there was to take back.
-    fn before(home: &Home, command: &str) -> Self {
+    fn before(home: &Home, command: Command) -> Self {
         let to = format!("is what it was before the `pmp-ha {command}` that was cut off");
         let next = "pmp-ha start, or pmp-ha rollback once more to go back further";
         Self { home: home.root().display().to_string(), kept: None, to, next }
@@ -61,24 +59,24 @@ pub async fn run(context: &Context<'_>) -> Result<()> {
         if context.global.dry_run {
             return context.ui.data(&Settling::of(&run));
         }
-        let command = run.plan.command.clone();
+        let command = run.plan.command;
         match runner.settle_run(run).await? {
-            Settled::Finished(plan) if command == COMMAND => {
+            Settled::Finished(plan) if command == Command::Rollback => {
                 return context.ui.data(&WentBack::of(&home, &plan));
             }
             // What was there before it is kept: it can be taken back all the same.
             Settled::Finished(plan) if plan.keeps().is_some() => {}
-            Settled::Finished(_) => bail!(only_finished(&command)),
-            Settled::RolledBack if command != COMMAND => {
-                return context.ui.data(&WentBack::before(&home, &command));
+            Settled::Finished(_) => bail!(only_finished(command)),
+            Settled::RolledBack if command != Command::Rollback => {
+                return context.ui.data(&WentBack::before(&home, command));
             }
             Settled::RolledBack | Settled::Nothing => {}
         }
     }
     let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     let scene = RollbackScene {
-        home: observe::scene(&home, &context.interrupt).await?,
-        kept: observe::kept_state(&home)?,
+        home: look::home::scene(&home, &context.interrupt).await?,
+        kept: look::home::kept_state(&home)?,
         current_name: kept::free_name(&home, &format!("data.before-rollback-{stamp}")),
     };
     let plan = plan(&scene).map_err(Failure::refused)?;
@@ -90,7 +88,7 @@ pub async fn run(context: &Context<'_>) -> Result<()> {
 }
 
 /// A run that was taken up behind its point of no return has not been rolled back, as was asked for.
-fn only_finished(command: &str) -> Failure {
+fn only_finished(command: Command) -> Failure {
     Failure::new(Kind::Refused, format!("the `pmp-ha {command}` that was cut off cannot be taken back"))
         .because("it was behind its point of no return: it is finished now")
         .hint("Nothing is open any more. What was kept before it, if anything was, `pmp-ha rollback` still returns to.")

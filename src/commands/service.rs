@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::Context;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::mysqld::Database;
-use crate::adapters::{observe, snapshot, system, tfa};
+use crate::adapters::look::{self, tfa};
+use crate::adapters::server::process::Database;
+use crate::adapters::system;
 use crate::apply::{node_files, refuse_held_database};
 use crate::domain::flavor::Flavor;
 use crate::domain::pair::Role;
@@ -46,7 +47,7 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
     require_whole(&home)?;
     refuse_held_database(&home)?;
     context.still_primary(&home).await?;
-    if let Some(why) = observe::database_port_taken(&home) {
+    if let Some(why) = look::home::database_port_taken(&home) {
         bail!(Failure::new(Kind::Refused, "cannot start the database").because(why).hint(
             "Something else listens on the port that conf/database_params.conf names: find it and stop it."
         ));
@@ -84,7 +85,7 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
         {
             context.ui.warn(format!("the TFA setting could not be noted: {why}"));
         }
-        let deviations = snapshot::local_deviations(&home, &membership, &config, &context.interrupt).await;
+        let deviations = look::pair::local_deviations(&home, &membership, &config, &context.interrupt).await;
         let (absent, others): (Vec<_>, Vec<_>) =
             deviations.into_iter().partition(Deviation::is_for_want_of_semi_sync);
         if !absent.is_empty() {

@@ -9,15 +9,16 @@ use serde::Serialize;
 
 use super::Context;
 use crate::adapters::home::Home;
-use crate::adapters::mysqld::Database;
-use crate::adapters::other_node::{self, Watched};
-use crate::adapters::{observe, random, snapshot};
+use crate::adapters::look::other_node::{self, Watched};
+use crate::adapters::server::process::Database;
+use crate::adapters::{look, random};
 use crate::apply::{Cost, Runner};
 use crate::cli::SwitchoverArgs;
 use crate::config::Config;
 use crate::domain::judge::{judge, no_pair};
 use crate::domain::pair::Role;
-use crate::domain::procedures::switchover::{COMMAND, SwitchoverScene, plan};
+use crate::domain::plan::Command;
+use crate::domain::procedures::switchover::{SwitchoverScene, plan};
 use crate::failure::{Failure, Kind};
 
 /// How long the other node may go on after this one is done.
@@ -54,7 +55,7 @@ pub async fn run(context: &Context<'_>, args: SwitchoverArgs) -> Result<()> {
     let home = context.home()?;
     let config = context.config(&home)?;
     let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
-    if context.settled(&mut runner).await?.finished(COMMAND).is_some() {
+    if context.settled(&mut runner).await?.finished(Command::Switchover).is_some() {
         return exchanged(context, &home, Cost::default());
     }
     let scene = observe(context, &home, &config, args.wait).await?;
@@ -74,7 +75,7 @@ pub async fn run(context: &Context<'_>, args: SwitchoverArgs) -> Result<()> {
 }
 
 async fn observe(context: &Context<'_>, home: &Home, config: &Config, wait: u64) -> Result<SwitchoverScene> {
-    let scene = observe::scene(home, &context.interrupt).await?;
+    let scene = look::home::scene(home, &context.interrupt).await?;
     let mut out = SwitchoverScene {
         running: Database::of(home, &context.interrupt).serving_pid().await?.is_some(),
         health: no_pair("it was not looked at"),
@@ -86,7 +87,7 @@ async fn observe(context: &Context<'_>, home: &Home, config: &Config, wait: u64)
         home: scene,
     };
     let Some(own) = out.home.membership.clone() else { return Ok(out) };
-    let seen = snapshot::take(home, own.clone(), config, &context.interrupt).await?;
+    let seen = look::pair::take(home, own.clone(), config, &context.interrupt).await?;
     out.health = judge(&seen, config.limits());
     out.other = other_node::ask(home, &own).await.map_err(|blind| blind.evidence);
     let mut watched = Watched::of(home, &own);
@@ -99,7 +100,7 @@ async fn observe(context: &Context<'_>, home: &Home, config: &Config, wait: u64)
 fn answer(program: &str, words: &[String], wait: u64) -> Result<tokio::process::Child> {
     tokio::process::Command::new(program)
         .args(words)
-        .args(["--yes", COMMAND, "--answer", "--wait", &wait.to_string()])
+        .args(["--yes", Command::Switchover.words(), "--answer", "--wait", &wait.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

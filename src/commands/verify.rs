@@ -5,10 +5,11 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::Context;
+use crate::adapters::clock::now;
 use crate::adapters::home::Home;
-use crate::adapters::prove::prove;
-use crate::adapters::snapshot;
-use crate::apply::{now, refuse_cut_off_run};
+use crate::adapters::look;
+use crate::adapters::look::prove::prove;
+use crate::apply::refuse_cut_off_run;
 use crate::cli::VerifyArgs;
 use crate::config::Config;
 use crate::domain::judge::{judge, no_pair};
@@ -108,7 +109,7 @@ async fn look(
         return Ok(Some(Report::new(health, now(), tool)));
     };
     let looked = async {
-        let mut seen = snapshot::take(home, membership, config, &context.interrupt).await?;
+        let mut seen = look::pair::take(home, membership, config, &context.interrupt).await?;
         if args.prove && !context.global.dry_run {
             let proof = prove(home, &seen.membership, config.proof_patience(), &context.interrupt).await;
             seen.proof = Some(proof.map_err(|error| format!("{error:#}")));

@@ -5,9 +5,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use super::Context;
-use crate::adapters::snapshot;
-use crate::apply::{deep, refuse_cut_off_run};
+use crate::adapters::look;
+use crate::apply::refuse_cut_off_run;
 use crate::cli::VerifyArgs;
+use crate::deep;
 use crate::domain::deep::refusals;
 use crate::domain::flavor::Flavor;
 use crate::domain::pair::Role;
@@ -25,7 +26,7 @@ pub async fn run(context: &Context<'_>, args: VerifyArgs) -> Result<()> {
                 .hint(format!("Run `pmp-ha verify --deep` on {}.", membership.peer().host))
         );
     }
-    let seen = snapshot::take(&home, membership.clone(), &config, &context.interrupt).await?;
+    let seen = look::pair::take(&home, membership.clone(), &config, &context.interrupt).await?;
     let refusals = refusals(&seen);
     if !refusals.is_empty() {
         bail!(Failure::refused(refusals));

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::journal::{Outcome, Record};
+use super::plan::Command;
 
 /// How a run ended, or that it did not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -51,7 +52,7 @@ pub struct Run {
     /// The account of the operating system that ran it.
     pub by: String,
     /// The command.
-    pub command: String,
+    pub command: Command,
     /// What it was about besides the home.
     pub target: String,
     /// How it ended.
@@ -91,7 +92,7 @@ pub fn runs(records: &[Record], at_work: bool) -> Vec<Run> {
                 out.push(Run {
                     at: at.clone(),
                     by: by.clone(),
-                    command: plan.command.clone(),
+                    command: plan.command,
                     target: plan.target(),
                     outcome: Ending::Open,
                     seconds: None,
@@ -129,11 +130,11 @@ fn seconds(from: &str, to: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::plan::{HomeIdentity, Plan, Step};
+    use crate::domain::plan::{Command, HomeIdentity, Plan, Step};
 
-    fn open(command: &str, at: &str) -> Record {
+    fn open(command: Command, at: &str) -> Record {
         let plan = Plan {
-            command: command.into(),
+            command,
             home: HomeIdentity { path: "/x".into(), device: 1, inode: 2 },
             warnings: vec![],
             steps: vec![Step::CopyData { from: "/old".into(), files: 1, bytes: 1 }, Step::SwapData],
@@ -149,14 +150,14 @@ mod tests {
     #[test]
     fn each_run_has_its_line_with_its_end_and_how_long_it_took() {
         let records = [
-            open("pack", "2026-01-01T10:00:00Z"),
+            open(Command::Pack, "2026-01-01T10:00:00Z"),
             Record::Begin { step: 0 },
             close("2026-01-01T10:01:15Z", Outcome::Done),
-            open("repair", "2026-01-02T10:00:00Z"),
-            open("recover", "2026-01-03T10:00:00Z"),
+            open(Command::Repair, "2026-01-02T10:00:00Z"),
+            open(Command::Recover, "2026-01-03T10:00:00Z"),
             Record::Resumed { at: "2026-01-05T10:00:00Z".into(), by: "root".into() },
             close("2026-01-05T10:00:03Z", Outcome::RolledBack),
-            open("recover", "2026-01-06T10:00:00Z"),
+            open(Command::Recover, "2026-01-06T10:00:00Z"),
         ];
         let lines: Vec<String> = runs(&records, false).iter().map(ToString::to_string).collect();
         assert_eq!(

@@ -121,6 +121,17 @@ impl std::fmt::Debug for KeyFile {
     }
 }
 
+/// Returns the name of a program of the product, Java or its wrapper, if `words` is the command line of
+/// one that runs out of `home`.
+#[must_use]
+pub fn product_program<'a>(words: &'a [String], home: &str) -> Option<&'a str> {
+    let path = words.first()?;
+    let program = path.rsplit('/').next().unwrap_or(path);
+    let below = format!("{home}/");
+    let inside = |word: &String| word.split([':', '=']).any(|part| part == home || part.starts_with(&below));
+    (["java", "wrapper"].contains(&program) && words.iter().any(inside)).then_some(program)
+}
+
 impl KeyFile {
     /// Parses the text of the file. A rotated key leaves the older one as a further entry.
     #[must_use]
@@ -161,6 +172,18 @@ mod tests {
         let xml = r#"<Server port="8005"><Service><Connector port="8009" protocol="AJP/1.3"/><Connector SSLEnabled="true" port="7272"/></Service></Server>"#;
         assert_eq!(web_port(xml), Some(7272));
         assert_eq!(web_port("<Server/>"), None);
+    }
+
+    #[test]
+    fn the_product_is_known_by_its_program_and_by_the_home_in_its_words() {
+        let program = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(ToOwned::to_owned).collect();
+            product_program(&words, "/opt/PMP").map(ToOwned::to_owned)
+        };
+        assert_eq!(program("/opt/PMP/jre/bin/java -Dserver.home=/opt/PMP").as_deref(), Some("java"));
+        assert_eq!(program("./wrapper -c:/opt/PMP/conf/wrapper_lin.conf").as_deref(), Some("wrapper"));
+        assert_eq!(program("/usr/bin/java -cp /opt/PMP2/lib/x.jar"), None);
+        assert_eq!(program("/usr/bin/vi /opt/PMP/conf/server.xml"), None);
     }
 
     #[test]

@@ -151,7 +151,7 @@ mod tests {
 
     fn plan() -> Plan {
         Plan {
-            command: "x".into(),
+            command: crate::domain::plan::Command::Pack,
             home: HomeIdentity { path: "/".into(), device: 0, inode: 0 },
             warnings: vec![],
             steps: vec![Step::WireStartScript, Step::SwapData, Step::DropOldData],

@@ -4,7 +4,7 @@
 //! and of the secondary's only its heartbeat. What belongs to one node alone lies in
 //! [`LOCAL_SCHEMA`], which no filter lets through.
 
-use super::flavor::{Flavor, Watchdog};
+use super::flavor::{DISK_ERRORS, Flavor, Watchdog};
 use super::pair::Role;
 use super::settings::{LOCAL_SCHEMA, OWN_SCHEMA, Timing};
 use super::sql::{Sql, quote};
@@ -14,11 +14,18 @@ use super::turn::{Phase, Turn};
 /// The account that the tool works with on a running server, and that its events run as.
 pub const ADMIN_USER: &str = "pmp_ha_admin";
 
+/// The account that looks at the state of replication, from either node.
+pub const MONITOR_USER: &str = "pmp_ha_monitor";
+
+/// Asks the server for a heartbeat of its own node, now: answers with its `beat`, or 0 if it wrote none.
+pub const ASK_FOR_BEAT: &str = "CALL pmp_ha.ask_for_beat()";
+
+/// The heartbeats that somebody asks for are at least so far apart, microseconds: each takes some 300
+/// bytes of binlog, and whoever holds the monitor's password may ask without end.
+const ASKED_APART: u64 = 50_000;
+
 /// The clock of the heartbeats: microseconds since 1970 in UTC, whatever the session's time zone.
 pub const CLOCK: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))";
-
-/// What a server says when its disk is full: a file or a table cannot grow, or be made.
-pub const DISK_ERRORS: [u32; 6] = [3, 1021, 1026, 1030, 1114, 3675];
 
 /// Makes both schemas and their tables, where they are not there yet.
 #[must_use]
@@ -205,15 +212,92 @@ fn event(name: &str, seconds: u64, body: &str) -> String {
 const HEARD: &str =
     "SELECT MAX(h.beat) INTO heard FROM pmp_ha.heartbeat h WHERE h.node <> @@GLOBAL.server_id;";
 
-fn beat_event(seconds: u64) -> String {
-    let body = format!(
-        "{HEARD}\n\
-         UPDATE {OWN_SCHEMA}.heartbeat SET beat = {CLOCK}, echo = heard, epoch = IFNULL((SELECT r.epoch \
+/// Writes the whole row of this node, from inside a stored program that has read [`HEARD`].
+fn beat(clock: &str) -> String {
+    format!(
+        "UPDATE {OWN_SCHEMA}.heartbeat SET beat = {clock}, echo = heard, epoch = IFNULL((SELECT r.epoch \
          FROM {OWN_SCHEMA}.role r WHERE r.node = @@GLOBAL.server_id AND r.role = '{}'), epoch) \
          WHERE node = @@GLOBAL.server_id;",
         Role::Primary
+    )
+}
+
+fn beat_event(seconds: u64) -> String {
+    event("beat", seconds, &format!("{HEARD}\n{}", beat(CLOCK)))
+}
+
+/// Makes the procedure behind [`ASK_FOR_BEAT`] anew. That takes the rights to it from everybody.
+///
+/// It runs with the rights of [`ADMIN_USER`], so that nothing of the caller's session may matter: a
+/// transaction ends first, and the clock is the server's own, whatever the caller has set. It takes
+/// turns with the event, and waits for nobody: of many calls on a full disk one waits.
+///
+/// A server whose event has stopped is not well, however often it is asked: when the event wrote last
+/// is kept beside, in a row that is not logged.
+#[must_use]
+pub fn procedure() -> Vec<Sql> {
+    let lock = format!("'{OWN_SCHEMA}.beat'");
+    let latest = format!(
+        "SELECT h.beat INTO latest FROM {OWN_SCHEMA}.heartbeat h WHERE h.node = @@GLOBAL.server_id;\n\
+         SET clock = {CLOCK};"
     );
-    event("beat", seconds, &body)
+    let apart = format!("latest NOT BETWEEN clock - {ASKED_APART} AND clock");
+    let body = format!(
+        "DECLARE heard, latest, clock, written BIGINT DEFAULT 0;\n\
+         DECLARE logged BOOL DEFAULT @@SESSION.sql_log_bin;\n\
+         DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN\n\
+         ROLLBACK;\nSET SESSION sql_log_bin = logged;\nDO RELEASE_LOCK({lock});\nRESIGNAL;\nEND;\n\
+         COMMIT;\n\
+         SET SESSION timestamp = DEFAULT;\n\
+         {latest}\n\
+         IF {apart} THEN\n\
+         IF GET_LOCK({lock}, 0) = 1 THEN\n\
+         COMMIT;\n\
+         {latest}\n\
+         IF {apart} THEN\n\
+         COMMIT;\n\
+         SET SESSION sql_log_bin = 0;\n\
+         INSERT INTO {OWN_SCHEMA}.asked VALUES (@@GLOBAL.server_id, clock, 0, latest) ON DUPLICATE KEY UPDATE \
+         by_event = IF(latest IN (beat, beat_before), by_event, latest), beat_before = beat, beat = clock;\n\
+         COMMIT;\n\
+         SET SESSION sql_log_bin = logged;\n\
+         {HEARD}\n{}\nCOMMIT;\n\
+         SET written = clock;\n\
+         END IF;\n\
+         DO RELEASE_LOCK({lock});\n\
+         END IF;\nEND IF;\n\
+         COMMIT;\n\
+         SELECT written AS beat;",
+        beat("clock")
+    );
+    [
+        // The last two heartbeats that somebody asked for, and the last one before them that nobody did.
+        format!(
+            "CREATE TABLE IF NOT EXISTS {OWN_SCHEMA}.asked (node INT UNSIGNED NOT NULL PRIMARY KEY, \
+             beat BIGINT NOT NULL, beat_before BIGINT NOT NULL, by_event BIGINT NOT NULL) ENGINE=InnoDB"
+        ),
+        format!("DROP PROCEDURE IF EXISTS {OWN_SCHEMA}.ask_for_beat"),
+        format!(
+            "CREATE DEFINER='{ADMIN_USER}'@'localhost' PROCEDURE {OWN_SCHEMA}.ask_for_beat() \
+             MODIFIES SQL DATA SQL SECURITY DEFINER BEGIN\n{body}\nEND"
+        ),
+    ]
+    .map(Sql::new)
+    .into()
+}
+
+/// Answers with the heartbeat rows, and with `by_event`, when the event of the server that is asked wrote
+/// its own row. The data of a pair that was set up before do not know it.
+pub const BEATS: [&str; 2] = [
+    "SELECT h.node, h.beat, h.echo, h.epoch, IF(h.beat IN (a.beat, a.beat_before), a.by_event, h.beat) AS by_event \
+     FROM pmp_ha.heartbeat h LEFT JOIN pmp_ha.asked a ON a.node = h.node AND a.node = @@GLOBAL.server_id",
+    "SELECT node, beat, echo, epoch, beat AS by_event FROM pmp_ha.heartbeat",
+];
+
+/// Lets an account, quoted as `'user'@'host'`, ask for heartbeats.
+#[must_use]
+pub fn may_ask(who: &str) -> Sql {
+    Sql::new(format!("GRANT EXECUTE ON PROCEDURE {OWN_SCHEMA}.ask_for_beat TO {who}"))
 }
 
 /// What a receiver of an old server does once it is connected: it asks a few things of its source, and

@@ -1,8 +1,7 @@
 //! What the server of a node has to be told, computed once: rendered as an option file, and
 //! compared afterwards with what the running server says is in effect.
 
-use super::flavor::{Flavor, Positioning, RETRY_COUNT, SemiSync};
-use super::own_schema::DISK_ERRORS;
+use super::flavor::{DISK_ERRORS, Flavor, Positioning, RETRY_COUNT, SemiSync};
 use super::pair::{Membership, Pair, Role};
 
 /// The schema of the tool itself, replicated with the vault.

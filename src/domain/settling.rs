@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::journal::{Due, Progress};
+use super::plan::Command;
 
 /// Which way it goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -22,7 +23,7 @@ pub struct Settling {
     /// The home.
     pub home: String,
     /// The command that was cut off.
-    pub command: String,
+    pub command: Command,
     /// When it began, RFC 3339, UTC.
     pub at: String,
     /// The account of the operating system that ran it.
@@ -45,7 +46,7 @@ impl Settling {
         };
         Self {
             home: run.plan.home.path.clone(),
-            command: run.plan.command.clone(),
+            command: run.plan.command,
             at: run.at.clone(),
             by: run.by.clone(),
             way,
@@ -75,11 +76,11 @@ impl fmt::Display for Settling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::plan::{HomeIdentity, Plan, Step};
+    use crate::domain::plan::{Command, HomeIdentity, Plan, Step};
 
     fn run(next: usize, begun: usize) -> String {
         let plan = Plan {
-            command: "recover".into(),
+            command: Command::Recover,
             home: HomeIdentity { path: "/x".into(), device: 1, inode: 2 },
             warnings: vec![],
             steps: vec![Step::WireStartScript, Step::SwapData, Step::DropOldData],

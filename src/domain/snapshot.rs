@@ -132,6 +132,9 @@ pub struct Beat {
     pub echo: i64,
     /// The last epoch in which it was the primary then; 0 is none.
     pub epoch: u64,
+    /// When the event of its server wrote it last, as far as the server that was asked can tell.
+    /// Somebody may have asked for a row since.
+    pub by_event: i64,
 }
 
 /// The receiver thread.

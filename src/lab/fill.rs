@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::mysql::Session;
+use crate::adapters::server::session::Session;
 use crate::ui::Progress;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";

@@ -9,11 +9,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 
 use super::{Made, fill, ports};
-use crate::adapters::home::Home;
+use crate::adapters::home::saved::remove;
+use crate::adapters::home::{Home, template};
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::mysqld::Database;
-use crate::adapters::saved::remove;
-use crate::adapters::{random, system, template};
+use crate::adapters::server::process::Database;
+use crate::adapters::{random, system};
 use crate::domain::datafiles::Layout;
 use crate::domain::flavor::{Family, Flavor};
 use crate::ui::Ui;

@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use crate::adapters::home::{Credential, Home};
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::mysql::{Address, Session};
-use crate::adapters::mysqld::Database;
+use crate::adapters::server::process::Database;
+use crate::adapters::server::session::{Address, Session};
 use crate::adapters::system;
 use crate::failure::{Failure, Kind};
 use crate::ui::Ui;

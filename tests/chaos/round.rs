@@ -3,15 +3,14 @@
 use std::time::{Duration, Instant};
 
 use crate::checker::{Verdict, check};
-use crate::errand;
 use crate::faults::heal;
 use crate::history::{Change, History, Kind, Node, Write};
 use crate::operator::Operator;
 use crate::pair::{Pair, held, name_of};
-use crate::roles;
 use crate::sabotage::Sabotage;
 use crate::schedule::{Scenario, Schedule};
 use crate::writers::Writers;
+use crate::{errand, roles};
 
 /// Rows of each writer before anything happens, and after it.
 const ROWS: usize = 8;

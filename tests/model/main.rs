@@ -1,6 +1,6 @@
 //! The change of roles as a model, every course of which is looked at: two nodes, an operator, late and
 //! lost messages, and a crash between any two effects. The plans are those of the procedures, and what
-//! their steps mean is in `steps.rs`; `docs/design.md` says what is left out.
+//! their steps mean is in `steps.rs`; `docs/testing.md` says what is left out.
 
 #![expect(clippy::print_stdout, reason = "the figures of a check, for who wants to see them")]
 

@@ -53,7 +53,7 @@ impl Hash for Made {
 
 impl fmt::Debug for Made {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.plan.command)
+        f.write_str(self.plan.command.words())
     }
 }
 

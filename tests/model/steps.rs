@@ -2,7 +2,7 @@
 //! `src/apply`. A step that is not known here stops the test.
 
 use pmp_ha::domain::pair::{Claim, Role};
-use pmp_ha::domain::plan::{BootTask, Exchange, Plan, Step};
+use pmp_ha::domain::plan::{Exchange, Plan, Step};
 use pmp_ha::domain::standing::{Standing, standing};
 use pmp_ha::domain::turn::{Phase, Wait, wait_for};
 
@@ -69,8 +69,8 @@ pub fn doing(step: &Step) -> Vec<Effect> {
             vec![Say(Phase::Met), Await(Phase::Refusing), Say(Phase::CaughtUp)]
         }
         Step::Exchange(Exchange::AwaitHandOver) => vec![Say(Phase::CaughtUp), Await(Phase::HandedOver)],
-        Step::OfflineBoot(BootTask::WorkOff { .. }) => vec![BootOffline],
-        Step::OfflineBoot(BootTask::FindExtra { .. }) => vec![SeeThatItIsReplaced, BootOffline],
+        Step::WorkOffOffline { .. } => vec![BootOffline],
+        Step::FindExtra { .. } => vec![SeeThatItIsReplaced, BootOffline],
         Step::DrainReplica { .. } => vec![WorkOnline],
         Step::Claim { epoch, replaces, fenced, .. } => {
             let say = SayClaim(Claim { epoch: *epoch, replaces: *replaces });
@@ -105,8 +105,8 @@ pub fn undoing(plan: &Plan, index: usize) -> Vec<Effect> {
         | Step::TakeDown
         // Of a `reconfigure`, which changes nothing of the roles.
         | Step::SetMembership { .. }
-        | Step::OfflineBoot(BootTask::FindExtra { .. }) => vec![],
-        Step::OfflineBoot(BootTask::WorkOff { .. }) | Step::DrainReplica { .. } | Step::Reconfigure { .. } => {
+        | Step::FindExtra { .. } => vec![],
+        Step::WorkOffOffline { .. } | Step::DrainReplica { .. } | Step::Reconfigure { .. } => {
             ALIGN.into()
         }
         Step::Claim { .. } => vec![TakeClaimBack],

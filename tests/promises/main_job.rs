@@ -1,8 +1,7 @@
 //! The four steps of the manual, a killed primary, a lost primary.
 
-use crate::disk;
 use crate::harness::{Lab, wait_until};
-use crate::on_every_server;
+use crate::{disk, on_every_server};
 
 on_every_server!(the_manual_from_the_pack_to_the_recovery);
 

@@ -91,7 +91,7 @@ fn only_the_vault_replicates_and_the_rest_stops_nothing(lab: &Lab) {
 }
 
 fn the_accounts_may_do_what_they_need_and_no_more(lab: &Lab) {
-    let monitor: &[&str] = match lab.server.as_str() {
+    let mut monitor = set(match lab.server.as_str() {
         "mysql-5.6" => &["PROCESS, REPLICATION CLIENT, REPLICATION SLAVE ON *.*", "SELECT ON `pmp\\_ha`.*"],
         "mysql-9.7" => &[
             "PROCESS, REPLICATION CLIENT, REPLICATION SLAVE ON *.*",
@@ -99,7 +99,8 @@ fn the_accounts_may_do_what_they_need_and_no_more(lab: &Lab) {
             "SELECT ON `pmp\\_ha`.*",
         ],
         _ => &["BINLOG MONITOR, PROCESS, SLAVE MONITOR ON *.*", "SELECT ON `pmp\\_ha`.*"],
-    };
+    });
+    monitor.insert("EXECUTE ON PROCEDURE `pmp_ha`.`ask_for_beat`".into());
     let reader = set(&["SELECT, SHOW VIEW ON `passtrix`.*", "SELECT ON `pmp\\_ha`.*"]);
     for node in [&lab.primary, &lab.secondary] {
         let mut db = Db::admin(node);
@@ -125,7 +126,7 @@ fn the_accounts_may_do_what_they_need_and_no_more(lab: &Lab) {
             assert_eq!(granted, set(&["REPLICATION SLAVE ON *.*"]));
         }
         for host in ["%", "localhost"] {
-            assert_eq!(grants(&mut db, &format!("'pmp_ha_monitor'@'{host}'")), set(monitor));
+            assert_eq!(grants(&mut db, &format!("'pmp_ha_monitor'@'{host}'")), monitor);
             assert_eq!(grants(&mut db, &format!("'pmp_ha_reader'@'{host}'")), reader);
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use pmp_ha::adapters::interrupt::Interrupt;
-use pmp_ha::adapters::packfile::{Making, Pack, write};
+use pmp_ha::adapters::pack::{Making, Pack, write};
 use pmp_ha::domain::manifest::{Manifest, RelPath};
 use pmp_ha::ui::Progress;
 use sha2::{Digest, Sha256};
@@ -104,8 +104,7 @@ fn other_tools_unpack_what_needs_wide_fields() {
     const GIANT: u64 = (4 << 30) + 12_345;
     let lab = Lab::up("mariadb-10.11");
     lab.pack().ok();
-    let template =
-        Pack::open(&lab.pack_file(), &pmp_ha::adapters::packfile::Opening::default()).expect("a pack");
+    let template = Pack::open(&lab.pack_file(), &pmp_ha::adapters::pack::Opening::default()).expect("a pack");
     let template = template.manifest().clone();
 
     let (small, giant) = (lab.dir().join("small"), lab.dir().join("giant"));
@@ -128,7 +127,7 @@ fn other_tools_unpack_what_needs_wide_fields() {
         .expect("packed");
     std::fs::remove_file(&giant).expect("removed");
 
-    let opened = Pack::open(&pack, &pmp_ha::adapters::packfile::Opening::default()).expect("a pack");
+    let opened = Pack::open(&pack, &pmp_ha::adapters::pack::Opening::default()).expect("a pack");
     let listed = opened.manifest().files.iter().find(|entry| entry.path.as_str() == "mysql/data/giant");
     let wanted = (GIANT, listed.expect("listed").sha256.to_string());
     for tool in TOOLS {

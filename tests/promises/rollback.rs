@@ -95,9 +95,11 @@ fn one_state_is_kept_and_a_node_of_a_pair_returns_to_what_it_was_in_it() {
         node.run(&["rollback"]).ok().says(&["a pack that was made since then turns this older node away"]);
     assert_same(&as_it_was, &in_use(node), &ran.to_string());
 
-    // Without --keep nothing more is kept, and nothing less.
+    // With --discard-old nothing more is kept, and nothing less.
     let now = kept(node);
-    node.run(&["install-pack"]).ok().says(&[&format!("mysql/{} stays", now[0])]);
+    let dry = node.run(&["--dry-run", "install-pack", "--discard-old"]).ok();
+    assert!(dry.stdout.contains("not reached the primary is lost"), "{dry}");
+    node.run(&["install-pack", "--discard-old"]).ok().says(&[&format!("mysql/{} stays", now[0])]);
     assert_eq!(kept(node), now);
     lab.start();
     lab.wait_alive();
@@ -115,7 +117,11 @@ fn goes_back_to_nothing_but_whole_data_of_this_build() {
     node.run(&["install-pack"]).ok();
     node.refuses(&["rollback"], 4, &["there is nothing to go back to"]);
     node.run(&["install-pack", "--keep", "--in-place"]).exits(2);
-    node.run(&["install-pack", "--keep"]).ok();
+    node.run(&["install-pack", "--keep", "--discard-old"]).exits(2);
+    // It is in a pair by now: its data are kept without being asked for.
+    let ran =
+        node.run(&["install-pack"]).ok().says(&["this home was in a pair: its old data stay as mysql/"]);
+    assert!(ran.stdout.contains("what was there before is kept: "), "{ran}");
     let data = node.path("mysql").join(&kept(node)[0]);
     {
         let _gone = Put::gone(data.join("ibdata1"));

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mysql_async::{ClientIdentity, Error, SslOpts};
-use pmp_ha::adapters::mysql::{Address, Session, Speaks};
-use pmp_ha::adapters::tls::{Issued, issue, make_ca};
+use pmp_ha::adapters::home::certificates::{Issued, issue, make_ca};
+use pmp_ha::adapters::server::session::{Address, Session, Speaks};
 use pmp_ha::domain::settings::TlsPaths;
 use pmp_ha::domain::snapshot::{Blind, BlindReason};
 

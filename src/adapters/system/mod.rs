@@ -21,8 +21,8 @@ pub use disk::{
     open_direct_for_writing, read_direct_at, read_exact_at, write_all_at, write_direct_at,
 };
 pub use process::{
-    first_line_of, is_alive, is_group_alive, kill_at_once, mentions, on_stop_signal, processes_with,
-    product_processes, spawn_script, spawn_self, terminate, this_program,
+    command_lines, first_line_of, is_alive, is_group_alive, kill_at_once, mentions, on_stop_signal,
+    processes_with, spawn_script, spawn_self, terminate, this_program,
 };
 pub use socket::{OneCaller, connect_local, is_local_address, one_caller};
 

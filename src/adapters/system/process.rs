@@ -52,8 +52,9 @@ pub fn kill_at_once(pid: u32) -> Result<()> {
     }
 }
 
-/// Every process with the words of its command line.
-fn command_lines() -> Vec<(u32, Vec<String>)> {
+/// Returns every process with the words of its command line.
+#[must_use]
+pub fn command_lines() -> Vec<(u32, Vec<String>)> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -96,25 +97,6 @@ pub fn on_stop_signal(act: impl Fn() + Send + Sync + 'static) -> Result<()> {
         });
     }
     Ok(())
-}
-
-/// Finds processes of the product itself (Java, or its wrapper) that run out of `home`.
-#[must_use]
-pub fn product_processes(home: &Path) -> Vec<(u32, String)> {
-    let home = home.to_string_lossy().into_owned();
-    let mut out = Vec::new();
-    for (pid, words) in command_lines() {
-        let program =
-            words.first().map(|word| word.rsplit('/').next().unwrap_or(word).to_owned()).unwrap_or_default();
-        let product = program == "java" || program == "wrapper";
-        let inside = |word: &String| {
-            word.split([':', '=']).any(|part| part == home || part.starts_with(&format!("{home}/")))
-        };
-        if product && words.iter().any(inside) {
-            out.push((pid, program));
-        }
-    }
-    out
 }
 
 /// Starts a script with the shell, cut off from this terminal, its output in `log`.

@@ -7,10 +7,10 @@ use anyhow::Result;
 
 use super::{COPY_DEADLINE, Copying, session, while_probing};
 use crate::adapters::home::Home;
-use crate::adapters::mysql::Session;
-use crate::adapters::saved::remove;
+use crate::adapters::home::saved::remove;
+use crate::adapters::server::session::Session;
 use crate::adapters::system;
-use crate::apply::Runner;
+use crate::apply::work::Runner;
 use crate::domain::flavor::{DROP_CLONE_PLUGIN, MAKE_CLONE_PLUGIN};
 use crate::domain::own_schema::ADMIN_USER;
 use crate::domain::sql::quote;

@@ -12,11 +12,13 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::{COPY_DEADLINE, Copying, Replication, session};
-use crate::adapters::home::Home;
-use crate::adapters::mysql::Session;
-use crate::adapters::saved::remove;
-use crate::adapters::{compare, datadir, system};
-use crate::apply::{Runner, backlog, boot, source};
+use crate::adapters::home::saved::remove;
+use crate::adapters::home::{Home, datadir};
+use crate::adapters::server::session::Session;
+use crate::adapters::{look, system};
+use crate::apply::database::{backlog, source};
+use crate::apply::files::copy;
+use crate::apply::work::Runner;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::Flavor;
 use crate::domain::redo::Redo;
@@ -89,7 +91,7 @@ async fn hurry(copying: &Copying<'_>, flavor: &Flavor, session: &mut Session) ->
     let rests = copying.replication != Replication::GoesOn;
     if !note.exists() {
         let now = session.variables().await?;
-        let replica = compare::replica(session, flavor).await?;
+        let replica = look::rows::replica(session, flavor).await?;
         let before = Before {
             variables: HURRY
                 .iter()
@@ -179,8 +181,8 @@ async fn copy_at_rest(
             REST_GRACE.as_secs()
         )));
     };
-    let coordinates = boot::coordinates(flavor, session).await?;
-    let (from, to, files) = (copying.home.data(), copying.target.clone(), source::files(copying.home)?);
+    let coordinates = source::coordinates(flavor, session).await?;
+    let (from, to, files) = (copying.home.data(), copying.target.clone(), copy::files(copying.home)?);
     let progress = runner.ui.progress("copying", files.iter().map(|(_, size)| size).sum());
     let interrupt = runner.interrupt.clone();
     tokio::task::spawn_blocking(move || datadir::copy_quickly(&from, &to, &files, &progress, &interrupt))

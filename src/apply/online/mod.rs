@@ -12,14 +12,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use fs_err as fs;
 
-use super::data::SourceState;
-use super::place::{Place, make_work};
-use super::{Runner, backlog, boot, channel, node_files, reconfigure};
-use crate::adapters::datadir;
-use crate::adapters::home::{Home, read_membership};
+use crate::adapters::home::{Home, datadir, read_membership};
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::mysql::Session;
-use crate::adapters::mysqld::Database;
+use crate::adapters::server::process::Database;
+use crate::adapters::server::session::Session;
+use crate::apply::database::session::admin_session;
+use crate::apply::database::{backlog, channel, options, source};
+use crate::apply::files::node_files;
+use crate::apply::files::place::{Place, make_work};
+use crate::apply::files::source_state::SourceState;
+use crate::apply::work::Runner;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::Flavor;
 use crate::domain::manifest::NODE_FILES;
@@ -108,17 +110,13 @@ impl<'a> Copying<'a> {
 }
 
 /// Does over the tool's own account what the cold pack does in an offline boot.
-pub(super) async fn renew_way_back(
-    runner: &Runner<'_>,
-    membership: &Membership,
-    pack_id: &str,
-) -> Result<()> {
+pub async fn renew_way_back(runner: &Runner<'_>, membership: &Membership, pack_id: &str) -> Result<()> {
     let flavor = runner.flavor().await?;
     node_files::renew(runner, membership).await?;
     let mut session = session(runner.home).await?;
     // What the secondary of an earlier pack has sent is applied as far as it goes.
     session.run(flavor.stop_replica()).await?;
-    boot::become_source(runner, flavor, &mut session, pack_id).await?;
+    source::become_source(runner, flavor, &mut session, pack_id).await?;
     session.run(flavor.start_replica()).await?;
     session.close().await;
     Ok(())
@@ -126,7 +124,7 @@ pub(super) async fn renew_way_back(
 
 /// Puts the way back to what it was, on the running database, or in an offline boot where it does
 /// not run any more.
-pub(super) async fn put_way_back_back(runner: &Runner<'_>) -> Result<()> {
+pub async fn put_way_back_back(runner: &Runner<'_>) -> Result<()> {
     let Some(before) = runner.saved().copy_of(NODE_FILES) else { return Ok(()) };
     let flavor = runner.flavor().await?;
     let uninterrupted = Interrupt::default();
@@ -137,25 +135,25 @@ pub(super) async fn put_way_back_back(runner: &Runner<'_>) -> Result<()> {
         let mut session = session(runner.home).await?;
         clone::forget_plugin(runner, &mut session).await?;
         session.run(flavor.stop_replica()).await?;
-        boot::unbecome_source(runner, flavor, &mut session).await?;
+        source::unbecome_source(runner, flavor, &mut session).await?;
         if channel::position(flavor, &mut session).await?.is_some() {
             session.run(flavor.start_replica()).await?;
         }
         session.close().await;
     } else {
         let membership = read_membership(&fs::read_to_string(before.join("pair.toml"))?)?;
-        let options = boot::node_options(runner, flavor, &membership);
+        let options = options::node_options(runner, flavor, &membership);
         let start = runner.config.start_deadline();
         let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
         clone::forget_plugin(runner, &mut session).await?;
-        boot::unbecome_source(runner, flavor, &mut session).await?;
+        source::unbecome_source(runner, flavor, &mut session).await?;
         database.end_offline_boot(session, stop).await?;
     }
     runner.saved().restore(NODE_FILES)
 }
 
 /// Copies the data of the running database for a pack. Returns for how long writes had to wait.
-pub(super) async fn copy(runner: &Runner<'_>, way: &CopyWay, pack_id: &str) -> Result<Duration> {
+pub async fn copy(runner: &Runner<'_>, way: &CopyWay, pack_id: &str) -> Result<Duration> {
     let place = Place::of_pack(runner.home);
     place.drop()?;
     make_work(runner.home)?;
@@ -169,29 +167,25 @@ pub(super) async fn copy(runner: &Runner<'_>, way: &CopyWay, pack_id: &str) -> R
 }
 
 /// Takes back what the copy for a pack has done, and removes it.
-pub(super) async fn undo_copy(runner: &Runner<'_>) -> Result<()> {
+pub async fn undo_copy(runner: &Runner<'_>) -> Result<()> {
     Copying::for_pack(runner).end().await?;
     Place::of_pack(runner.home).drop()
 }
 
 /// Copies the data of the running database for a rehearsal. Returns for how long writes had to wait.
-pub(super) async fn copy_for_rehearsal(
-    runner: &Runner<'_>,
-    way: &CopyWay,
-    place: &Place,
-) -> Result<Duration> {
+pub async fn copy_for_rehearsal(runner: &Runner<'_>, way: &CopyWay, place: &Place) -> Result<Duration> {
     let (_, blocked) = Copying::for_rehearsal(runner, place).copy(way).await?;
     Ok(blocked)
 }
 
 /// Takes back what the copy for a rehearsal has done on the running database.
-pub(super) async fn end_copy_for_rehearsal(runner: &Runner<'_>, place: &Place) -> Result<()> {
+pub async fn end_copy_for_rehearsal(runner: &Runner<'_>, place: &Place) -> Result<()> {
     Copying::for_rehearsal(runner, place).end().await
 }
 
 /// Copies the data of another home, whose database runs, beside those of this one. Everything that it
 /// had received is in the copy. Returns for how long its writes had to wait.
-pub(super) async fn copy_live(runner: &Runner<'_>, from: &Path, way: &CopyWay) -> Result<Duration> {
+pub async fn copy_live(runner: &Runner<'_>, from: &Path, way: &CopyWay) -> Result<Duration> {
     let from = Home::open(from)?;
     datadir::remember_old(runner.home)?;
     datadir::drop_staged(runner.home)?;
@@ -208,7 +202,7 @@ pub(super) async fn copy_live(runner: &Runner<'_>, from: &Path, way: &CopyWay) -
 }
 
 /// Takes back what the copy of another home has done there, and removes it.
-pub(super) async fn undo_copy_live(runner: &Runner<'_>, from: &Path) -> Result<()> {
+pub async fn undo_copy_live(runner: &Runner<'_>, from: &Path) -> Result<()> {
     match Home::open(from) {
         Ok(from) => Copying::for_recovery(runner, &from).end().await?,
         Err(error) => runner.ui.warn(format!("{error:#}: nothing is put back there")),
@@ -245,7 +239,7 @@ async fn while_probing(of: &Copying<'_>, copying: impl Future<Output = Result<()
 
 /// Logs in with the tool's own account; what it changes is not replicated.
 async fn session(home: &Home) -> Result<Session> {
-    let mut session = reconfigure::admin_session(home).await.context("the running database is needed")?;
+    let mut session = admin_session(home).await.context("the running database is needed")?;
     session.run("SET SESSION sql_log_bin = 0").await?;
     session.run("SET SESSION sql_mode = ''").await?;
     // A product may have made idle sessions short-lived.

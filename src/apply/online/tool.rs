@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use fs_err as fs;
 
 use super::{Copying, session, while_probing};
-use crate::adapters::saved::remove;
-use crate::adapters::{backup_tool, system};
+use crate::adapters::home::saved::remove;
+use crate::adapters::server::backup_tool;
+use crate::adapters::system;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::sql::quote;
 

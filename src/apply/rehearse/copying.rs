@@ -6,20 +6,24 @@ use anyhow::{Context, Result, bail};
 
 use super::folder::Folder;
 use super::live::{self, Snapshot};
+use super::proof::{Go, Proof};
 use super::server::altered_page;
-use super::{Go, Proof};
-use crate::adapters::home::Home;
-use crate::adapters::packfile::Pack;
-use crate::adapters::saved::remove;
-use crate::adapters::{datadir, observe};
-use crate::apply::place::make_work;
-use crate::apply::{Runner, data, node_files, online, reconfigure};
+use crate::adapters::home::saved::remove;
+use crate::adapters::home::{Home, datadir};
+use crate::adapters::look;
+use crate::adapters::pack::Pack;
+use crate::apply::database::session::admin_session;
+use crate::apply::files::place::make_work;
+use crate::apply::files::{node_files, pack};
+use crate::apply::online;
+use crate::apply::work::Runner;
 use crate::domain::manifest::{DATA, RelPath};
 use crate::domain::plan::CopyWay;
 use crate::domain::procedures::DataFile;
 use crate::domain::procedures::recover::is_copied;
 use crate::domain::procedures::rehearse::Rehearsal;
-use crate::domain::rehearsal::report::{Check, Code, Defect, Topic, seconds};
+use crate::domain::rehearsal::check::{Check, Code, Defect, Topic};
+use crate::domain::rehearsal::report::seconds;
 use crate::failure::{Failure, Kind};
 
 /// The running database before and after it was copied.
@@ -36,7 +40,7 @@ pub(super) async fn running(
     proof: &mut Proof,
 ) -> Result<Option<Around>> {
     let home = runner.home;
-    let mut session = reconfigure::admin_session(home).await?;
+    let mut session = admin_session(home).await?;
     let (check, behind) = live::applied(&mut session, runner.flavor().await?).await?;
     session.close().await;
     proof.checks.push(check);
@@ -77,7 +81,7 @@ pub(super) async fn stopped(runner: &Runner<'_>, folder: &Folder, proof: &mut Pr
         datadir::adopt(&to, &home.data())
     })
     .await??;
-    if let Some(evidence) = observe::processes(runner.home, runner.interrupt)?.into_iter().next() {
+    if let Some(evidence) = look::home::processes(runner.home, runner.interrupt)?.into_iter().next() {
         bail!(
             Failure::new(Kind::Failed, "the copy of the data is void")
                 .because(format!("the database was started while its files were copied: {evidence}"))
@@ -103,7 +107,7 @@ pub(super) async fn extracted(
     let extracted = tokio::task::spawn_blocking(move || -> Result<()> {
         let place = |path: &RelPath| {
             let data = path.below(DATA).map(|rest| around.data().join(rest));
-            data.or_else(|| data::staged_place(&around, path))
+            data.or_else(|| pack::staged_place(&around, path))
         };
         pack.extract(place, &progress, &interrupt)?;
         datadir::adopt(&around.data(), &like)

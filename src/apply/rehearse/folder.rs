@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use fs_err as fs;
 
-use crate::adapters::home::Home;
+use crate::adapters::home::saved::remove;
+use crate::adapters::home::{Home, datadir};
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::mysqld::Database;
-use crate::adapters::saved::remove;
-use crate::adapters::{datadir, system};
-use crate::apply::place::Place;
-use crate::apply::{Runner, make_replication, online};
+use crate::adapters::server::process::Database;
+use crate::adapters::system;
+use crate::apply::files::place::Place;
+use crate::apply::online;
+use crate::apply::work::{Runner, make_replication};
 use crate::domain::procedures::rehearse;
 use crate::failure::{Failure, Kind};
 

@@ -7,14 +7,14 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::mysql::{Address, Session, StatementFailed};
-use crate::adapters::snapshot::{parse_replica, peer_address};
-use crate::adapters::{binlogs, compare};
+use crate::adapters::look::pair::{parse_replica, peer_address};
+use crate::adapters::look::{self, binlogs};
+use crate::adapters::server::session::{Address, Session, StatementFailed};
 use crate::domain::flavor::Flavor;
 use crate::domain::manifest::Manifest;
 use crate::domain::pair::Role;
+use crate::domain::rehearsal::check::{Check, Code, Defect, Topic};
 use crate::domain::rehearsal::checks::Packs;
-use crate::domain::rehearsal::report::{Check, Code, Defect, Topic};
 use crate::domain::rehearsal::tables::{Figures, Live, Tables};
 use crate::domain::rows::{Range, Shape};
 use crate::domain::settings::OWN_SCHEMA;
@@ -35,7 +35,7 @@ pub(super) struct Snapshot(Session);
 impl Snapshot {
     /// Takes one of the database of this home. It holds no lock.
     pub(super) async fn take(home: &Home) -> Result<Self> {
-        let opened = compare::open_here(home).await?;
+        let opened = look::rows::open_here(home).await?;
         let session =
             opened.map_err(|blind| anyhow!("the running database lets nobody in: {}", blind.evidence))?;
         let mut session = session.with_deadline(WHOLE_TABLE);
@@ -70,7 +70,7 @@ async fn tables(
             quote(schema)
         ))
         .await?;
-    let shapes = compare::shapes(session, schema).await?;
+    let shapes = look::rows::shapes(session, schema).await?;
     let chosen: Vec<(String, u64)> = described
         .iter()
         .filter(|row| engine.is_none() || row.get("engine").as_deref() == engine)
@@ -118,9 +118,9 @@ pub(super) async fn tables_of_pair(
     };
     let schema = &membership.pair.schema;
     let (node, opened) = if runs_here {
-        (membership.this(), compare::open_here(home).await)
+        (membership.this(), look::rows::open_here(home).await)
     } else {
-        (membership.peer(), compare::open_there(home, &membership).await)
+        (membership.peer(), look::rows::open_there(home, &membership).await)
     };
     let why = match opened {
         Ok(Ok(session)) => {

@@ -5,6 +5,7 @@
 mod copying;
 mod folder;
 mod live;
+mod proof;
 mod server;
 
 use anyhow::Result;
@@ -13,38 +14,20 @@ use self::copying::Around;
 pub use self::copying::damaged;
 pub use self::folder::Folder;
 pub use self::live::packs;
+use self::proof::Go;
+pub use self::proof::Proof;
 use self::server::Server;
-use super::place::NodeFiles;
-use super::{Runner, Secrets};
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::mysqld::Database;
-use crate::adapters::packfile::Pack;
+use crate::adapters::pack::Pack;
 use crate::adapters::random;
+use crate::adapters::server::process::Database;
+use crate::apply::files::place::NodeFiles;
+use crate::apply::work::{Runner, Secrets};
 use crate::domain::procedures::rehearse::{Part, Rehearsal};
-use crate::domain::rehearsal::report::{Check, Seconds, Topic};
-use crate::domain::rehearsal::tables::{self, Live, TableLine};
+use crate::domain::rehearsal::check::Topic;
+use crate::domain::rehearsal::tables::{self, Live};
 use crate::ui::Ui;
-
-/// Whether the next part makes sense.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Go {
-    On,
-    NoFurther,
-}
-
-/// What the parts found out.
-#[derive(Debug, Default)]
-pub struct Proof {
-    /// The checks.
-    pub checks: Vec<Check>,
-    /// How long the parts took.
-    pub seconds: Seconds,
-    /// For how long writes and the applier of the running database had to wait.
-    pub waited: Option<f64>,
-    /// The tables of the product.
-    pub tables: Vec<TableLine>,
-}
 
 /// What is checked by these parts.
 #[must_use]

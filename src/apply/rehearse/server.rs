@@ -7,15 +7,17 @@ use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
 use super::live::{self, WHOLE_TABLE};
-use super::{Go, Proof};
-use crate::adapters::compare;
-use crate::adapters::mysql::{Session, StatementFailed};
-use crate::apply::{Runner, accounts, backlog, boot, key_query};
+use super::proof::{Go, Proof};
+use crate::adapters::look;
+use crate::adapters::server::session::{Session, StatementFailed};
+use crate::apply::database::{accounts, backlog, boot, key_query, options};
+use crate::apply::work::Runner;
 use crate::domain::flavor::Flavor;
 use crate::domain::pair::Membership;
 use crate::domain::plan::KeyCheck;
+use crate::domain::rehearsal::check::{Check, Code, Defect, Topic};
 use crate::domain::rehearsal::checks;
-use crate::domain::rehearsal::report::{Check, Code, Defect, Topic, seconds};
+use crate::domain::rehearsal::report::seconds;
 use crate::domain::rehearsal::tables::Tables;
 use crate::domain::settings::{Setting, render};
 use crate::domain::sql::quote_name;
@@ -62,7 +64,7 @@ impl<'a> Server<'a> {
     }
 
     fn settings(&self) -> Vec<Setting> {
-        let mut out = boot::node_settings(&self.runner, self.flavor, self.membership);
+        let mut out = options::node_settings(&self.runner, self.flavor, self.membership);
         for setting in &mut out {
             if setting.option == "relay-log-recovery" && self.has_relay_logs {
                 setting.value = "OFF".into();
@@ -109,7 +111,7 @@ impl<'a> Server<'a> {
         let options = format!("[mysqld]\n{}", render(settings));
         let deadline = self.runner.config.start_deadline();
         let error = match database.boot_offline(self.flavor, &options, deadline).await {
-            Ok(mut session) => match compare::read_alike(&mut session).await {
+            Ok(mut session) => match look::rows::read_alike(&mut session).await {
                 Ok(()) => {
                     self.session = Some(session.with_deadline(WHOLE_TABLE));
                     return Ok(Ok(()));
@@ -180,7 +182,7 @@ impl<'a> Server<'a> {
             let rows = self.session()?.query(EVERY_TABLE).await?;
             rows.iter().filter_map(|row| Some((row.get("sch")?, row.get("tbl")?))).collect()
         };
-        let shapes = compare::shapes(self.session()?, &schema).await?;
+        let shapes = look::rows::shapes(self.session()?, &schema).await?;
         let spinner = ui.spinner("every table is read");
         let mut out = Tables::new();
         let mut defects = Vec::new();
@@ -326,7 +328,7 @@ impl<'a> Server<'a> {
 /// Lets the server look at every page of a table. Returns what it complains about.
 async fn check(session: &mut Session, schema: &str, table: &str) -> Result<Vec<String>> {
     let rows = session.query(format!("CHECK TABLE {}.{}", quote_name(schema), quote_name(table))).await?;
-    let bad = |row: &&crate::adapters::mysql::Row| {
+    let bad = |row: &&crate::adapters::server::session::Row| {
         row.get("Msg_type").is_some_and(|kind| kind.eq_ignore_ascii_case("error"))
     };
     Ok(rows.iter().filter(bad).filter_map(|row| row.get("Msg_text")).collect())

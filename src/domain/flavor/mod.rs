@@ -15,6 +15,9 @@ pub use replication::{RETRY_COUNT, SourceSpec};
 pub use semi_sync::SemiSync;
 pub use version::{Family, ServerVersion};
 
+/// What a server says when its disk is full: a file or a table cannot grow, or be made.
+pub const DISK_ERRORS: [u32; 6] = [3, 1021, 1026, 1030, 1114, 3675];
+
 /// How far a row of the table can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {

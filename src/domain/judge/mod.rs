@@ -271,7 +271,8 @@ impl Judge<'_> {
         for role in [Role::Primary, Role::Secondary] {
             let Some(server) = self.snapshot.server(role) else { continue };
             let own = server.beat_of(self.snapshot.membership.pair.node(role).number);
-            let age = own.filter(|own| own.beat > 0).map(|own| (server.clock - own.beat) / 1_000_000);
+            let by_event = own.map(|own| own.by_event).filter(|by_event| *by_event > 0);
+            let age = by_event.map(|by_event| (server.clock - by_event) / 1_000_000);
             let evidence = match age {
                 Some(age) if age <= i64::try_from(limits.heartbeat).unwrap_or(i64::MAX) => continue,
                 Some(age) => format!("its own heartbeat row is {age} s old"),

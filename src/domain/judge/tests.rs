@@ -36,7 +36,9 @@ fn server(role: Role, replica: ReplicaView) -> ServerView {
         semi_sync: None,
         clock: 100_000_000,
         clock_offset: 0,
-        beats: [1, 2].map(|node| Beat { node, beat: 99_000_000, echo: 97_000_000, epoch: 1 }).into(),
+        beats: [1, 2]
+            .map(|node| Beat { node, beat: 99_000_000, echo: 97_000_000, epoch: 1, by_event: 99_000_000 })
+            .into(),
         says: None,
         rights_changed: (role == Role::Secondary).then(Vec::new),
         errant: None,
@@ -80,7 +82,13 @@ fn with_beats(role: Role, beats: [(i64, i64); 2]) -> Snapshot {
     view.beats = beats
         .into_iter()
         .zip([1, 2])
-        .map(|((beat, echo), node)| Beat { node, beat: beat * 1_000_000, echo: echo * 1_000_000, epoch: 1 })
+        .map(|((beat, echo), node)| Beat {
+            node,
+            beat: beat * 1_000_000,
+            echo: echo * 1_000_000,
+            epoch: 1,
+            by_event: beat * 1_000_000,
+        })
         .collect();
     match role {
         Role::Secondary => snapshot.local = Observed::Seen(view),
@@ -200,6 +208,14 @@ fn an_old_own_heartbeat_is_failed_wherever_it_is() {
     assert_eq!(verdict(&silent), (Status::Failed, Status::Alive, vec!["heartbeat-stopped"]));
     silent = with_beats(Role::Primary, [(0, 0), (99, 97)]);
     assert_eq!(verdict(&silent).2, ["heartbeat-stopped"]);
+    // Somebody asked for a row: that is no sign of life of the event.
+    for by_event in [80_000_000, 0] {
+        let mut asked = with_beats(Role::Primary, [(99, 97), (99, 97)]);
+        if let Observed::Seen(primary) = &mut asked.peer {
+            primary.beats[0].by_event = by_event;
+        }
+        assert_eq!(verdict(&asked).2, ["heartbeat-stopped"]);
+    }
 }
 
 #[test]

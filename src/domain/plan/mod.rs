@@ -1,10 +1,12 @@
 //! A plan: the steps of a command as a value. `--dry-run` prints the very value that would run.
 
+mod command;
 mod step;
 mod words;
 
 use serde::{Deserialize, Serialize};
 
+pub use command::Command;
 pub use step::{BootTask, CopyWay, Exchange, KEY_PLACEHOLDER, KeyCheck, Scope, Step, TableChange};
 pub use words::Bytes;
 
@@ -23,7 +25,7 @@ pub struct HomeIdentity {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The command.
-    pub command: String,
+    pub command: Command,
     /// The home that it changes.
     pub home: HomeIdentity,
     /// What the operator should know before agreeing.
@@ -110,7 +112,7 @@ impl Plan {
     /// Whether it makes an old primary the secondary.
     #[must_use]
     pub fn is_rejoin(&self) -> bool {
-        self.command == crate::domain::procedures::rejoin::COMMAND
+        self.command == Command::Rejoin
     }
 
     /// Whether it repairs the rows of a database that runs, and no file of the home.
@@ -128,7 +130,7 @@ mod tests {
     #[test]
     fn a_plan_survives_the_journal() {
         let plan = Plan {
-            command: "install-pack".into(),
+            command: Command::InstallPack,
             home: HomeIdentity { path: "/x".into(), device: 1, inode: 2 },
             warnings: vec![],
             steps: vec![

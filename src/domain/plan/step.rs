@@ -38,22 +38,6 @@ pub enum BootTask {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key_check: Option<KeyCheck>,
     },
-    /// Work off what was received before a start lets go of it.
-    WorkOff {
-        /// The application's account.
-        account: String,
-        /// Whether to go on where what was received cannot all be applied.
-        accept_loss: bool,
-    },
-    /// Look for rows that only this node has.
-    FindExtra {
-        /// Up to where the other node had applied the binlogs here.
-        since: BinlogPlace,
-        /// The file that they are saved in.
-        file: String,
-        /// Whether to go on when there are any: the data are kept.
-        go_on: bool,
-    },
 }
 
 /// A question to the data: whether a key is the one that they are encrypted with.
@@ -170,6 +154,22 @@ pub enum Step {
     WireStartScript,
     /// Start the server without a network, do a task, stop it cleanly.
     OfflineBoot(BootTask),
+    /// Boot offline and work off what was received, before a start lets go of it.
+    WorkOffOffline {
+        /// The application's account.
+        account: String,
+        /// Whether to go on where what was received cannot all be applied.
+        accept_loss: bool,
+    },
+    /// Boot offline and look for rows that only this node has.
+    FindExtra {
+        /// Up to where the other node had applied the binlogs here.
+        since: BinlogPlace,
+        /// The file that they are saved in.
+        file: String,
+        /// Whether to go on when there are any: the data are kept.
+        go_on: bool,
+    },
     /// Copy the data of the stopped database, to compress them from there.
     CopySource {
         /// How many files of the data directory.

@@ -45,14 +45,6 @@ impl fmt::Display for BootTask {
                 f,
                 "boot the database without a network: give '{account}' the password of this home, replicate from {from}, stop cleanly"
             ),
-            Self::WorkOff { .. } => f.write_str(
-                "boot the database without a network: apply what was received before it stopped, stop cleanly",
-            ),
-            Self::FindExtra { since, .. } => write!(
-                f,
-                "boot the database without a network: look for what only this node has, from {}:{} of its binlogs on, stop cleanly",
-                since.file, since.position
-            ),
             Self::StandAlone { account, copied, key_check, .. } => {
                 f.write_str("boot the database without a network: ")?;
                 if copied.is_none() {
@@ -81,6 +73,14 @@ impl fmt::Display for Step {
             Self::TakeNodeFiles { .. } => f.write_str("write conf/pmp-ha: certificate, credentials, the option file"),
             Self::WireStartScript => f.write_str("wire the start script to conf/pmp-ha/mysqld.cnf"),
             Self::OfflineBoot(task) => task.fmt(f),
+            Self::WorkOffOffline { .. } => f.write_str(
+                "boot the database without a network: apply what was received before it stopped, stop cleanly",
+            ),
+            Self::FindExtra { since, .. } => write!(
+                f,
+                "boot the database without a network: look for what only this node has, from {}:{} of its binlogs on, stop cleanly",
+                since.file, since.position
+            ),
             Self::CopySource { files, bytes } => {
                 write!(f, "copy {files} files, {}, to replication/pmp-ha-work until they are packed", Bytes(*bytes))
             }

@@ -1,10 +1,10 @@
 //! `install-pack`: whether a pack fits this home, and how it gets in.
 
-use super::{Scene, checks, rejoin};
+use super::{Scene, checks};
 use crate::domain::kept::Kept;
 use crate::domain::manifest::Manifest;
 use crate::domain::pair::{Membership, Role};
-use crate::domain::plan::{BootTask, Plan, Step};
+use crate::domain::plan::{BootTask, Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::standing::BinlogPlace;
 
@@ -153,17 +153,27 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
     if scene.rejoins.is_some() {
         steps.push(Step::BringUp);
     } else if home.membership.is_some() {
-        warnings.push(
-            "this home is a secondary already: its data are replaced, and rows that were written only here are gone with them".into(),
-        );
+        warnings.push(about_an_earlier_pair(scene));
     }
     Ok(Plan {
-        command: if scene.rejoins.is_some() { rejoin::COMMAND } else { "install-pack" }.into(),
+        command: if scene.rejoins.is_some() { Command::Rejoin } else { Command::InstallPack },
         home: home.identity.clone(),
         warnings,
         point_of_no_return,
         steps,
     })
+}
+
+/// What becomes of the rows that exist only on a home that was in a pair. How many there are, only a
+/// running database could tell.
+fn about_an_earlier_pair(scene: &InstallScene) -> String {
+    match (&scene.old_data, &scene.origin) {
+        (OldData::Keep(name), _) => format!(
+            "this home was in a pair: its old data stay as mysql/{name}, with every row that exists only here"
+        ),
+        (OldData::Drop, Origin::Unpacked) => "this home was in a pair: unpacking the pack has overwritten its data, and every row that existed only here is lost".into(),
+        (OldData::Drop, Origin::Zip(_)) => "this home was in a pair: its old data are deleted, and every audit row that has not reached the primary is lost; how many there are is unknown while the database is stopped".into(),
+    }
 }
 
 /// A pack with which an old primary is made anew is one of the node that replaced it.
@@ -187,7 +197,7 @@ fn before_an_old_primary_goes(scene: &InstallScene) -> Vec<Step> {
         steps.push(Step::TakeDown);
     }
     if let Some((since, file)) = rejoins.extra.clone() {
-        steps.push(Step::OfflineBoot(BootTask::FindExtra { since, file, go_on: true }));
+        steps.push(Step::FindExtra { since, file, go_on: true });
     }
     steps
 }
@@ -333,6 +343,27 @@ mod tests {
         assert_eq!(second.steps[second.point_of_no_return..], [keeps, drops]);
         let without = plan(&InstallScene { kept: Some(earlier), ..scene() }).expect("a plan");
         assert!(without.warnings[0].contains("mysql/data.before-o stays"));
+    }
+
+    #[test]
+    fn what_becomes_of_rows_that_exist_only_here_is_said_on_a_home_that_was_in_a_pair() {
+        let warning = |old_data, origin| {
+            let mut scene = InstallScene { old_data, origin, ..scene() };
+            assert_eq!(plan(&scene).expect("a plan").warnings, Vec::<String>::new());
+            scene.home.membership = Some(Membership {
+                format: Membership::FORMAT,
+                role: Role::Secondary,
+                key_fingerprint: None,
+                pair: Pair::example(),
+            });
+            plan(&scene).expect("a plan").warnings.concat()
+        };
+        let zip = || Origin::Zip("/opt/PMP/HAPack.zip".into());
+        assert!(
+            warning(OldData::Keep("data.before-p".into()), zip()).contains("stay as mysql/data.before-p")
+        );
+        assert!(warning(OldData::Drop, zip()).contains("not reached the primary is lost"));
+        assert!(warning(OldData::Drop, Origin::Unpacked).contains("overwritten its data"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::domain::datafiles::{FileClass, classify};
 use crate::domain::flavor::Flavor;
 use crate::domain::manifest::{Manifest, OWN_FILES};
 use crate::domain::pair::{Claim, Endpoint, Membership, Node, Pair, Role};
-use crate::domain::plan::{BootTask, CopyWay, Plan, Step};
+use crate::domain::plan::{BootTask, Command, CopyWay, Plan, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::tables::TablePatterns;
 
@@ -195,7 +195,7 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     // Once it is started the database belongs to the product again, and is not stopped under it.
     let started = steps.iter().position(|step| *step == Step::StartDatabase);
     let point_of_no_return = started.unwrap_or(steps.len());
-    Ok(Plan { command: "pack".into(), home: home.identity.clone(), warnings, steps, point_of_no_return })
+    Ok(Plan { command: Command::Pack, home: home.identity.clone(), warnings, steps, point_of_no_return })
 }
 
 /// The room for so many times the data, and once more where the pack is encrypted when it is whole.

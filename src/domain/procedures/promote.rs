@@ -3,7 +3,7 @@
 use super::{Scene, checks};
 use crate::domain::flavor::Flavor;
 use crate::domain::pair::{Claim, Role};
-use crate::domain::plan::{BootTask, Plan, Step};
+use crate::domain::plan::{Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 
 /// What is seen of the primary from here.
@@ -58,9 +58,6 @@ pub struct PromoteScene {
     pub accept_loss: bool,
 }
 
-/// How the command is called.
-pub const COMMAND: &str = "recover --promote";
-
 const WHAT: &str = "cannot promote this node";
 
 /// Decides.
@@ -96,7 +93,7 @@ pub fn plan(scene: &PromoteScene) -> Result<Plan, Vec<Refusal>> {
     }
     if !scene.running {
         let accept_loss = scene.accept_loss;
-        steps.push(Step::OfflineBoot(BootTask::WorkOff { account: account.clone(), accept_loss }));
+        steps.push(Step::WorkOffOffline { account: account.clone(), accept_loss });
         steps.push(Step::BringUp);
     }
     steps.push(Step::DrainReplica { account: account.clone(), accept_loss: scene.accept_loss });
@@ -105,7 +102,7 @@ pub fn plan(scene: &PromoteScene) -> Result<Plan, Vec<Refusal>> {
     let point_of_no_return = steps.len();
     steps.extend(super::take_over(home, membership, account));
     Ok(Plan {
-        command: COMMAND.into(),
+        command: Command::Promote,
         home: home.identity.clone(),
         warnings: warnings(scene, &old.peer().host),
         point_of_no_return,
@@ -255,7 +252,7 @@ mod tests {
         }));
         let plan = plan.expect("a plan");
         assert!(matches!(plan.steps[0], Step::Fence { .. }));
-        assert!(matches!(plan.steps[1], Step::OfflineBoot(BootTask::WorkOff { .. })));
+        assert!(matches!(plan.steps[1], Step::WorkOffOffline { .. }));
         assert_eq!(plan.steps[2], Step::BringUp);
     }
 

@@ -2,7 +2,7 @@
 
 use super::Scene;
 use crate::domain::pair::{Membership, Node};
-use crate::domain::plan::{Plan, Step};
+use crate::domain::plan::{Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::tables::TablePatterns;
 
@@ -68,7 +68,7 @@ pub fn plan(scene: &ReconfigureScene) -> Result<Plan, Vec<Refusal>> {
     let steps =
         vec![Step::SetMembership { membership }, Step::Reconfigure { account: params.username.clone() }];
     Ok(Plan {
-        command: "reconfigure".into(),
+        command: Command::Reconfigure,
         home: home.identity.clone(),
         warnings: warnings.into_iter().flatten().collect(),
         point_of_no_return: steps.len(),

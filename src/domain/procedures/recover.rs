@@ -6,7 +6,7 @@ use crate::domain::datafiles::{FileClass, Layout, classify};
 use crate::domain::flavor::Flavor;
 use crate::domain::manifest::Fingerprint;
 use crate::domain::pair::{Membership, Role};
-use crate::domain::plan::{BootTask, CopyWay, KeyCheck, Plan, Step};
+use crate::domain::plan::{BootTask, Command, CopyWay, KeyCheck, Plan, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::settings::OWN_SCHEMA;
 
@@ -150,7 +150,7 @@ pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
         Step::KeepOldData { name: scene.old_data_name.clone() },
     ];
     Ok(Plan {
-        command: "recover".into(),
+        command: Command::Recover,
         home: target.identity.clone(),
         warnings: warnings(scene),
         point_of_no_return: steps.len() - 1,

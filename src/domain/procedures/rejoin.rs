@@ -2,7 +2,7 @@
 
 use super::{Scene, checks};
 use crate::domain::pair::{Membership, Role};
-use crate::domain::plan::{BootTask, Plan, Step};
+use crate::domain::plan::{Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::standing::{BinlogPlace, NodeState, Standing, standing};
 
@@ -20,9 +20,6 @@ pub struct RejoinScene {
     /// The file for rows that only this node has.
     pub file: String,
 }
-
-/// How the command is called.
-pub const COMMAND: &str = "rejoin";
 
 const WHAT: &str = "cannot rejoin";
 
@@ -115,11 +112,11 @@ pub fn plan(scene: &RejoinScene) -> Result<Plan, Vec<Refusal>> {
     if scene.running {
         steps.push(Step::TakeDown);
     }
-    steps.push(Step::OfflineBoot(BootTask::FindExtra { since, file: scene.file.clone(), go_on: false }));
+    steps.push(Step::FindExtra { since, file: scene.file.clone(), go_on: false });
     let point_of_no_return = steps.len();
     steps.extend(follow(membership, account, word));
     Ok(Plan {
-        command: COMMAND.into(),
+        command: Command::Rejoin,
         home: home.identity.clone(),
         warnings: checks::unproved(home).into_iter().collect(),
         point_of_no_return,

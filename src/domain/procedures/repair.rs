@@ -6,7 +6,7 @@
 
 use crate::domain::errant::Errant;
 use crate::domain::pair::Role;
-use crate::domain::plan::{HomeIdentity, Plan, Scope, Step, TableChange};
+use crate::domain::plan::{Command, HomeIdentity, Plan, Scope, Step, TableChange};
 use crate::domain::refusal::Refusal;
 use crate::domain::rows::tables_named;
 use crate::domain::snapshot::{Receiver, ReplicaView};
@@ -199,7 +199,7 @@ pub fn plan(scene: &RepairScene) -> Result<Option<Plan>, Vec<Refusal>> {
     }
     steps.push(Step::ProveEqual { scope, passing, put_right: scene.put_right.clone() });
     Ok(Some(Plan {
-        command: "repair".into(),
+        command: Command::Repair,
         home: scene.identity.clone(),
         warnings: warnings(scene, passing),
         steps,

@@ -3,7 +3,7 @@
 use super::{Scene, checks};
 use crate::domain::datafiles::Layout;
 use crate::domain::kept::Kept;
-use crate::domain::plan::{Plan, Step};
+use crate::domain::plan::{Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 
 /// The kept state as it was seen.
@@ -79,7 +79,7 @@ pub fn plan(scene: &RollbackScene) -> Result<Plan, Vec<Refusal>> {
         },
     ];
     Ok(Plan {
-        command: "rollback".into(),
+        command: Command::Rollback,
         home: home.identity.clone(),
         warnings,
         point_of_no_return: steps.len() - 1,

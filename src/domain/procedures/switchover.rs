@@ -3,7 +3,7 @@
 use super::{Scene, checks, rejoin};
 use crate::domain::health::{Health, Severity, Status};
 use crate::domain::pair::{Claim, Membership, Pair, Role};
-use crate::domain::plan::{Exchange, Plan, Step};
+use crate::domain::plan::{Command, Exchange, Plan, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::standing::NodeState;
 use crate::domain::turn::{Phase, Turn};
@@ -28,9 +28,6 @@ pub struct SwitchoverScene {
     /// How long the application's writes may be refused before everything is put back, seconds.
     pub refuse_at_most: u64,
 }
-
-/// How the command is called.
-pub const COMMAND: &str = "switchover";
 
 const WHAT: &str = "cannot exchange the roles";
 
@@ -122,7 +119,7 @@ fn following(membership: Membership, account: String, word: Option<String>) -> V
 fn plan_of(scene: &SwitchoverScene, before: Vec<Step>, after: Vec<Step>) -> Plan {
     let point_of_no_return = before.len();
     Plan {
-        command: COMMAND.into(),
+        command: Command::Switchover,
         home: scene.home.identity.clone(),
         warnings: checks::unproved(&scene.home).into_iter().collect(),
         point_of_no_return,

@@ -1,6 +1,6 @@
 //! What can be told before a server is booted, and what the accounts in the data have to be.
 
-use super::report::{Check, Code, Defect, Topic};
+use super::check::{Check, Code, Defect, Topic};
 use crate::domain::flavor::ServerVersion;
 use crate::domain::manifest::{Fingerprint, Manifest};
 use crate::domain::pair::Role;
@@ -171,7 +171,7 @@ mod tests {
     use crate::domain::coordinates::Coordinates;
     use crate::domain::digest::Sha256Hex;
     use crate::domain::pair::Pair;
-    use crate::domain::rehearsal::report::Outcome;
+    use crate::domain::rehearsal::check::Outcome;
 
     fn manifest() -> Manifest {
         let hash = |byte| Sha256Hex::from_bytes([byte; 32]);

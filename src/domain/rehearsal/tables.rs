@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::report::{Check, Code, Defect, Topic};
+use super::check::{Check, Code, Defect, Topic};
 
 /// So many tables are named in a sentence.
 const NAMED: usize = 5;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pmp_ha::adapters::interrupt::Interrupt;
-use pmp_ha::adapters::packfile::{Making, Opening, Pack, write};
+use pmp_ha::adapters::pack::{Making, Opening, Pack, write};
 use pmp_ha::domain::coordinates::Coordinates;
 use pmp_ha::domain::digest::Sha256Hex;
 use pmp_ha::domain::flavor::ServerVersion;

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use pmp_ha::adapters::packfile::{Deflater, Effort, Inflater, MARK, ROOM};
+use pmp_ha::adapters::pack::{Deflater, Effort, Inflater, MARK, ROOM};
 
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {

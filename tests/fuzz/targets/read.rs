@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pmp_ha::adapters::interrupt::Interrupt;
-use pmp_ha::adapters::packfile::{Opening, Pack};
+use pmp_ha::adapters::pack::{Opening, Pack};
 use pmp_ha::domain::manifest::Manifest;
 use pmp_ha::ui::Progress;
 

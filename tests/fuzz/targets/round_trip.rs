@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pmp_ha::adapters::packfile::{Deflater, Effort, Inflater, MARK, ROOM};
+use pmp_ha::adapters::pack::{Deflater, Effort, Inflater, MARK, ROOM};
 
 const PAGE: usize = 16 << 10;
 

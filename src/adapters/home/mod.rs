@@ -1,0 +1,361 @@
+//! A PMP home on disk: where its files are, and reading and writing them.
+
+pub mod certificates;
+pub mod datadir;
+pub mod journal_file;
+pub mod kept;
+pub mod saved;
+pub mod template;
+pub mod undo_file;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::adapters::bytes::digest::{Sha256, hash_file};
+use crate::adapters::system;
+use crate::domain::home::{DatabaseParams, KeyFile, PRIMARY_WORD, role_of, web_port};
+use crate::domain::manifest::{Fingerprint, NODE_FILES};
+use crate::domain::pair::{Membership, Role};
+use crate::domain::properties::Properties;
+use crate::domain::settings::TlsPaths;
+use crate::domain::start_script::{BOOT_TMP, SOCKET};
+use crate::failure::{Failure, Kind};
+
+/// Where the product keeps the role, below a home.
+pub const ROLE_FILE: &str = "conf/serverstate.conf";
+
+/// Where the product reads the path of its encryption key, below a home.
+pub const KEY_FILE: &str = "conf/manage_key.conf";
+
+/// A home. Cheap to clone; it holds nothing but its path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    root: PathBuf,
+}
+
+/// The tool's own accounts: `conf/pmp-ha/credentials.toml`, mode 0600.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// By which the secondary reads the primary's binlog.
+    pub replication: Credential,
+    /// By which the primary reads the secondary's binlog. Made anew with each pack, so that a
+    /// secondary of an older pack cannot feed the primary.
+    pub back: Credential,
+    /// Looks at the state of replication.
+    pub monitor: Credential,
+    /// Reads the data of the other node, to compare them.
+    pub reader: Credential,
+    /// Works on the server of this machine, and its events run as it.
+    pub admin: Credential,
+}
+
+impl Credentials {
+    /// Reads the file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path)?;
+        // The parser's own message would quote the line, which holds a password.
+        toml::from_str(&text).map_err(|_| anyhow!("{} cannot be read", path.display()))
+    }
+}
+
+/// A database account.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+/// The way to the database; the product allows to keep it elsewhere.
+const DATABASE_PARAMS: &str = "conf/database_params.conf";
+
+/// Files and folders that every installation has, from the home.
+const WHOLE: [&str; 9] = [
+    "bin/startDB.sh",
+    "bin/stopDB.sh",
+    DATABASE_PARAMS,
+    ROLE_FILE,
+    KEY_FILE,
+    "lib/AdventNetPassTrix.jar",
+    "mysql/bin/mysqld",
+    "mysql/data",
+    "mysql/data/ibdata1",
+];
+
+impl Home {
+    /// The home at `root`, an absolute path.
+    pub fn open(root: &Path) -> Result<Self> {
+        let refuse = |why: String| {
+            Failure::new(Kind::Refused, format!("{} is not a PMP home", root.display()))
+                .because(why)
+                .hint("Name the installation folder of Password Manager Pro with --home or PMP_HOME.")
+        };
+        let root = fs::canonicalize(root).map_err(|error| refuse(error.to_string()))?;
+        if root.to_str().is_none() {
+            bail!(refuse("its path is not UTF-8".into()));
+        }
+        let home = Self { root };
+        for wanted in ["bin", "conf", "mysql"] {
+            if !home.path(wanted).is_dir() {
+                bail!(refuse(format!("it has no folder {wanted}")));
+            }
+        }
+        Ok(home)
+    }
+
+    /// Tells whether a folder looks like a home.
+    #[must_use]
+    pub fn is_at(root: &Path) -> bool {
+        root.join(ROLE_FILE).is_file() && root.join("mysql").is_dir() && root.join("bin").is_dir()
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A path below the home.
+    #[must_use]
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.root.join(relative)
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.path("mysql/data")
+    }
+
+    /// The folder that the server's socket and temporary files go to.
+    #[must_use]
+    pub fn tmp(&self) -> PathBuf {
+        self.path("mysql/tmp")
+    }
+
+    /// The server's socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.tmp().join(SOCKET)
+    }
+
+    /// The folder that an offline boot has instead of [`Self::tmp`]. It is the owner's alone.
+    #[must_use]
+    pub fn boot_tmp(&self) -> PathBuf {
+        self.path(BOOT_TMP)
+    }
+
+    /// The socket of an offline boot, where nobody who looks for the database finds it.
+    #[must_use]
+    pub fn boot_socket(&self) -> PathBuf {
+        self.boot_tmp().join(SOCKET)
+    }
+
+    /// The folder `replication`, where packs are made and carried to.
+    #[must_use]
+    pub fn replication(&self) -> PathBuf {
+        self.path("replication")
+    }
+
+    /// The pack that `pack` writes and `install-pack` looks for.
+    #[must_use]
+    pub fn pack(&self) -> PathBuf {
+        self.path("replication/HAPack.zip")
+    }
+
+    /// The folder that holds what a running command needs for its way back.
+    #[must_use]
+    pub fn work(&self) -> PathBuf {
+        self.path("replication/pmp-ha-work")
+    }
+
+    /// The journal of everything that was done to this home.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.path("replication/pmp-ha-journal.jsonl")
+    }
+
+    /// The start script.
+    #[must_use]
+    pub fn start_script(&self) -> PathBuf {
+        self.path("bin").join(system::START_SCRIPT)
+    }
+
+    /// The tool's own files of this node.
+    #[must_use]
+    pub fn node_files(&self) -> PathBuf {
+        self.path(NODE_FILES)
+    }
+
+    /// The option file that the wired start script hands to mysqld.
+    #[must_use]
+    pub fn option_file(&self) -> PathBuf {
+        self.node_files().join("mysqld.cnf")
+    }
+
+    /// Where the TLS files of this node lie.
+    #[must_use]
+    pub fn tls_paths(&self) -> TlsPaths {
+        let path = |name: &str| self.node_files().join(name).to_string_lossy().into_owned();
+        TlsPaths { ca: path("ca.pem"), cert: path("node.pem"), key: path("node-key.pem") }
+    }
+
+    /// The files of a whole installation that are not there.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        let place = |path: &str| match path {
+            DATABASE_PARAMS => self.database_params_path(),
+            path => self.path(path),
+        };
+        let gone = |path: &&&str| !place(path).exists();
+        let mut out: Vec<String> = WHOLE.iter().filter(gone).map(ToString::to_string).collect();
+        // Without the folder the file in it is missing, too: say it once.
+        if out.iter().any(|path| path == "mysql/data") {
+            out.retain(|path| path != "mysql/data/ibdata1");
+        }
+        out
+    }
+
+    /// The word in `conf/serverstate.conf`, empty if there is none.
+    #[must_use]
+    pub fn role_word(&self) -> String {
+        fs::read_to_string(self.path(ROLE_FILE)).unwrap_or_default()
+    }
+
+    /// The role that the word means.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        role_of(&self.role_word())
+    }
+
+    /// Writes the role. A secondary's word is what the product's installer wrote there: without it
+    /// nothing is written.
+    pub fn write_role(&self, role: Role, word: Option<&str>) -> Result<()> {
+        match (role, word) {
+            (Role::Primary, _) => self.write_conf(ROLE_FILE, PRIMARY_WORD),
+            (Role::Secondary, Some(word)) => self.write_conf(ROLE_FILE, word),
+            (Role::Secondary, None) => Ok(()),
+        }
+    }
+
+    /// Writes one of the product's configuration files, keeping its owner and mode.
+    pub fn write_conf(&self, relative: &str, text: &str) -> Result<()> {
+        let path = self.path(relative);
+        let (mode, owner) = if path.exists() {
+            (system::mode(&path)?, system::owner(&path)?)
+        } else {
+            (0o600, system::owner(&self.path("conf"))?)
+        };
+        system::write_atomic(&path, text.as_bytes(), mode, Some(owner))
+    }
+
+    /// Reads `conf/database_params.conf`, wherever the wrapper's configuration says that it is.
+    pub fn database_params(&self) -> Result<DatabaseParams, String> {
+        let path = self.database_params_path();
+        let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+        DatabaseParams::parse(&Properties::new(text))
+    }
+
+    fn database_params_path(&self) -> PathBuf {
+        const MOVED: &str = "-Ddatabaseparams.file=";
+        let moved = ["conf/wrapper_lin.conf", "conf/wrapper.conf"].iter().find_map(|conf| {
+            let text = fs::read_to_string(self.path(conf)).ok()?;
+            let line =
+                text.lines().find(|line| !line.trim_start().starts_with('#') && line.contains(MOVED))?;
+            let value = line.split_once(MOVED)?.1.trim().trim_matches('"');
+            // The product's folder bin is where relative paths begin.
+            Some(self.path("bin").join(value))
+        });
+        moved.unwrap_or_else(|| self.path(DATABASE_PARAMS))
+    }
+
+    /// The port in `conf/server.xml`.
+    #[must_use]
+    pub fn web_port(&self) -> Option<u16> {
+        web_port(&fs::read_to_string(self.path("conf/server.xml")).ok()?)
+    }
+
+    /// The key file that `conf/manage_key.conf` names.
+    #[must_use]
+    pub fn key_path(&self) -> Option<PathBuf> {
+        let text = fs::read_to_string(self.path(KEY_FILE)).ok()?;
+        Some(text.trim()).filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+
+    /// What the home knows about its pair; `None` when it belongs to none.
+    pub fn membership(&self) -> Result<Option<Membership>> {
+        let path = self.node_files().join("pair.toml");
+        match fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(text) => {
+                let membership =
+                    read_membership(&text).with_context(|| format!("{} cannot be read", path.display()))?;
+                Ok(Some(membership))
+            }
+        }
+    }
+
+    /// What the home knows about its pair, or a refusal to go on without.
+    pub fn require_membership(&self) -> Result<Membership> {
+        self.membership()?.ok_or_else(|| {
+            Failure::new(Kind::Refused, "this home does not belong to a pair yet")
+                .because(format!("{} has no conf/pmp-ha/pair.toml", self.root.display()))
+                .hint(
+                    "Set the pair up: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+                )
+                .into()
+        })
+    }
+
+    /// The tool's own accounts.
+    pub fn credentials(&self) -> Result<Credentials> {
+        Credentials::read(&self.node_files().join("credentials.toml"))
+    }
+
+    /// What makes it the same product as another home; `None` where the files are not there.
+    pub fn fingerprint(&self) -> Result<Option<Fingerprint>> {
+        let (jar, server) = (self.path("lib/AdventNetPassTrix.jar"), self.path(system::SERVER));
+        if !jar.is_file() || !server.is_file() {
+            return Ok(None);
+        }
+        Ok(Some(Fingerprint { product: hash_file(&jar)?, server: hash_file(&server)? }))
+    }
+}
+
+/// Reads the text of `conf/pmp-ha/pair.toml`.
+pub fn read_membership(text: &str) -> Result<Membership> {
+    let membership: Membership = toml::from_str(text)?;
+    if membership.format != Membership::FORMAT {
+        bail!("it has format {}, and this version reads {}", membership.format, Membership::FORMAT);
+    }
+    Ok(membership)
+}
+
+/// Reads a file that is offered as the encryption key.
+pub fn read_key(path: &Path) -> Result<KeyFile, String> {
+    let meta = fs::metadata(path).map_err(|error| error.to_string())?;
+    if !meta.is_file() {
+        return Err(format!("{} is not a file", path.display()));
+    }
+    if meta.len() > 1 << 20 {
+        return Ok(KeyFile::NotAKey("it is far too large"));
+    }
+    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(KeyFile::parse(&text)),
+        Err(_) => Ok(KeyFile::NotAKey("it is not a text file")),
+    }
+}
+
+/// A salted hash of a key's value, which tells keys apart and reveals none.
+#[must_use]
+pub fn key_fingerprint(value: &str) -> String {
+    Sha256::of(format!("pmp-ha encryption key\0{value}").as_bytes()).to_string()
+}

@@ -1,0 +1,145 @@
+//! A session with a server that is looked at. It leaves a trail, so that a look whose time runs out
+//! can say how far it got, and it survives a question that the server leaves unanswered.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::adapters::home::Credential;
+use crate::adapters::server::session::{Address, Row, Session, StatementFailed};
+use crate::domain::own_schema::ASK_FOR_BEAT;
+use crate::domain::snapshot::Blind;
+use crate::domain::sql::Sql;
+
+/// How long a server may take to let us in, and to answer each statement.
+pub const DEADLINE: Duration = Duration::from_secs(2);
+
+/// How much longer than any answer before it a server may take to write a heartbeat. Its disk may be
+/// full, somebody may hold a lock, or its commits may wait for a secondary that does not answer.
+const WRITING: Duration = Duration::from_millis(250);
+
+/// How long at most: the look has to end in time, too.
+const WRITING_AT_MOST: Duration = Duration::from_secs(1);
+
+/// How far a look has got.
+#[derive(Default)]
+pub struct Trail(Mutex<String>);
+
+impl Trail {
+    /// Notes where the look is now.
+    pub fn is_at(&self, place: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }
+}
+
+impl fmt::Display for Trail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What a server says to the question for a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It wrote one, at this time by its own clock, microseconds since 1970, UTC.
+    Wrote(i64),
+    /// It wrote none: the last one is too new, or it is writing one.
+    NotNow,
+    /// It does not know the question, or may not be asked, or did not answer in time.
+    Cannot,
+}
+
+/// The server does not let the look in a second time.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.evidence)]
+pub struct NotLetIn(pub Blind);
+
+/// A session that leaves a trail.
+pub struct Asking<'a> {
+    session: Session,
+    address: &'a Address,
+    account: &'a Credential,
+    trail: &'a Trail,
+    asked: usize,
+    /// How long its longest answer took.
+    slowest: Duration,
+}
+
+impl<'a> Asking<'a> {
+    /// Logs in.
+    pub async fn open(
+        address: &'a Address,
+        account: &'a Credential,
+        trail: &'a Trail,
+    ) -> Result<Self, Blind> {
+        let session = log_in(address, account).await?;
+        Ok(Self { session, address, account, trail, asked: 0, slowest: Duration::ZERO })
+    }
+
+    /// Notes a statement on the trail.
+    pub fn asks(&mut self, statement: &str) {
+        self.asked += 1;
+        let number = self.asked;
+        self.trail.is_at(format!("it let this node in, and statement number {number} was `{statement}`"));
+    }
+
+    /// Runs a statement and returns its rows.
+    pub async fn query(&mut self, sql: impl Into<Sql>) -> Result<Vec<Row>> {
+        let sql = sql.into();
+        self.asks(&sql.name());
+        let begun = Instant::now();
+        let rows = self.session.query(sql).await;
+        self.slowest = self.slowest.max(begun.elapsed());
+        rows
+    }
+
+    /// Runs a statement that answers with at most one row.
+    pub async fn one(&mut self, sql: impl Into<Sql>) -> Result<Option<Row>> {
+        Ok(self.query(sql).await?.into_iter().next())
+    }
+
+    /// `SHOW GLOBAL VARIABLES`, names in lower case.
+    pub async fn variables(&mut self) -> Result<BTreeMap<String, String>> {
+        self.asks("SHOW GLOBAL VARIABLES");
+        self.session.variables().await
+    }
+
+    /// Asks for a heartbeat. A server that cannot write one can still be looked at: the question that
+    /// it did not answer is left behind, with its session.
+    pub async fn ask_for_beat(&mut self) -> Result<Answer> {
+        let patience = WRITING_AT_MOST.min(WRITING + 2 * self.slowest);
+        match tokio::time::timeout(patience, self.one(ASK_FOR_BEAT)).await {
+            Ok(Ok(row)) => {
+                let beat = row.and_then(|row| row.get("beat")?.parse().ok()).filter(|beat| *beat > 0);
+                Ok(beat.map_or(Answer::NotNow, Answer::Wrote))
+            }
+            Ok(Err(error)) if is_an_answer(&error) => Ok(Answer::Cannot),
+            Ok(Err(_)) | Err(_) => {
+                self.session = log_in(self.address, self.account).await.map_err(NotLetIn)?;
+                Ok(Answer::Cannot)
+            }
+        }
+    }
+
+    /// The session itself, for more than one statement in a row.
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Says good-bye.
+    pub async fn close(self) {
+        self.session.close().await;
+    }
+}
+
+async fn log_in(address: &Address, account: &Credential) -> Result<Session, Blind> {
+    Session::open(address, account, DEADLINE).await.map(|session| session.with_deadline(DEADLINE))
+}
+
+/// Whether the server itself said no: the session goes on then.
+fn is_an_answer(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<StatementFailed>().is_some_and(|failed| failed.code.is_some())
+}

@@ -1,0 +1,175 @@
+//! Reads the secondary's binlog on from where it was last read, for writes against the rules.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use fs_err as fs;
+
+use crate::adapters::home::Home;
+use crate::adapters::server::session::{Row, Session, StatementFailed};
+use crate::adapters::system;
+use crate::domain::errant::{Event, FIRST_EVENT, Reading};
+use crate::domain::pair::{Membership, Role};
+use crate::domain::settings::OWN_SCHEMA;
+use crate::domain::snapshot::ErrantWrites;
+use crate::domain::sql::quote;
+use crate::domain::standing::BinlogPlace;
+
+/// Events asked for at once: without a bound the question holds up commits.
+const EVENTS_A_LOOK: usize = 2000;
+
+/// How long one run of verify may read. The next one goes on.
+const BUDGET: Duration = Duration::from_millis(800);
+
+/// Reads on, on the server of the secondary, and remembers in `home` how far it came.
+pub async fn read_on(session: &mut Session, home: &Home, membership: &Membership) -> Result<ErrantWrites> {
+    let begun = Instant::now();
+    let pack = session.one(format!("SELECT pack_id FROM {OWN_SCHEMA}.pack WHERE node = 1")).await?;
+    let pack_id = pack.and_then(|row| row.get("pack_id")).context("the data name no pack")?;
+    let node = membership.pair.node(Role::Secondary).number;
+    // Whoever becomes the secondary has binlogs of its own, full of what it wrote as the primary.
+    let history = format!("{pack_id} {node} {}", membership.pair.epoch);
+    let cleared = cleared(session, node).await?;
+    let logs = session.query("SHOW BINARY LOGS").await?;
+    let logs: Vec<(String, u64)> = logs
+        .iter()
+        .filter_map(|row| Some((row.get("Log_name")?, row.get("File_size")?.parse().ok()?)))
+        .collect();
+    let first = logs.first().map(|(name, _)| name.clone()).context("the server has no binlog")?;
+    let path = home.replication().join("pmp-ha-errant.json");
+    let remembered = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Reading>(&bytes).ok());
+    let mut reading = remembered
+        .filter(|old| old.history == history && logs.iter().any(|(name, _)| *name == old.file))
+        .unwrap_or_else(|| {
+            let there = |place: &&BinlogPlace| logs.iter().any(|(name, _)| *name == place.file);
+            let beginning = BinlogPlace { file: first, position: FIRST_EVENT };
+            Reading::since(&history, cleared.as_ref().filter(there).unwrap_or(&beginning))
+        });
+    let before = reading.clone();
+
+    let mut unread = 0;
+    let newest = logs.last().map(|(name, _)| name.clone());
+    for (index, (file, _)) in logs.iter().enumerate().skip_while(|(_, (name, _))| *name != before.file) {
+        if *file != reading.file {
+            reading.next_file(file);
+        }
+        let whole =
+            read_file(session, &mut reading, node, membership, Some(begun), newest.as_ref() != Some(file))
+                .await?;
+        if !whole {
+            unread =
+                logs[index..].iter().map(|(_, size)| *size).sum::<u64>().saturating_sub(reading.position);
+            break;
+        }
+    }
+    if let Some(place) = &cleared {
+        reading.forget_before(place);
+    }
+    if reading != before {
+        remember(&path, &reading);
+    }
+    Ok(ErrantWrites { found: reading.found, total: reading.total, unread })
+}
+
+/// Up to where nothing in the binlogs of a node counts any more.
+async fn cleared(session: &mut Session, node: u32) -> Result<Option<BinlogPlace>> {
+    let row = session
+        .one(format!("SELECT file, position FROM {OWN_SCHEMA}.errant_cleared WHERE node = {node}"))
+        .await?;
+    Ok(row.and_then(|row| {
+        Some(BinlogPlace { file: row.get("file")?, position: row.get("position")?.parse().ok()? })
+    }))
+}
+
+/// Reads everything that a node has written from a place of its binlogs on.
+pub async fn written_since(
+    session: &mut Session,
+    membership: &Membership,
+    node: u32,
+    since: &BinlogPlace,
+) -> Result<Reading> {
+    let logs = session.query("SHOW BINARY LOGS").await?;
+    let logs: Vec<String> = logs.iter().filter_map(|row| row.get("Log_name")).collect();
+    let begin = logs.iter().position(|name| *name == since.file);
+    let begin = begin.with_context(|| format!("the binlog {} is gone", since.file))?;
+    let mut reading = Reading::since("", since);
+    for (index, file) in logs.iter().enumerate().skip(begin) {
+        if *file != reading.file {
+            reading.next_file(file);
+        }
+        read_file(session, &mut reading, node, membership, None, index + 1 < logs.len()).await?;
+    }
+    Ok(reading)
+}
+
+/// The next events of a file, no more than `most`.
+async fn events(session: &mut Session, reading: &Reading, from: u64, most: usize) -> Result<Vec<Row>> {
+    session.query(format!("SHOW BINLOG EVENTS IN {} FROM {from} LIMIT {most}", quote(&reading.file))).await
+}
+
+/// The error of `SHOW BINLOG EVENTS` whatever is wrong with a file.
+const WRONG_OFFSET_OR_IO_ERROR: u16 = 1220;
+
+fn is_torn(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<StatementFailed>()
+        .is_some_and(|failed| failed.code == Some(WRONG_OFFSET_OR_IO_ERROR))
+}
+
+/// Reads one file to its end; false when the time was over that a run which `begun` then has. Nothing is added any more to a
+/// file that `is_over`.
+async fn read_file(
+    session: &mut Session,
+    reading: &mut Reading,
+    node: u32,
+    membership: &Membership,
+    begun: Option<Instant>,
+    is_over: bool,
+) -> Result<bool> {
+    let mut from = reading.position;
+    let mut at_once = EVENTS_A_LOOK;
+    loop {
+        if begun.is_some_and(|begun| begun.elapsed() > BUDGET) {
+            return Ok(false);
+        }
+        let rows = match events(session, reading, from, at_once).await {
+            Ok(rows) => rows,
+            // A server that died in the middle of an event leaves it at the end of a file, and begins
+            // another: up to there, and to nothing else, the file can be read.
+            Err(error) if is_over && is_torn(&error) => {
+                if at_once == 1 || events(session, reading, from, 1).await.is_err_and(|error| is_torn(&error))
+                {
+                    return Ok(true);
+                }
+                at_once = at_once.div_ceil(8);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        for event in rows.iter().filter_map(event) {
+            from = event.end.max(from);
+            reading.take(&event, node, &membership.pair);
+        }
+        if rows.len() < at_once {
+            return Ok(true);
+        }
+    }
+}
+
+fn event(row: &Row) -> Option<Event> {
+    let number = |name: &str| row.get(name)?.parse::<u64>().ok();
+    Some(Event {
+        position: number("Pos")?,
+        end: number("End_log_pos")?,
+        kind: row.get("Event_type")?,
+        server_id: u32::try_from(number("Server_id")?).ok()?,
+        info: row.get("Info").unwrap_or_default(),
+    })
+}
+
+fn remember(path: &Path, reading: &Reading) {
+    let Ok(text) = serde_json::to_vec(reading) else { return };
+    // ignored: who may only look reads it again the next time
+    let _ = system::write_atomic(path, &text, 0o600, None);
+}

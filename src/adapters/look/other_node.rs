@@ -1,0 +1,140 @@
+//! The other node, asked about the roles: what it says of itself, and whether it may start as the
+//! primary while this node is about to become it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::adapters::home::Home;
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::look::pair::peer_address;
+use crate::adapters::server::session::{Session, greeting};
+use crate::domain::own_schema::{ASK_ROLE, ask_turn, read_role, read_turn};
+use crate::domain::pair::{Membership, Role};
+use crate::domain::snapshot::{Blind, BlindReason};
+use crate::domain::standing::{NodeState, Standing, standing};
+use crate::domain::turn::Turn;
+
+/// How long the other node may take to let us in, and to answer.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Between two looks.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The lock, in the server of the secondary, of a primary that is starting.
+const STARTING: &str = "pmp_ha.primary_starts";
+
+/// A session on the other node's server, with the account that looks.
+pub async fn open(home: &Home, membership: &Membership) -> Result<Session, Blind> {
+    let peer = membership.peer();
+    // Nobody waits for a login where nobody greets.
+    greeting(&peer.host, peer.db_port, DEADLINE).await?;
+    let turned_away =
+        |error: anyhow::Error| Blind { why: BlindReason::TurnedAway, evidence: format!("{error:#}") };
+    let account = home.credentials().map_err(turned_away)?.monitor;
+    let address = peer_address(home, membership).await;
+    Ok(Session::open(&address, &account, DEADLINE).await?.with_deadline(DEADLINE))
+}
+
+/// What the other node says of itself; `None` when it says nothing.
+pub async fn says(session: &mut Session) -> Result<Option<NodeState>> {
+    let row = session.one(ASK_ROLE).await?;
+    Ok(row.and_then(|row| read_role(|name| row.get(name))))
+}
+
+/// What the other node says of itself.
+pub async fn ask(home: &Home, membership: &Membership) -> Result<Option<NodeState>, Blind> {
+    let mut session = open(home, membership).await?;
+    let said = says(&mut session).await;
+    session.close().await;
+    said.map_err(|error| Blind { why: BlindReason::Silent, evidence: format!("{error:#}") })
+}
+
+/// Whether this node may serve writes, as far as the other one can be asked. Why it could not be is
+/// no reason to keep a primary down: it works without its secondary.
+pub async fn standing_of(home: &Home, membership: &Membership) -> Result<Standing, Blind> {
+    if membership.role == Role::Secondary {
+        return Ok(Standing::Holds);
+    }
+    Ok(ask(home, membership).await?.map_or(Standing::Holds, |said| standing(membership, &said)))
+}
+
+/// Tells the secondary's server, for as long as the session lasts, that its primary is starting;
+/// false when another start of it is announced there. The secondary is not promoted meanwhile.
+pub async fn announce_start(session: &mut Session) -> Result<bool> {
+    // One that has just ended lets go in a moment.
+    let row = session.one(format!("SELECT GET_LOCK('{STARTING}', 1) AS got")).await?;
+    Ok(row.and_then(|row| row.get("got")).as_deref() == Some("1"))
+}
+
+/// Whether the other node has announced, in the server of this session, that it is starting.
+pub async fn is_starting(session: &mut Session) -> Result<bool> {
+    let row = session.one(format!("SELECT IS_FREE_LOCK('{STARTING}') AS is_free")).await?;
+    Ok(row.and_then(|row| row.get("is_free")).context("the server knows no locks")? != "1")
+}
+
+/// The other node, whose turn in an exchange of roles is read again and again.
+pub struct Watched {
+    home: Home,
+    membership: Membership,
+    session: Option<Session>,
+}
+
+impl Watched {
+    /// The other node of this one.
+    #[must_use]
+    pub fn of(home: &Home, membership: &Membership) -> Self {
+        Self { home: home.clone(), membership: membership.clone(), session: None }
+    }
+
+    /// Its turn now; logs in anew after it was gone.
+    pub async fn turn(&mut self) -> Result<Option<Turn>, Blind> {
+        let session = match &mut self.session {
+            Some(session) => session,
+            none => none.insert(open(&self.home, &self.membership).await?),
+        };
+        match session.one(ask_turn()).await {
+            Ok(row) => Ok(row.and_then(|row| read_turn(|name| row.get(name)))),
+            Err(error) => {
+                self.session = None;
+                Err(Blind { why: BlindReason::Silent, evidence: format!("{error:#}") })
+            }
+        }
+    }
+
+    /// Says good-bye.
+    pub async fn close(self) {
+        if let Some(session) = self.session {
+            session.close().await;
+        }
+    }
+}
+
+/// Waits until the machine of the other node says that nobody listens, for so long at most: a server
+/// that was killed holds its port until its memory is given back. Returns what was said.
+pub async fn until_nobody_listens(
+    membership: &Membership,
+    patience: Duration,
+    interrupt: &Interrupt,
+) -> Result<Option<String>> {
+    let peer = membership.peer();
+    let begun = Instant::now();
+    while begun.elapsed() < patience {
+        match greeting(&peer.host, peer.db_port, DEADLINE).await {
+            Err(blind) if blind.why == BlindReason::NobodyListens => return Ok(Some(blind.evidence)),
+            _ => interrupt.sleep(TICK).await?,
+        }
+    }
+    Ok(None)
+}
+
+/// Whether anything of the other node's server can be seen; `None` when its machine says that
+/// nobody listens.
+pub async fn sign_of_life(membership: &Membership) -> Option<String> {
+    let peer = membership.peer();
+    match greeting(&peer.host, peer.db_port, DEADLINE).await {
+        Ok(version) => Some(format!("its server greets, version {version}")),
+        Err(blind) if blind.why == BlindReason::NobodyListens => None,
+        Err(blind) => Some(blind.evidence),
+    }
+}

@@ -1,0 +1,164 @@
+//! What a new primary is made from: a secondary's home, at rest or at work, a copy of it, or a copy of
+//! its data alone. It is looked at and never changed.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use fs_err as fs;
+
+use crate::adapters::home::{Home, datadir};
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::look;
+use crate::adapters::server::process::Database;
+use crate::domain::datafiles::Layout;
+use crate::domain::pair::Role;
+use crate::domain::procedures::recover::{Activity, Source, is_copied, is_copied_live};
+use crate::domain::settings::{BINLOG, OWN_SCHEMA, RELAY_LOG};
+use crate::failure::{Failure, Kind};
+
+/// Where it is.
+pub enum Origin {
+    /// A whole home.
+    Home(Home),
+    /// Data without a home around them.
+    Data {
+        /// The folder that was named.
+        folder: PathBuf,
+        /// The data directory in it.
+        data: PathBuf,
+    },
+}
+
+impl Origin {
+    /// Finds the data in a home, in a copy of one, of its folder `mysql` or of `mysql/data`.
+    pub fn find(named: &Path) -> Result<Self> {
+        let none = |why: String| {
+            Failure::new(Kind::Refused, "there are no data to recover from")
+                .because(why)
+                .hint("Name the secondary's home, a copy of it, or a copy of its folder mysql with --from.")
+        };
+        let folder = fs::canonicalize(named).map_err(|error| none(error.to_string()))?;
+        // The data of a home stand for the home: it may be at work.
+        for inside in ["", "mysql", "mysql/data"] {
+            let root = folder.ancestors().find(|root| root.join(inside) == folder);
+            if let Some(root) = root.filter(|root| Home::is_at(root)) {
+                return Ok(Self::Home(Home::open(root)?));
+            }
+        }
+        let places = [folder.clone(), folder.join("data"), folder.join("mysql/data")];
+        match places.into_iter().find(|place| place.join("ibdata1").is_file()) {
+            Some(data) => Ok(Self::Data { folder, data }),
+            None => bail!(none(format!("{} is no home, and holds no ibdata1", folder.display()))),
+        }
+    }
+
+    /// The home, if it is one.
+    #[must_use]
+    pub fn home(&self) -> Option<&Home> {
+        match self {
+            Self::Home(home) => Some(home),
+            Self::Data { .. } => None,
+        }
+    }
+
+    /// The folder that nothing else may work on meanwhile.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        match self {
+            Self::Home(home) => home.root(),
+            Self::Data { folder, .. } => folder,
+        }
+    }
+
+    fn data(&self) -> PathBuf {
+        match self {
+            Self::Home(home) => home.data(),
+            Self::Data { data, .. } => data.clone(),
+        }
+    }
+}
+
+/// Looks at it, as the source of a recovery into `into`.
+pub async fn look(origin: &Origin, into: &Home, interrupt: &Interrupt) -> Result<Source> {
+    let data = origin.data();
+    let home = origin.home();
+    let membership = home.map(Home::membership).transpose()?.flatten();
+    let activity = match home {
+        Some(home) => {
+            let is_secondary = membership.as_ref().is_some_and(|m| m.role == Role::Secondary);
+            activity_of_home(home, is_secondary, into, interrupt).await?
+        }
+        None => match datadir::holder(&data)? {
+            Some(pid) => Activity::Taken(vec![look::home::held(&data, pid)]),
+            None => Activity::AtRest,
+        },
+    };
+    let layout = Layout::detect(|name| data.join(name).exists());
+    let listing = if data.is_dir() {
+        datadir::list(&data)?
+    } else {
+        datadir::Listing { files: Vec::new(), odd: Vec::new(), unreadable: Vec::new() }
+    };
+    let is_live = matches!(activity, Activity::Live(_));
+    let wanted = if is_live { is_copied_live } else { is_copied };
+    let copied: Vec<u64> =
+        listing.files.iter().filter(|(path, _)| wanted(path.as_str())).map(|(_, size)| *size).collect();
+    let missing = if is_live { look::home::lacking(&data, layout) } else { missing_files(&data) };
+    Ok(Source {
+        place: origin.folder().to_string_lossy().into_owned(),
+        data_path: data.to_string_lossy().into_owned(),
+        activity,
+        layout,
+        to_copy: (copied.len(), copied.iter().sum()),
+        odd_data: listing.odd,
+        missing,
+        fingerprint: home.map(Home::fingerprint).transpose()?.flatten(),
+        membership,
+        of_a_pair: data.join(OWN_SCHEMA).is_dir(),
+        unreadable: listing.unreadable,
+    })
+}
+
+async fn activity_of_home(
+    home: &Home,
+    is_secondary: bool,
+    into: &Home,
+    interrupt: &Interrupt,
+) -> Result<Activity> {
+    if is_secondary && let Some(pid) = Database::of(home, interrupt).serving_pid().await? {
+        return Ok(match look::copy_way::look_at_secondary(home, into, interrupt).await {
+            Ok(live) => Activity::Live(live),
+            Err(error) => Activity::Taken(vec![
+                look::home::held(&home.data(), pid),
+                format!("and it cannot be copied while it runs: {error:#}"),
+            ]),
+        });
+    }
+    let evidence = look::home::processes(home, interrupt)?;
+    Ok(if evidence.is_empty() { Activity::AtRest } else { Activity::Taken(evidence) })
+}
+
+/// What a data directory lacks that recovery needs.
+#[must_use]
+pub fn missing_files(data: &Path) -> Vec<String> {
+    let layout = Layout::detect(|name| data.join(name).exists());
+    let mut out = look::home::lacking(data, layout);
+    if layout.is_some() {
+        out.extend(lacking_logs(data, BINLOG));
+        out.extend(lacking_logs(data, RELAY_LOG));
+    }
+    out
+}
+
+/// What an index of binlogs or relay logs in this data directory names, and is not there.
+fn lacking_logs(data: &Path, base: &str) -> Vec<String> {
+    let index = format!("{base}.index");
+    match fs::read_to_string(data.join(&index)) {
+        Err(_) => vec![index],
+        Ok(text) => text
+            .lines()
+            .map(|line| line.rsplit('/').next().unwrap_or(line).to_owned())
+            .filter(|name| !name.is_empty() && !data.join(name).exists())
+            .collect(),
+    }
+}

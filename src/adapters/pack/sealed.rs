@@ -1,0 +1,194 @@
+//! Encryption to one reader, in the format of age: the tool `age` opens what is sealed here.
+
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::str::FromStr;
+
+use age::secrecy::ExposeSecret;
+use age::x25519::{Identity, Recipient};
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+
+use crate::adapters::bytes::digest::{CHUNK, Hashing, hash_file_until};
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::system;
+use crate::domain::digest::Sha256Hex;
+use crate::failure::{Failure, Kind};
+use crate::ui::Progress;
+
+/// What every sealed file begins with.
+const MAGIC: &[u8] = b"age-encryption.org/v1\n";
+
+/// A pair of new keys, as text.
+pub struct NewKeys {
+    /// Opens.
+    pub private: String,
+    /// Seals.
+    pub public: String,
+}
+
+/// Makes a pair of keys.
+#[must_use]
+pub fn generate() -> NewKeys {
+    let identity = Identity::generate();
+    NewKeys {
+        private: format!("{}\n", identity.to_string().expose_secret()),
+        public: format!("{}\n", identity.to_public()),
+    }
+}
+
+fn unusable(path: &Path, why: impl std::fmt::Display) -> anyhow::Error {
+    Failure::new(Kind::Refused, format!("cannot use the key {}", path.display()))
+        .because(why.to_string())
+        .hint("Give the file that `pmp-ha keygen encryption` made: the public one to encrypt, the private one to open.")
+        .into()
+}
+
+/// The first line that is neither empty nor a comment.
+fn line_of(path: &Path) -> Result<String> {
+    let text = fs::read_to_string(path).map_err(|error| unusable(path, error))?;
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    line.map(str::to_owned).ok_or_else(|| unusable(path, "it is empty"))
+}
+
+/// Reads the public key of the one who shall open a file.
+pub fn recipient(path: &Path) -> Result<Recipient> {
+    Recipient::from_str(&line_of(path)?)
+        .map_err(|_| unusable(path, "it holds no public key: a line that begins with age1"))
+}
+
+/// Reads the private key of the one who opens a file, which only its owner may read.
+fn identity(path: &Path) -> Result<Identity> {
+    let identity =
+        Identity::from_str(&line_of(path)?).map_err(|_| unusable(path, "it holds no private key"))?;
+    if system::mode(path)? & 0o077 != 0 {
+        bail!(unusable(path, "it can be read by others than its owner: chmod 600"));
+    }
+    Ok(identity)
+}
+
+/// Tells whether a file is sealed.
+#[must_use]
+pub fn is_sealed(path: &Path) -> bool {
+    let mut found = [0; MAGIC.len()];
+    fs::File::open(path).and_then(|mut file| file.read_exact(&mut found)).is_ok() && found == MAGIC
+}
+
+/// Seals a file for `to`, into a new file that only its owner may read, makes it durable, reads it
+/// back from the disk, and returns its hash.
+pub fn seal(
+    plain: &Path,
+    target: &Path,
+    to: &Recipient,
+    progress: &Progress,
+    interrupt: &Interrupt,
+) -> Result<Sha256Hex> {
+    let mut from = fs::File::open(plain)?;
+    let file = system::private_file(target)?;
+    let recipients = std::iter::once(to as &dyn age::Recipient);
+    let sealer = age::Encryptor::with_recipients(recipients).context("cannot encrypt")?;
+    let mut sealer = sealer.wrap_output(Hashing::new(file))?;
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        interrupt.check()?;
+        let n = from.read(&mut buffer)?;
+        if n == 0 {
+            break;
+        }
+        sealer.write_all(&buffer[..n])?;
+        progress.add(n as u64);
+    }
+    let (file, written) = sealer.finish()?.finish();
+    file.sync_all()?;
+    system::forget_cached(&file);
+    if hash_file_until(target, interrupt)? != written {
+        bail!("{} reads back differently from what was written: look at the disk", target.display());
+    }
+    Ok(written)
+}
+
+/// What reads the plain bytes of a sealed file, from any place. Every byte that it gives was checked.
+pub trait Unsealed: Read + Seek + Send {}
+
+impl<T: Read + Seek + Send> Unsealed for T {}
+
+/// Opens a sealed file.
+///
+/// # Errors
+/// Says that a key is needed, or that this one does not open it.
+pub fn open(path: &Path, key: Option<&Path>) -> Result<Box<dyn Unsealed>> {
+    let refused = |why: String| {
+        Failure::new(Kind::Refused, format!("{} is encrypted", path.display())).because(why).hint(
+            "Give the private key of the node that it was encrypted to: --identity FILE. `age --decrypt` opens it, too.",
+        )
+    };
+    let Some(key) = key else {
+        bail!(refused("no key was given".into()));
+    };
+    let identity = identity(key)?;
+    let decryptor = age::Decryptor::new(fs::File::open(path)?).map_err(|error| refused(error.to_string()))?;
+    let opened = decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity));
+    let opened = opened.map_err(|error| refused(format!("{} does not open it: {error}", key.display())))?;
+    let bounded = Bounded::around(opened).map_err(|error| {
+        Failure::new(Kind::Refused, format!("cannot use the pack {}", path.display()))
+            .because(format!("it is damaged: {error}"))
+            .hint("Copy HAPack.zip.age from the primary again, and compare its SHA-256 with the one that `pmp-ha pack` printed.")
+    })?;
+    Ok(Box::new(bounded))
+}
+
+/// Refuses to go behind the end, where the stream of age does not look.
+struct Bounded<R> {
+    inner: R,
+    size: u64,
+}
+
+impl<R: Seek> Bounded<R> {
+    fn around(mut inner: R) -> std::io::Result<Self> {
+        let size = inner.seek(SeekFrom::End(0))?;
+        inner.rewind()?;
+        Ok(Self { inner, size })
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.inner.read(buffer)
+    }
+}
+
+impl<R: Seek> Seek for Bounded<R> {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.size.checked_add_signed(by),
+            SeekFrom::Current(by) => self.inner.stream_position()?.checked_add_signed(by),
+        };
+        match target.filter(|at| *at <= self.size) {
+            Some(at) => self.inner.seek(SeekFrom::Start(at)),
+            None => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "a place behind the end")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_goes_behind_the_end() {
+        let mut file = Bounded::around(std::io::Cursor::new(b"0123456789")).expect("it has a size");
+        let mut read = |to| -> std::io::Result<String> {
+            file.seek(to)?;
+            let mut text = String::new();
+            file.read_to_string(&mut text)?;
+            Ok(text)
+        };
+        assert_eq!(read(SeekFrom::Start(7)).expect("inside"), "789");
+        assert_eq!(read(SeekFrom::Current(-1)).expect("inside"), "9");
+        assert_eq!(read(SeekFrom::End(0)).expect("the end"), "");
+        for behind in [SeekFrom::Start(11), SeekFrom::Current(1), SeekFrom::End(1), SeekFrom::End(-11)] {
+            assert!(read(behind).is_err(), "{behind:?}");
+        }
+    }
+}

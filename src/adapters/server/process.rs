@@ -1,0 +1,474 @@
+//! The bundled server as a process: is it running, start, stop, boot without a network.
+
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use fs_err as fs;
+
+use crate::adapters::home::saved::remove;
+use crate::adapters::home::{Credential, Home, datadir};
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::server::session::{Address, Session, greeting_of_socket};
+use crate::adapters::{random, system};
+use crate::domain::flavor::{Account, Flavor, ServerVersion};
+use crate::domain::snapshot::BlindReason;
+use crate::domain::start_script;
+use crate::failure::{Failure, Kind};
+
+/// How often a server that is starting or stopping is looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How long after its script a server may take to lock its data before it counts as gone.
+const LOCK_GRACE: Duration = Duration::from_secs(15);
+
+/// How long the product's stop script may take to have an effect.
+const STOP_SCRIPT_GRACE: Duration = Duration::from_secs(10);
+
+/// How long a server may take until it listens to a signal that ends it.
+const HEARING_GRACE: Duration = Duration::from_secs(15);
+
+/// How long a server that has met a fault may take to end.
+const ENDING_GRACE: Duration = Duration::from_secs(5);
+
+/// The account of an offline boot. It is dropped before the boot ends.
+pub const BOOT_USER: &str = "pmp_ha_boot";
+
+/// The script that an offline boot runs: the product's own, with another option file.
+const BOOT_SCRIPT: &str = "pmp-ha-boot.sh";
+
+/// The bundled server of a home.
+pub struct Database<'a> {
+    home: &'a Home,
+    interrupt: &'a Interrupt,
+}
+
+impl<'a> Database<'a> {
+    /// The server of `home`.
+    #[must_use]
+    pub fn of(home: &'a Home, interrupt: &'a Interrupt) -> Self {
+        Self { home, interrupt }
+    }
+
+    /// The process that holds the data, if one does.
+    pub fn pid(&self) -> Result<Option<u32>> {
+        datadir::holder(&self.home.data())
+    }
+
+    /// The process that holds the data and serves them. A killed one answers nobody any more, and
+    /// holds them until its last thread has ended: that is waited for.
+    pub async fn serving_pid(&self) -> Result<Option<u32>> {
+        let begun = Instant::now();
+        while let Some(pid) = self.pid()? {
+            if system::is_alive(pid) || begun.elapsed() > LOCK_GRACE {
+                return Ok(Some(pid));
+            }
+            self.interrupt.sleep(TICK).await?;
+        }
+        Ok(None)
+    }
+
+    /// Runs `mysqld --version`.
+    pub async fn version(&self) -> Result<ServerVersion> {
+        let program = self.home.path(system::SERVER);
+        let mut command = tokio::process::Command::new(&program);
+        command.args(["--no-defaults", "--version"]).stdin(std::process::Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(Duration::from_secs(20), command.output())
+            .await
+            .map_err(|_| anyhow!("{} --version did not end within 20 s", program.display()))?
+            .with_context(|| format!("cannot run {}", program.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        ServerVersion::parse(text.trim())
+            .ok_or_else(|| anyhow!("{} --version says {:?}", program.display(), text.trim()))
+    }
+
+    /// Starts the server with the product's own script and waits until it answers.
+    pub async fn start(&self, deadline: Duration) -> Result<u32> {
+        let script = self.home.start_script();
+        self.make_tmp()?;
+        self.launch(&script, &self.home.tmp(), deadline, || async {
+            greeting_of_socket(&self.home.socket(), Duration::from_secs(2)).await.is_ok()
+        })
+        .await
+    }
+
+    fn make_tmp(&self) -> Result<()> {
+        let tmp = self.home.tmp();
+        if !tmp.is_dir() {
+            system::private_dir(&tmp)?;
+            system::give_to(&tmp, system::owner(&self.home.data())?)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a start script, with `tmp` for the socket and temporary files, and waits until the server
+    /// answers. When that fails, or is cut off, a server that the script brought up can be seen by
+    /// [`Self::pid`] before this returns.
+    async fn launch<F>(
+        &self,
+        script: &Path,
+        tmp: &Path,
+        deadline: Duration,
+        answers: impl FnMut() -> F,
+    ) -> Result<u32>
+    where
+        F: Future<Output = bool>,
+    {
+        let log = ErrorLog::mark(self.home);
+        let port = self
+            .home
+            .database_params()
+            .map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?
+            .port;
+        self.drop_stale_socket_lock(&tmp.join(start_script::SOCKET))?;
+        let output = self.home.path("logs/pmp-ha-startdb.log");
+        if let Some(folder) = output.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let args = [port.to_string(), tmp.to_string_lossy().into_owned()];
+        let mut child = system::spawn_script(script, &args, &output)?;
+        let up = self.wait_for_answer(&mut child, deadline, answers, &log, &output).await;
+        if up.is_err() {
+            self.wait_for_lock(&mut child).await?;
+        }
+        up
+    }
+
+    /// Waits until a script that was cut off has brought up a server that holds its data, or none.
+    async fn wait_for_lock(&self, child: &mut Child) -> Result<()> {
+        let begun = Instant::now();
+        while self.pid()?.is_none() && begun.elapsed() < LOCK_GRACE {
+            // The server is a child of its script, and of the same group.
+            if ended(child)?.is_some() && !system::is_group_alive(child.id()) {
+                break;
+            }
+            tokio::time::sleep(TICK).await;
+        }
+        Ok(())
+    }
+
+    async fn wait_for_answer<F>(
+        &self,
+        child: &mut Child,
+        deadline: Duration,
+        mut answers: impl FnMut() -> F,
+        log: &ErrorLog,
+        output: &Path,
+    ) -> Result<u32>
+    where
+        F: Future<Output = bool>,
+    {
+        let begun = Instant::now();
+        let mut script_ended = None;
+        let mut last_holder = None;
+        let gone = loop {
+            self.interrupt.check()?;
+            let holder = self.pid()?;
+            last_holder = holder.or(last_holder);
+            if let Some(pid) = holder
+                && answers().await
+            {
+                return Ok(pid);
+            }
+            if script_ended.is_none() {
+                script_ended = ended(child)?.map(|ok| (ok, Instant::now()));
+            }
+            if let (Some((ok, since)), None) = (script_ended, holder) {
+                // MySQL 8 and later let go of the lock for a moment while they start.
+                let died = last_holder.map_or(since.elapsed() > LOCK_GRACE, |pid| !system::is_alive(pid));
+                if !ok || died || log.says_aborting() {
+                    break "the server ended while it was starting".to_owned();
+                }
+            }
+            if begun.elapsed() > deadline {
+                break format!("it does not answer after {} s", deadline.as_secs());
+            }
+            self.interrupt.sleep(TICK).await?;
+        };
+        let mut failure = Failure::new(Kind::Failed, "the database did not start").because(gone);
+        failure.because.extend(log.complaints().into_iter().map(|line| format!("its log says: {line}")));
+        bail!(failure.hint(format!("Look into {} and {}.", log.path().display(), output.display())))
+    }
+
+    /// A killed `MySQL` 5.7 or later leaves its number beside its socket, and none starts while
+    /// any process has that number: after a power failure a stranger may well have it.
+    fn drop_stale_socket_lock(&self, socket: &Path) -> Result<()> {
+        let starting = system::processes_with(&format!("--socket={}", socket.display()));
+        if self.pid()?.is_none() && starting.is_empty() {
+            remove(&socket.with_extension("sock.lock"))?;
+        }
+        Ok(())
+    }
+
+    /// Stops the server with the product's own script, or with SIGTERM where that has no effect,
+    /// and waits until it is gone. Returns whether there was anything to stop.
+    pub async fn stop(&self, deadline: Duration) -> Result<bool> {
+        let datadir = format!("--datadir={}", self.home.data().display());
+        // A server that is still starting may not hold the lock yet; its command line tells it.
+        let starting = system::processes_with(&datadir).into_iter().next();
+        let Some(pid) = self.pid()?.or(starting) else {
+            return Ok(false);
+        };
+        if self.offline_boots().contains(&pid) {
+            // It does not listen where the product's script looks for it.
+            self.end(pid, deadline).await?;
+            return Ok(true);
+        }
+        self.wait_until_it_hears(pid).await;
+        let params = self
+            .home
+            .database_params()
+            .map_err(|why| anyhow!("conf/database_params.conf cannot be used: {why}"))?;
+        let script = self.home.path("bin").join(system::STOP_SCRIPT);
+        if script.is_file() {
+            // Never with the password: it would stand in the process list.
+            let args =
+                [params.port.to_string(), params.username, self.home.tmp().to_string_lossy().into_owned()];
+            let mut child = system::spawn_script(&script, &args, &self.home.path("logs/pmp-ha-stopdb.log"))?;
+            let begun = Instant::now();
+            while begun.elapsed() < STOP_SCRIPT_GRACE && self.pid()?.is_some() {
+                if ended(&mut child)?.is_some_and(|ok| !ok) {
+                    break;
+                }
+                self.interrupt.sleep(TICK).await?;
+            }
+        }
+        self.end(pid, deadline).await?;
+        Ok(true)
+    }
+
+    /// Asks the process to end cleanly and waits until it has let go of the data.
+    async fn end(&self, pid: u32, deadline: Duration) -> Result<()> {
+        self.wait_until_it_hears(pid).await;
+        let begun = Instant::now();
+        let holds = || -> Result<bool> { Ok(self.pid()?.is_some() || system::is_alive(pid)) };
+        if holds()? {
+            system::terminate(pid)?;
+        }
+        while holds()? {
+            if begun.elapsed() > deadline {
+                bail!(
+                    Failure::new(Kind::Failed, "the database did not stop")
+                        .because(format!("process {pid} still holds its data after {} s", deadline.as_secs()))
+                        .hint("Give it time: it writes its pages to the disk. Do not kill it.")
+                );
+            }
+            tokio::time::sleep(TICK).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until a server that is starting answers: `MariaDB` locks itself up for good when
+    /// SIGTERM meets it just before that. One that is ending, or frozen, does not answer.
+    async fn wait_until_it_hears(&self, pid: u32) {
+        let begun = Instant::now();
+        let is_boot = self.offline_boots().contains(&pid);
+        let socket = if is_boot { self.home.boot_socket() } else { self.home.socket() };
+        while system::is_alive(pid) && begun.elapsed() < HEARING_GRACE {
+            let greeting = greeting_of_socket(&socket, Duration::from_secs(1)).await;
+            let deaf = [BlindReason::Unreachable, BlindReason::Silent];
+            if greeting.map_or_else(|blind| !deaf.contains(&blind.why), |_| true) {
+                return;
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// The servers that run with the option file of an offline boot, also before they lock their data.
+    #[must_use]
+    pub fn offline_boots(&self) -> Vec<u32> {
+        let [_, option_file, _] = self.boot_files();
+        system::processes_with(&format!("--defaults-file={}", option_file.display()))
+    }
+
+    /// Stops a server that an offline boot of a cut-off run left behind, and removes its files.
+    /// A server that was started in another way is never touched.
+    pub async fn clear_offline_boot(&self, deadline: Duration) -> Result<()> {
+        for pid in self.offline_boots() {
+            self.end(pid, deadline).await?;
+        }
+        for path in self.boot_files() {
+            remove(&system::temporary_of(&path))?;
+            remove(&path)?;
+        }
+        remove(&self.home.boot_tmp())
+    }
+
+    /// Ends the server of an offline boot at once, without a clean stop: its data are thrown away.
+    pub async fn kill_offline_boot(&self) -> Result<()> {
+        let begun = Instant::now();
+        while let Some(pid) = self.offline_boots().into_iter().next() {
+            if begun.elapsed() > LOCK_GRACE {
+                bail!("process {pid}, which works on data that are to be removed, does not end");
+            }
+            system::kill_at_once(pid)?;
+            tokio::time::sleep(TICK).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the server of an offline boot has ended, if it is about to. Returns whether it has.
+    pub async fn offline_boot_has_ended(&self) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < ENDING_GRACE {
+            if self.offline_boots().is_empty() {
+                return true;
+            }
+            tokio::time::sleep(TICK).await;
+        }
+        false
+    }
+
+    /// The lines of the server's error log that speak of one of `words`, the first few of them.
+    #[must_use]
+    pub fn said(&self, words: &[&str]) -> Vec<String> {
+        const SHOWN: usize = 3;
+        const LONGEST: usize = 300;
+        let log = ErrorLog { from: 0, ..ErrorLog::mark(self.home) };
+        let text = log.since();
+        let speaks = |line: &&str| {
+            let line = line.to_lowercase();
+            words.iter().any(|word| line.contains(word))
+        };
+        let shown = |line: &str| line.trim().chars().take(LONGEST).collect();
+        text.lines().filter(speaks).map(shown).take(SHOWN).collect()
+    }
+
+    fn boot_files(&self) -> [PathBuf; 3] {
+        [
+            self.home.path("bin").join(BOOT_SCRIPT),
+            self.home.work().join("boot.cnf"),
+            self.home.work().join("boot.sql"),
+        ]
+    }
+
+    /// Boots the server through a copy of the product's start script, without a network and
+    /// without replication, on a socket that is this boot's own, logged in as an account that
+    /// exists for this boot only.
+    ///
+    /// `options` is the text of an option file; what makes the boot offline is added to it.
+    pub async fn boot_offline(&self, flavor: &Flavor, options: &str, deadline: Duration) -> Result<Session> {
+        let [script, option_file, init_file] = self.boot_files();
+        let owner = system::owner(&self.home.data())?;
+        let boot = Credential { user: BOOT_USER.into(), password: random::password() };
+        let account = Account {
+            user: &boot.user,
+            host: "localhost",
+            password: &boot.password,
+            x509: false,
+            grants: &["ALL PRIVILEGES ON *.*"],
+            all_rights: true,
+        };
+        let mut init = String::from("SET SESSION sql_log_bin = 0;\n");
+        for sql in flavor.create_account(&account) {
+            init.push_str(sql.text());
+            init.push_str(";\n");
+        }
+        system::private_dir(&self.home.work())?;
+        system::give_to(&self.home.work(), owner)?;
+        let text = format!(
+            "{options}\n# this boot only\nskip-networking\n{}{}\nevent-scheduler = OFF\ninit-file = \"{}\"\n",
+            // It has a socket of its own, in a folder that everybody may use.
+            if flavor.has_mysqlx() { "mysqlx = OFF\n" } else { "" },
+            flavor.option("skip-replica-start"),
+            init_file.display()
+        );
+        system::write_atomic(&init_file, init.as_bytes(), 0o600, Some(owner))?;
+        system::write_atomic(&option_file, text.as_bytes(), 0o600, Some(owner))?;
+        let product_script = fs::read_to_string(self.home.start_script())?;
+        let wired = start_script::wire(&product_script, &option_file.to_string_lossy(), None)
+            .map_err(|why| anyhow!("the start script cannot be used: {}", why.0))?;
+        system::write_script(&script, &wired, None)?;
+        self.make_tmp()?;
+        system::private_dir(&self.home.boot_tmp())?;
+        system::give_to(&self.home.boot_tmp(), owner)?;
+
+        let address = Address::Socket(self.home.boot_socket());
+        let logs_in = || async { Session::open(&address, &boot, Duration::from_secs(5)).await.is_ok() };
+        let pid = self.launch(&script, &self.home.boot_tmp(), deadline, logs_in).await?;
+        remove(&init_file)?;
+        let opened = Session::open(&address, &boot, Duration::from_secs(10)).await;
+        let mut session = opened.map_err(|blind| {
+            anyhow!("the booted database (process {pid}) turned away: {}", blind.evidence)
+        })?;
+        session.run("SET SESSION sql_log_bin = 0").await?;
+        session.run("SET SESSION sql_mode = ''").await?;
+        Ok(session)
+    }
+
+    /// Ends an offline boot: drops its account and stops the server cleanly.
+    pub async fn end_offline_boot(&self, mut session: Session, deadline: Duration) -> Result<()> {
+        session.run("SET SESSION sql_log_bin = 0").await?;
+        session.run(format!("DROP USER '{BOOT_USER}'@'localhost'")).await?;
+        session.close().await;
+        self.clear_offline_boot(deadline).await
+    }
+}
+
+/// Whether the script has ended, and if so, whether it ended well.
+fn ended(child: &mut Child) -> Result<Option<bool>> {
+    Ok(child.try_wait()?.map(|status| status.success()))
+}
+
+/// What the server's error log says from a moment on.
+struct ErrorLog {
+    path: PathBuf,
+    from: u64,
+    data: PathBuf,
+    output: PathBuf,
+}
+
+impl ErrorLog {
+    fn mark(home: &Home) -> Self {
+        let data = home.data();
+        let path = newest_log(&data).unwrap_or_else(|| data.join("*.err"));
+        let from = fs::metadata(&path).map_or(0, |meta| meta.len());
+        Self { path, from, data, output: home.path("logs/pmp-ha-startdb.log") }
+    }
+
+    fn path(&self) -> PathBuf {
+        newest_log(&self.data).unwrap_or_else(|| self.path.clone())
+    }
+
+    fn since(&self) -> String {
+        let path = self.path();
+        let from = if path == self.path { self.from } else { 0 };
+        let bytes = fs::read(path).unwrap_or_default();
+        let new = bytes.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default();
+        let mut text = String::from_utf8_lossy(new).into_owned();
+        text.push_str(&fs::read_to_string(&self.output).unwrap_or_default());
+        // A dump of a page holds the product's data, which are nobody's business here.
+        text.split_inclusive('\n').filter(|line| !line.contains("; hex ")).collect()
+    }
+
+    fn says_aborting(&self) -> bool {
+        self.since().contains("Aborting")
+    }
+
+    /// The last lines that are errors, or the last lines of all.
+    fn complaints(&self) -> Vec<String> {
+        const SHOWN: usize = 4;
+        let text = self.since();
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let errors: Vec<&str> =
+            lines.iter().copied().filter(|line| line.contains("ERROR") || line.contains("rror:")).collect();
+        let chosen = if errors.is_empty() { &lines } else { &errors };
+        chosen[chosen.len().saturating_sub(SHOWN)..].iter().map(ToString::to_string).collect()
+    }
+}
+
+fn newest_log(data: &Path) -> Option<PathBuf> {
+    let in_folder = |folder: PathBuf, suffix: &'static str| {
+        fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(move |entry| entry.file_name().to_string_lossy().ends_with(suffix))
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+    };
+    in_folder(data.to_path_buf(), ".err")
+        .chain(in_folder(data.join("tmp"), ".out"))
+        .max()
+        .map(|(_, path)| path)
+}

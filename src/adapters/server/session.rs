@@ -1,0 +1,293 @@
+//! Talking to a server: the only place that uses the driver.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use mysql_async::prelude::Queryable;
+use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, SslOpts, Value};
+use tokio::io::AsyncReadExt;
+
+use crate::adapters::home::Credential;
+use crate::adapters::server::old_tls::Bridge;
+use crate::domain::settings::TlsPaths;
+use crate::domain::snapshot::{Blind, BlindReason};
+use crate::domain::sql::Sql;
+
+/// How long a single statement may take unless said otherwise.
+pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Where a server is.
+#[derive(Debug, Clone)]
+pub enum Address {
+    /// On this machine, through its socket.
+    Socket(PathBuf),
+    /// Elsewhere, over TLS with both certificates checked.
+    Tls {
+        /// The name in its certificate.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// This node's TLS files.
+        tls: TlsPaths,
+        /// Which TLS its server knows.
+        speaks: Speaks,
+    },
+}
+
+/// Which TLS is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    /// 1.2 or newer, by the driver itself.
+    Modern,
+    /// The best that there is from 1.0 on, over a bridge.
+    Old,
+}
+
+/// A row: column names to values as text, `None` for NULL.
+#[derive(Debug, Clone, Default)]
+pub struct Row(Vec<(String, Option<String>)>);
+
+impl Row {
+    /// The value of a column whose name is compared without regard to case; NULL and absent are `None`.
+    #[must_use]
+    pub fn get(&self, column: &str) -> Option<String> {
+        self.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(column)).and_then(|(_, value)| value.clone())
+    }
+
+    /// The values, in the order of the columns.
+    pub fn values(&self) -> impl Iterator<Item = Option<&str>> {
+        self.0.iter().map(|(_, value)| value.as_deref())
+    }
+}
+
+/// A connection.
+pub struct Session {
+    conn: Conn,
+    deadline: Duration,
+    /// What the connection runs over, and ends with it.
+    bridge: Option<Bridge>,
+}
+
+impl Session {
+    /// Logs in.
+    pub async fn open(address: &Address, account: &Credential, deadline: Duration) -> Result<Self, Blind> {
+        tokio::time::timeout(deadline, Self::log_in(address, account)).await.unwrap_or_else(|_| {
+            Err(Blind {
+                why: BlindReason::Silent,
+                evidence: format!("no answer within {:.1} s", deadline.as_secs_f64()),
+            })
+        })
+    }
+
+    async fn log_in(address: &Address, account: &Credential) -> Result<Self, Blind> {
+        let base = OptsBuilder::default()
+            .user(Some(&account.user))
+            .pass(Some(&account.password))
+            .prefer_socket(false)
+            .tcp_nodelay(true);
+        let through = |socket: &Path| Some(socket.to_string_lossy().into_owned());
+        let mut bridge = None;
+        let opts: Opts = match address {
+            Address::Socket(path) => base.socket(through(path)).into(),
+            Address::Tls { host, port, tls, speaks: Speaks::Old } => {
+                let bridge = bridge.insert(Bridge::to(host, *port, tls).await?);
+                base.socket(through(bridge.socket())).into()
+            }
+            Address::Tls { host, port, tls, speaks: Speaks::Modern } => {
+                let path = |text: &str| PathBuf::from(text);
+                let identity = ClientIdentity::new(path(&tls.cert).into(), path(&tls.key).into());
+                let ssl = SslOpts::default()
+                    .with_root_certs(vec![path(&tls.ca).into()])
+                    .with_disable_built_in_roots(true)
+                    .with_client_identity(Some(identity));
+                base.ip_or_hostname(host.clone()).tcp_port(*port).ssl_opts(Some(ssl)).into()
+            }
+        };
+        match Conn::new(opts).await {
+            Ok(conn) => Ok(Self { conn, deadline: STATEMENT_DEADLINE, bridge }),
+            Err(error) => {
+                // What the driver saw is only that its side was closed.
+                if let Some(mut bridge) = bridge {
+                    bridge.ended().await?;
+                }
+                Err(blind(&error))
+            }
+        }
+    }
+
+    /// Sets how long a statement may take from now on.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Runs a statement and returns its rows.
+    pub async fn query(&mut self, sql: impl Into<Sql>) -> Result<Vec<Row>> {
+        let sql = sql.into();
+        let rows = tokio::time::timeout(self.deadline, self.conn.query::<mysql_async::Row, _>(sql.text()))
+            .await
+            .map_err(|_| anyhow!("`{}` did not end within {} s", sql.name(), self.deadline.as_secs()))?
+            .map_err(|error| StatementFailed::of(&sql, &error))?;
+        Ok(rows.into_iter().map(to_row).collect())
+    }
+
+    /// Runs a statement for its effect.
+    pub async fn run(&mut self, sql: impl Into<Sql>) -> Result<()> {
+        self.query(sql).await.map(|_| ())
+    }
+
+    /// Runs a statement that answers with at most one row.
+    pub async fn one(&mut self, sql: impl Into<Sql>) -> Result<Option<Row>> {
+        Ok(self.query(sql).await?.into_iter().next())
+    }
+
+    /// `SHOW GLOBAL VARIABLES`, names in lower case.
+    pub async fn variables(&mut self) -> Result<BTreeMap<String, String>> {
+        let rows = self.query("SHOW GLOBAL VARIABLES").await?;
+        let pair = |row: &Row| Some((row.get("Variable_name")?.to_lowercase(), row.get("Value")?));
+        Ok(rows.iter().filter_map(pair).collect())
+    }
+
+    /// Says good-bye, so that the server does not log an aborted connection.
+    pub async fn close(self) {
+        let Self { conn, bridge, .. } = self;
+        let good_bye = async {
+            let said = conn.disconnect().await.is_ok();
+            if let Some(mut bridge) = bridge.filter(|_| said) {
+                // ignored: the session is over either way
+                let _ = bridge.ended().await;
+            }
+        };
+        // ignored: the session is over either way
+        let _ = tokio::time::timeout(Duration::from_secs(2), good_bye).await;
+    }
+}
+
+/// A statement that the server refused, or that the connection did not survive.
+#[derive(Debug, thiserror::Error)]
+#[error("`{name}` failed: {why}")]
+pub struct StatementFailed {
+    name: String,
+    why: String,
+    /// The server's number for it.
+    pub code: Option<u16>,
+}
+
+impl StatementFailed {
+    fn of(sql: &Sql, error: &mysql_async::Error) -> Self {
+        let code = match error {
+            mysql_async::Error::Server(server) => Some(server.code),
+            _ => None,
+        };
+        Self { name: sql.name().clone(), why: without_secrets(error), code }
+    }
+}
+
+/// The message of an error without what it quotes of the statement: that may be a password.
+fn without_secrets(error: &mysql_async::Error) -> String {
+    const SYNTAX_ERROR: u16 = 1064;
+    match error {
+        mysql_async::Error::Server(server) if server.code == SYNTAX_ERROR => {
+            "error 1064: syntax error".into()
+        }
+        mysql_async::Error::Server(server) => format!("error {}: {}", server.code, server.message),
+        other => other.to_string(),
+    }
+}
+
+fn to_row(mut row: mysql_async::Row) -> Row {
+    let names: Vec<String> = row.columns_ref().iter().map(|column| column.name_str().into_owned()).collect();
+    let mut out = Vec::with_capacity(names.len());
+    for (index, name) in names.into_iter().enumerate() {
+        let value = match row.take::<Value, _>(index) {
+            None | Some(Value::NULL) => None,
+            Some(Value::Bytes(bytes)) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            Some(other) => Some(other.as_sql(true).trim_matches('\'').to_owned()),
+        };
+        out.push((name, value));
+    }
+    Row(out)
+}
+
+fn blind(error: &mysql_async::Error) -> Blind {
+    use mysql_async::Error;
+    let why = match error {
+        // ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS
+        Error::Server(server) if [1040, 1203].contains(&server.code) => BlindReason::TooManyConnections,
+        Error::Io(mysql_async::IoError::Io(error)) => not_connected(error),
+        Error::Server(_) | Error::Io(_) | Error::Driver(_) | Error::Url(_) | Error::Other(_) => {
+            BlindReason::TurnedAway
+        }
+    };
+    Blind { why, evidence: without_secrets(error) }
+}
+
+/// Tells a machine that answers for its closed port from one of which nothing comes back.
+fn not_connected(error: &std::io::Error) -> BlindReason {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => BlindReason::NobodyListens,
+        _ => BlindReason::Unreachable,
+    }
+}
+
+/// Waits for the first packet that a server sends, which stands in clear before any TLS: it
+/// proves that a server is there and not frozen, without a login.
+pub async fn greeting(host: &str, port: u16, deadline: Duration) -> Result<String, Blind> {
+    let connect = async {
+        let stream = tokio::net::TcpStream::connect((host, port)).await;
+        let mut stream =
+            stream.map_err(|error| Blind { why: not_connected(&error), evidence: error.to_string() })?;
+        read_greeting(&mut stream).await
+    };
+    tokio::time::timeout(deadline, connect).await.unwrap_or_else(|_| Err(silent(deadline)))
+}
+
+/// Waits for the greeting of the server behind a socket of this machine; returns the version that
+/// it says it has.
+pub async fn greeting_of_socket(path: &Path, deadline: Duration) -> Result<String, Blind> {
+    let connect = async {
+        let stream = crate::adapters::system::connect_local(path).await;
+        let mut stream =
+            stream.map_err(|error| Blind { why: BlindReason::Unreachable, evidence: error.to_string() })?;
+        read_greeting(&mut stream).await
+    };
+    tokio::time::timeout(deadline, connect).await.unwrap_or_else(|_| Err(silent(deadline)))
+}
+
+fn silent(deadline: Duration) -> Blind {
+    Blind {
+        why: BlindReason::Silent,
+        evidence: format!("no greeting within {:.1} s", deadline.as_secs_f64()),
+    }
+}
+
+/// Returns the version that the server says it has.
+async fn read_greeting(stream: &mut (impl AsyncReadExt + Unpin)) -> Result<String, Blind> {
+    const ERROR_PACKET: u8 = 0xff;
+    const LONGEST_VERSION: usize = 100;
+    const TOO_MANY_CONNECTIONS: u16 = 1040;
+    let mut head = [0; 7];
+    stream.read_exact(&mut head).await.map_err(|error| Blind {
+        why: BlindReason::Unreachable,
+        evidence: format!("it closed the connection: {error}"),
+    })?;
+    if head[4] == ERROR_PACKET {
+        let number = u16::from_le_bytes([head[5], head[6]]);
+        let why = if number == TOO_MANY_CONNECTIONS {
+            BlindReason::TooManyConnections
+        } else {
+            BlindReason::TurnedAway
+        };
+        return Err(Blind { why, evidence: format!("it greets with error {number}") });
+    }
+    // Behind the head of four bytes and the number of the protocol stands a text that ends with a zero.
+    let mut version = head[5..].to_vec();
+    while version.last() != Some(&0) && version.len() < LONGEST_VERSION {
+        let Ok(byte) = stream.read_u8().await else { break };
+        version.push(byte);
+    }
+    Ok(String::from_utf8_lossy(&version).trim_end_matches('\0').to_owned())
+}

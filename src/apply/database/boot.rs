@@ -1,0 +1,237 @@
+//! What is done inside an offline boot of the server, and the proof that it starts afterwards.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use fs_err as fs;
+
+use super::options::{check_settings, node_settings, stand_alone_settings};
+use super::source::{ACCOUNTS_TOUCHED, become_source, coordinates, own_schema, unbecome_source};
+use super::{accounts, backlog, channel, guard, key_query, role};
+use crate::adapters::home::saved::remove;
+use crate::adapters::home::{Credential, Home};
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::server::process::{BOOT_USER, Database};
+use crate::adapters::server::session::{Address, Session};
+use crate::adapters::system;
+use crate::apply::files::place::CLONE_NOTES;
+use crate::apply::files::source_state::{Binlogs, SourceState, drop_binlogs, drop_new_binlogs, note_binlogs};
+use crate::apply::work::Runner;
+use crate::domain::coordinates::Coordinates;
+use crate::domain::flavor::{DROP_CLONE_PLUGIN, Flavor};
+use crate::domain::pair::{Membership, Role};
+use crate::domain::plan::{BootTask, CopyWay};
+use crate::domain::settings::{LOCAL_SCHEMA, render};
+use crate::domain::sql::quote_name;
+
+/// Says that the server of the primary was booted for a pack, and with whose settings last.
+const BOOT_BEGAN: &str = "boot-began";
+
+const WITH_THE_PRODUCTS_SETTINGS: &[u8] = b"with the product's";
+
+/// What is left of an earlier life as a replica: a server that is told to keep this state in tables
+/// reads it from these files once more, and has no replication at all when it cannot.
+const REPLICA_STATE_FILES: [&str; 2] = ["mysql/data/master.info", "mysql/data/relay-log.info"];
+
+/// Boots, does the task, stops cleanly.
+pub async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
+    let flavor = runner.flavor().await?;
+    let options = match task {
+        BootTask::PrepareSource { .. } | BootTask::PrepareReplica { .. } => {
+            render(&node_settings(runner, flavor, &runner.home.require_membership()?))
+        }
+        BootTask::StandAlone { copied, .. } => {
+            render(&stand_alone_settings(runner, flavor, copied.is_none()))
+        }
+    };
+    let spinner = runner.ui.spinner("the database is booted without a network");
+    let database = runner.database();
+    let (start, stop) = (runner.config.start_deadline(), runner.config.stop_deadline());
+    if matches!(task, BootTask::PrepareSource { .. }) {
+        let note = runner.home.work().join(BOOT_BEGAN);
+        if note_binlogs(runner.home)? == Binlogs::OfTheProduct {
+            // A server that had crashed finds its last commits in the binlogs of the name that it
+            // had; only then may it be given another name.
+            system::write_atomic(&note, WITH_THE_PRODUCTS_SETTINGS, 0o600, None)?;
+            let session = database.boot_offline(flavor, "[mysqld]", start).await?;
+            database.end_offline_boot(session, stop).await?;
+        }
+        system::write_atomic(&note, b"with ours", 0o600, None)?;
+        if flavor.wants_repository_tables() {
+            set_aside(runner, &REPLICA_STATE_FILES)?;
+        }
+    }
+    let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
+    match task {
+        BootTask::PrepareSource { pack_id } => prepare_source(runner, flavor, &mut session, pack_id).await?,
+        BootTask::PrepareReplica { account, from } => {
+            accounts::set_application_password(runner, flavor, &mut session, account).await?;
+            prepare_replica(runner, flavor, &mut session, account, from).await?;
+        }
+        BootTask::StandAlone { account, accept_loss, copied, unnamed, key_check } => {
+            if *unnamed {
+                guard::require(&mut session).await?;
+            }
+            match copied {
+                Some(CopyWay::Clone { install: true }) => session.run(DROP_CLONE_PLUGIN).await?,
+                Some(_) => {}
+                None => {
+                    let worked_off = backlog::work_off(runner, flavor, &mut session).await;
+                    backlog::given_up(runner, worked_off, *accept_loss)?;
+                }
+            }
+            stand_alone(flavor, &mut session).await?;
+            accounts::set_application_password(runner, flavor, &mut session, account).await?;
+            if let Some(check) = key_check {
+                key_query::require(runner.home, &mut session, check).await?;
+            }
+        }
+    }
+    database.end_offline_boot(session, stop).await?;
+    if matches!(task, BootTask::StandAlone { .. }) {
+        // The boot needs them: it makes what a server leaves out when it copies itself.
+        remove(&runner.home.data().join(CLONE_NOTES))?;
+        drop_binlogs(runner.home)?;
+    }
+    drop(spinner);
+    Ok(())
+}
+
+/// Puts the accounts of the primary back to what they were before a pack that is undone.
+///
+/// It boots the server once more, with the settings of the boot that it undoes: a server that
+/// was cut off needs the binlogs of that boot to come to a clean stop.
+pub async fn take_source_back(runner: &Runner<'_>) -> Result<()> {
+    let uninterrupted = Interrupt::default();
+    let database = Database::of(runner.home, &uninterrupted);
+    database.clear_offline_boot(runner.config.stop_deadline()).await?;
+    let Ok(began) = fs::read(runner.home.work().join(BOOT_BEGAN)) else { return Ok(()) };
+    let membership = match began.as_slice() {
+        WITH_THE_PRODUCTS_SETTINGS => None,
+        _ => runner.home.membership()?,
+    };
+    if let Err(error) = restore_accounts(runner, &database, membership).await {
+        database.clear_offline_boot(runner.config.stop_deadline()).await?;
+        if runner.home.work().join(ACCOUNTS_TOUCHED).exists() {
+            return Err(error);
+        }
+        // The server does not start, and did not before: nothing was done inside it.
+        runner.ui.warn(format!("an account {BOOT_USER}@localhost may be left in the data: {error:#}"));
+    }
+    for path in REPLICA_STATE_FILES {
+        runner.saved().restore(path)?;
+    }
+    drop_new_binlogs(runner.home)
+}
+
+/// Takes files out of the data until the run is undone.
+fn set_aside(runner: &Runner<'_>, paths: &[&str]) -> Result<()> {
+    for path in paths {
+        runner.saved().save(path)?;
+        remove(&runner.home.path(path))?;
+    }
+    Ok(())
+}
+
+async fn restore_accounts(
+    runner: &Runner<'_>,
+    database: &Database<'_>,
+    membership: Option<Membership>,
+) -> Result<()> {
+    let flavor = runner.flavor().await?;
+    let options = match membership {
+        Some(membership) => render(&node_settings(runner, flavor, &membership)),
+        None => String::new(),
+    };
+    let start = runner.config.start_deadline();
+    let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
+    unbecome_source(runner, flavor, &mut session).await?;
+    database.end_offline_boot(session, runner.config.stop_deadline()).await
+}
+
+async fn prepare_source(
+    runner: &Runner<'_>,
+    flavor: &Flavor,
+    session: &mut Session,
+    pack_id: &str,
+) -> Result<()> {
+    become_source(runner, flavor, session, pack_id).await?;
+    let coordinates = coordinates(flavor, session).await?.context("the server's coordinates are empty")?;
+    SourceState { pack_id: pack_id.to_owned(), coordinates }.store(runner.home)
+}
+
+async fn prepare_replica(
+    runner: &Runner<'_>,
+    flavor: &Flavor,
+    session: &mut Session,
+    account_name: &str,
+    from: &Coordinates,
+) -> Result<()> {
+    let home = runner.home;
+    check_settings(runner, flavor, session).await?;
+    let membership = home.require_membership()?;
+    channel::forget(flavor, session).await?;
+    session.run(flavor.reset_binlogs()).await?;
+    let source = membership.pair.node(Role::Primary);
+    let account = home.credentials()?.replication;
+    channel::point(runner, flavor, session, source, &account, channel::Start::At(from)).await?;
+
+    // What belonged to the primary alone came with the copy.
+    session.run(format!("DROP DATABASE IF EXISTS {LOCAL_SCHEMA}")).await?;
+    own_schema(runner, flavor, session).await?;
+    role::say_at_setup(runner, session).await?;
+    guard::quiet_events(session).await?;
+    guard::set(flavor, session, account_name, &membership.pair).await
+}
+
+/// Makes the data those of a server that never had a source.
+pub async fn stand_alone(flavor: &Flavor, session: &mut Session) -> Result<()> {
+    channel::forget(flavor, session).await?;
+    session.run(flavor.reset_binlogs()).await?;
+    guard::lift(flavor, session).await?;
+    guard::wake_events(session).await?;
+    accounts::drop_own(session).await
+}
+
+/// Starts the database as the product does, logs in as the product does, counts, and stops it.
+pub async fn prove_start(runner: &Runner<'_>) -> Result<()> {
+    let home = runner.home;
+    let spinner = runner.ui.spinner("the database is started as the product does it");
+    let database = runner.database();
+    database.start(runner.config.start_deadline()).await?;
+    let looked = count_tables(runner, home).await;
+    database.stop(runner.config.stop_deadline()).await?;
+    drop(spinner);
+    let (tables, schema) = looked?;
+    runner.ui.say(format!("     the product's own account logs in and finds {tables} tables in {schema}"));
+    Ok(())
+}
+
+/// Logs in with the account of the product to the server that listens on `socket`.
+pub async fn product_session(runner: &Runner<'_>, user: &str, socket: PathBuf) -> Result<Session> {
+    let account = Credential { user: user.to_owned(), password: accounts::application_password(runner)? };
+    Session::open(&Address::Socket(socket), &account, Duration::from_secs(10))
+        .await
+        .map_err(|blind| anyhow!("the account of the product cannot log in: {}", blind.evidence))
+}
+
+async fn count_tables(runner: &Runner<'_>, home: &Home) -> Result<(usize, String)> {
+    let params = home.database_params().map_err(|why| anyhow!(why))?;
+    let mut session = product_session(runner, &params.username, home.socket()).await?;
+    let tables = session.query(format!("SHOW TABLES FROM {}", quote_name(&params.schema))).await?;
+    for table in &tables {
+        let Some(Some(name)) = table.values().next() else {
+            continue;
+        };
+        // A table whose pages are not there is listed all the same; reading it tells.
+        session
+            .run(format!("SELECT 1 FROM {}.{} LIMIT 1", quote_name(&params.schema), quote_name(name)))
+            .await?;
+    }
+    session.close().await;
+    if tables.is_empty() {
+        bail!("the schema {} has no tables", params.schema);
+    }
+    Ok((tables.len(), params.schema))
+}

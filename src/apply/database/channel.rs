@@ -1,0 +1,186 @@
+//! The channel of a node: pointed at the other one, read back, and put back to what it was.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+
+use crate::adapters::home::{Credential, Home};
+use crate::adapters::server::session::Session;
+use crate::adapters::{look, system};
+use crate::apply::work::Runner;
+use crate::domain::coordinates::Coordinates;
+use crate::domain::flavor::{Flavor, SourceSpec};
+use crate::domain::pair::{Membership, Node};
+use crate::domain::settings::BINLOG;
+use crate::domain::snapshot::ChannelTls;
+
+/// Where a channel goes on.
+#[derive(Debug, Clone, Copy)]
+pub enum Start<'a> {
+    /// At a point of the source's history, of which the data here are a copy.
+    At(&'a Coordinates),
+    /// Where the data here say that they are.
+    Kept(&'a Coordinates),
+}
+
+/// Points the stopped replica of this server at `source`, and reads back what the server made of it.
+pub async fn point(
+    runner: &Runner<'_>,
+    flavor: &Flavor,
+    session: &mut Session,
+    source: &Node,
+    account: &Credential,
+    from: Start<'_>,
+) -> Result<()> {
+    let (Start::At(position) | Start::Kept(position)) = from;
+    if let Start::At(point) = from {
+        for sql in flavor.seed_position(point) {
+            session.run(sql).await?;
+        }
+    }
+    let (tls, timing) = (runner.home.tls_paths(), runner.config.timing());
+    let spec = SourceSpec {
+        host: &source.host,
+        port: source.db_port,
+        user: &account.user,
+        password: &account.password,
+        ca: &tls.ca,
+        cert: &tls.cert,
+        key: &tls.key,
+        from: position,
+        connect_retry: timing.connect_retry,
+        heartbeat: timing.heartbeat,
+    };
+    session.run(flavor.change_source(&spec)).await?;
+
+    let row = session.one(flavor.show_replica_status()).await?.context("the server has no replica status")?;
+    let view = look::pair::parse_replica(flavor, &row);
+    if (view.source_host.as_str(), view.source_port) != (source.host.as_str(), source.db_port) {
+        bail!("the server stored another source: {}:{}", view.source_host, view.source_port);
+    }
+    if view.channel_tls != ChannelTls::Verified {
+        bail!("the server did not take the TLS options of the channel: {:?}", view.channel_tls);
+    }
+    let found = position_of(flavor, session).await?;
+    if matches!(from, Start::At(point) if *point != found) {
+        bail!("the server goes on from {found} instead of {position}");
+    }
+    Ok(())
+}
+
+/// Forgets the source, its position and the relay logs.
+pub async fn forget(flavor: &Flavor, session: &mut Session) -> Result<()> {
+    session.run(flavor.stop_replica()).await?;
+    session.run(flavor.forget_source()).await
+}
+
+/// The beginning of the binlogs of a secondary that was just installed.
+///
+/// With MySQL's GTIDs there is nothing to say: a secondary that was made anew is another server,
+/// and everything that bears its name is wanted.
+fn beginning(flavor: &Flavor) -> Option<Coordinates> {
+    use crate::domain::flavor::Positioning;
+    match flavor.positioning {
+        Positioning::FilePosition => {
+            Some(Coordinates::FilePosition { file: format!("{BINLOG}.000001"), position: 4 })
+        }
+        Positioning::Gtid => None,
+        Positioning::MariaDbGtid => Some(Coordinates::MariaDbGtid { position: String::new() }),
+    }
+}
+
+/// Points the primary at its secondary: the way back of the audit rows.
+///
+/// What was before is noted first, for the way back of the pack.
+pub async fn point_back(
+    runner: &Runner<'_>,
+    flavor: &Flavor,
+    session: &mut Session,
+    membership: &Membership,
+) -> Result<()> {
+    let before = position(flavor, session).await?;
+    let note = Note::of(runner.home);
+    if !note.exists() {
+        note.write(before.as_ref())?;
+    }
+    forget(flavor, session).await?;
+    let credentials = runner.home.credentials()?;
+    let unseeded = Coordinates::Gtid { executed: String::new() };
+    let beginning = beginning(flavor);
+    let from = beginning.as_ref().map_or(Start::Kept(&unseeded), Start::At);
+    point(runner, flavor, session, membership.peer(), &credentials.back, from).await
+}
+
+/// Puts the way back to what it was before a pack that is undone.
+pub async fn put_back(
+    runner: &Runner<'_>,
+    flavor: &Flavor,
+    session: &mut Session,
+    earlier: Option<(&Membership, &Credential)>,
+) -> Result<()> {
+    let note = Note::of(runner.home);
+    if !note.exists() {
+        return Ok(());
+    }
+    forget(flavor, session).await?;
+    if let (Some(position), Some((membership, account))) = (note.read()?, earlier) {
+        let from = match position {
+            Coordinates::Gtid { .. } => Start::Kept(&position),
+            _ => Start::At(&position),
+        };
+        point(runner, flavor, session, membership.peer(), account, from).await?;
+    }
+    Ok(())
+}
+
+/// Where the stopped applier stands; `None` where there is no channel.
+pub async fn position(flavor: &Flavor, session: &mut Session) -> Result<Option<Coordinates>> {
+    match session.one(flavor.show_replica_status()).await? {
+        Some(_) => Ok(Some(position_of(flavor, session).await?)),
+        None => Ok(None),
+    }
+}
+
+async fn position_of(flavor: &Flavor, session: &mut Session) -> Result<Coordinates> {
+    use crate::domain::flavor::Positioning;
+    Ok(match flavor.positioning {
+        Positioning::FilePosition => {
+            let row = session.one(flavor.show_replica_status()).await?.unwrap_or_default();
+            let column = |name: &str| row.get(&flavor.column(name)).unwrap_or_default();
+            Coordinates::FilePosition {
+                file: column("Relay_Source_Log_File"),
+                position: column("Exec_Source_Log_Pos").parse().unwrap_or(0),
+            }
+        }
+        Positioning::Gtid => {
+            let row = session.one(flavor.coordinates_query()).await?.unwrap_or_default();
+            Coordinates::Gtid { executed: row.get("executed").unwrap_or_default() }
+        }
+        Positioning::MariaDbGtid => {
+            let row = session.one("SELECT @@GLOBAL.gtid_slave_pos AS position").await?.unwrap_or_default();
+            Coordinates::MariaDbGtid { position: row.get("position").unwrap_or_default() }
+        }
+    })
+}
+
+/// Says where the way back stood before the primary was pointed anew.
+struct Note(PathBuf);
+
+impl Note {
+    fn of(home: &Home) -> Self {
+        Self(home.work().join("way-back-before.json"))
+    }
+
+    fn exists(&self) -> bool {
+        self.0.exists()
+    }
+
+    fn write(&self, before: Option<&Coordinates>) -> Result<()> {
+        system::write_atomic(&self.0, &serde_json::to_vec(&before)?, 0o600, None)
+    }
+
+    fn read(&self) -> Result<Option<Coordinates>> {
+        Ok(serde_json::from_slice(&fs::read(&self.0)?)?)
+    }
+}

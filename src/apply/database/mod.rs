@@ -1,0 +1,15 @@
+//! Inside one running or offline server: accounts, guard, channel, role, and the boot around them.
+
+pub mod accounts;
+pub mod align;
+pub mod backlog;
+pub mod boot;
+pub mod channel;
+pub mod guard;
+pub mod key_query;
+pub mod options;
+pub mod role;
+pub mod semi_sync;
+pub mod session;
+pub mod source;
+pub mod start;

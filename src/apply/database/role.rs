@@ -1,0 +1,133 @@
+//! What a node says of itself in its own database, where the other one reads it.
+
+use anyhow::{Context, Result, bail};
+
+use crate::adapters::home::Home;
+use crate::adapters::look::other_node;
+use crate::adapters::server::session::Session;
+use crate::apply::work::Runner;
+use crate::domain::flavor::Flavor;
+use crate::domain::own_schema::{ASK_ROLE, read_role, say};
+use crate::domain::pair::{Membership, Role};
+use crate::domain::settings::OWN_SCHEMA;
+use crate::domain::sql::quote;
+use crate::domain::standing::{BinlogPlace, NodeState, Standing, standing};
+use crate::failure::{Failure, Kind};
+
+/// What the server of the session says of itself.
+pub async fn said(session: &mut Session) -> Result<Option<NodeState>> {
+    let row = session.one(ASK_ROLE).await?;
+    Ok(row.and_then(|row| read_role(|name| row.get(name))))
+}
+
+/// What the node that `membership` describes has to say of itself when it is set up.
+pub fn at_setup(home: &Home, membership: &Membership) -> NodeState {
+    let own_word = (home.role() == Role::Secondary).then(|| home.role_word().trim().to_owned());
+    NodeState {
+        node: membership.this().number,
+        epoch: membership.pair.epoch,
+        replaces: membership.pair.replaces,
+        role: membership.role,
+        candidate: false,
+        secondary_word: membership.pair.secondary_word.clone().or(own_word),
+        followed: None,
+        heard: None,
+    }
+}
+
+/// Makes the server say what `membership` describes; its replica stands still.///
+/// Whoever becomes the primary notes how far it had followed: what the other node wrote beyond that
+/// place is not here. Whoever becomes the secondary notes where its binlog ends: up to there it wrote
+/// as the primary.
+pub async fn take_on(flavor: &Flavor, session: &mut Session, membership: &Membership) -> Result<()> {
+    let before = said(session).await?;
+    let mut state = NodeState {
+        node: membership.this().number,
+        epoch: membership.pair.epoch,
+        replaces: membership.pair.replaces,
+        role: membership.role,
+        candidate: false,
+        secondary_word: membership.pair.secondary_word.clone(),
+        followed: before.as_ref().and_then(|before| before.followed.clone()),
+        heard: before.as_ref().and_then(|before| before.heard),
+    };
+    let changes = before.as_ref().is_some_and(|before| before.role != membership.role);
+    match (changes, membership.role) {
+        (true, Role::Secondary) => note_end_of_binlog(flavor, session, membership).await?,
+        (true, Role::Primary) => {
+            state.heard = heard(session, membership.peer().number).await?;
+            state.followed = followed(flavor, session).await?.or(state.followed);
+        }
+        // A server may forget it when it is told anew from where to replicate, which comes next: to a
+        // promotion that was put back and is tried again.
+        (false, Role::Secondary) => state.followed = followed(flavor, session).await?.or(state.followed),
+        (false, Role::Primary) => {}
+    }
+    if state.secondary_word.is_none() {
+        state.secondary_word = before.and_then(|before| before.secondary_word);
+    }
+    session.run(say(&state)).await
+}
+
+/// Whether the other node, asked once more, has become the primary in the place of this one. One that
+/// cannot be asked is no reason to keep a primary from serving.
+///
+/// # Errors
+/// Refuses while the other node is about to become it: that may be taken back.
+pub async fn is_replaced(runner: &Runner<'_>, membership: &Membership) -> Result<bool> {
+    let Ok(Some(said)) = other_node::ask(runner.home, membership).await else { return Ok(false) };
+    if standing(membership, &said) == Standing::Holds {
+        return Ok(false);
+    }
+    let peer = membership.peer();
+    if said.role == Role::Secondary {
+        bail!(
+            Failure::new(Kind::Refused, "this node does not serve writes now")
+                .because(format!("{peer} is being promoted, in epoch {}", said.epoch))
+                .hint("See there what became of it.")
+        );
+    }
+    runner.ui.warn(format!(
+        "{peer} is the primary, in epoch {}: this node does not serve writes. Run `pmp-ha rejoin` here",
+        said.epoch
+    ));
+    Ok(true)
+}
+
+/// Up to where the binlogs of the source were applied.
+pub async fn followed(flavor: &Flavor, session: &mut Session) -> Result<Option<BinlogPlace>> {
+    let Some(row) = session.one(flavor.show_replica_status()).await? else { return Ok(None) };
+    let column = |name: &str| row.get(&flavor.column(name)).filter(|value| !value.is_empty());
+    let place =
+        column("Relay_Source_Log_File").zip(column("Exec_Source_Log_Pos").and_then(|p| p.parse().ok()));
+    Ok(place.map(|(file, position)| BinlogPlace { file, position }))
+}
+
+/// The newest heartbeat of a node that was applied here.
+pub async fn heard(session: &mut Session, node: u32) -> Result<Option<i64>> {
+    let row = session.one(format!("SELECT beat FROM {OWN_SCHEMA}.heartbeat WHERE node = {node}")).await?;
+    Ok(row.and_then(|row| row.get("beat")?.parse().ok()).filter(|beat| *beat > 0))
+}
+
+async fn note_end_of_binlog(flavor: &Flavor, session: &mut Session, membership: &Membership) -> Result<()> {
+    let row = session.one(flavor.binlog_end_query()).await?.context("the server writes no binlog")?;
+    let (file, position) = row.get("File").zip(row.get("Position")).context("the binlog has no end")?;
+    session
+        .run(format!(
+            "REPLACE INTO {OWN_SCHEMA}.errant_cleared VALUES ({}, {}, {position})",
+            membership.this().number,
+            quote(&file)
+        ))
+        .await
+}
+
+/// Says it when the node is set up.
+pub async fn say_at_setup(runner: &Runner<'_>, session: &mut Session) -> Result<()> {
+    let membership = runner.home.require_membership()?;
+    let mut state = at_setup(runner.home, &membership);
+    if let Some(before) = said(session).await?.filter(|before| before.role == state.role) {
+        // A node that was promoted still knows how far it had followed the other one.
+        (state.followed, state.heard) = (before.followed, before.heard);
+    }
+    session.run(say(&state)).await
+}

@@ -1,0 +1,174 @@
+//! Drives a plan: each step is recorded, done, recorded again. What fails is undone, and what an
+//! earlier run left behind is settled.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use super::cut_off::cut_off_run;
+use super::work::{Runner, make_replication};
+use crate::adapters::clock::now;
+use crate::adapters::home::saved::remove;
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::server::process::Database;
+use crate::adapters::{look, system};
+use crate::domain::journal::{Due, Outcome, Progress, Record};
+use crate::domain::plan::{Command, Plan, Step};
+use crate::failure::{Failure, Kind};
+
+/// What had to be done about an earlier run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// There was none that was cut off.
+    Nothing,
+    /// It was undone.
+    RolledBack,
+    /// It was finished.
+    Finished(Box<Plan>),
+}
+
+impl Settled {
+    /// The plan that was finished, if it was one of this command.
+    #[must_use]
+    pub fn finished(&self, command: Command) -> Option<&Plan> {
+        match self {
+            Self::Finished(plan) if plan.command == command => Some(plan),
+            Self::Nothing | Self::RolledBack | Self::Finished(_) => None,
+        }
+    }
+}
+
+impl Runner<'_> {
+    /// Finishes or rolls back what an earlier run left behind when it was cut off, but for a repair.
+    ///
+    /// # Errors
+    /// Refuses to roll back under a server that somebody has started since.
+    pub async fn settle(&mut self) -> Result<Settled> {
+        match cut_off_run(self.home)? {
+            // It looks anew at everything when it is run again; a new pack makes it needless.
+            Some(run) if !run.plan.is_repair() => self.settle_run(run).await,
+            _ => Ok(Settled::Nothing),
+        }
+    }
+
+    /// Finishes or rolls back a run that was cut off, whatever it was.
+    ///
+    /// # Errors
+    /// Refuses to roll back under a server that somebody has started since.
+    pub async fn settle_run(&mut self, run: Progress) -> Result<Settled> {
+        let command = run.plan.command;
+        if matches!(run.due(), Due::Back(_)) {
+            self.refuse_strangers(&run)?;
+        }
+        self.journal().append(&Record::Resumed { at: now(), by: system::user_name() })?;
+        // A server that an offline boot left behind is none that a step could work on.
+        let uninterrupted = Interrupt::default();
+        Database::of(self.home, &uninterrupted).clear_offline_boot(self.config.stop_deadline()).await?;
+        match run.due() {
+            Due::Back(begun) => {
+                self.ui.say(format!(
+                    "An earlier `pmp-ha {command}` was cut off; what it had changed is put back first."
+                ));
+                let undone = self.back(&run.plan, begun).await;
+                undone.map_err(|error| incomplete(command, "it could not be put back", &error))?;
+                Ok(Settled::RolledBack)
+            }
+            Due::Forward(next) => {
+                self.ui.say(format!(
+                    "An earlier `pmp-ha {command}` was cut off behind its point of no return; it is finished now."
+                ));
+                self.forward(&run.plan, next).await?;
+                Ok(Settled::Finished(Box::new(run.plan)))
+            }
+        }
+    }
+
+    /// Closes a repair that was cut off, when everything was found to be equal.
+    pub fn close_repair(&mut self) -> Result<()> {
+        remove(&self.home.work())?;
+        self.journal().append(&Record::Close { at: now(), outcome: Outcome::Done })
+    }
+
+    /// Nothing is put back under a server that runs, but for those that the run itself started.
+    fn refuse_strangers(&self, run: &Progress) -> Result<()> {
+        let last = run.begun.checked_sub(1).and_then(|index| run.plan.steps.get(index));
+        if run.plan.works_on_a_running_server() {
+            return Ok(());
+        }
+        if matches!(last, Some(Step::ProveStart)) || !self.database().offline_boots().is_empty() {
+            return Ok(());
+        }
+        let Some(evidence) = look::home::processes(self.home, self.interrupt)?.into_iter().next() else {
+            return Ok(());
+        };
+        bail!(
+            Failure::new(
+                Kind::Refused,
+                format!("an earlier `pmp-ha {}` was cut off and must be put back first", run.plan.command)
+            )
+            .because(evidence)
+            .hint("Stop Password Manager Pro and its database (`pmp-ha stop`), then try again.")
+        )
+    }
+
+    /// Runs a plan from its first step.
+    pub async fn drive(&mut self, plan: &Plan) -> Result<()> {
+        make_replication(self.home)?;
+        self.begun = Some(Instant::now());
+        self.journal().append(&Record::Open { at: now(), by: system::user_name(), plan: plan.clone() })?;
+        self.forward(plan, 0).await
+    }
+
+    async fn forward(&mut self, plan: &Plan, from: usize) -> Result<()> {
+        for (index, step) in plan.steps.iter().enumerate().skip(from) {
+            self.ui.say(format!("{}/{}  {step}", index + 1, plan.steps.len()));
+            let Err(error) = self.step(index, step, index < plan.point_of_no_return).await else {
+                continue;
+            };
+            if index >= plan.point_of_no_return {
+                return Err(incomplete(plan.command, &format!("step {} failed", index + 1), &error));
+            }
+            self.ui.say("It did not work; what was changed is put back.");
+            return match self.back(plan, index + 1).await {
+                Ok(()) => Err(error),
+                Err(undo) => {
+                    let what = format!("it failed ({error:#}), and could not be put back");
+                    Err(incomplete(plan.command, &what, &undo))
+                }
+            };
+        }
+        let closed = remove(&self.home.work())
+            .and_then(|()| self.journal().append(&Record::Close { at: now(), outcome: Outcome::Done }));
+        closed.map_err(|error| {
+            incomplete(plan.command, "every step is done, and it could not be closed", &error)
+        })
+    }
+
+    async fn step(&mut self, index: usize, step: &Step, can_stop: bool) -> Result<()> {
+        if can_stop {
+            self.interrupt.check()?;
+        }
+        self.journal().append(&Record::Begin { step: index })?;
+        self.apply(step).await?;
+        self.journal().append(&Record::Done { step: index })
+    }
+
+    /// Undoes the steps below `begun`, the last one first. Ctrl-C does not stop it.
+    async fn back(&mut self, plan: &Plan, begun: usize) -> Result<()> {
+        for (index, step) in plan.steps.iter().enumerate().take(begun).rev() {
+            self.undo(step).await.with_context(|| format!("cannot undo step {} ({step})", index + 1))?;
+            self.journal().append(&Record::Undone { step: index })?;
+        }
+        remove(&self.home.work())?;
+        self.journal().append(&Record::Close { at: now(), outcome: Outcome::RolledBack })
+    }
+}
+
+fn incomplete(command: Command, what: &str, error: &anyhow::Error) -> anyhow::Error {
+    Failure::new(Kind::Incomplete, format!("`pmp-ha {command}` is not complete: {what}"))
+        .because(format!("{error:#}"))
+        .hint(format!(
+            "Mend the cause and run `pmp-ha resume`, or `pmp-ha {command}` again: it goes on where it stopped, or puts everything back."
+        ))
+        .into()
+}

@@ -1,0 +1,84 @@
+//! The copy of the primary's data that a pack is made from while the database runs: how the stopped
+//! database is copied, and how a copy of the running one is brought to a clean stop.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::place::{NodeFiles, Place, make_work};
+use super::source_state::SourceState;
+use crate::adapters::home::saved::remove;
+use crate::adapters::home::{Home, datadir};
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::server::process::Database;
+use crate::apply::database::{options, source};
+use crate::apply::files::place::CLONE_NOTES;
+use crate::apply::work::Runner;
+use crate::domain::datafiles::{FileClass, classify};
+use crate::domain::flavor::DROP_CLONE_PLUGIN;
+use crate::domain::plan::CopyWay;
+use crate::domain::procedures::DataFile;
+
+/// The data that go into the pack: the copy, where a step has made one.
+pub fn data_to_pack(home: &Home) -> PathBuf {
+    let copy = Place::of_pack(home).data();
+    if copy.is_dir() { copy } else { home.data() }
+}
+
+/// What of the data directory belongs to the copy, as it is now.
+pub fn files(home: &Home) -> Result<Vec<DataFile>> {
+    let listed = datadir::list(&home.data())?.files;
+    Ok(listed.into_iter().filter(|(path, _)| classify(path.as_str()) == FileClass::Data).collect())
+}
+
+/// Copies the data of the stopped database. The copy is durable: the pack is made from it even when
+/// the machine goes down after the database was started.
+pub async fn copy(runner: &Runner<'_>) -> Result<()> {
+    let place = Place::of_pack(runner.home);
+    place.drop()?;
+    let (home, files) = (runner.home.clone(), files(runner.home)?);
+    let progress = runner.ui.progress("copying", files.iter().map(|(_, size)| size).sum());
+    let interrupt = runner.interrupt.clone();
+    tokio::task::spawn_blocking(move || -> Result<()> {
+        make_work(&home)?;
+        place.make(&home)?;
+        datadir::copy(&home.data(), &place.data(), &files, &progress, &interrupt)?;
+        datadir::adopt(&place.data(), &home.data())
+    })
+    .await?
+}
+
+/// Boots the copy of a running database without a network and stops it cleanly, so that the pack
+/// holds what the pack of a stopped one would.
+pub async fn settle(runner: &Runner<'_>, way: &CopyWay, pack_id: &str) -> Result<()> {
+    let flavor = runner.flavor().await?;
+    let spinner = runner.ui.spinner("the copy is booted without a network");
+    let place = Place::of_pack(runner.home);
+    datadir::adopt(&place.data(), &runner.home.data())?;
+    let around = place.around(runner.home, NodeFiles::OfHome)?;
+    let database = Database::of(&around, runner.interrupt);
+    let options = options::node_options(runner, flavor, &runner.home.require_membership()?);
+    let start = runner.config.start_deadline();
+    let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
+    if let CopyWay::Clone { install } = way {
+        // Only the copy itself knows up to where it goes.
+        let coordinates = source::coordinates(flavor, &mut session).await?;
+        let coordinates = coordinates.context("the copy does not say where in the binlogs it stands")?;
+        SourceState { pack_id: pack_id.to_owned(), coordinates }.store(runner.home)?;
+        if *install {
+            session.run(DROP_CLONE_PLUGIN).await?;
+        }
+    }
+    database.end_offline_boot(session, runner.config.stop_deadline()).await?;
+    remove(&place.data().join(CLONE_NOTES))?;
+    drop(spinner);
+    Ok(())
+}
+
+/// Stops a server that works on the copy.
+pub async fn let_go(runner: &Runner<'_>) -> Result<()> {
+    // Without a whole home around it no server was ever booted on it.
+    let Ok(around) = Home::open(Place::of_pack(runner.home).root()) else { return Ok(()) };
+    let uninterrupted = Interrupt::default();
+    Database::of(&around, &uninterrupted).clear_offline_boot(runner.config.stop_deadline()).await
+}

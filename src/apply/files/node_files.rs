@@ -1,0 +1,130 @@
+//! The tool's own files of a node, `conf/pmp-ha`, and the start script that uses them.
+
+use anyhow::{Context, Result, anyhow};
+use fs_err as fs;
+
+use super::pack;
+use crate::adapters::home::{Credentials, Home, certificates, template};
+use crate::adapters::system;
+use crate::apply::database::accounts;
+use crate::apply::work::Runner;
+use crate::config::Config;
+use crate::domain::flavor::Flavor;
+use crate::domain::pair::Membership;
+use crate::domain::settings::{render, settings};
+use crate::domain::start_script::{self, Gate};
+
+/// The start script, and the copy of it as it was before it was ever wired.
+pub const SCRIPTS: [&str; 2] = ["bin/startDB.sh", "bin/startDB.sh.before-pmp-ha"];
+
+/// Writes the primary's files: a CA, its certificate, credentials, the option file.
+pub async fn make(runner: &Runner<'_>, membership: &Membership, renew: bool) -> Result<()> {
+    let home = runner.home;
+    let dir = home.node_files();
+    system::private_dir(&dir)?;
+    let (ca_cert, ca_key) = (dir.join("ca.pem"), dir.join("ca-key.pem"));
+    if !(renew && ca_cert.is_file() && ca_key.is_file()) {
+        let ca = certificates::make_ca(&membership.pair.id)?;
+        system::write_atomic(&ca_cert, ca.cert.as_bytes(), 0o600, None)?;
+        system::write_atomic(&ca_key, ca.key.as_bytes(), 0o600, None)?;
+    }
+    let node = certificates::issue(
+        &certificates::read(&ca_cert)?,
+        &certificates::read(&ca_key)?,
+        &membership.this().host,
+    )?;
+    system::write_atomic(&dir.join("node.pem"), node.cert.as_bytes(), 0o600, None)?;
+    system::write_atomic(&dir.join("node-key.pem"), node.key.as_bytes(), 0o600, None)?;
+    let file = dir.join("credentials.toml");
+    let kept = if renew && file.is_file() { Some(Credentials::read(&file)?) } else { None };
+    let credentials = accounts::credentials(kept);
+    system::write_atomic(&file, toml::to_string(&credentials)?.as_bytes(), 0o600, None)?;
+    finish(home, membership, runner.flavor().await?, runner.config)
+}
+
+/// Gives the way back a new password, and takes note of what else is known of the pair now. The
+/// certificates stay: the server that runs has them.
+pub async fn renew(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
+    let home = runner.home;
+    let credentials = accounts::credentials(Some(home.credentials()?));
+    let file = home.node_files().join("credentials.toml");
+    system::write_atomic(&file, toml::to_string(&credentials)?.as_bytes(), 0o600, None)?;
+    finish(home, membership, runner.flavor().await?, runner.config)
+}
+
+/// Puts the files of an extracted pack in their place.
+pub async fn take(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
+    let home = runner.home;
+    let (from, dir) = (pack::extracted_node_files(home), home.node_files());
+    system::private_dir(&dir)?;
+    for entry in fs::read_dir(&from)? {
+        let entry = entry?;
+        system::write_atomic(&dir.join(entry.file_name()), &fs::read(entry.path())?, 0o600, None)?;
+    }
+    finish(home, membership, runner.flavor().await?, runner.config)
+}
+
+/// Writes the option file anew where the configuration has changed, for a server that is to start.
+pub fn refresh(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<()> {
+    let text = option_file(home, membership, flavor, config)?;
+    if fs::read_to_string(home.option_file()).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    let owner = system::owner(&home.data())?;
+    system::write_atomic(&home.option_file(), text.as_bytes(), 0o600, Some(owner))
+}
+
+fn option_file(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<String> {
+    let options = settings(flavor, membership, &home.tls_paths(), &config.choices());
+    template::fill(
+        include_str!("../../../templates/mysqld.cnf"),
+        &[
+            ("script", system::START_SCRIPT),
+            ("role", &membership.role.to_string()),
+            ("node", &membership.this().to_string()),
+            ("pair", &membership.pair.id),
+            ("settings", &render(&options)),
+        ],
+    )
+}
+
+/// Writes what the home knows about its pair anew, and the option file that follows from it.
+pub async fn set(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
+    finish(runner.home, membership, runner.flavor().await?, runner.config)
+}
+
+fn finish(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<()> {
+    let dir = home.node_files();
+    system::write_atomic(&dir.join("pair.toml"), toml::to_string(membership)?.as_bytes(), 0o600, None)?;
+    let text = option_file(home, membership, flavor, config)?;
+    system::write_atomic(&home.option_file(), text.as_bytes(), 0o600, None)?;
+
+    // The server reads these after it has given up root's rights; the CA's key is not for it.
+    let owner = system::owner(&home.data())?;
+    system::give_to(&dir, owner)?;
+    for entry in fs::read_dir(&dir)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name != "ca-key.pem") {
+            system::give_to(&path, owner)?;
+        }
+    }
+    system::sync_dir(&dir)
+}
+
+/// Makes the start script hand the option file to mysqld, and ask first whether it may.
+pub fn wire(runner: &Runner<'_>) -> Result<()> {
+    let home = runner.home;
+    let script = home.start_script();
+    let text = fs::read_to_string(&script)?;
+    let (mode, owner) = (system::mode(&script)?, system::owner(&script)?);
+    if !start_script::is_wired(&text) {
+        system::write_atomic(&home.path(SCRIPTS[1]), text.as_bytes(), mode, Some(owner))?;
+    }
+    let gate = Gate {
+        program: system::this_program()?.to_string_lossy().into_owned(),
+        home: home.root().to_string_lossy().into_owned(),
+    };
+    let wired = start_script::wire(&text, &home.option_file().to_string_lossy(), Some(&gate))
+        .map_err(|why| anyhow!("the start script cannot be wired: {}", why.0))?;
+    system::write_atomic(&script, wired.as_bytes(), mode, Some(owner)).context("cannot wire the start script")
+}

@@ -1,0 +1,130 @@
+//! Where a copy of the data lies, and the home around it in which the product's own script boots it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use fs_err as fs;
+
+use crate::adapters::home::Home;
+use crate::adapters::home::saved::remove;
+use crate::adapters::system;
+use crate::domain::manifest::NODE_FILES;
+use crate::domain::procedures::pack::COPY;
+use crate::failure::{Failure, Kind};
+
+/// What the server leaves of a copy that it made of itself.
+pub const CLONE_NOTES: &str = "#clone";
+
+/// A folder that a copy of the data is put into.
+pub struct Place {
+    root: PathBuf,
+}
+
+/// With whose certificate and credentials the copy is booted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeFiles {
+    /// Those of the home.
+    OfHome,
+    /// Its own, which are put there later.
+    OfItsOwn,
+}
+
+impl Place {
+    /// Where the copy lies that a pack is made from.
+    pub fn of_pack(home: &Home) -> Self {
+        Self::at(home.path(COPY))
+    }
+
+    /// A place elsewhere.
+    pub fn at(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the copy of the data lies.
+    pub fn data(&self) -> PathBuf {
+        self.root.join("mysql/data")
+    }
+
+    /// Makes the folder that the copy is put into, for the account of the server.
+    pub fn make(&self, home: &Home) -> Result<()> {
+        for folder in [self.root.clone(), self.root.join("mysql")] {
+            make_folder(home, &folder)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the copy with all that is around it.
+    pub fn drop(&self) -> Result<()> {
+        remove(&self.root)
+    }
+
+    /// A home around the copy: everything but the data, and what a server writes to, is that of `home`.
+    pub fn around(&self, home: &Home, node_files: NodeFiles) -> Result<Home> {
+        let root = &self.root;
+        for folder in ["bin", "conf", "mysql", "mysql/tmp", "logs", "replication"] {
+            make_folder(home, &root.join(folder))?;
+        }
+        link_all(home.root(), root, &["bin", "conf", "mysql", "logs", "replication"])?;
+        link_all(&home.path("bin"), &root.join("bin"), &[system::START_SCRIPT])?;
+        link_all(&home.path("mysql"), &root.join("mysql"), &["data", "tmp"])?;
+        let own = NODE_FILES.trim_start_matches("conf/");
+        let except = if node_files == NodeFiles::OfItsOwn { &[own][..] } else { &[] };
+        link_all(&home.path("conf"), &root.join("conf"), except)?;
+        let script = fs::read_to_string(home.start_script())?;
+        // A script that names its home would boot the home's own data.
+        let script = script.replace(&*home.root().to_string_lossy(), &root.to_string_lossy());
+        self.refuse_another_way_home(home, &script)?;
+        system::write_script(&root.join("bin").join(system::START_SCRIPT), &script, None)?;
+        Home::open(root)
+    }
+
+    /// A script may also name its home by way of a symbolic link.
+    fn refuse_another_way_home(&self, home: &Home, script: &str) -> Result<()> {
+        let words = script.split(|c: char| c.is_whitespace() || "\"'`=:;,()".contains(c)).map(Path::new);
+        for path in words.filter(|path| path.is_absolute() && !path.starts_with(&self.root)) {
+            let there = path.ancestors().find_map(|path| fs::canonicalize(path).ok());
+            if there.is_some_and(|there| there.starts_with(home.root())) {
+                bail!(
+                    Failure::new(Kind::Refused, "a copy of the data cannot be booted")
+                        .because(format!(
+                            "{} names {}, which lies in {}: it would boot the home's own data",
+                            home.start_script().display(),
+                            path.display(),
+                            home.root().display()
+                        ))
+                        .hint(
+                            "Name the home in the script as it is called above, or by the script's own place."
+                        )
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the folder for the notes of a run.
+pub fn make_work(home: &Home) -> Result<()> {
+    make_folder(home, &home.work())
+}
+
+fn make_folder(home: &Home, folder: &Path) -> Result<()> {
+    system::private_dir(folder)?;
+    system::give_to(folder, system::owner(&home.data())?)
+}
+
+fn link_all(from: &Path, to: &Path, except: &[&str]) -> Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let link = to.join(entry.file_name());
+        if !except.iter().any(|name| entry.file_name() == *name) {
+            remove(&link)?;
+            system::link(&entry.path(), &link)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! Making a running secondary equal to its primary: conflicts are passed, tables made, rows corrected,
+//! and everything is compared until nothing differs.
+
+pub mod correct;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use self::correct::{correct, finish_merges, save};
+use crate::adapters::home::Home;
+use crate::adapters::home::saved::remove;
+use crate::adapters::home::undo_file::UndoFile;
+use crate::adapters::look::rows::{ApplierFailed, IDS, Nodes, open_here, open_there};
+use crate::apply::work::Runner;
+use crate::domain::plan::Scope;
+use crate::domain::procedures::repair::NEW_PACK;
+use crate::domain::rows::tables_named;
+use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
+use crate::domain::sql::{quote, quote_name};
+use crate::failure::{Failure, Kind};
+
+/// How many rows are corrected while the applier stands still once.
+const BATCH: usize = 4000;
+
+/// How often the tables are compared before repair gives up.
+const ROUNDS: usize = 5;
+
+/// How many tables may turn out to be missing while conflicts are passed.
+const MAKINGS: usize = 50;
+
+/// `ER_NO_SUCH_TABLE`
+const NO_SUCH_TABLE: u32 = 1146;
+
+async fn nodes<'a>(runner: &'a Runner<'_>) -> Result<Nodes<'a>> {
+    let membership = runner.home.require_membership()?;
+    let here = open_here(runner.home)
+        .await?
+        .map_err(|blind| anyhow::anyhow!("the database here lets nobody in: {}", blind.evidence))?;
+    let there = open_there(runner.home, &membership)
+        .await?
+        .map_err(|blind| anyhow::anyhow!("the database of the primary cannot be read: {}", blind.evidence))?;
+    Ok(Nodes::of(here, there, runner.flavor().await?, &membership, runner.interrupt))
+}
+
+/// Begins the file; with `now` it holds all that differs before anything is done about it.
+pub async fn save_rows(runner: &Runner<'_>, file: &Path, now: bool) -> Result<()> {
+    let mut undo = UndoFile::open(file)?;
+    if now {
+        let mut nodes = nodes(runner).await?;
+        let (here, _) = nodes.shapes().await?;
+        let all: Vec<String> = here.keys().cloned().collect();
+        let found = nodes.differences(&all, false).await?;
+        for (name, differences) in &found.rows {
+            let Some(shape) = here.get(name) else { continue };
+            let ids: Vec<&str> = differences.iter().map(|difference| difference.id.as_str()).collect();
+            for ids in ids.chunks(IDS) {
+                runner.interrupt.check()?;
+                save(&mut nodes, &mut undo, shape, ids).await?;
+            }
+        }
+    }
+    undo.sync()
+}
+
+/// Removes a file that nothing was changed after.
+pub fn drop_file(file: &Path) -> Result<()> {
+    remove(file)
+}
+
+/// Creates a table as it is on the primary; what is there stays under another name.
+pub async fn make_table(runner: &Runner<'_>, file: &Path, table: &str, kept: Option<&str>) -> Result<()> {
+    let mut nodes = nodes(runner).await?;
+    let stop = nodes.flavor.stop_applier();
+    nodes.here.run(stop).await?;
+    make(&mut nodes, &mut UndoFile::open(file)?, table, kept).await
+}
+
+async fn make(nodes: &mut Nodes<'_>, undo: &mut UndoFile, table: &str, kept: Option<&str>) -> Result<()> {
+    let schema = quote_name(&nodes.pair.schema);
+    let (here, there) = nodes.shapes().await?;
+    let Some(wanted) = there.get(table) else { bail!("the primary has no table {table}") };
+    if here.get(table).is_some_and(|shape| shape.fits(wanted)) {
+        return Ok(());
+    }
+    let full = format!("{schema}.{}", quote_name(table));
+    let aside = kept.map(|kept| format!("{LOCAL_SCHEMA}.{}", quote_name(kept)));
+    if let (Some(aside), Some(kept), true) = (&aside, kept, here.contains_key(table)) {
+        // A copy, not another name: the references of other tables stay with the table.
+        let is_kept = format!("SHOW TABLES FROM {LOCAL_SCHEMA} LIKE {}", quote(kept));
+        if nodes.here.one(is_kept).await?.is_none() {
+            let part = format!("{LOCAL_SCHEMA}.{}", quote_name(&format!("{kept}_part")));
+            for sql in [
+                format!("DROP TABLE IF EXISTS {part}"),
+                format!("CREATE TABLE {part} LIKE {full}"),
+                format!("INSERT INTO {part} SELECT * FROM {full}"),
+                format!("RENAME TABLE {part} TO {aside}"),
+            ] {
+                nodes.here.run(sql).await?;
+            }
+        }
+    }
+    let row = nodes.there.one(format!("SHOW CREATE TABLE {full}")).await?.unwrap_or_default();
+    let create = row.values().nth(1).flatten().context("the primary does not say how it is made")?.to_owned();
+    undo.table(&nodes.pair.schema, table, aside.as_deref())?;
+    undo.sync()?;
+    nodes.here.run(format!("DROP TABLE IF EXISTS {full}")).await?;
+    nodes.here.run(format!("USE {schema}")).await?;
+    nodes.here.run(create).await
+}
+
+/// Starts receiver and applier, and waits until what the primary has written by now is applied.
+pub async fn start_replication(runner: &Runner<'_>) -> Result<()> {
+    let mut nodes = nodes(runner).await?;
+    let start = nodes.flavor.start_replica();
+    nodes.here.run(start).await?;
+    let clock = nodes.clock_there().await?;
+    nodes.wait_applied(clock).await
+}
+
+/// Lets the applier pass what it stopped at, until it has caught up.
+pub async fn pass_conflicts(runner: &Runner<'_>, file: &Path) -> Result<()> {
+    let mut nodes = nodes(runner).await?;
+    let done = pass(&mut nodes, file).await;
+    strict_again_after(&mut nodes, done).await
+}
+
+/// An effect that failed leaves the applier strict.
+async fn strict_again_after<T>(nodes: &mut Nodes<'_>, done: Result<T>) -> Result<T> {
+    if done.is_err() {
+        set_exec_mode(nodes, true).await?;
+    }
+    done
+}
+
+async fn set_exec_mode(nodes: &mut Nodes<'_>, strict: bool) -> Result<()> {
+    let sql = nodes.flavor.exec_mode(strict);
+    nodes.here.run(sql).await
+}
+
+async fn pass(nodes: &mut Nodes<'_>, file: &Path) -> Result<()> {
+    set_exec_mode(nodes, false).await?;
+    let clock = nodes.clock_there().await?;
+    for _ in 0..MAKINGS {
+        let start = nodes.flavor.start_replica();
+        nodes.here.run(start).await?;
+        let Err(error) = nodes.wait_applied(clock).await else { return Ok(()) };
+        let Some(failed) = error.downcast_ref::<ApplierFailed>() else { return Err(error) };
+        let (here, there) = nodes.shapes().await?;
+        let lacking: Vec<String> = tables_named(&failed.message, &nodes.pair.schema)
+            .into_iter()
+            .filter(|table| there.contains_key(table) && !here.contains_key(table))
+            .collect();
+        if failed.number != NO_SUCH_TABLE || lacking.is_empty() {
+            bail!(
+                Failure::new(Kind::Failed, "the applier cannot pass what it stopped at")
+                    .because(failed.to_string())
+                    .hint(format!("If the cause is not outside, as a full disk: {NEW_PACK}"))
+            );
+        }
+        for table in lacking {
+            make(nodes, &mut UndoFile::open(file)?, &table, None).await?;
+        }
+    }
+    bail!("too many tables are missing: {NEW_PACK}")
+}
+
+/// The tables of a scope that both nodes have.
+async fn tables(nodes: &mut Nodes<'_>, scope: &Scope) -> Result<Vec<String>> {
+    Ok(match scope {
+        Scope::Every => nodes.shapes().await?.1.into_keys().collect(),
+        Scope::Tables(names) => names.clone(),
+    })
+}
+
+/// Compares and corrects once.
+pub async fn correct_rows(runner: &Runner<'_>, file: &Path, scope: &Scope, passing: bool) -> Result<()> {
+    let mut nodes = nodes(runner).await?;
+    finish_merges(&mut nodes.here, &nodes.pair.schema).await?;
+    let done = round(&mut nodes, file, scope, passing).await;
+    if passing { strict_again_after(&mut nodes, done).await.map(|_| ()) } else { done.map(|_| ()) }
+}
+
+/// Compares, and corrects what is found. Returns whether nothing was.
+async fn round(nodes: &mut Nodes<'_>, file: &Path, scope: &Scope, passing: bool) -> Result<bool> {
+    let mut other = nodes.other_shapes(true).await?;
+    if let Scope::Tables(names) = scope {
+        other.retain(|table| names.contains(table));
+    }
+    if !passing && !other.is_empty() {
+        bail!("the tables of the two nodes are not made the same: {}", other.join(", "));
+    }
+    if passing {
+        for table in other {
+            let kept = kept_name(&table);
+            let aside = nodes.shapes().await?.0.contains_key(&table).then_some(kept.as_str());
+            let stop = nodes.flavor.stop_applier();
+            nodes.here.run(stop).await?;
+            make(nodes, &mut UndoFile::open(file)?, &table, aside).await?;
+            let start = nodes.flavor.start_replica();
+            nodes.here.run(start).await?;
+        }
+    }
+    let names = tables(nodes, scope).await?;
+    let found = nodes.differences(&names, true).await?;
+    let all_compared = found.not_compared.is_empty();
+    let found = found.rows;
+    if found.is_empty() {
+        return Ok(all_compared);
+    }
+    let mut undo = UndoFile::open(file)?;
+    let mut batch = Vec::new();
+    for (name, differences) in found {
+        for difference in differences {
+            batch.push((name.clone(), difference));
+            if batch.len() == BATCH {
+                correct(nodes, &mut undo, &std::mem::take(&mut batch), passing).await?;
+            }
+        }
+    }
+    correct(nodes, &mut undo, &batch, passing).await?;
+    Ok(false)
+}
+
+/// The name under which a table stays in the local schema, made of the time so that none is overwritten.
+#[must_use]
+pub fn kept_name(table: &str) -> String {
+    let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    let short: String = table.chars().take(40).collect();
+    format!("{short}_{stamp}").to_lowercase()
+}
+
+/// Compares until nothing differs, with an applier that stops at every conflict.
+pub async fn prove_equal(runner: &Runner<'_>, file: &Path, scope: &Scope, passing: bool) -> Result<()> {
+    let mut nodes = nodes(runner).await?;
+    finish_merges(&mut nodes.here, &nodes.pair.schema).await?;
+    for _ in 0..ROUNDS {
+        set_exec_mode(&mut nodes, true).await?;
+        let start = nodes.flavor.start_replica();
+        nodes.here.run(start).await?;
+        let clock = nodes.clock_there().await?;
+        let equal = match nodes.wait_applied(clock).await {
+            Ok(()) => round(&mut nodes, file, scope, false).await,
+            Err(error) => Err(error),
+        };
+        match equal {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) if passing && error.is::<ApplierFailed>() => {
+                let again = async {
+                    pass(&mut nodes, file).await?;
+                    round(&mut nodes, file, scope, true).await
+                }
+                .await;
+                strict_again_after(&mut nodes, again).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    bail!(
+        "the rows still differ after {ROUNDS} rounds: something writes to the secondary besides replication"
+    )
+}
+
+/// Notes up to where the writes against the rules are put right.
+pub async fn forget_errant(runner: &Runner<'_>, place: Option<&(String, u64)>) -> Result<()> {
+    let Some((file, position)) = place else { return Ok(()) };
+    let mut nodes = nodes(runner).await?;
+    let node = runner.home.require_membership()?.this().number;
+    nodes
+        .here
+        .run(format!("REPLACE INTO {OWN_SCHEMA}.errant_cleared VALUES ({node}, {}, {position})", quote(file)))
+        .await
+}
+
+/// The first thing that a run does after one that was cut off.
+pub async fn make_strict(runner: &Runner<'_>) -> Result<()> {
+    let Ok(mut session) = open_here(runner.home).await? else { return Ok(()) };
+    let sql = runner.flavor().await?.exec_mode(true);
+    session.run(sql).await?;
+    let schema = runner.home.require_membership()?.pair.schema;
+    finish_merges(&mut session, &schema).await?;
+    session.close().await;
+    Ok(())
+}
+
+/// The file of a repair.
+#[must_use]
+pub fn file_name(home: &Home) -> String {
+    let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    home.replication().join(format!("pmp-ha-repair-{stamp}.sql")).to_string_lossy().into_owned()
+}

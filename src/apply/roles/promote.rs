@@ -1,0 +1,167 @@
+//! What turns a secondary into the primary: the other node fenced, everything received applied, the
+//! new epoch begun.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::look::{self, other_node};
+use crate::adapters::server::process::Database;
+use crate::apply::database::session::admin_session;
+use crate::apply::database::{align, backlog, options, role, start};
+use crate::apply::work::Runner;
+use crate::domain::own_schema::say;
+use crate::domain::pair::Claim;
+use crate::domain::standing::NodeState;
+use crate::failure::{Failure, Kind};
+
+/// What a program has to say, besides ending well, to be believed that it has fenced the other node.
+pub const FENCED: &str = "fenced";
+
+/// Runs the program that fences the other node.
+///
+/// # Errors
+/// Refuses unless it ends well and says so: a program that does nothing ends well, too.
+pub async fn fence(runner: &Runner<'_>, command: &[String]) -> Result<()> {
+    let refused = |because: String| {
+        Failure::new(Kind::Refused, "the other node is not fenced")
+            .because(because)
+            .hint(format!("`fence.command` of conf/pmp-ha.toml has to end with exit code 0 and to print a line `{FENCED}`. Cut the other node off by hand, and say so with --fenced."))
+    };
+    let Some((program, args)) = command.split_first() else {
+        bail!(refused("fence.command is empty".into()))
+    };
+    let membership = runner.home.require_membership()?;
+    let deadline = Duration::from_secs(runner.config.fence.deadline);
+    let _spinner = runner.ui.spinner("the other node is being fenced");
+    let mut child = tokio::process::Command::new(program);
+    child
+        .args(args)
+        .env("PMP_HA_OTHER_NODE", &membership.peer().host)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let output = match tokio::time::timeout(deadline, child.output()).await {
+        Err(_) => bail!(refused(format!("{program} did not end within {} s", deadline.as_secs()))),
+        Ok(Err(error)) => bail!(refused(format!("{program} cannot be run: {error}"))),
+        Ok(Ok(output)) => output,
+    };
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().last().unwrap_or("nothing").trim().to_owned();
+        bail!(refused(format!("{program} ended with {}, and said: {last}", output.status)));
+    }
+    let said = String::from_utf8_lossy(&output.stdout);
+    if !said.lines().any(|line| line.trim().eq_ignore_ascii_case(FENCED)) {
+        bail!(refused(format!("{program} ended well, and did not print the line `{FENCED}`")));
+    }
+    Ok(())
+}
+
+/// Starts the database, unless it runs.
+pub async fn bring_up(runner: &Runner<'_>) -> Result<()> {
+    start::database(runner).await
+}
+
+/// Stops the database, unless it is stopped.
+pub async fn take_down(runner: &Runner<'_>) -> Result<()> {
+    let uninterrupted = Interrupt::default();
+    let _spinner = runner.ui.spinner("the database is stopping");
+    Database::of(runner.home, &uninterrupted).stop(runner.config.stop_deadline()).await.map(|_| ())
+}
+
+/// Stops the database and starts it. A node that was replaced meanwhile stays down: it would not be
+/// let start, and its run has to come to an end before it can rejoin.
+pub async fn restart(runner: &Runner<'_>) -> Result<()> {
+    take_down(runner).await?;
+    if role::is_replaced(runner, &runner.home.require_membership()?).await? {
+        return Ok(());
+    }
+    bring_up(runner).await
+}
+
+/// Works off what was received, in an offline boot: a start would let go of it, to fetch it again
+/// from a source that is gone.
+pub async fn work_off_offline(runner: &Runner<'_>, accept_loss: bool) -> Result<()> {
+    let flavor = runner.flavor().await?;
+    let database = runner.database();
+    let options = options::options_to_read(runner, flavor);
+    let (start, stop) = (runner.config.start_deadline(), runner.config.stop_deadline());
+    let _spinner = runner.ui.spinner("the database is booted without a network");
+    let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
+    backlog::given_up(runner, backlog::work_off(runner, flavor, &mut session).await, accept_loss)?;
+    database.end_offline_boot(session, stop).await
+}
+
+/// Receives nothing more, and applies everything that was received.
+pub async fn drain(runner: &Runner<'_>, accept_loss: bool) -> Result<()> {
+    let flavor = runner.flavor().await?;
+    let mut session = admin_session(runner.home).await?;
+    session.run("SET SESSION sql_log_bin = 0").await?;
+    session.run(flavor.stop_receiver()).await?;
+    let row = session.one(flavor.show_replica_status()).await?.context("the server has no replica status")?;
+    let worked_off = if look::pair::parse_replica(flavor, &row).applier_runs {
+        backlog::wait_until_applied(flavor, &mut session, runner.interrupt).await
+    } else {
+        backlog::work_off(runner, flavor, &mut session).await
+    };
+    backlog::given_up(runner, worked_off, accept_loss)?;
+    session.close().await;
+    Ok(())
+}
+
+/// Makes replication go on as it was, on the running server or in an offline boot.
+pub async fn undrain(runner: &Runner<'_>, account: &str) -> Result<()> {
+    align::apply(runner, account).await
+}
+
+/// Tells the other node, when it asks, that a new epoch begins; then sees that it is not about to start.
+pub async fn claim(runner: &Runner<'_>, claim: Claim, fenced: bool) -> Result<()> {
+    let membership = runner.home.require_membership()?;
+    let flavor = runner.flavor().await?;
+    let mut session = admin_session(runner.home).await?;
+    session.run("SET SESSION sql_log_bin = 0").await?;
+    let before = role::said(&mut session).await?.unwrap_or_else(|| role::at_setup(runner.home, &membership));
+    let Claim { epoch, replaces } = claim;
+    let followed = role::followed(flavor, &mut session).await?.or_else(|| before.followed.clone());
+    session.run(say(&NodeState { epoch, replaces, candidate: true, followed, ..before })).await?;
+    if fenced {
+        session.close().await;
+        return Ok(());
+    }
+    // Whoever started before this epoch was there to be seen holds the lock until it answers.
+    let starting = other_node::is_starting(&mut session).await?;
+    session.close().await;
+    let sign = if starting {
+        Some("it has just asked this node whether it may start".to_owned())
+    } else {
+        other_node::sign_of_life(&membership).await
+    };
+    match sign {
+        None => Ok(()),
+        Some(sign) => bail!(
+            Failure::new(Kind::Refused, "the other node came back while this one was being promoted")
+                .because(sign)
+                .hint("Everything is put back. Run `pmp-ha verify`: if the primary works again, nothing is to be done.")
+        ),
+    }
+}
+
+/// Takes back that a new epoch begins.
+pub async fn unclaim(runner: &Runner<'_>) -> Result<()> {
+    if runner.database().pid()?.is_none() {
+        // What is undone next says it anew, in a boot of its own.
+        return Ok(());
+    }
+    let membership = runner.home.require_membership()?;
+    let mut session = admin_session(runner.home).await?;
+    session.run("SET SESSION sql_log_bin = 0").await?;
+    let Claim { epoch, replaces } = membership.pair.claim();
+    if let Some(said) = role::said(&mut session).await? {
+        session.run(say(&NodeState { epoch, replaces, candidate: false, ..said })).await?;
+    }
+    session.close().await;
+    Ok(())
+}

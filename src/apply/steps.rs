@@ -1,0 +1,208 @@
+//! The table of contents of all that is done: from each step of a plan to its effect, and to what
+//! undoes it.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::database::{align, boot, start};
+use super::files::place::Place;
+use super::files::{copy, in_place, keep, node_files, pack};
+use super::roles::{exchange, promote, rejoin};
+use super::work::Runner;
+use super::{online, repair};
+use crate::adapters::home::saved::remove;
+use crate::adapters::home::{KEY_FILE, ROLE_FILE, datadir, kept};
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::server::process::Database;
+use crate::domain::manifest::NODE_FILES;
+use crate::domain::pair::Claim;
+use crate::domain::plan::{BootTask, Step};
+
+impl Runner<'_> {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a few lines a step: the table of contents of all that is done"
+    )]
+    pub(super) async fn apply(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::MakeNodeFiles { membership, renew } => {
+                self.saved().save(NODE_FILES)?;
+                node_files::make(self, membership, *renew).await
+            }
+            Step::TakeNodeFiles { membership } => {
+                self.saved().save(NODE_FILES)?;
+                node_files::take(self, membership).await
+            }
+            Step::WireStartScript => {
+                for path in node_files::SCRIPTS {
+                    self.saved().save(path)?;
+                }
+                node_files::wire(self)
+            }
+            Step::WorkOffOffline { accept_loss, .. } => promote::work_off_offline(self, *accept_loss).await,
+            Step::FindExtra { since, file, go_on } => {
+                rejoin::find_extra(self, since, file.as_ref(), *go_on).await
+            }
+            Step::OfflineBoot(task) => boot::run(self, task).await,
+            Step::CopySource { .. } => copy::copy(self).await,
+            Step::StartDatabase => {
+                start::database(self).await?;
+                self.cost.downtime = self.begun.map(|begun| begun.elapsed());
+                Ok(())
+            }
+            Step::RenewWayBack { membership, pack_id } => {
+                self.saved().save(NODE_FILES)?;
+                online::renew_way_back(self, membership, pack_id).await
+            }
+            Step::CopyOnline { way, pack_id, .. } => {
+                self.cost.writes_blocked = Some(online::copy(self, way, pack_id).await?);
+                Ok(())
+            }
+            Step::SettleCopy { way, pack_id } => copy::settle(self, way, pack_id).await,
+            Step::WritePack { pack, dense, sign_with, encrypt_to, .. } => {
+                let wanted = pack::Wanted {
+                    dense: *dense,
+                    sign_with: sign_with.as_deref(),
+                    encrypt_to: encrypt_to.as_deref(),
+                };
+                self.written = Some(pack::write_pack(self, pack.as_ref(), &wanted).await?);
+                Ok(())
+            }
+            Step::ExtractPack { pack, pack_id, .. } => {
+                let begun = Instant::now();
+                pack::extract_pack(self, pack.as_ref(), pack_id).await?;
+                self.extracted_in = begun.elapsed().as_secs_f64();
+                Ok(())
+            }
+            Step::CopyUnpacked { pack_id, .. } => {
+                let begun = Instant::now();
+                in_place::copy(self, pack_id).await?;
+                self.extracted_in = begun.elapsed().as_secs_f64();
+                Ok(())
+            }
+            Step::CopyData { from, .. } => pack::copy_data(self, from.as_ref()).await,
+            Step::CopyLive { from, way, .. } => {
+                self.cost.writes_blocked = Some(online::copy_live(self, from.as_ref(), way).await?);
+                Ok(())
+            }
+            Step::SwapData => datadir::swap(self.home),
+            Step::SetMembership { membership } => {
+                self.saved().save(NODE_FILES)?;
+                node_files::set(self, membership).await
+            }
+            Step::Reconfigure { account } => {
+                align::apply(self, account).await?;
+                self.cost.writes_refused = self.taking.refused_for();
+                Ok(())
+            }
+            Step::WriteRole { role, word } => {
+                self.saved().save(ROLE_FILE)?;
+                self.home.write_role(*role, word.as_deref())
+            }
+            Step::Fence { command } => promote::fence(self, command).await,
+            Step::BringUp => promote::bring_up(self).await,
+            Step::TakeDown => promote::take_down(self).await,
+            Step::DrainReplica { accept_loss, .. } => promote::drain(self, *accept_loss).await,
+            Step::Claim { epoch, replaces, fenced, .. } => {
+                let claim = Claim { epoch: *epoch, replaces: *replaces };
+                promote::claim(self, claim, *fenced).await
+            }
+            Step::Exchange(part) => exchange::apply(self, part).await,
+            Step::RestartDatabase => {
+                let begun = Instant::now();
+                promote::restart(self).await?;
+                self.cost.restarted_in = Some(begun.elapsed());
+                Ok(())
+            }
+            Step::WriteKeyPath { key } => {
+                self.saved().save(KEY_FILE)?;
+                self.home.write_conf(KEY_FILE, key)
+            }
+            Step::ProveStart => boot::prove_start(self).await,
+            Step::DropOldData => datadir::drop_old(self.home),
+            Step::KeepOldData { name } => datadir::keep_old(self.home, name),
+            Step::SwapKept { name } => kept::swap(self.home, name),
+            Step::RestoreKept => keep::restore(self),
+            Step::KeepHome { from, name, then } => keep::keep(self, from.as_deref(), name, then),
+            Step::DropKept { name } => remove(&datadir::parent(self.home).join(name)),
+            Step::SaveRows { file, now } => {
+                self.undo_file = Some(file.into());
+                repair::save_rows(self, file.as_ref(), *now).await
+            }
+            Step::MakeTable { table, kept } => {
+                repair::make_table(self, self.undo_file()?, table, kept.as_deref()).await
+            }
+            Step::PassConflicts { .. } => repair::pass_conflicts(self, self.undo_file()?).await,
+            Step::StartReplication => repair::start_replication(self).await,
+            Step::CorrectRows { scope, passing, .. } => {
+                repair::correct_rows(self, self.undo_file()?, scope, *passing).await
+            }
+            Step::ProveEqual { scope, passing, put_right } => {
+                repair::prove_equal(self, self.undo_file()?, scope, *passing).await?;
+                repair::forget_errant(self, put_right.as_ref()).await
+            }
+        }
+    }
+
+    pub(super) async fn undo(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::MakeNodeFiles { .. } | Step::TakeNodeFiles { .. } | Step::SetMembership { .. } => {
+                self.saved().restore(NODE_FILES)
+            }
+            Step::Reconfigure { account } => align::undo(self, account).await,
+            Step::WireStartScript => {
+                for path in node_files::SCRIPTS {
+                    self.saved().restore(path)?;
+                }
+                Ok(())
+            }
+            Step::OfflineBoot(BootTask::PrepareSource { .. }) => boot::take_source_back(self).await,
+            Step::WorkOffOffline { account, .. } | Step::DrainReplica { account, .. } => {
+                promote::undrain(self, account).await
+            }
+            Step::BringUp => promote::take_down(self).await,
+            Step::Exchange(part) => exchange::undo(self, part).await,
+            Step::Claim { .. } => promote::unclaim(self).await,
+            // The whole data directory is taken back by an earlier step, or nothing of it was changed.
+            Step::OfflineBoot(BootTask::PrepareReplica { .. } | BootTask::StandAlone { .. })
+            | Step::FindExtra { .. } => {
+                self.database().clear_offline_boot(self.config.stop_deadline()).await
+            }
+            Step::CopySource { .. } => Place::of_pack(self.home).drop(),
+            Step::RenewWayBack { .. } => online::put_way_back_back(self).await,
+            Step::CopyOnline { .. } => online::undo_copy(self).await,
+            Step::SettleCopy { .. } => copy::let_go(self).await,
+            Step::WritePack { pack, .. } => pack::take_pack_back(self.home, pack.as_ref()),
+            Step::ExtractPack { .. } | Step::CopyUnpacked { .. } | Step::CopyData { .. } => {
+                datadir::drop_staged(self.home)
+            }
+            Step::CopyLive { from, .. } => online::undo_copy_live(self, from.as_ref()).await,
+            Step::SwapData => datadir::swap_back(self.home),
+            Step::WriteRole { .. } => self.saved().restore(ROLE_FILE),
+            Step::WriteKeyPath { .. } => self.saved().restore(KEY_FILE),
+            Step::ProveStart => {
+                let uninterrupted = Interrupt::default();
+                Database::of(self.home, &uninterrupted).stop(self.config.stop_deadline()).await.map(|_| ())
+            }
+            Step::SwapKept { name } => kept::swap_back(self.home, name),
+            Step::RestoreKept => keep::take_back(self),
+            Step::SaveRows { file, .. } => repair::drop_file(file.as_ref()),
+            // Behind the point of no return: never undone.
+            Step::StartDatabase
+            | Step::RestartDatabase
+            // Whoever was fenced stays so until the operator lets it loose, and an old primary stays down.
+            | Step::Fence { .. }
+            | Step::TakeDown
+            | Step::DropOldData
+            | Step::KeepOldData { .. }
+            | Step::KeepHome { .. }
+            | Step::DropKept { .. }
+            | Step::MakeTable { .. }
+            | Step::PassConflicts { .. }
+            | Step::StartReplication
+            | Step::CorrectRows { .. }
+            | Step::ProveEqual { .. } => Ok(()),
+        }
+    }
+}

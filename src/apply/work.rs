@@ -1,0 +1,173 @@
+//! What a step works with: the home and its lock, the configuration, the secrets, and what was measured.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::adapters::home::Home;
+use crate::adapters::home::journal_file::JournalFile;
+use crate::adapters::home::saved::Saved;
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::pack::Opening;
+use crate::adapters::server::process::Database;
+use crate::adapters::system;
+use crate::config::Config;
+use crate::domain::digest::Sha256Hex;
+use crate::domain::flavor::Flavor;
+use crate::ui::Ui;
+
+/// What steps need and a plan must not hold.
+#[derive(Default)]
+pub struct Secrets {
+    /// The application's database password, where the product keeps it encrypted.
+    pub db_password: Option<String>,
+    /// What opens the pack and what is demanded of it.
+    pub opening: Opening,
+}
+
+/// What a pack cost the users of the primary, as far as it was measured.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cost {
+    /// From the first step until the database accepted connections again.
+    pub downtime: Option<Duration>,
+    /// For how long writes had to wait.
+    pub writes_blocked: Option<Duration>,
+    /// For how long writes were refused, until the other node accepted them.
+    pub writes_refused: Option<Duration>,
+    /// For how long the database was down for a restart.
+    pub restarted_in: Option<Duration>,
+}
+
+/// A pack that is in its place.
+pub struct NewPack {
+    /// Bytes of the file.
+    pub size: u64,
+    /// Of the whole file.
+    pub sha256: Sha256Hex,
+    /// From the first byte read to the last one read back.
+    pub seconds: f64,
+}
+
+/// The exchange that a run takes part in.
+#[derive(Debug, Clone, Default)]
+pub struct Taking {
+    pub(super) run: Option<String>,
+    pub(super) mark: i64,
+    /// Since when writes are refused, as far as this process has seen it.
+    pub(super) refused: Option<(Instant, Duration)>,
+}
+
+impl Taking {
+    /// For how long writes have been refused by now.
+    pub(super) fn refused_for(&self) -> Option<Duration> {
+        self.refused.map(|(at, before)| at.elapsed() + before)
+    }
+}
+
+/// Runs plans on one home. It holds the home's lock for as long as it lives.
+pub struct Runner<'a> {
+    pub(super) home: &'a Home,
+    pub(super) ui: &'a Ui,
+    pub(super) config: &'a Config,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) secrets: Secrets,
+    pub(super) written: Option<NewPack>,
+    pub(super) extracted_in: f64,
+    pub(super) undo_file: Option<PathBuf>,
+    pub(super) begun: Option<Instant>,
+    pub(super) cost: Cost,
+    pub(super) taking: Taking,
+    _lock: system::DirLock,
+}
+
+impl<'a> Runner<'a> {
+    /// Takes the home's lock.
+    pub fn lock(home: &'a Home, ui: &'a Ui, config: &'a Config, interrupt: &'a Interrupt) -> Result<Self> {
+        Ok(Self::holding(system::lock_dir(home.root())?, home, ui, config, interrupt))
+    }
+
+    /// Works on a home whose lock is held already.
+    pub(super) fn holding(
+        lock: system::DirLock,
+        home: &'a Home,
+        ui: &'a Ui,
+        config: &'a Config,
+        interrupt: &'a Interrupt,
+    ) -> Self {
+        Self {
+            home,
+            ui,
+            config,
+            interrupt,
+            secrets: Secrets::default(),
+            written: None,
+            extracted_in: 0.0,
+            undo_file: None,
+            begun: None,
+            cost: Cost::default(),
+            taking: Taking::default(),
+            _lock: lock,
+        }
+    }
+
+    /// The home that it runs plans on.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        self.home
+    }
+
+    /// Hands over what steps need and a plan must not hold.
+    pub fn with_secrets(&mut self, secrets: Secrets) {
+        self.secrets = secrets;
+    }
+
+    /// How many seconds the last plan extracted a pack for, or copied what was unpacked by hand.
+    #[must_use]
+    pub fn extracted_in(&self) -> f64 {
+        self.extracted_in
+    }
+
+    /// The pack that the last plan wrote.
+    pub fn written(&mut self) -> Option<NewPack> {
+        self.written.take()
+    }
+
+    /// What the last plan cost the users of the primary.
+    #[must_use]
+    pub fn cost(&self) -> Cost {
+        self.cost
+    }
+
+    pub(super) fn journal(&self) -> JournalFile {
+        JournalFile::at(self.home.journal())
+    }
+
+    pub(super) fn saved(&self) -> Saved {
+        Saved::of(self.home.root(), &self.home.work())
+    }
+
+    pub(super) fn database(&self) -> Database<'a> {
+        Database::of(self.home, self.interrupt)
+    }
+
+    pub(super) async fn flavor(&self) -> Result<&'static Flavor> {
+        let version = self.database().version().await?;
+        Flavor::of(&version).with_context(|| format!("{version} is not known"))
+    }
+
+    pub(super) fn undo_file(&self) -> Result<&std::path::Path> {
+        self.undo_file.as_deref().context("no file for the old rows was begun")
+    }
+}
+
+/// Makes the folder `replication` where a home has none.
+pub(super) fn make_replication(home: &Home) -> Result<()> {
+    if home.replication().is_dir() {
+        return Ok(());
+    }
+    // The server reads its boot files below it, under whatever account it runs.
+    system::private_dir(&home.replication())?;
+    system::set_mode(&home.replication(), 0o711)?;
+    system::give_to(&home.replication(), system::owner(home.root())?)
+}

@@ -1,0 +1,98 @@
+//! Tables that both nodes write: what differs may be on its way back. Only what stays different
+//! over a whole round trip of the heartbeats is different.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::Run;
+use super::chunks::Walk;
+use super::servers::{Compared, in_time};
+use crate::adapters::server::session::{Row, Session};
+use crate::domain::deep::crc::Piece;
+use crate::domain::deep::range::{Range, as_json, read_key};
+
+/// Between two looks.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The rows of a range by their keys, each as its digest.
+type Rows = BTreeMap<String, Option<String>>;
+
+impl Run<'_> {
+    /// Compares a piece that differs again and again, until it is the same or what was on its way
+    /// at the first look has come.
+    pub(super) async fn settled(&mut self, piece: &Piece<'_>, first: Compared) -> Result<Compared> {
+        let since = self.servers.clock().await?;
+        let begun = Instant::now();
+        let mut compared = first;
+        loop {
+            self.task.interrupt.sleep(TICK).await?;
+            let all_came = self.servers.has_come_back(since).await?;
+            self.forget(piece.table, &compared).await?;
+            compared = self.compared(piece).await?;
+            if compared.same() || all_came {
+                return Ok(compared);
+            }
+            in_time(self.task, begun, "no heartbeat of the secondary came back")?;
+        }
+    }
+
+    /// Keeps those ranges in which the same row differs in the same way before and after a round
+    /// trip: under load there are always others on their way.
+    pub(super) async fn lasting(
+        &mut self,
+        walk: Walk<'_>,
+        leaves: Vec<(Range, Compared)>,
+    ) -> Result<Vec<(Range, Compared)>> {
+        let mut first = Vec::new();
+        for (range, _) in &leaves {
+            first.push(self.different_rows(walk, range).await?);
+        }
+        self.round_trip().await?;
+        let mut out = Vec::new();
+        for ((range, compared), first) in leaves.into_iter().zip(first) {
+            let still = self.different_rows(walk, &range).await?;
+            if first.iter().any(|(key, values)| still.get(key) == Some(values)) {
+                out.push((range, compared));
+            } else {
+                self.forget(walk.table, &compared).await?;
+            }
+        }
+        Ok(out)
+    }
+
+    async fn round_trip(&mut self) -> Result<()> {
+        let since = self.servers.clock().await?;
+        let begun = Instant::now();
+        while !self.servers.has_come_back(since).await? {
+            in_time(self.task, begun, "no heartbeat of the secondary came back")?;
+            self.task.interrupt.sleep(TICK).await?;
+        }
+        Ok(())
+    }
+
+    /// The rows of a range that are not the same on both nodes: on the primary, on the secondary.
+    async fn different_rows(
+        &mut self,
+        walk: Walk<'_>,
+        range: &Range,
+    ) -> Result<BTreeMap<String, [Option<String>; 2]>> {
+        let here = rows(&mut self.servers.here, walk, range).await?;
+        let there = rows(&mut self.servers.there, walk, range).await?;
+        let both = here.keys().chain(there.keys()).map(|key| {
+            let value = |rows: &Rows| rows.get(key).cloned().flatten();
+            (key.clone(), [value(&here), value(&there)])
+        });
+        Ok(both.filter(|(_, [here, there])| here != there).collect())
+    }
+}
+
+async fn rows(session: &mut Session, walk: Walk<'_>, range: &Range) -> Result<Rows> {
+    let rows = session.query(walk.piece(range).rows_query(walk.key)).await?;
+    let one = |row: &Row| {
+        let key = read_key(walk.key, |name| row.get(name)).context("a key cannot be read")?;
+        Ok((as_json(&key), row.get("digest")))
+    };
+    rows.iter().map(one).collect()
+}

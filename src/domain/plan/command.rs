@@ -1,0 +1,54 @@
+//! The commands that carry out a plan, as the operator types them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The command that a plan belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    /// `pack`
+    Pack,
+    /// `install-pack`
+    InstallPack,
+    /// `reconfigure`
+    Reconfigure,
+    /// `recover`
+    Recover,
+    /// `recover --promote`
+    #[serde(rename = "recover --promote")]
+    Promote,
+    /// `rejoin`
+    Rejoin,
+    /// `repair`
+    Repair,
+    /// `rollback`
+    Rollback,
+    /// `switchover`
+    Switchover,
+}
+
+impl Command {
+    /// What stands behind `pmp-ha` on a command line.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Pack => "pack",
+            Self::InstallPack => "install-pack",
+            Self::Reconfigure => "reconfigure",
+            Self::Recover => "recover",
+            Self::Promote => "recover --promote",
+            Self::Rejoin => "rejoin",
+            Self::Repair => "repair",
+            Self::Rollback => "rollback",
+            Self::Switchover => "switchover",
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.words())
+    }
+}
