@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-pub use crate::harness::wait_for;
 use crate::harness::{Lab, Node, wait_until};
+pub use crate::harness::{wait_for, wait_for_only};
 use crate::sql::{Db, root};
 use crate::wire::Link;
 use crate::{on_every_server, on_servers};
