@@ -361,3 +361,33 @@ fn the_handbook_explains_every_finding_and_no_other() {
         assert!(severity.iter().any(|word| body.starts_with(word)), "{heading}: {body}");
     }
 }
+
+/// Cargo compiles only the files of a test program that another one names: what is in no list would
+/// be tested by nobody, and nobody would notice.
+#[test]
+fn every_file_of_the_tests_is_in_a_list_of_modules() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        let list = ["main.rs", "mod.rs", "lib.rs"]
+            .map(|name| folder.join(name))
+            .into_iter()
+            .find(|path| path.is_file());
+        let text = list.as_ref().map(|path| std::fs::read_to_string(path).expect("readable"));
+        for entry in std::fs::read_dir(&folder).expect("readable").flatten() {
+            let path = entry.path();
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            let is_source = path.extension().is_some_and(|suffix| suffix == "rs");
+            if path.is_dir() {
+                folders.push(path);
+            } else if is_source && Some(&path) != list.as_ref() {
+                // A folder without a list holds programs: Cargo finds those of `tests`, and
+                // `Cargo.toml` names the others.
+                let Some(text) = &text else { continue };
+                let is_named =
+                    text.lines().any(|line| line.trim_start_matches("pub ").trim() == format!("mod {name};"));
+                assert!(is_named, "{} has no line `mod {name};`", list.as_ref().expect("a list").display());
+            }
+        }
+    }
+}

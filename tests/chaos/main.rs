@@ -23,8 +23,8 @@ mod writers;
 #[allow(dead_code, reason = "shared with the tests of the promises, which use the rest")]
 #[path = "../promises/disk.rs"]
 mod disk;
-#[allow(dead_code, reason = "as above")]
-#[path = "../promises/harness.rs"]
+#[allow(dead_code, unused_imports, unused_macros, reason = "as above")]
+#[path = "../promises/harness/mod.rs"]
 mod harness;
 #[allow(dead_code, reason = "as above")]
 #[path = "../promises/sql.rs"]

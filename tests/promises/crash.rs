@@ -2,26 +2,18 @@
 //! command is needed but the start.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::harness::{Lab, Node, is_alive, send_signal, wait_until};
-use crate::on_every_server;
-use crate::sql::{Db, root};
+pub use crate::harness::{TABLE, UNDER_LOAD, Writer, everything_is_there_once};
+use crate::{on_every_server, on_servers};
 
 on_every_server!(
     nothing_acknowledged_is_lost_or_doubled_by_crashes_under_load,
-    a_restart_of_either_side_or_both_needs_nothing_else,
-    a_number_that_a_stranger_got_after_the_crash_keeps_nobody_down,
+    a_number_that_a_stranger_got_after_the_crash_keeps_nobody_down
 );
-
-/// No unique key: a row that is applied twice shows.
-pub const TABLE: &str =
-    "CREATE TABLE passtrix.x (id BIGINT NOT NULL, filler VARCHAR(200), KEY (id)) ENGINE=InnoDB";
-
-/// Rows that a writer has had acknowledged before the blow.
-pub const UNDER_LOAD: usize = 150;
+on_servers!(a_restart_of_either_side_or_both_needs_nothing_else: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
 
 fn nothing_acknowledged_is_lost_or_doubled_by_crashes_under_load(server: &str) {
     let lab = Lab::pair(server);
@@ -93,22 +85,6 @@ fn a_number_that_a_stranger_got_after_the_crash_keeps_nobody_down(server: &str) 
     assert_ne!(lab.primary.sql("SELECT COUNT(*) FROM Ptrx_Account"), "0");
 }
 
-/// Both are Alive again, hold the same rows, each once, and every acknowledged one is among them.
-#[track_caller]
-pub fn everything_is_there_once(lab: &Lab, acknowledged: &BTreeSet<u64>) {
-    lab.wait_alive();
-    let all = |node: &Node| -> Vec<u64> {
-        let ids = Db::of(node).list("SELECT id FROM passtrix.x ORDER BY id");
-        ids.iter().map(|id| id.parse().expect("a number")).collect()
-    };
-    let on_primary = all(&lab.primary);
-    wait_until("both nodes hold the same rows", || all(&lab.secondary) == on_primary);
-    let distinct: BTreeSet<u64> = on_primary.iter().copied().collect();
-    assert_eq!(distinct.len(), on_primary.len(), "a row is there twice");
-    let lost: Vec<_> = acknowledged.difference(&distinct).collect();
-    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
-}
-
 /// Kills servers without giving one of them time to notice the other's end.
 fn kill_at_once(nodes: &[&Node]) {
     let pids: Vec<u32> = nodes.iter().map(|node| node.pid()).collect();
@@ -116,61 +92,4 @@ fn kill_at_once(nodes: &[&Node]) {
         send_signal(*pid, "KILL");
     }
     wait_until("the killed servers are gone", || pids.iter().all(|pid| !is_alive(*pid)));
-}
-
-/// Inserts rows of increasing ids, one a transaction, until it is ended or its server is gone.
-pub struct Writer {
-    thread: Option<JoinHandle<()>>,
-    ended: Arc<AtomicBool>,
-    acknowledged: Arc<(Mutex<Vec<u64>>, AtomicUsize)>,
-}
-
-impl Writer {
-    pub fn start(node: &Node, ids: &Arc<AtomicU64>) -> Self {
-        let ended = Arc::new(AtomicBool::new(false));
-        let acknowledged = Arc::new((Mutex::new(Vec::new()), AtomicUsize::new(0)));
-        let opts = root(node);
-        let (ids, stop, noted) = (Arc::clone(ids), Arc::clone(&ended), Arc::clone(&acknowledged));
-        let thread = std::thread::spawn(move || {
-            let mut db = Db::open(opts).expect("the writer logs in");
-            while !stop.load(Ordering::SeqCst) {
-                let id = ids.fetch_add(1, Ordering::SeqCst);
-                let insert = format!("INSERT INTO passtrix.x VALUES ({id}, REPEAT('x', {}))", id % 200);
-                if db.try_rows(&insert).is_err() {
-                    break;
-                }
-                noted.0.lock().expect("whole").push(id);
-                noted.1.fetch_add(1, Ordering::SeqCst);
-            }
-        });
-        Self { thread: Some(thread), ended, acknowledged }
-    }
-
-    pub fn count(&self) -> usize {
-        self.acknowledged.1.load(Ordering::SeqCst)
-    }
-
-    #[track_caller]
-    pub fn wait_for(&self, count: usize) {
-        wait_until(&format!("{count} rows are acknowledged"), || self.count() >= count);
-    }
-
-    /// Ends the load; which rows the server has acknowledged.
-    pub fn end(mut self) -> Vec<u64> {
-        self.stop();
-        self.acknowledged.0.lock().expect("whole").clone()
-    }
-
-    fn stop(&mut self) {
-        self.ended.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("the writer ends");
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::SeqCst);
-    }
 }

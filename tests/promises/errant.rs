@@ -2,14 +2,12 @@
 //! written there never is; and a heartbeat proves that rows flow both ways.
 
 use crate::harness::{Lab, Node, wait_until};
-use crate::on_every_server;
 use crate::sql::Db;
 use crate::verify::wait_for;
+use crate::{on_every_server, on_servers};
 
-on_every_server!(
-    writes_against_the_rules_are_found_and_audit_rows_are_not,
-    a_heartbeat_proves_that_rows_flow_both_ways,
-);
+on_every_server!(writes_against_the_rules_are_found_and_audit_rows_are_not);
+on_servers!(a_heartbeat_proves_that_rows_flow_both_ways: mysql_9_7, mariadb_10_11; left: mysql_5_6, mariadb_11_8);
 
 fn writes_against_the_rules_are_found_and_audit_rows_are_not(server: &str) {
     let lab = Lab::pair(server);

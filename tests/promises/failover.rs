@@ -4,13 +4,13 @@
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::harness::{Lab, Node, Ran, wait_alive_both, wait_until};
-use crate::on_every_server;
+use crate::{on_every_server, on_servers};
 
 on_every_server!(
     a_dead_primary_is_replaced_and_comes_back_as_the_secondary,
-    what_only_the_old_primary_has_is_saved_before_it_is_made_anew,
-    a_primary_that_comes_back_from_behind_a_cut_is_taken_down,
+    what_only_the_old_primary_has_is_saved_before_it_is_made_anew
 );
+on_servers!(a_primary_that_comes_back_from_behind_a_cut_is_taken_down: mysql_9_7, mariadb_11_8; left: mysql_5_6, mariadb_10_11);
 
 const SETTING: &str = "SELECT VALUE FROM Ptrx_Settings WHERE NAME = '{}'";
 

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Lab, NOBODY, Node, Put, Ran, assert_same, cut};
+use crate::harness::{Lab, NOBODY, Node, Put, Ran, assert_same, cut, is_root};
 use crate::on_every_server;
 
 const ANY: &str = "mariadb-10.11";
@@ -59,7 +59,7 @@ fn what_was_unpacked_by_hand_becomes_a_secondary_without_anything_of_the_old_dat
     open("conf/pmp-ha/node-key.pem", 0o644);
     open("conf/pmp-ha", 0o755);
     open("mysql/data/mysql", 0o755);
-    if nix::unistd::geteuid().is_root() {
+    if is_root() {
         for path in ["mysql/data/ibdata1", "conf/pmp-ha/node.pem", "mysql/data/mysql"] {
             std::os::unix::fs::chown(node.path(path), Some(NOBODY), Some(NOBODY)).expect("changed");
         }

@@ -1,52 +1,18 @@
 //! Ctrl-C and a killed tool at every step: nothing half done stays, and the next run goes on.
 
-use std::collections::BTreeMap;
-
 use nix::sys::signal::Signal;
 
+pub use crate::harness::{BOOTED, at, kill_in, nothing_runs, when, without_logs};
 use crate::harness::{Lab, Node, assert_same, cut, wait_until};
-use crate::on_every_server;
+use crate::on_servers;
 
 const ANY: &str = "mariadb-10.11";
 
 /// All that `pack` may change besides the data and the logs.
 const OWN: [&str; 3] = ["bin", "conf", "replication"];
 
-/// When a command is cut off: the step whose line it has said, and what has to be there besides.
-pub struct Moment {
-    step: String,
-    there: Option<&'static str>,
-}
-
-pub fn at(step: impl Into<String>) -> Moment {
-    Moment { step: step.into(), there: None }
-}
-
-pub fn when(step: &'static str, there: &'static str) -> Moment {
-    Moment { step: step.into(), there: Some(there) }
-}
-
-impl Moment {
-    fn has_come(&self, said: &str, node: &Node) -> bool {
-        let there = |path| node.path(path).exists();
-        said.contains(&self.step) && self.there.is_none_or(there)
-    }
-}
-
-/// Where the database is while it is booted: it has written its pid, and answers.
-pub const BOOTED: &str = "mysql/tmp/boot/mysql.sock";
-
 /// Where it is when it is started as the product does it.
 const STARTED: &str = "mysql/tmp/mysql.sock";
-
-/// No server of this home runs, and no script that could still bring one up.
-#[track_caller]
-pub fn nothing_runs(node: &Node) {
-    let mut left = node.processes();
-    // A stop script looks a last time whether the server is gone.
-    left.retain(|line| !line.contains("/bin/stopDB.sh"));
-    assert_eq!(left, Vec::<String>::new());
-}
 
 fn binlogs(node: &Node) -> Vec<String> {
     node.fingerprint_of(&["mysql/data/pmp-ha-binlog", "mysql/data/pmp-ha-relay"]).into_keys().collect()
@@ -60,10 +26,8 @@ fn rows(node: &Node) -> String {
     rows
 }
 
-on_every_server!(
-    ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was,
-    nobody_who_looks_for_the_database_finds_an_offline_boot,
-);
+on_servers!(ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was: mysql_9_7, mariadb_10_11; left: mysql_5_6, mariadb_11_8);
+on_servers!(nobody_who_looks_for_the_database_finds_an_offline_boot: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 
 fn ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was(server: &str) {
     let lab = Lab::up_with(server, "lab", 20);
@@ -189,12 +153,6 @@ fn ctrl_c_at_any_moment_of_recover_leaves_both_homes_as_they_were() {
     node.run(&args).ok();
 }
 
-/// What a start of the database wrote to `logs` is no change.
-pub fn without_logs(mut files: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    files.retain(|path, _| !path.starts_with("logs"));
-    files
-}
-
 #[test]
 fn a_pack_that_was_killed_at_any_moment_is_put_back_by_the_next_run_which_succeeds() {
     let lab = Lab::up_with(ANY, "lab", 20);
@@ -299,16 +257,4 @@ fn a_recover_that_was_killed_at_any_moment_is_put_right_by_the_next_run() {
     let kept = std::fs::read_dir(late.path("mysql")).expect("there").flatten();
     let kept = kept.filter(|entry| entry.file_name().to_string_lossy().contains("before-recovery"));
     assert_eq!(kept.count(), 1, "it is finished, and not done a second time");
-}
-
-/// Kills the tool at a moment, and proves by the journal of `changed` that a run was cut off.
-#[track_caller]
-pub fn kill_in(node: &Node, args: &[&str], changed: &Node, moment: &Moment) {
-    let ran = cut(node.command(args), Signal::SIGKILL, |said| moment.has_come(said, changed));
-    assert_eq!(ran.code, None, "{ran}");
-    assert_eq!(changed.outcome(), None, "the run had ended: {ran}");
-    if moment.there.is_some() {
-        let step: u64 = moment.step[..1].parse().expect("a number");
-        assert_eq!(changed.cut_in_step(), Some(step), "{ran}");
-    }
 }

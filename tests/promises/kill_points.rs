@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::disk::{self, Copy, Filler};
 use crate::harness::{Lab, Node, Ran, assert_same};
-use crate::on_every_server;
+use crate::on_servers;
 use crate::trace::{Change, Then, Traced, traced};
 
 const ANY: &str = "mariadb-10.11";
@@ -421,7 +421,7 @@ fn a_pack_on_a_disk_that_fills_says_so_and_keeps_the_previous_one() {
     });
 }
 
-on_every_server!(an_install_pack_killed_at_a_few_points_ends_in_a_pair_that_is_alive);
+on_servers!(an_install_pack_killed_at_a_few_points_ends_in_a_pair_that_is_alive: mysql_9_7, mariadb_11_8; left: mysql_5_6, mariadb_10_11);
 
 fn an_install_pack_killed_at_a_few_points_ends_in_a_pair_that_is_alive(server: &str) {
     let lab = Lab::up(server);

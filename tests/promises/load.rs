@@ -16,7 +16,7 @@ use crate::harness::{Lab, Node, PATIENCE, wait_until_or, wait_within};
 use crate::sql::{Db, root};
 
 /// Between two rows of a writer: load for the servers, and not for the machine.
-const PACE: Duration = Duration::from_millis(10);
+const PACE: Duration = Duration::from_millis(20);
 
 /// A table of the primary's own. No unique key: a row that is applied twice shows.
 const WORK: &str =

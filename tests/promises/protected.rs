@@ -4,10 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use crate::harness::{Lab, Node, Ran, command};
-use crate::on_every_server;
+use crate::on_servers;
 use crate::pack_content::{passwords_of_the_pair, secrets};
 
-on_every_server!(a_pair_is_made_from_a_pack_that_is_signed_and_encrypted);
+on_servers!(a_pair_is_made_from_a_pack_that_is_signed_and_encrypted: mariadb_11_8; left: mysql_5_6, mysql_9_7, mariadb_10_11);
 
 const ANY: &str = "mariadb-10.11";
 

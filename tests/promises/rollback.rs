@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nix::sys::signal::Signal;
 
 use crate::harness::{Lab, Node, Put, assert_same, cut, wait_until};
-use crate::on_every_server;
+use crate::on_servers;
 
 const ANY: &str = "mariadb-10.11";
 
@@ -34,7 +34,7 @@ fn packed(server: &str) -> Lab {
     lab
 }
 
-on_every_server!(a_home_returns_to_what_it_was_and_back_again);
+on_servers!(a_home_returns_to_what_it_was_and_back_again: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
 
 fn a_home_returns_to_what_it_was_and_back_again(server: &str) {
     let lab = packed(server);

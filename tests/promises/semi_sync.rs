@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use crate::harness::{Lab, Node, wait_until_or};
+use crate::harness::{Lab, Node, wait_for, wait_for_only, wait_until_or};
 use crate::load::Load;
 use crate::on_every_server;
 use crate::sql::Db;
 use crate::switchover::exchange;
-use crate::verify::{wait_for, wait_for_only};
 use crate::wire::Links;
 
 on_every_server!(an_acknowledged_row_is_on_the_secondary_where_commits_wait_for_it);

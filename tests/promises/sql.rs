@@ -38,6 +38,11 @@ impl Db {
     /// Logs in to a node's server as the tool's own account, which may do everything there.
     #[track_caller]
     pub fn admin(node: &Node) -> Self {
+        Self::try_admin(node).expect("the tool's own account logs in")
+    }
+
+    /// As [`Self::admin`], or why the server lets nobody in.
+    pub fn try_admin(node: &Node) -> Result<Self, Error> {
         let home = Home::open(&node.home).expect("a home");
         let account = home.credentials().expect("credentials").admin;
         let opts = OptsBuilder::default()
@@ -46,7 +51,7 @@ impl Db {
             .db_name(Some("passtrix"))
             .prefer_socket(false)
             .socket(Some(home.socket().to_string_lossy().into_owned()));
-        Self::open(opts.into()).expect("the tool's own account logs in")
+        Self::open(opts.into())
     }
 
     /// Logs in as whoever may do everything: the tool's account on a node of a pair, else the product's.

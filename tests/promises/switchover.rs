@@ -7,12 +7,10 @@ use nix::sys::signal::Signal;
 
 use crate::harness::{Lab, Node, Ran, cut, wait_alive_both, wait_until};
 use crate::load::Load;
-use crate::on_every_server;
+use crate::{on_every_server, on_servers};
 
-on_every_server!(
-    roles_are_exchanged_under_load_and_back_again,
-    of_two_that_were_promoted_without_knowing_of_each_other_one_stays_down,
-);
+on_every_server!(roles_are_exchanged_under_load_and_back_again);
+on_servers!(of_two_that_were_promoted_without_knowing_of_each_other_one_stays_down: mysql_9_7, mariadb_10_11; left: mysql_5_6, mariadb_11_8);
 
 pub fn begin(node: &Node, args: &[&str]) -> Child {
     node.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs")

@@ -10,15 +10,12 @@ use pmp_ha::domain::settings::TlsPaths;
 use pmp_ha::domain::snapshot::{Blind, BlindReason};
 
 use crate::harness::{Lab, Put, Ran};
-use crate::on_every_server;
 use crate::sql::{Db, credentials, replication_account};
 use crate::wire::holds;
+use crate::{on_every_server, on_servers};
 
-on_every_server!(
-    the_link_is_encrypted_and_shows_nothing_in_clear,
-    only_the_two_nodes_let_each_other_in,
-    verify_asks_nobody_but_the_other_node,
-);
+on_every_server!(the_link_is_encrypted_and_shows_nothing_in_clear, only_the_two_nodes_let_each_other_in);
+on_servers!(verify_asks_nobody_but_the_other_node: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 
 fn the_link_is_encrypted_and_shows_nothing_in_clear(server: &str) {
     const MARKER: &str = "a-marker-that-nobody-on-the-way-may-read";

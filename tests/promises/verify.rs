@@ -3,15 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use crate::harness::{Lab, Node, wait_until};
-use crate::on_every_server;
+pub use crate::harness::{wait_for, wait_for_only};
 use crate::sql::{Db, root};
 use crate::wire::Link;
+use crate::{on_every_server, on_servers};
 
-on_every_server!(
-    each_thing_that_is_wrong_has_its_code_and_goes_away_with_it,
-    a_start_script_that_an_upgrade_replaced_is_told,
-    a_place_that_the_binlog_no_longer_has_is_told_and_a_new_pack_heals_it,
-);
+on_every_server!(each_thing_that_is_wrong_has_its_code_and_goes_away_with_it);
+on_servers!(a_place_that_the_binlog_no_longer_has_is_told_and_a_new_pack_heals_it: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
+on_servers!(a_start_script_that_an_upgrade_replaced_is_told: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
 
 fn each_thing_that_is_wrong_has_its_code_and_goes_away_with_it(server: &str) {
     let lab = Lab::pair(server);
@@ -213,26 +212,6 @@ fn failed_because_of(node: &Node, codes: &[&str]) {
     for code in codes {
         assert!(ran.stdout.contains(&format!("[{code}]")), "no {code} in\n{ran}");
     }
-}
-
-/// Waits until `verify` finds all of `codes`.
-#[track_caller]
-pub fn wait_for(node: &Node, codes: &[&str]) {
-    let mut found = Vec::new();
-    wait_until(&format!("verify finds {codes:?}"), || {
-        found = node.findings();
-        codes.iter().all(|code| found.iter().any(|f| f == code))
-    });
-}
-
-/// Waits until `verify` finds just `codes`.
-#[track_caller]
-pub fn wait_for_only(node: &Node, codes: &[&str]) {
-    let mut found = Vec::new();
-    wait_until(&format!("verify finds just {codes:?}"), || {
-        found = node.findings();
-        found == codes
-    });
 }
 
 /// A file that is another one for a while.

@@ -93,9 +93,17 @@ impl Link {
 
     /// Opens a link to HOST:PORT, at another address.
     pub fn at(host: &str, target: &str) -> Self {
-        let listener = listener_at(host);
+        Self::listening(listener_at(host), target)
+    }
+
+    /// Opens a link to HOST:PORT, at an address and port that are free.
+    pub fn on(endpoint: &str, target: &str) -> Self {
+        Self::listening(TcpListener::bind(endpoint).expect("a free port"), target)
+    }
+
+    fn listening(listener: TcpListener, target: &str) -> Self {
         listener.set_nonblocking(true).expect("settable");
-        let port = listener.local_addr().expect("an address").port();
+        let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {
             mode: Mutex::new(Mode::Open),
             delay: AtomicU64::new(0),
@@ -107,7 +115,7 @@ impl Link {
         });
         let (target, of_thread) = (target.to_owned(), Arc::clone(&shared));
         std::thread::spawn(move || accept(&listener, &target, &of_thread));
-        Self { port, endpoint: format!("{host}:{port}"), shared }
+        Self { port: address.port(), endpoint: address.to_string(), shared }
     }
 
     /// Passes everything on again. A connection from which bytes were swallowed stays dead and

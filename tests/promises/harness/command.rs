@@ -1,0 +1,167 @@
+//! Commands of the binary, and what they left.
+
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::Lab;
+
+/// A command that has ended.
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    shown: String,
+}
+
+impl Ran {
+    /// What a command that was put together by hand left.
+    pub fn from_command(mut command: Command) -> Self {
+        let shown = format!("{command:?}");
+        Self::of(shown, command.output().expect("it runs"))
+    }
+
+    /// What is known of a command that was watched.
+    pub fn of_parts(shown: String, code: Option<i32>, stdout: String, stderr: String) -> Self {
+        Self { code, stdout, stderr, shown }
+    }
+
+    fn of(shown: String, output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr), shown }
+    }
+
+    /// Fails unless the exit code is `code`.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self}");
+        self
+    }
+
+    /// Fails unless it ended well.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        self.exits(0)
+    }
+
+    /// Fails unless stderr holds every one of `texts`.
+    #[track_caller]
+    pub fn says(self, texts: &[&str]) -> Self {
+        for text in texts {
+            assert!(self.stderr.contains(text), "no {text:?} in\n{self}");
+        }
+        self
+    }
+
+    /// Fails unless it ended with an error that names a full disk.
+    #[track_caller]
+    pub fn tells_of_a_full_disk(&self) {
+        assert!(matches!(self.code, Some(1 | 3)), "{self}");
+        for text in ["error: ", "No space left on device"] {
+            assert!(self.stderr.contains(text), "no {text:?} in\n{self}");
+        }
+    }
+
+    /// Fails unless it was refused with an error, evidence and a hint that hold `texts`.
+    #[track_caller]
+    pub fn refused(self, texts: &[&str]) -> Self {
+        self.exits(4).says(&["error: ", "because ", "hint: "]).says(texts)
+    }
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}\nexit code {:?}\n--- stdout\n{}--- stderr\n{}",
+            self.shown, self.code, self.stdout, self.stderr
+        )
+    }
+}
+
+/// The binary with arguments, in an environment without a home of its own.
+pub fn command<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pmp-ha"));
+    command.args(args).env_remove("PMP_HOME").stdin(Stdio::null()).current_dir("/");
+    command
+}
+
+/// Runs the binary to its end.
+pub fn pmp_ha<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Ran {
+    let shown =
+        args.iter().map(|arg| arg.as_ref().to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
+    Ran::of(format!("pmp-ha {shown}"), command(args).output().expect("the binary runs"))
+}
+
+/// Runs a command and sends it a signal as soon as `moment` holds for what it has said on stderr.
+#[track_caller]
+pub fn cut(
+    mut command: Command,
+    signal: nix::sys::signal::Signal,
+    mut moment: impl FnMut(&str) -> bool,
+) -> Ran {
+    let shown = format!("{command:?}, cut off with {signal}");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let (mut stderr, heard) = (child.stderr.take().expect("a pipe"), Arc::clone(&said));
+    let listener = std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(n @ 1..) = stderr.read(&mut buffer) {
+            heard.lock().expect("no panic").extend(&buffer[..n]);
+        }
+    });
+    let text = || String::from_utf8_lossy(&said.lock().expect("no panic")).into_owned();
+    loop {
+        if moment(&text()) {
+            break;
+        }
+        assert!(
+            child.try_wait().expect("a child").is_none(),
+            "{shown}: it ended before the moment came; it said\n{}",
+            text()
+        );
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+    nix::sys::signal::kill(pid, signal).expect("sent");
+    let output = child.wait_with_output().expect("a child");
+    listener.join().expect("no panic");
+    let mut ran = Ran::of(shown, output);
+    ran.stderr = text();
+    ran
+}
+
+/// The id of an account that owns nothing.
+pub const NOBODY: u32 = 65534;
+
+/// Whether this is root, and not only that of a space that somebody without rights has made.
+pub fn is_root() -> bool {
+    let accounts = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    nix::unistd::geteuid().is_root() && accounts.split_whitespace().nth(2) == Some("4294967295")
+}
+
+/// The binary as an account without rights: another one where this is root, else this one.
+pub fn command_of_nobody(lab: &Lab, args: &[&str]) -> Command {
+    if !nix::unistd::geteuid().is_root() {
+        return command(args);
+    }
+    if !is_root() {
+        // There is no other account here; without its capabilities this one has no more rights than it.
+        let mut command = Command::new("setpriv");
+        command.args(["--inh-caps=-all", "--bounding-set=-all", env!("CARGO_BIN_EXE_pmp-ha")]).args(args);
+        command.env_remove("PMP_HOME").stdin(Stdio::null()).current_dir("/");
+        return command;
+    }
+    // The build folder may be closed to others.
+    let copy = lab.dir().join("pmp-ha-for-nobody");
+    std::fs::copy(env!("CARGO_BIN_EXE_pmp-ha"), &copy).expect("copied");
+    for open in [lab.dir(), &copy] {
+        std::fs::set_permissions(open, std::fs::Permissions::from_mode(0o755)).expect("set");
+    }
+    let mut command = Command::new(copy);
+    command.args(args).env_remove("PMP_HOME").stdin(Stdio::null()).current_dir("/").uid(NOBODY).gid(NOBODY);
+    command
+}

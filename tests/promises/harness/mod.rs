@@ -1,0 +1,74 @@
+//! Labs, commands and conditions for the tests: a file for each.
+
+mod command;
+mod content;
+mod findings;
+mod lab;
+mod moment;
+mod node;
+mod pristine;
+mod process;
+mod put;
+mod terminal;
+mod wait;
+mod writer;
+
+pub use command::{NOBODY, Ran, command, command_of_nobody, cut, is_root, pmp_ha};
+pub use content::assert_same;
+pub use findings::{wait_for, wait_for_only};
+#[allow(unused_imports, reason = "the proof by chaos looks so")]
+pub use lab::alive;
+pub use lab::{Lab, wait_alive_both};
+pub use moment::{BOOTED, at, kill_in, nothing_runs, when, without_logs};
+pub use node::Node;
+pub use process::{command_lines, is_alive, send_signal};
+pub use put::Put;
+pub use terminal::OnTerminal;
+pub use wait::{PATIENCE, wait_until, wait_until_or, wait_within};
+pub use writer::{TABLE, UNDER_LOAD, Writer, everything_is_there_once};
+
+/// Makes one test for each server out of a function that takes the server's name.
+///
+/// A server that is not there makes its tests fail; `scripts/test` leaves such tests out, says
+/// so in its last lines, and fails itself when fewer than three servers are there.
+#[macro_export]
+macro_rules! on_every_server {
+    ($($name:ident),+ $(,)?) => { $(
+        mod $name {
+            #[test]
+            fn mysql_5_6() { super::$name("mysql-5.6"); }
+            #[test]
+            fn mysql_9_7() { super::$name("mysql-9.7"); }
+            #[test]
+            fn mariadb_10_11() { super::$name("mariadb-10.11"); }
+            #[test]
+            fn mariadb_11_8() { super::$name("mariadb-11.8"); }
+        }
+    )+ };
+}
+
+/// As [`on_every_server!`], for what is the tool's own work more than a server's: `left` names the
+/// servers that only `scripts/test --every-server` runs it on.
+#[macro_export]
+macro_rules! on_servers {
+    ($name:ident: $($server:ident),+; left: $($left:ident),+) => {
+        mod $name {
+            $(
+                #[test]
+                fn $server() { super::$name($crate::harness::server_called(stringify!($server))); }
+            )+
+            $(
+                #[test]
+                #[ignore = "left to scripts/test --every-server"]
+                fn $left() { super::$name($crate::harness::server_called(stringify!($left))); }
+            )+
+        }
+    };
+}
+
+/// The server that a test is named after.
+pub fn server_called(test: &str) -> &'static str {
+    let servers = ["mysql-5.6", "mysql-9.7", "mariadb-10.11", "mariadb-11.8"];
+    let named = servers.into_iter().find(|server| server.replace(['-', '.'], "_") == test);
+    named.expect("the name of a server")
+}

@@ -1,0 +1,188 @@
+//! One home of a lab, and its server.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::command::{Ran, command, pmp_ha};
+use super::content::{self, assert_same};
+use super::process::{Frozen, command_lines, is_alive, pid_in, send_signal};
+use super::wait::wait_until;
+use crate::sql::Db;
+
+/// One home of a lab.
+#[derive(Clone)]
+pub struct Node {
+    pub home: PathBuf,
+    /// HOST:DBPORT
+    pub endpoint: String,
+}
+
+impl Node {
+    /// Writes `conf/pmp-ha.toml`.
+    pub fn configure(&self, text: &str) {
+        std::fs::write(self.home.join("conf/pmp-ha.toml"), text).expect("written");
+    }
+
+    /// The port of the database.
+    pub fn port(&self) -> u16 {
+        let port = self.endpoint.rsplit(':').next();
+        port.and_then(|port| port.parse().ok()).expect("a port")
+    }
+
+    /// Freezes the server until what is returned is dropped.
+    #[track_caller]
+    pub fn freeze(&self) -> Frozen {
+        let pid = self.pid();
+        send_signal(pid, "STOP");
+        Frozen(pid)
+    }
+
+    /// Runs the binary on this home.
+    pub fn run(&self, args: &[&str]) -> Ran {
+        let home = self.home.to_string_lossy();
+        pmp_ha(&[&["--home", &home][..], args].concat())
+    }
+
+    /// The command line of the binary on this home, not yet run.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let home = self.home.to_string_lossy();
+        command(&[&["--home", &home][..], args].concat())
+    }
+
+    /// Runs a statement as the product would; the rows, tab-separated.
+    #[track_caller]
+    pub fn sql(&self, statement: &str) -> String {
+        pmp_ha(&["lab", "sql", &self.home.to_string_lossy(), statement]).ok().stdout.trim_end().to_owned()
+    }
+
+    /// The two words of `verify`.
+    #[track_caller]
+    pub fn verify(&self) -> (String, String) {
+        let ran = self.run(&["verify"]);
+        let mut lines = ran.stdout.lines();
+        let mut word = |start: &str| match lines.next().and_then(|line| line.strip_prefix(start)) {
+            Some(word) => word.to_owned(),
+            None => panic!("no {start:?} where it should be in\n{ran}"),
+        };
+        (word("High Availability Status: "), word("Replication Status: "))
+    }
+
+    /// The codes of the findings of `verify`.
+    pub fn findings(&self) -> Vec<String> {
+        let ran = self.run(&["--json", "verify"]);
+        let health: serde_json::Value =
+            serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("no JSON in\n{ran}"));
+        let findings = health["findings"].as_array().expect("findings").iter();
+        findings.map(|finding| finding["code"].as_str().expect("a code").to_owned()).collect()
+    }
+
+    /// The process of this home's server, from its own pid file.
+    #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.running_pid().expect("a running server")
+    }
+
+    /// The process of this home's server, if there is one.
+    pub fn running_pid(&self) -> Option<u32> {
+        pid_in(&self.home)
+    }
+
+    /// Whether there is a process of its server.
+    pub fn is_running(&self) -> bool {
+        self.running_pid().is_some()
+    }
+
+    /// Kills the server as a power failure would, and waits until it is gone.
+    #[track_caller]
+    pub fn kill(&self) {
+        let pid = self.pid();
+        send_signal(pid, "KILL");
+        wait_until("the killed server is gone", || !is_alive(pid));
+    }
+
+    /// Runs a statement as the tool's own account, which may do everything; the rows, tab-separated.
+    #[track_caller]
+    pub fn admin_sql(&self, statement: &str) -> String {
+        let rows = Db::admin(self).rows(statement);
+        let lines: Vec<String> =
+            rows.into_iter().map(|row| row.into_values().collect::<Vec<_>>().join("\t")).collect();
+        lines.join("\n")
+    }
+
+    /// Purges every binlog but the newest, which holds nothing of what came before.
+    #[track_caller]
+    pub fn drop_old_binlogs(&self) {
+        let mut db = Db::admin(self);
+        db.rows("FLUSH LOGS");
+        let newest = db.rows("SHOW BINARY LOGS").pop().expect("a binlog");
+        // MariaDB asks for a moment in which nobody reads the old ones.
+        wait_until("the old binlogs are gone", || {
+            db.rows(&format!("PURGE BINARY LOGS TO '{}'", newest["Log_name"]));
+            db.rows("SHOW BINARY LOGS").len() == 1
+        });
+    }
+
+    /// Every file below the home with its mode and content, but for the journal: to see that
+    /// nothing changed.
+    pub fn fingerprint(&self) -> BTreeMap<String, String> {
+        let mut out = content::fingerprint_of(&self.home);
+        out.retain(|path, _| path != "replication/pmp-ha-journal.jsonl");
+        out
+    }
+}
+
+impl Node {
+    /// Runs the binary, and fails unless it exits with `code`, says what, why and what to do,
+    /// and leaves every file of the home as it was.
+    #[track_caller]
+    pub fn refuses(&self, args: &[&str], code: i32, texts: &[&str]) -> Ran {
+        let before = self.fingerprint();
+        let ran = self.run(args).exits(code).says(&["error: ", "because ", "hint: "]).says(texts);
+        assert_same(&before, &self.fingerprint(), &ran.to_string());
+        ran
+    }
+
+    /// Every file below the home whose path begins with one of `starts`, as [`Self::fingerprint`].
+    pub fn fingerprint_of(&self, starts: &[&str]) -> BTreeMap<String, String> {
+        let mut out = self.fingerprint();
+        out.retain(|path, _| starts.iter().any(|start| path.starts_with(start)));
+        out
+    }
+
+    /// The processes whose command line names this home, or a script in it.
+    pub fn processes(&self) -> Vec<String> {
+        let home = self.home.to_string_lossy();
+        command_lines()
+            .into_iter()
+            .map(|(pid, line)| format!("{pid} {line}"))
+            .filter(|line| line.contains(&*home))
+            .collect()
+    }
+
+    /// The records of the journal.
+    pub fn journal(&self) -> Vec<serde_json::Value> {
+        std::fs::read_to_string(self.home.join("replication/pmp-ha-journal.jsonl"))
+            .unwrap_or_default()
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a record"))
+            .collect()
+    }
+
+    /// How the journal says that the last run ended: `done`, `rolled_back`, or nothing.
+    pub fn outcome(&self) -> Option<String> {
+        let last = self.journal().pop()?;
+        Some(last["outcome"].as_str()?.to_owned())
+    }
+
+    /// The step (counted from 1) that had begun, and not ended, when a run was cut off.
+    pub fn cut_in_step(&self) -> Option<u64> {
+        let last = self.journal().pop()?;
+        (last["record"] == "begin").then(|| last["step"].as_u64().expect("a number") + 1)
+    }
+
+    /// A path below the home.
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.home.join(relative)
+    }
+}

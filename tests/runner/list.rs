@@ -1,0 +1,39 @@
+//! Which tests a test program has.
+
+use std::path::Path;
+use std::process::Command;
+
+/// The tests of a program that were asked for.
+pub struct Listed {
+    /// Those that run.
+    pub names: Vec<String>,
+    /// Those that are left to a run on every server.
+    pub left: Vec<String>,
+}
+
+impl Listed {
+    pub fn of(program: &Path, filters: &[String], skip: &[String], every_server: bool) -> Self {
+        let wanted = |name: &String| {
+            let holds = |words: &[String]| words.iter().any(|word| name.contains(word.as_str()));
+            (filters.is_empty() || holds(filters)) && !holds(skip)
+        };
+        let list = |more: &[&str]| -> Vec<String> {
+            let output = Command::new(program)
+                .args(["--list", "--format", "terse"])
+                .args(more)
+                .output()
+                .expect("the test program runs");
+            let text = String::from_utf8(output.stdout).expect("names");
+            text.lines()
+                .filter_map(|line| line.strip_suffix(": test"))
+                .map(ToOwned::to_owned)
+                .filter(wanted)
+                .collect()
+        };
+        let (all, ignored) = (list(&[]), list(&["--ignored"]));
+        if every_server {
+            return Self { names: all, left: Vec::new() };
+        }
+        Self { names: all.into_iter().filter(|name| !ignored.contains(name)).collect(), left: ignored }
+    }
+}
