@@ -346,7 +346,7 @@ mod tests {
             [
                 "save the rows as they are in /x/replication/f.sql",
                 "move the table t, which the primary does not have, to pmp_ha_local.t_kept",
-                "let the applier be strict again, and compare a until nothing differs",
+                "make the applier strict again, and compare a until nothing differs",
             ]
         );
     }
