@@ -391,3 +391,97 @@ fn every_file_of_the_tests_is_in_a_list_of_modules() {
         }
     }
 }
+
+/// Every document, with its path below the project.
+fn documents() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut out = vec![root.join("README.md"), root.join("CHANGELOG.md")];
+    let mut folders = vec![root.join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("readable").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "md") {
+                out.push(path);
+            }
+        }
+    }
+    out.into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).expect("readable");
+            (path, text)
+        })
+        .collect()
+}
+
+#[test]
+fn what_documents_link_to_is_there() {
+    let mut seen = 0;
+    for (path, text) in documents() {
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://") && !target.contains(' ')) {
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let linked = if file.is_empty() { path.clone() } else { path.with_file_name(file) };
+            let linked = if file.starts_with("../") || file.contains('/') {
+                path.parent().expect("a folder").join(file)
+            } else {
+                linked
+            };
+            seen += 1;
+            assert!(linked.exists(), "{}: no {target}", path.display());
+            if heading.is_empty() || linked.is_dir() {
+                continue;
+            }
+            let content = std::fs::read_to_string(&linked).expect("readable");
+            let anchor = |line: &str| -> String {
+                let words = line.trim_start_matches('#').trim().to_lowercase();
+                let kept = words.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+                kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+            };
+            let found =
+                content.lines().filter(|line| line.starts_with('#')).any(|line| anchor(line) == heading);
+            assert!(found, "{}: no heading for {target}", path.display());
+        }
+    }
+    assert!(seen > 60, "only {seen} links were found");
+}
+
+#[test]
+fn the_tests_that_documents_name_exist() {
+    let mut functions = BTreeSet::new();
+    for folder in ["src", "tests"] {
+        let mut all = Vec::new();
+        every_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut all);
+        for text in all {
+            let names = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+            functions.extend(names.map(ToOwned::to_owned));
+        }
+    }
+    let mut seen = 0;
+    for (path, text) in documents() {
+        for named in text.split('`').skip(1).step_by(2) {
+            // A test is named by its file and a sentence.
+            let Some((_, function)) = named.rsplit_once("::") else { continue };
+            let is_sentence = function.matches('_').count() >= 3
+                && function.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+            if is_sentence {
+                seen += 1;
+                assert!(functions.contains(function), "{}: there is no test {named}", path.display());
+            }
+        }
+    }
+    assert!(seen > 100, "only {seen} were found");
+}
+
+/// The text of every source below a folder.
+fn every_file(dir: &Path, out: &mut Vec<String>) {
+    for entry in std::fs::read_dir(dir).expect("readable").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            every_file(&path, out);
+        } else if path.extension().is_some_and(|suffix| suffix == "rs") {
+            out.push(std::fs::read_to_string(&path).expect("readable"));
+        }
+    }
+}

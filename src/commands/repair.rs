@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::Context;
 use crate::adapters::home::Home;
 use crate::adapters::look::rows::{ApplierFailed, Nodes, open_here, open_there, replica};
-use crate::adapters::look::structure::Structure;
 use crate::adapters::look::{self, errant};
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::Session;
@@ -27,6 +26,7 @@ use crate::domain::procedures::repair::{
 };
 use crate::domain::table::change::sum_up;
 use crate::domain::table::rows::tables_named;
+use crate::domain::table::structure::Structure;
 use crate::failure::{Failure, Kind};
 
 /// How many times reading of the local binlog continues; each time takes just under a second.
@@ -110,7 +110,10 @@ pub async fn run(context: &Context<'_>, args: RepairArgs) -> Result<()> {
         let mut failure = Failure::new(Kind::NotAlive, "not every table could be repaired");
         let why = |LeftOut { table, why }: &LeftOut| format!("{table}: {why}");
         failure.because.extend(repaired.left_out.iter().map(why));
-        bail!(failure.hint(format!("Mend or drop each of them where it cannot be read. {NEW_PACK}")));
+        failure = failure.hint(format!("Mend or drop each of them where it cannot be read. {NEW_PACK}"));
+        // A verdict ends in silence, because the report says it all; this one has a hint.
+        context.ui.failure(&failure);
+        bail!(failure);
     }
     Ok(())
 }
@@ -271,10 +274,12 @@ async fn against_the_rules(
 ) -> Result<(Option<Written>, Option<(String, u64)>)> {
     let logs = session.query("SHOW BINARY LOGS").await?;
     let place = logs.last().and_then(|row| Some((row.get("Log_name")?, row.get("File_size")?.parse().ok()?)));
+    let mut after = None;
     for _ in 0..READINGS {
         context.interrupt.check()?;
-        let read = errant::read_on(session, home, membership).await?;
+        let read = errant::read_on(session, home, membership, after).await?;
         if read.unread > 0 {
+            after = Some(read.reading);
             continue;
         }
         let whole = u64::try_from(read.found.len()).is_ok_and(|found| found == read.total);

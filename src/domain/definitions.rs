@@ -273,7 +273,10 @@ fn selects(of: &str) -> String {
     .join(" UNION ALL ")
 }
 
-/// Makes the procedures that show the definitions of a schema.
+/// The procedures that show the definitions of a schema, in [`OWN_SCHEMA`].
+pub const PROCEDURES: [&str; 2] = ["definitions", "definition"];
+
+/// Returns the statements that create [`PROCEDURES`].
 #[must_use]
 pub fn procedures(schema: &str) -> Vec<Sql> {
     let name = quote_name(schema);

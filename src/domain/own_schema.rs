@@ -294,11 +294,8 @@ pub const BEATS: [&str; 2] = [
     "SELECT node, beat, echo, epoch, beat AS by_event FROM pmp_ha.heartbeat",
 ];
 
-/// Lets an account, quoted as `'user'@'host'`, ask for heartbeats.
-#[must_use]
-pub fn may_ask(who: &str) -> Sql {
-    Sql::new(format!("GRANT EXECUTE ON PROCEDURE {OWN_SCHEMA}.ask_for_beat TO {who}"))
-}
+/// The procedure that writes a heartbeat when it is asked for one, in [`OWN_SCHEMA`].
+pub const ASK_FOR_BEAT_PROCEDURE: &str = "ask_for_beat";
 
 /// What a receiver of an old server does once it is connected: it asks a few things of its source, and
 /// then waits for events. In none of it does it ever notice that the link is silent.

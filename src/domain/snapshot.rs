@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::built_in::Part;
-use super::errant::Errant;
+use super::errant::{Errant, Reading};
 use super::flavor::ServerVersion;
 use super::pair::{Membership, Role};
 use super::standing::NodeState;
@@ -110,6 +110,8 @@ pub struct ErrantWrites {
     pub total: u64,
     /// Bytes of binlog that were not read yet.
     pub unread: u64,
+    /// How far the binlogs were read: where the next look continues, once it is remembered.
+    pub reading: Reading,
 }
 
 /// The result of the search for errant writes.

@@ -101,7 +101,12 @@ fn the_accounts_may_do_what_they_need_and_no_more(lab: &Lab) {
         _ => &["BINLOG MONITOR, PROCESS, SLAVE MONITOR ON *.*", "SELECT ON `pmp\\_ha`.*"],
     });
     monitor.insert("EXECUTE ON PROCEDURE `pmp_ha`.`ask_for_beat`".into());
-    let reader = set(&["SELECT, SHOW VIEW ON `passtrix`.*", "EXECUTE, SELECT ON `pmp\\_ha`.*"]);
+    let reader = set(&[
+        "EXECUTE ON PROCEDURE `pmp_ha`.`definition`",
+        "EXECUTE ON PROCEDURE `pmp_ha`.`definitions`",
+        "SELECT, SHOW VIEW ON `passtrix`.*",
+        "SELECT ON `pmp\\_ha`.*",
+    ]);
     for node in [&lab.primary, &lab.secondary] {
         let mut db = Db::admin(node);
         let accounts = db.rows("SELECT User AS user, Host AS host, ssl_type AS demands FROM mysql.user WHERE User LIKE 'pmp%' ORDER BY User, Host");

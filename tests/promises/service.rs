@@ -113,7 +113,7 @@ fn a_stop_turns_the_event_scheduler_off_and_one_that_fails_turns_it_on_again(ser
     // As a stop that is killed leaves it.
     node.admin_sql("SET GLOBAL event_scheduler = OFF");
     assert!(node.run(&["verify"]).exits(5).stdout.contains("event_scheduler"));
-    node.run(&["start"]).ok().says(&["runs already", "its event scheduler was off"]);
+    node.run(&["start"]).ok().says(&["is already running", "left the event scheduler off"]);
     assert_eq!(scheduler(node), "ON");
 
     // What the product's own script finds when it begins.

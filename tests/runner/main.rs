@@ -1,5 +1,5 @@
 //! Runs the tests of a test program side by side, each in a process and a space of its own: its own
-//! network, its own processes, its own folder in memory. docs/testing-minutes.md explains it.
+//! network, its own processes, its own folder in memory. docs/testing.md explains it.
 
 #![expect(clippy::disallowed_methods, reason = "what cannot be read here has no name worth showing")]
 #![expect(clippy::print_stdout, reason = "the results are what this is for")]

@@ -1,6 +1,6 @@
 //! Searches the secondary's binlog for errant writes, from where the last search stopped.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use crate::adapters::system;
 use crate::domain::errant::{Event, FIRST_EVENT, Reading};
 use crate::domain::pair::{Membership, Role};
 use crate::domain::settings::OWN_SCHEMA;
-use crate::domain::snapshot::ErrantWrites;
+use crate::domain::snapshot::{ErrantWrites, Observed, Snapshot};
 use crate::domain::sql::quote;
 use crate::domain::standing::BinlogPlace;
 
@@ -22,8 +22,14 @@ const EVENTS_A_LOOK: usize = 2000;
 /// The time limit for the reading of one `verify`. The next one continues.
 const BUDGET: Duration = Duration::from_millis(800);
 
-/// Continues reading on the secondary's server, and records in `home` how far it got.
-pub async fn read_on(session: &mut Session, home: &Home, membership: &Membership) -> Result<ErrantWrites> {
+/// Continues reading on the secondary's server: `after` an earlier look, or else from where a look was
+/// last remembered. It writes nothing.
+pub async fn read_on(
+    session: &mut Session,
+    home: &Home,
+    membership: &Membership,
+    after: Option<Reading>,
+) -> Result<ErrantWrites> {
     let begun = Instant::now();
     let pack = session.one(format!("SELECT pack_id FROM {OWN_SCHEMA}.pack WHERE node = 1")).await?;
     let pack_id = pack.and_then(|row| row.get("pack_id")).context("the data name no pack")?;
@@ -37,20 +43,19 @@ pub async fn read_on(session: &mut Session, home: &Home, membership: &Membership
         .filter_map(|row| Some((row.get("Log_name")?, row.get("File_size")?.parse().ok()?)))
         .collect();
     let first = logs.first().map(|(name, _)| name.clone()).context("the server has no binlog")?;
-    let path = home.replication().join("pmp-ha-errant.json");
-    let remembered = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Reading>(&bytes).ok());
-    let mut reading = remembered
+    let mut reading = after
+        .or_else(|| remembered(home))
         .filter(|old| old.history == history && logs.iter().any(|(name, _)| *name == old.file))
         .unwrap_or_else(|| {
             let there = |place: &&BinlogPlace| logs.iter().any(|(name, _)| *name == place.file);
             let beginning = BinlogPlace { file: first, position: FIRST_EVENT };
             Reading::since(&history, cleared.as_ref().filter(there).unwrap_or(&beginning))
         });
-    let before = reading.clone();
+    let begins_in = reading.file.clone();
 
     let mut unread = 0;
     let newest = logs.last().map(|(name, _)| name.clone());
-    for (index, (file, _)) in logs.iter().enumerate().skip_while(|(_, (name, _))| *name != before.file) {
+    for (index, (file, _)) in logs.iter().enumerate().skip_while(|(_, (name, _))| *name != begins_in) {
         if *file != reading.file {
             reading.next_file(file);
         }
@@ -66,10 +71,7 @@ pub async fn read_on(session: &mut Session, home: &Home, membership: &Membership
     if let Some(place) = &cleared {
         reading.forget_before(place);
     }
-    if reading != before {
-        remember(&path, &reading);
-    }
-    Ok(ErrantWrites { found: reading.found, total: reading.total, unread })
+    Ok(ErrantWrites { found: reading.found.clone(), total: reading.total, unread, reading })
 }
 
 /// Up to where nothing in the binlogs of a node counts any more.
@@ -169,8 +171,23 @@ fn event(row: &Row) -> Option<Event> {
     })
 }
 
-fn remember(path: &Path, reading: &Reading) {
-    let Ok(text) = serde_json::to_vec(reading) else { return };
-    // ignored: who may only look reads it again the next time
-    let _ = system::write_atomic(path, &text, 0o600, None);
+fn notes(home: &Home) -> PathBuf {
+    home.replication().join("pmp-ha-errant.json")
+}
+
+fn remembered(home: &Home) -> Option<Reading> {
+    serde_json::from_slice(&fs::read(notes(home)).ok()?).ok()
+}
+
+/// Remembers in `home` how far a look has read, so that the next one continues there.
+pub fn remember(home: &Home, seen: &Snapshot) {
+    let servers = [&seen.local, &seen.peer].into_iter().filter_map(Observed::seen);
+    for writes in servers.filter_map(|server| server.errant.as_ref()?.as_ref().ok()) {
+        if remembered(home).as_ref() == Some(&writes.reading) {
+            continue;
+        }
+        let Ok(text) = serde_json::to_vec(&writes.reading) else { continue };
+        // ignored: an account that may only look reads it again the next time
+        let _ = system::write_atomic(&notes(home), &text, 0o600, None);
+    }
 }

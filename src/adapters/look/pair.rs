@@ -208,7 +208,7 @@ async fn look(
         let mut view = ask(&mut asking, config, bell, source).await?;
         if role == Role::Secondary {
             asking.asks("SHOW BINLOG EVENTS");
-            let errant = errant::read_on(asking.session(), home, membership).await;
+            let errant = errant::read_on(asking.session(), home, membership, None).await;
             view.errant = Some(errant.map_err(|error| format!("{error:#}")));
         }
         anyhow::Ok(view)

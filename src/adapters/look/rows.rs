@@ -14,7 +14,6 @@ use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::catalogue::fault_of_table;
 use crate::adapters::look::pair::{parse_replica, peer_address};
-use crate::adapters::look::structure::{LeftOut, Structure};
 use crate::adapters::server::session::{Address, Row, Session};
 use crate::domain::flavor::Flavor;
 use crate::domain::own_schema::CLOCK;
@@ -25,6 +24,7 @@ use crate::domain::table::change::{Change, change};
 use crate::domain::table::equality::{Difference, Prints, differing};
 use crate::domain::table::range::{Bound, Range, boundary_query};
 use crate::domain::table::rows::{Rows, Values};
+use crate::domain::table::structure::{LeftOut, Structure};
 
 /// How many rows one statement sums up.
 const CHUNK: u64 = 2000;

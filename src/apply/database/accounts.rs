@@ -7,8 +7,9 @@ use crate::adapters::random;
 use crate::adapters::server::process::BOOT_USER;
 use crate::adapters::server::session::Session;
 use crate::apply::work::Runner;
+use crate::domain::definitions;
 use crate::domain::flavor::{Account, Flavor};
-use crate::domain::own_schema::{ADMIN_USER, MONITOR_USER, may_ask};
+use crate::domain::own_schema::{ADMIN_USER, ASK_FOR_BEAT_PROCEDURE, MONITOR_USER};
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};
 
@@ -55,7 +56,7 @@ pub async fn make(
     let monitor = flavor.monitor_grants();
     let reads_all = format!("SELECT, SHOW VIEW ON {}.*", quote_name(&schema.replace('_', "\\_")));
     // What it may call only reads.
-    let reader = [reads_all.as_str(), "SELECT, EXECUTE ON `pmp\\_ha`.*"];
+    let reader = [reads_all.as_str(), "SELECT ON `pmp\\_ha`.*"];
     let replicates = ["REPLICATION SLAVE ON *.*"];
     let admin = ["ALL PRIVILEGES ON *.*"];
     for (credential, host) in own(credentials) {
@@ -81,11 +82,19 @@ pub async fn make(
     Ok(())
 }
 
-/// Lets the monitor account ask for heartbeats. A server of today makes no account by a grant, but 5.6
-/// does, one without a password: only those that are there get it.
-pub(super) async fn let_monitor_ask(session: &mut Session) -> Result<()> {
-    for (user, host) in named(session, &MONITOR_USER.replace('_', "\\_")).await? {
-        session.run(may_ask(&format!("{}@{}", quote(&user), quote(&host)))).await?;
+/// Lets the monitor account ask for heartbeats and the reader see definitions: each may execute just
+/// its procedures. MySQL 5.6 creates an account without a password by a grant, so only accounts that
+/// exist get one.
+pub(super) async fn let_execute(session: &mut Session) -> Result<()> {
+    for (account, procedures) in
+        [(MONITOR_USER, &[ASK_FOR_BEAT_PROCEDURE][..]), (READER_USER, &definitions::PROCEDURES[..])]
+    {
+        for (user, host) in named(session, &account.replace('_', "\\_")).await? {
+            for procedure in procedures {
+                let who = format!("{}@{}", quote(&user), quote(&host));
+                session.run(format!("GRANT EXECUTE ON PROCEDURE {OWN_SCHEMA}.{procedure} TO {who}")).await?;
+            }
+        }
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ pub async fn programs(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sessio
     for sql in events.into_iter().chain(own_schema::procedure()).chain(shown) {
         session.run(sql).await?;
     }
-    accounts::let_monitor_ask(session).await
+    accounts::let_execute(session).await
 }
 
 /// Creates the accounts and schemas of a primary, resets the return channel, and marks the pack.

@@ -10,7 +10,6 @@ use anyhow::{Context, Result, bail};
 
 use crate::adapters::home::undo_file::UndoFile;
 use crate::adapters::look::rows::{IDS, Nodes, rows};
-use crate::adapters::look::structure::Structure;
 use crate::adapters::server::session::Session;
 use crate::domain::procedures::repair::NEW_PACK;
 use crate::domain::settings::LOCAL_SCHEMA;
@@ -19,6 +18,7 @@ use crate::domain::table::change::{Change, change};
 use crate::domain::table::equality::Difference;
 use crate::domain::table::range::Bound;
 use crate::domain::table::rows::{Rows, Values};
+use crate::domain::table::structure::Structure;
 
 /// About how many bytes one statement writes: the default of the oldest server allows four times that.
 const STATEMENT: usize = 1 << 20;

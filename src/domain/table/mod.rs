@@ -10,6 +10,7 @@ pub mod equality;
 pub mod names;
 pub mod range;
 pub mod rows;
+pub mod structure;
 
 use super::sql::{Sql, quote};
 use column::{Column, KeyKind};
