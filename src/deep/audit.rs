@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::Run;
 use super::chunks::Walk;
+use super::run::Run;
 use super::servers::{Compared, in_time};
 use crate::adapters::server::session::{Row, Session};
 use crate::domain::deep::crc::Piece;

@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result};
 
+use super::run::Run;
 use super::servers::Compared;
-use super::{Run, Table};
+use super::task::Table;
 use crate::adapters::server::session::Session;
 use crate::domain::deep::crc::{self, Piece};
 use crate::domain::deep::report::What;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::Run;
+use super::run::Run;
 use crate::adapters::look::definitions::definitions;
 use crate::domain::deep::report::{Difference, What};
 use crate::domain::definitions::{Differs, differing};

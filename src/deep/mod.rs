@@ -5,52 +5,28 @@ mod audit;
 mod chunks;
 mod definitions;
 mod notebook;
+mod run;
 mod servers;
-
-use std::time::Duration;
+mod task;
 
 use anyhow::{Result, bail};
 
 use self::notebook::Notebook;
+use self::run::Run;
 use self::servers::Servers;
+use self::task::Table;
+pub use self::task::Task;
 use crate::adapters::clock::now;
-use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::catalogue::fault_of_table;
 use crate::adapters::random;
-use crate::config::Config;
 use crate::domain::deep::crc;
 use crate::domain::deep::report::{Difference, Outline, Report, What};
 use crate::domain::deep::state::State;
-use crate::domain::flavor::Flavor;
-use crate::domain::pair::Membership;
 use crate::domain::table::Key;
 use crate::domain::table::names::{Names, sort_out};
 use crate::domain::table::rows::Rows;
 use crate::failure::{Failure, Kind};
-use crate::ui::{Progress, Ui};
-
-/// What a comparison works with.
-pub struct Task<'a> {
-    /// The primary's home.
-    pub home: &'a Home,
-    /// The pair.
-    pub membership: &'a Membership,
-    /// The configuration.
-    pub config: &'a Config,
-    /// The servers' row of differences; both run the same version.
-    pub flavor: &'a Flavor,
-    /// For progress and for what is worth saying.
-    pub ui: &'a Ui,
-    /// Ctrl-C.
-    pub interrupt: &'a Interrupt,
-    /// The tables that were asked for; empty for all.
-    pub wanted: Vec<String>,
-    /// Between two pieces.
-    pub pause: Duration,
-    /// Forget what an earlier run has done.
-    pub anew: bool,
-}
 
 /// Compares the data of both nodes.
 ///
@@ -119,15 +95,6 @@ fn cut_off(error: anyhow::Error) -> Failure {
     }
 }
 
-/// A table that is to be compared.
-struct Table {
-    name: String,
-    /// What the server thinks that it takes on disk; at least 1.
-    bytes: u64,
-    /// How many of them a row takes.
-    row_bytes: u64,
-}
-
 /// Says which tables are compared, those of the primary, and how the names of both nodes belong together.
 async fn choose(task: &Task<'_>, servers: &mut Servers) -> Result<(Vec<Table>, Names)> {
     let pair = &task.membership.pair;
@@ -180,17 +147,6 @@ async fn take_up(task: &Task<'_>, servers: &mut Servers) -> Result<(Notebook, St
     servers.here.run(crc::drop_other_runs(&state.run)).await?;
     notebook.write(&state)?;
     Ok((notebook, state))
-}
-
-/// A comparison under way.
-struct Run<'a> {
-    task: &'a Task<'a>,
-    servers: Servers,
-    notebook: Notebook,
-    state: State,
-    /// The number of the next piece.
-    chunk: u32,
-    progress: Progress,
 }
 
 impl Run<'_> {
@@ -303,14 +259,5 @@ impl Run<'_> {
             self.servers.here.run(crc::drop_table(&self.state.run, table)).await?;
         }
         Ok(())
-    }
-
-    fn differs(&mut self, table: &str, what: What) {
-        self.task.ui.detail(format!("{table} differs: {what}"));
-        self.state.differences.push(Difference { table: table.to_owned(), what });
-    }
-
-    fn is_audit(&self, table: &str) -> bool {
-        self.task.membership.pair.audit_tables.contains(table)
     }
 }

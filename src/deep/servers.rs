@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::{Table, Task};
+use super::task::{Table, Task};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::catalogue::{self, folds};
 use crate::adapters::look::pair::{parse_replica, peer_address};
