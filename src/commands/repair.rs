@@ -111,8 +111,10 @@ pub async fn run(context: &Context<'_>, args: RepairArgs) -> Result<()> {
         let why = |LeftOut { table, why }: &LeftOut| format!("{table}: {why}");
         failure.because.extend(repaired.left_out.iter().map(why));
         failure = failure.hint(format!("Mend or drop each of them where it cannot be read. {NEW_PACK}"));
-        // A verdict ends in silence, because the report says it all; this one has a hint.
-        context.ui.failure(&failure);
+        // A verdict ends in silence, because the report says it all. People get a hint besides.
+        if !context.global.json {
+            context.ui.failure(&failure);
+        }
         bail!(failure);
     }
     Ok(())

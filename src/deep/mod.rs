@@ -9,6 +9,8 @@ mod run;
 mod servers;
 mod task;
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 
 use self::notebook::Notebook;

@@ -186,7 +186,10 @@ fn an_answer_comes_in_time_however_slow_the_others_are() {
         let report = in_time(node);
         assert_eq!(report["findings"][0]["code"], "local-frozen", "{report}");
         let evidence = report["findings"][0]["evidence"].as_str().expect("evidence");
-        assert!(evidence.starts_with("not done within 4.0 s: it let this node in, and statement number "), "{evidence}");
+        assert!(
+            evidence.starts_with("not done within 4.0 s: it let this node in, and statement number "),
+            "{evidence}"
+        );
     }
     lab.wait_alive();
     {
