@@ -119,7 +119,7 @@ pub enum Command {
     /// It shows when, who, what and the outcome. `start`, `stop` and `key` are not listed, because they
     /// leave nothing to undo.
     History(HistoryArgs),
-    /// Write the encryption key's path to conf/manage_key.conf.
+    /// Write the encryption key's path to `conf/manage_key.conf`.
     ///
     /// It first checks that the file is a PMP key and, if possible, that it is the key of this pair's data.
     #[command(after_long_help = "Example:\n  $ pmp-ha key /media/safe/pmp_key.key")]

@@ -100,7 +100,7 @@ impl Scratch {
         self.disk.write(buffer.of(length)?, at)?;
         let read = self.disk.read(at..at + bytes, buffer)?.len();
         if read != length {
-            bail!("{} bytes came back and not {length}", read);
+            bail!("{read} bytes came back and not {length}");
         }
         Ok(())
     }

@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn what_becomes_of_rows_that_exist_only_here_is_said_on_a_home_that_was_in_a_pair() {
         let warning = |old_data, origin| {
-            let mut scene = InstallScene { old_data, origin, ..scene() };
+            let mut scene = InstallScene { origin, old_data, ..scene() };
             assert_eq!(plan(&scene).expect("a plan").warnings, Vec::<String>::new());
             scene.home.membership = Some(Membership {
                 format: Membership::FORMAT,
