@@ -17,6 +17,13 @@ const SWITCHOVER: [&str; 3] = ["switchover", "--wait", "10"];
 const PROMOTE: [&str; 2] = ["recover", "--promote"];
 const REJOIN: [&str; 1] = ["rejoin"];
 
+/// In memory the last step of a change would be over before the signal arrives.
+fn pair_on_the_disk() -> Lab {
+    let lab = Lab::up_with(ANY, "lab", 1);
+    lab.set_up(&lab.primary.endpoint);
+    lab
+}
+
 /// How many steps a command would have now.
 #[track_caller]
 fn steps(node: &Node, args: &[&str]) -> usize {
@@ -73,7 +80,7 @@ fn a_switchover_whose_taker_is_killed_in_any_step_ends_well_when_it_is_given_aga
 
 /// Kills the tool on the primary (0) or on the secondary (1).
 fn a_switchover_killed_in_any_step(side: usize) {
-    let lab = Lab::pair(ANY);
+    let lab = pair_on_the_disk();
     let both = [&lab.primary, &lab.secondary];
     for node in both {
         node.configure("[replication]\nconnect_retry = 1\n[switchover]\nrefuse_at_most = 5\n");
@@ -111,7 +118,7 @@ fn a_switchover_killed_in_any_step(side: usize) {
 
 #[test]
 fn a_promotion_and_a_rejoin_killed_in_any_step_end_well_when_they_are_given_again() {
-    let lab = Lab::pair(ANY);
+    let lab = pair_on_the_disk();
     let both = [&lab.primary, &lab.secondary];
     let mut rows = 0;
     // Of a command whose run was finished by the next one nothing is left to do.

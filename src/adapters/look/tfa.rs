@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::adapters::bytes::digest::Sha256;
 use crate::adapters::home::Home;
+use crate::adapters::interrupt::Interrupt;
+use crate::adapters::server::process::Database;
 use crate::adapters::server::session::{Address, Session};
 use crate::adapters::system;
 use crate::config::Config;
@@ -19,13 +21,10 @@ use crate::domain::snapshot::Tfa;
 
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// How far two computations of a server's start may lie apart, seconds: its uptime is whole seconds.
-const SAME_START: u64 = 3;
-
 #[derive(Serialize, Deserialize)]
 struct Noted {
-    /// When the server was started, seconds since 1970.
-    started: u64,
+    /// The server that runs: its process, and when that was started, in ticks since the machine booted.
+    server: (u32, u64),
     /// Of the answer to the query.
     hash: Sha256Hex,
 }
@@ -55,11 +54,9 @@ async fn compare(home: &Home, query: &str) -> Result<Tfa> {
         .await
         // What failed is the operator's own text, of which nothing is quoted.
         .map_err(|error| anyhow!("product.tfa_query in conf/pmp-ha.toml does not work: {error:#}"))?;
-    let uptime = session.one("SHOW GLOBAL STATUS LIKE 'Uptime'").await?.and_then(|row| row.get("Value"));
     session.close().await;
-    let uptime: u64 = uptime.and_then(|text| text.parse().ok()).unwrap_or(0);
-    let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0);
-    let started = now.saturating_sub(uptime);
+    let pid = Database::of(home, &Interrupt::default()).pid()?.context("no database runs here")?;
+    let server = (pid, system::started_at(pid).context("its start cannot be told")?);
 
     let mut digest = Sha256::default();
     for row in &rows {
@@ -73,11 +70,11 @@ async fn compare(home: &Home, query: &str) -> Result<Tfa> {
 
     let path = home.replication().join("pmp-ha-tfa.json");
     let noted = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Noted>(&bytes).ok());
-    match noted.filter(|noted| noted.started.abs_diff(started) <= SAME_START) {
+    match noted.filter(|noted| noted.server == server) {
         Some(noted) if noted.hash == hash => Ok(Tfa::AsAtStart),
         Some(_) => Ok(Tfa::Changed),
         None => {
-            let text = serde_json::to_vec(&Noted { started, hash })?;
+            let text = serde_json::to_vec(&Noted { server, hash })?;
             system::write_atomic(&path, &text, 0o600, None)?;
             Ok(Tfa::NotedNow)
         }

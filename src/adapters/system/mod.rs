@@ -24,7 +24,7 @@ pub use disk::{
 };
 pub use process::{
     command_lines, first_line_of, is_alive, is_group_alive, kill_at_once, mentions, on_stop_signal,
-    processes_with, spawn_script, spawn_self, terminate, this_program,
+    processes_with, spawn_script, spawn_self, started_at, terminate, this_program,
 };
 pub use socket::{OneCaller, connect_local, is_local_address, one_caller};
 

@@ -22,6 +22,15 @@ pub fn is_alive(pid: u32) -> bool {
         && i32::try_from(pid).is_ok_and(|pid| !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH)))
 }
 
+/// Returns when a process was started, in clock ticks since the machine booted: with its id, that names
+/// one process and no later one.
+#[must_use]
+pub fn started_at(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Field 22 of proc(5); the name in parentheses may hold spaces, and field 3 comes after it.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
 /// Returns whether a process of this group exists.
 #[must_use]
 pub fn is_group_alive(group: u32) -> bool {
