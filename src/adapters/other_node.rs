@@ -18,6 +18,10 @@ use crate::domain::turn::Turn;
 /// How long the other node may take to let us in, and to answer.
 const DEADLINE: Duration = Duration::from_secs(2);
 
+/// How long it may take to greet, and to answer, while its turn is read again and again: what is lost
+/// on a link that went silent is asked again over a new connection.
+const TURN_DEADLINE: Duration = Duration::from_secs(1);
+
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -26,14 +30,19 @@ const STARTING: &str = "pmp_ha.primary_starts";
 
 /// A session on the other node's server, with the account that looks.
 pub async fn open(home: &Home, membership: &Membership) -> Result<Session, Blind> {
+    open_within(home, membership, DEADLINE).await
+}
+
+/// As [`open`], where whoever listens greets in so short a time.
+async fn open_within(home: &Home, membership: &Membership, deadline: Duration) -> Result<Session, Blind> {
     let peer = membership.peer();
     // Nobody waits for a login where nobody greets.
-    greeting(&peer.host, peer.db_port, DEADLINE).await?;
+    greeting(&peer.host, peer.db_port, deadline).await?;
     let turned_away =
         |error: anyhow::Error| Blind { why: BlindReason::TurnedAway, evidence: format!("{error:#}") };
     let account = home.credentials().map_err(turned_away)?.monitor;
     let address = peer_address(home, membership).await;
-    Ok(Session::open(&address, &account, DEADLINE).await?.with_deadline(DEADLINE))
+    Ok(Session::open(&address, &account, DEADLINE).await?.with_deadline(deadline))
 }
 
 /// What the other node says of itself; `None` when it says nothing.
@@ -47,7 +56,11 @@ pub async fn ask(home: &Home, membership: &Membership) -> Result<Option<NodeStat
     let mut session = open(home, membership).await?;
     let said = says(&mut session).await;
     session.close().await;
-    said.map_err(|error| Blind { why: BlindReason::Silent, evidence: format!("{error:#}") })
+    said.map_err(|error| silent(&error))
+}
+
+fn silent(error: &anyhow::Error) -> Blind {
+    Blind { why: BlindReason::Silent, evidence: format!("{error:#}") }
 }
 
 /// Whether this node may serve writes, as far as the other one can be asked. Why it could not be is
@@ -89,17 +102,32 @@ impl Watched {
 
     /// Its turn now; logs in anew after it was gone.
     pub async fn turn(&mut self) -> Result<Option<Turn>, Blind> {
-        let session = match &mut self.session {
-            Some(session) => session,
-            none => none.insert(open(&self.home, &self.membership).await?),
-        };
+        let session = self.session().await?;
         match session.one(ask_turn()).await {
             Ok(row) => Ok(row.and_then(|row| read_turn(|name| row.get(name)))),
             Err(error) => {
                 self.session = None;
-                Err(Blind { why: BlindReason::Silent, evidence: format!("{error:#}") })
+                Err(silent(&error))
             }
         }
+    }
+
+    /// What it says of itself now. A connection that was lost is no reason not to ask.
+    pub async fn says(&mut self) -> Result<Option<NodeState>, Blind> {
+        if let Some(session) = &mut self.session {
+            if let Ok(said) = says(session).await {
+                return Ok(said);
+            }
+            self.session = None;
+        }
+        says(self.session().await?).await.map_err(|error| silent(&error))
+    }
+
+    async fn session(&mut self) -> Result<&mut Session, Blind> {
+        Ok(match &mut self.session {
+            Some(session) => session,
+            none => none.insert(open_within(&self.home, &self.membership, TURN_DEADLINE).await?),
+        })
     }
 
     /// Says good-bye.

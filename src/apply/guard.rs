@@ -12,9 +12,15 @@ use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};
 use crate::failure::{Failure, Kind};
 
-/// Sets the guard on every account of the application's name, and ends their sessions: those that
-/// are open keep the rights that they had.
+/// Sets the guard on every account of the application's name, and notes what it left them.
 pub(super) async fn set(flavor: &Flavor, session: &mut Session, account: &str, pair: &Pair) -> Result<()> {
+    refuse(flavor, session, account, pair).await?;
+    note_rights(flavor, session, account).await
+}
+
+/// Takes the rights of every account of the application's name, and ends their sessions: those that
+/// are open keep the rights that they had.
+pub(super) async fn refuse(flavor: &Flavor, session: &mut Session, account: &str, pair: &Pair) -> Result<()> {
     save(flavor, session, account).await?;
     let writable = writable_tables(session, pair).await?;
     for (table, column) in flavor.grants_that_revoke_leaves() {
@@ -33,7 +39,6 @@ pub(super) async fn set(flavor: &Flavor, session: &mut Session, account: &str, p
             session.run(format!("GRANT INSERT ON {table} TO {who}")).await?;
         }
     }
-    note_rights(flavor, session, account).await?;
     accounts::end_sessions(session, account).await
 }
 
@@ -71,6 +76,8 @@ pub(super) async fn lift(flavor: &Flavor, session: &mut Session) -> Result<()> {
     };
     let Some(first) = rows.first() else { return Ok(()) };
     let account = column(first, "account")?;
+    // One write to the disk instead of one a right, where the tables of rights can do that.
+    session.run("BEGIN").await?;
     for (table, named) in flavor.grant_tables() {
         session.run(format!("DELETE FROM mysql.{table} WHERE {named} = {}", quote(&account))).await?;
     }
@@ -78,12 +85,13 @@ pub(super) async fn lift(flavor: &Flavor, session: &mut Session) -> Result<()> {
         let (table, columns, values) = (column(row, "tbl")?, column(row, "cols")?, column(row, "vals")?);
         session.run(format!("INSERT INTO mysql.{table} ({columns}) VALUES ({values})")).await?;
     }
+    session.run("COMMIT").await?;
     session.run("FLUSH NO_WRITE_TO_BINLOG PRIVILEGES").await?;
     session.run(format!("DROP TABLE {LOCAL_SCHEMA}.guard")).await
 }
 
 /// Saves every row of the account in the tables of rights, as expressions that give its very bytes.
-async fn save(flavor: &Flavor, session: &mut Session, account: &str) -> Result<()> {
+pub(super) async fn save(flavor: &Flavor, session: &mut Session, account: &str) -> Result<()> {
     session
         .run(format!(
             "CREATE TABLE IF NOT EXISTS {LOCAL_SCHEMA}.guard (id INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, \
@@ -134,7 +142,7 @@ async fn save(flavor: &Flavor, session: &mut Session, account: &str) -> Result<(
 }
 
 /// Notes which rights the application has now, where the monitor account can compare them later.
-async fn note_rights(flavor: &Flavor, session: &mut Session, account: &str) -> Result<()> {
+pub(super) async fn note_rights(flavor: &Flavor, session: &mut Session, account: &str) -> Result<()> {
     let mut parts = Vec::new();
     for [table, user, host, object, rights] in flavor.rights() {
         let rights = if rights == "{priv}" {

@@ -7,6 +7,7 @@ mod channel;
 mod correct;
 mod data;
 pub mod deep;
+mod dialogue;
 mod exchange;
 mod guard;
 mod in_place;
@@ -16,6 +17,7 @@ pub mod node_files;
 mod online;
 mod place;
 mod promote;
+mod receiver;
 mod reconfigure;
 pub mod rehearse;
 mod rejoin;
@@ -26,6 +28,7 @@ mod source;
 mod start;
 
 use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -34,6 +37,7 @@ use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::journal_file::JournalFile;
 use crate::adapters::mysqld::Database;
+use crate::adapters::other_node::Watched;
 use crate::adapters::packfile::Opening;
 use crate::adapters::saved::{Saved, remove};
 use crate::adapters::system;
@@ -168,6 +172,9 @@ pub struct Runner<'a> {
     begun: Option<Instant>,
     cost: Cost,
     taking: exchange::Taking,
+    /// The other node, as long as nobody talks to it.
+    other: Mutex<Option<Watched>>,
+    flavor: OnceLock<&'static Flavor>,
     _lock: system::DirLock,
 }
 
@@ -197,6 +204,8 @@ impl<'a> Runner<'a> {
             begun: None,
             cost: Cost::default(),
             taking: exchange::Taking::default(),
+            other: Mutex::default(),
+            flavor: OnceLock::new(),
             _lock: lock,
         }
     }
@@ -241,9 +250,33 @@ impl<'a> Runner<'a> {
         Database::of(self.home, self.interrupt)
     }
 
+    /// Which server this home has. Its program is asked once: writes may be waiting.
     async fn flavor(&self) -> Result<&'static Flavor> {
+        if let Some(flavor) = self.flavor.get() {
+            return Ok(flavor);
+        }
         let version = self.database().version().await?;
-        Flavor::of(&version).with_context(|| format!("{version} is not known"))
+        let flavor = Flavor::of(&version).with_context(|| format!("{version} is not known"))?;
+        Ok(self.flavor.get_or_init(|| flavor))
+    }
+
+    /// The other node, with the connection that there is, if one is.
+    fn take_other(&self) -> Result<Watched> {
+        let kept = self.other.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match kept {
+            Some(watched) => Ok(watched),
+            None => Ok(Watched::of(self.home, &self.home.require_membership()?)),
+        }
+    }
+
+    /// Keeps the connection to the other node for whoever talks to it next.
+    fn keep_other(&self, watched: Watched) {
+        *self.other.lock().unwrap_or_else(PoisonError::into_inner) = Some(watched);
+    }
+
+    /// After an exchange of roles: waits a moment until the receiver here is connected again.
+    pub async fn reconnect(&self) -> Result<()> {
+        receiver::reconnect(self).await
     }
 
     /// Finishes or rolls back what an earlier run left behind when it was cut off, but for a repair.
@@ -442,8 +475,8 @@ impl<'a> Runner<'a> {
                 node_files::set(self, membership).await
             }
             Step::Reconfigure { account } => {
-                reconfigure::apply(self, account).await?;
-                self.cost.writes_refused = self.taking.refused_for();
+                let lifted = reconfigure::apply(self, account).await?;
+                self.cost.writes_refused = lifted.and_then(|at| self.taking.refused_until(at));
                 Ok(())
             }
             Step::WriteRole { role, word } => {

@@ -112,7 +112,7 @@ pub(super) async fn drain(runner: &Runner<'_>, accept_loss: bool) -> Result<()> 
 
 /// Makes replication go on as it was, on the running server or in an offline boot.
 pub(super) async fn undrain(runner: &Runner<'_>, account: &str) -> Result<()> {
-    reconfigure::apply(runner, account).await
+    reconfigure::apply(runner, account).await.map(|_| ())
 }
 
 /// Tells the other node, when it asks, that a new epoch begins; then sees that it is not about to start.

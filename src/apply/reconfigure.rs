@@ -1,12 +1,12 @@
 //! A node that is set up, aligned anew with what its files say: on the running server, or in an
 //! offline boot where it does not run.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
 use fs_err as fs;
 
-use super::{Runner, accounts, boot, channel, guard, role, semi_sync};
+use super::{Runner, accounts, boot, channel, guard, role, semi_sync, start};
 use crate::adapters::home::{Credentials, Home, read_membership};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::mysql::{Address, Session};
@@ -19,8 +19,8 @@ use crate::domain::pair::{Membership, Pair, Role};
 use crate::domain::settings::taken_by;
 use crate::failure::{Failure, Kind};
 
-/// Aligns the node with its files as they are now.
-pub(super) async fn apply(runner: &Runner<'_>, account: &str) -> Result<()> {
+/// Aligns the node with its files as they are now. Returns when a write guard was lifted, if one was.
+pub(super) async fn apply(runner: &Runner<'_>, account: &str) -> Result<Option<Instant>> {
     align(runner, &runner.home.require_membership()?, account).await
 }
 
@@ -30,34 +30,56 @@ pub(super) async fn undo(runner: &Runner<'_>, account: &str) -> Result<()> {
     Database::of(runner.home, &uninterrupted).clear_offline_boot(runner.config.stop_deadline()).await?;
     let Some(before) = runner.saved().copy_of(NODE_FILES) else { return Ok(()) };
     let membership = read_membership(&fs::read_to_string(before.join("pair.toml"))?)?;
-    align(runner, &membership, account).await
+    align(runner, &membership, account).await.map(|_| ())
 }
 
-async fn align(runner: &Runner<'_>, membership: &Membership, account: &str) -> Result<()> {
+async fn align(runner: &Runner<'_>, membership: &Membership, account: &str) -> Result<Option<Instant>> {
+    let database = runner.database();
+    let runs = database.pid()?.is_some();
+    if runs {
+        let done = align_running(runner, membership, account).await;
+        if done.is_ok() || !database.is_gone().await? {
+            return done;
+        }
+        // It was killed meanwhile: what it lacks it gets before it is there again.
+    }
     let flavor = runner.flavor().await?;
     let credentials = runner.home.credentials()?;
-    let database = runner.database();
-    if database.pid()?.is_some() {
-        let mut session = admin_session(runner.home).await?;
-        session.run("SET SESSION sql_log_bin = 0").await?;
-        session.run("SET SESSION sql_mode = ''").await?;
-        let mut done = statements(runner, flavor, &mut session, membership, &credentials, account).await;
-        if done.is_ok() {
-            let set = semi_sync::set(runner, flavor, &mut session, membership.role).await;
-            done = set.and(done);
-        }
-        // Whatever happened, what flowed before flows again; but never what should not.
-        if !matches!(done, Ok(Filter::WithTheNextStart)) {
-            session.run(flavor.start_replica()).await?;
-        }
-        session.close().await;
-        return done.map(|_| ());
-    }
     let (start, stop) = (runner.config.start_deadline(), runner.config.stop_deadline());
     let options = boot::node_options(runner, flavor, membership);
     let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
-    statements(runner, flavor, &mut session, membership, &credentials, account).await?;
-    database.end_offline_boot(session, stop).await
+    let mut lifted = None;
+    statements(runner, flavor, &mut session, membership, &credentials, account, &mut lifted).await?;
+    database.end_offline_boot(session, stop).await?;
+    if runs {
+        start::database(runner).await?;
+    }
+    Ok(lifted)
+}
+
+async fn align_running(
+    runner: &Runner<'_>,
+    membership: &Membership,
+    account: &str,
+) -> Result<Option<Instant>> {
+    let flavor = runner.flavor().await?;
+    let credentials = runner.home.credentials()?;
+    let mut session = admin_session(runner.home).await?;
+    session.run("SET SESSION sql_log_bin = 0").await?;
+    session.run("SET SESSION sql_mode = ''").await?;
+    let mut lifted = None;
+    let mut done =
+        statements(runner, flavor, &mut session, membership, &credentials, account, &mut lifted).await;
+    if done.is_ok() {
+        let set = semi_sync::set(runner, flavor, &mut session, membership.role).await;
+        done = set.and(done);
+    }
+    // Whatever happened, what flowed before flows again; but never what should not.
+    if !matches!(done, Ok(Filter::WithTheNextStart)) {
+        session.run(flavor.start_replica()).await?;
+    }
+    session.close().await;
+    done.map(|_| lifted)
 }
 
 /// Whether the applier takes the tables of its role.
@@ -74,6 +96,7 @@ async fn statements(
     membership: &Membership,
     credentials: &Credentials,
     account: &str,
+    lifted: &mut Option<Instant>,
 ) -> Result<Filter> {
     let channel_account = match membership.role {
         Role::Primary => &credentials.back,
@@ -100,6 +123,7 @@ async fn statements(
             if serves {
                 // Whoever waits to write has waited long enough.
                 guard::lift(flavor, session).await?;
+                *lifted = Some(Instant::now());
             }
         }
         Role::Secondary => accounts::make(flavor, session, credentials, &membership.pair.schema).await?,

@@ -5,7 +5,6 @@ use anyhow::{Context, Result, bail};
 use super::Runner;
 use crate::adapters::home::Home;
 use crate::adapters::mysql::Session;
-use crate::adapters::other_node;
 use crate::domain::flavor::Flavor;
 use crate::domain::own_schema::{ASK_ROLE, read_role, say};
 use crate::domain::pair::{Membership, Role};
@@ -35,7 +34,8 @@ pub(super) fn at_setup(home: &Home, membership: &Membership) -> NodeState {
     }
 }
 
-/// Makes the server say what `membership` describes; its replica stands still.///
+/// Makes the server say what `membership` describes; its replica stands still.
+///
 /// Whoever becomes the primary notes how far it had followed: what the other node wrote beyond that
 /// place is not here. Whoever becomes the secondary notes where its binlog ends: up to there it wrote
 /// as the primary.
@@ -75,7 +75,10 @@ pub(super) async fn take_on(flavor: &Flavor, session: &mut Session, membership: 
 /// # Errors
 /// Refuses while the other node is about to become it: that may be taken back.
 pub(super) async fn is_replaced(runner: &Runner<'_>, membership: &Membership) -> Result<bool> {
-    let Ok(Some(said)) = other_node::ask(runner.home, membership).await else { return Ok(false) };
+    let mut other = runner.take_other()?;
+    let answer = other.says().await;
+    runner.keep_other(other);
+    let Ok(Some(said)) = answer else { return Ok(false) };
     if standing(membership, &said) == Standing::Holds {
         return Ok(false);
     }

@@ -68,13 +68,23 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// After so long without a repetition whoever said it is taken for gone, microseconds.
-    pub const STALE: i64 = 15_000_000;
+    /// A word that was not repeated for so long does not count, microseconds. Whoever is there repeats
+    /// it each second, and needs some more while it asks the other node in vain.
+    pub const STALE: i64 = 6_000_000;
+
+    /// After so long without a repetition whoever said it does not come back, microseconds.
+    pub const GONE: i64 = 15_000_000;
 
     /// Whether whoever said it is there, and means this exchange.
     #[must_use]
     pub fn is_of(&self, run: &str) -> bool {
         self.run == run && self.age < Self::STALE
+    }
+
+    /// Whether whoever said it has stopped to take part in this exchange, without a last word.
+    #[must_use]
+    pub fn is_gone(&self, run: &str) -> bool {
+        self.run == run && self.phase < Phase::HandedOver && self.age >= Self::GONE
     }
 }
 
@@ -129,6 +139,14 @@ mod tests {
         assert_eq!(wait_for(Phase::CaughtUp, "other", Some(&turn(Phase::CaughtUp, 0))), Wait::Longer);
         assert_eq!(wait_for(Phase::CaughtUp, "other", Some(&turn(Phase::Withdrawn, 0))), Wait::Longer);
         assert_eq!(wait_for(Phase::Ready, "r", None), Wait::Longer);
+    }
+
+    #[test]
+    fn whoever_does_not_repeat_a_word_is_gone_after_a_while() {
+        assert!(!turn(Phase::Refusing, Turn::STALE).is_gone("r"));
+        assert!(turn(Phase::Refusing, Turn::GONE).is_gone("r"));
+        assert!(!turn(Phase::Refusing, Turn::GONE).is_gone("other"));
+        assert!(!turn(Phase::HandedOver, Turn::GONE).is_gone("r"));
     }
 
     #[test]

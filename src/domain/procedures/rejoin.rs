@@ -128,7 +128,7 @@ pub fn plan(scene: &RejoinScene) -> Result<Plan, Vec<Refusal>> {
 }
 
 /// The steps by which a stopped node becomes the secondary with the data that it has.
-pub(super) fn follow(membership: Membership, account: String, word: Option<String>) -> Vec<Step> {
+fn follow(membership: Membership, account: String, word: Option<String>) -> Vec<Step> {
     vec![
         Step::SetMembership { membership },
         Step::Reconfigure { account },
