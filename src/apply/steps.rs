@@ -92,8 +92,8 @@ impl Runner<'_> {
                 node_files::set(self, membership).await
             }
             Step::Reconfigure { account } => {
-                align::apply(self, account).await?;
-                self.cost.writes_refused = self.taking.refused_for();
+                let lifted = align::apply(self, account).await?;
+                self.cost.writes_refused = lifted.and_then(|at| self.taking.refused_until(at));
                 Ok(())
             }
             Step::WriteRole { role, word } => {
