@@ -106,8 +106,10 @@ fn giving(scene: &SwitchoverScene, account: &str) -> Vec<Step> {
     .into()
 }
 
-/// The steps by which the primary becomes the secondary. Its write guard is set already, and its
-/// database goes on serving reads where it can learn its new role without a start.
+/// Returns the steps that make the primary the secondary.
+///
+/// Its write guard is already set. If its database can learn the new role while it runs, it keeps
+/// serving reads.
 fn following(home: &Scene, membership: Membership, account: String, word: Option<String>) -> Vec<Step> {
     vec![
         Step::Exchange(Exchange::HandOver),
