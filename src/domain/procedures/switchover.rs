@@ -170,7 +170,7 @@ fn not_alive(health: &Health) -> Vec<Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::flavor::ServerVersion;
+    use crate::domain::flavor::{Flavor, ServerVersion};
     use crate::domain::health::{About, Finding};
     use crate::domain::procedures::examples::home;
 
@@ -238,7 +238,9 @@ mod tests {
     #[test]
     fn a_server_that_learns_its_role_while_it_runs_is_not_stopped() {
         let gives = plan(&scene(Role::Primary, |s| {
-            s.home.server = Ok(ServerVersion::parse("9.7.4").expect("known"))
+            let version = ServerVersion::parse("9.7.4").expect("a version");
+            s.home.layout = Flavor::of(&version).map(|flavor| flavor.layout);
+            s.home.server = Ok(version);
         }));
         let steps = gives.expect("a plan").steps;
         assert_eq!(steps.last(), Some(&Step::BringUp));
