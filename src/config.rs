@@ -47,7 +47,7 @@ pub struct SwitchoverConfig {
 
 impl Default for SwitchoverConfig {
     fn default() -> Self {
-        Self { peer_command: Vec::new(), refuse_at_most: 30 }
+        Self { peer_command: Vec::new(), refuse_at_most: 8 }
     }
 }
 

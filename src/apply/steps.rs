@@ -16,7 +16,7 @@ use crate::adapters::home::{KEY_FILE, ROLE_FILE, datadir, kept};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::process::Database;
 use crate::domain::manifest::NODE_FILES;
-use crate::domain::pair::Claim;
+use crate::domain::pair::{Claim, Role};
 use crate::domain::plan::{BootTask, Step};
 
 impl Runner<'_> {
@@ -92,8 +92,13 @@ impl Runner<'_> {
                 node_files::set(self, membership).await
             }
             Step::Reconfigure { account } => {
-                align::apply(self, account).await?;
-                self.cost.writes_refused = self.taking.refused_for();
+                let lifted = align::apply(self, account).await?;
+                self.cost.writes_refused = lifted.and_then(|at| self.taking.refused_until(at));
+                let is_primary = self.home.require_membership()?.role == Role::Primary;
+                if is_primary && self.taking.refused.is_some() {
+                    // A server that was killed right after the handover ran before: writes wait for it.
+                    start::database(self).await?;
+                }
                 Ok(())
             }
             Step::WriteRole { role, word } => {

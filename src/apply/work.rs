@@ -1,6 +1,7 @@
 //! The context of a step: the home and its lock, the configuration, the secrets, and measurements.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -9,6 +10,7 @@ use crate::adapters::home::Home;
 use crate::adapters::home::journal_file::JournalFile;
 use crate::adapters::home::saved::Saved;
 use crate::adapters::interrupt::Interrupt;
+use crate::adapters::look::other_node::Watched;
 use crate::adapters::pack::Opening;
 use crate::adapters::server::process::Database;
 use crate::adapters::system;
@@ -59,9 +61,9 @@ pub struct Taking {
 }
 
 impl Taking {
-    /// For how long writes have been refused by now.
-    pub(super) fn refused_for(&self) -> Option<Duration> {
-        self.refused.map(|(at, before)| at.elapsed() + before)
+    /// For how long writes were refused until then.
+    pub(super) fn refused_until(&self, then: Instant) -> Option<Duration> {
+        self.refused.map(|(at, before)| then.saturating_duration_since(at) + before)
     }
 }
 
@@ -79,6 +81,9 @@ pub struct Runner<'a> {
     pub(super) begun: Option<Instant>,
     pub(super) cost: Cost,
     pub(super) taking: Taking,
+    /// The other node, while nothing talks to it.
+    other: Mutex<Option<Watched>>,
+    flavor: OnceLock<&'static Flavor>,
     _lock: system::DirLock,
 }
 
@@ -109,6 +114,8 @@ impl<'a> Runner<'a> {
             begun: None,
             cost: Cost::default(),
             taking: Taking::default(),
+            other: Mutex::default(),
+            flavor: OnceLock::new(),
             _lock: lock,
         }
     }
@@ -159,9 +166,28 @@ impl<'a> Runner<'a> {
         Database::of(self.home, self.interrupt)
     }
 
+    /// Returns this home's kind of server. Its program is asked only once: writes may be waiting.
     pub(super) async fn flavor(&self) -> Result<&'static Flavor> {
+        if let Some(flavor) = self.flavor.get() {
+            return Ok(flavor);
+        }
         let version = self.database().version().await?;
-        Flavor::of(&version).with_context(|| format!("{version} is not known"))
+        let flavor = Flavor::of(&version).with_context(|| format!("{version} is not known"))?;
+        Ok(self.flavor.get_or_init(|| flavor))
+    }
+
+    /// Takes the other node, with its open connection if there is one.
+    pub(super) fn take_other(&self) -> Result<Watched> {
+        let kept = self.other.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match kept {
+            Some(watched) => Ok(watched),
+            None => Ok(Watched::of(self.home, &self.home.require_membership()?)),
+        }
+    }
+
+    /// Keeps the connection to the other node for the next use.
+    pub(super) fn keep_other(&self, watched: Watched) {
+        *self.other.lock().unwrap_or_else(PoisonError::into_inner) = Some(watched);
     }
 
     pub(super) fn undo_file(&self) -> Result<&std::path::Path> {

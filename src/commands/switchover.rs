@@ -68,6 +68,8 @@ pub async fn run(context: &Context<'_>, args: SwitchoverArgs) -> Result<()> {
         _ => None,
     };
     runner.drive(&plan).await?;
+    // ignored: the server connects again by itself, only later
+    let _ = runner.reconnect().await;
     if let Some(other) = other {
         ended(other).await?;
     }

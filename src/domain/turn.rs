@@ -70,13 +70,24 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// After this time without a repetition, the node is assumed to be gone, in microseconds.
-    pub const STALE: i64 = 15_000_000;
+    /// A word that was not repeated for this time does not count, in microseconds.
+    ///
+    /// A node that is there repeats it each second, and needs some more while it asks the other in vain.
+    pub const STALE: i64 = 6_000_000;
+
+    /// After this time without a repetition, the node does not come back, in microseconds.
+    pub const GONE: i64 = 15_000_000;
 
     /// Returns whether the node is still there, and means this switchover.
     #[must_use]
     pub fn is_of(&self, run: &str) -> bool {
         self.run == run && self.age < Self::STALE
+    }
+
+    /// Returns whether the node has left this switchover without a last word.
+    #[must_use]
+    pub fn is_gone(&self, run: &str) -> bool {
+        self.run == run && self.phase < Phase::HandedOver && self.age >= Self::GONE
     }
 }
 
@@ -131,6 +142,14 @@ mod tests {
         assert_eq!(wait_for(Phase::CaughtUp, "other", Some(&turn(Phase::CaughtUp, 0))), Wait::Longer);
         assert_eq!(wait_for(Phase::CaughtUp, "other", Some(&turn(Phase::Withdrawn, 0))), Wait::Longer);
         assert_eq!(wait_for(Phase::Ready, "r", None), Wait::Longer);
+    }
+
+    #[test]
+    fn whoever_does_not_repeat_a_word_is_gone_after_a_while() {
+        assert!(!turn(Phase::Refusing, Turn::STALE).is_gone("r"));
+        assert!(turn(Phase::Refusing, Turn::GONE).is_gone("r"));
+        assert!(!turn(Phase::Refusing, Turn::GONE).is_gone("other"));
+        assert!(!turn(Phase::HandedOver, Turn::GONE).is_gone("r"));
     }
 
     #[test]

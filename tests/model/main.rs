@@ -15,14 +15,20 @@ use stateright::{Checker, HasDiscoveries, Model};
 
 const NOTHING: Left = Left { crashes: 0, cuts: 0, switchovers: [0, 0], promotions: 0, overrides: 0 };
 
-fn check(left: Left, without: Without) -> impl Checker<RoleChanges> {
+/// Learns its new role at a start only, so that its plans have every step.
+const RESTARTS: &str = "5.6.24";
+
+/// Learns it while it runs.
+const GOES_ON: &str = "9.7.4";
+
+fn check(server: &'static str, left: Left, without: Without) -> impl Checker<RoleChanges> {
     let failures = [NEVER_TWO, LEGAL_END];
     let until = if without == Without::Nothing { &failures[..] } else { &failures[..1] };
     let until = HasDiscoveries::AnyOf(until.iter().copied().collect());
-    let model = RoleChanges { left, without };
+    let model = RoleChanges { server, left, without };
     let checker = model.checker().threads(2).finish_when(until).spawn_bfs().join();
     println!(
-        "{without:?}: {} states, {} moves, {left:?}",
+        "{server}, {without:?}: {} states, {} moves, {left:?}",
         checker.unique_state_count(),
         checker.state_count()
     );
@@ -32,7 +38,12 @@ fn check(left: Left, without: Without) -> impl Checker<RoleChanges> {
 /// Looks at every course; those that are named are among them.
 #[track_caller]
 fn every_course_is_right(left: Left, courses: &[&'static str]) {
-    let checker = check(left, Without::Nothing);
+    every_course_is_right_on(RESTARTS, left, courses);
+}
+
+#[track_caller]
+fn every_course_is_right_on(server: &'static str, left: Left, courses: &[&'static str]) {
+    let checker = check(server, left, Without::Nothing);
     for name in [NEVER_TWO, LEGAL_END] {
         if let Some(path) = checker.discovery(name) {
             let last = path.last_state().clone();
@@ -47,6 +58,13 @@ fn every_course_is_right(left: Left, courses: &[&'static str]) {
 #[test]
 fn a_switchover_that_is_cut_off_anywhere() {
     every_course_is_right(Left { crashes: 1, switchovers: [1, 1], ..NOTHING }, &[SWITCHED, TAKEN_BACK]);
+}
+
+#[test]
+fn a_switchover_of_servers_that_are_not_restarted() {
+    let courses = [SWITCHED, TAKEN_BACK];
+    every_course_is_right_on(GOES_ON, Left { crashes: 1, switchovers: [1, 1], ..NOTHING }, &courses);
+    every_course_is_right_on(GOES_ON, Left { cuts: 1, switchovers: [1, 1], ..NOTHING }, &courses);
 }
 
 #[test]
@@ -67,7 +85,9 @@ fn a_failover_by_an_operator_who_is_wrong() {
 #[test]
 fn a_failover_in_the_middle_of_a_switchover() {
     let left = Left { crashes: 1, switchovers: [1, 1], promotions: 1, ..NOTHING };
-    every_course_is_right(left, &[SWITCHED, PROMOTED, TAKEN_BACK]);
+    for server in [RESTARTS, GOES_ON] {
+        every_course_is_right_on(server, left, &[SWITCHED, PROMOTED, TAKEN_BACK]);
+    }
 }
 
 #[test]
@@ -89,6 +109,6 @@ fn a_rule_that_is_left_out_is_missed() {
         (Without::ALook, failover),
         (Without::AskingAgain, both),
     ] {
-        assert!(check(left, without).discovery(NEVER_TWO).is_some(), "nobody misses {without:?}");
+        assert!(check(RESTARTS, left, without).discovery(NEVER_TWO).is_some(), "nobody misses {without:?}");
     }
 }

@@ -34,6 +34,8 @@ pub enum Without {
 /// The pair, from its set-up on.
 #[derive(Debug, Clone)]
 pub struct RoleChanges {
+    /// The version of the servers.
+    pub server: &'static str,
     pub left: Left,
     pub without: Without,
 }
@@ -81,7 +83,7 @@ impl Model for RoleChanges {
     type Action = Move;
 
     fn init_states(&self) -> Vec<Pair> {
-        vec![Pair::new(self.left)]
+        vec![Pair::new(self.left, self.server)]
     }
 
     fn actions(&self, pair: &Pair, actions: &mut Vec<Move>) {

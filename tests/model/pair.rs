@@ -161,6 +161,8 @@ pub struct Left {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pair {
+    /// The version of its servers, which does not change.
+    pub server: &'static str,
     pub nodes: [Node; 2],
     pub network: bool,
     pub left: Left,
@@ -175,8 +177,9 @@ pub struct Pair {
 }
 
 impl Pair {
-    pub fn new(left: Left) -> Self {
+    pub fn new(left: Left, server: &'static str) -> Self {
         Self {
+            server,
             nodes: [Node::of(Role::Primary), Node::of(Role::Secondary)],
             network: true,
             left,

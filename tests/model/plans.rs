@@ -4,8 +4,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use pmp_ha::domain::datafiles::Layout;
-use pmp_ha::domain::flavor::ServerVersion;
+use pmp_ha::domain::flavor::{Flavor, ServerVersion};
 use pmp_ha::domain::health::{Health, Status};
 use pmp_ha::domain::home::DatabaseParams;
 use pmp_ha::domain::pair::{Membership, Node as Named, Pair as PairFile, Role};
@@ -91,7 +90,7 @@ impl Command {
             return None;
         }
         let running = matches!(node.server, Server::Up | Server::Starts { .. });
-        let home = home(side, node.files);
+        let home = home(pair.server, side, node.files);
         let plan = match self {
             Self::Switchover => switchover::plan(&SwitchoverScene {
                 home,
@@ -101,7 +100,7 @@ impl Command {
                 turn: pair.reaches(side).then(|| pair.nodes[other(side)].word.map(turn)).flatten(),
                 run: (pair.runs + 1).to_string(),
                 wait: 300,
-                refuse_at_most: 30,
+                refuse_at_most: 8,
             }),
             Self::Promote { fenced } => promote::plan(&PromoteScene {
                 home,
@@ -215,7 +214,8 @@ fn health(pair: &Pair) -> Health {
     Health { high_availability: status, replication: status, summary: String::new(), findings: vec![] }
 }
 
-fn home(side: Side, office: Office) -> Scene {
+fn home(server: &str, side: Side, office: Office) -> Scene {
+    let version = ServerVersion::parse(server).expect("a version");
     Scene {
         identity: HomeIdentity { path: "/opt/PMP".into(), device: 1, inode: 2 },
         missing: vec![],
@@ -230,9 +230,9 @@ fn home(side: Side, office: Office) -> Scene {
         }),
         web_port: None,
         running: vec![],
-        // This one learns its new role at a start only, so that its plans have every step.
-        server: Ok(ServerVersion::parse("5.6.24").expect("a version")),
-        layout: Some(Layout::MySql5),
+
+        layout: Flavor::of(&version).map(|flavor| flavor.layout),
+        server: Ok(version),
         script: Ok(()),
         data: vec![],
         odd_data: vec![],

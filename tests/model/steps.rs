@@ -95,6 +95,7 @@ pub fn undoing(plan: &Plan, index: usize) -> Vec<Effect> {
     use Effect::{StopServer, TakeClaimBack, Withdraw};
     match &plan.steps[index] {
         Step::Exchange(Exchange::Meet { .. } | Exchange::CatchUp) => vec![Withdraw],
+        // A server that was killed is started before, as anybody may at any time.
         Step::Exchange(Exchange::RefuseWrites { .. }) => [&ALIGN[..], &[Withdraw]].concat(),
         Step::Exchange(
             Exchange::TakeUp { .. }

@@ -47,7 +47,7 @@ fn is_primary(node: &Node) -> bool {
 
 /// The one that is the primary, and the one that is the secondary.
 #[track_caller]
-fn roles<'a>([a, b]: [&'a Node; 2], when: &str) -> [&'a Node; 2] {
+pub fn roles<'a>([a, b]: [&'a Node; 2], when: &str) -> [&'a Node; 2] {
     match [a, b].map(is_primary) {
         [true, false] => [a, b],
         [false, true] => [b, a],

@@ -5,11 +5,17 @@ use std::process::{Child, Stdio};
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Lab, Node, Ran, cut, wait_alive_both, wait_until};
+use crate::cut_off_changes::roles;
+use crate::harness::{Going, Lab, Node, Ran, cut, send_signal, wait_alive_both, wait_until, wait_until_or};
 use crate::load::Load;
+use crate::sql::Db;
+use crate::wire::Links;
 use crate::{on_every_server, on_servers};
 
-on_every_server!(roles_are_exchanged_under_load_and_back_again);
+on_every_server!(
+    roles_are_exchanged_under_load_and_back_again,
+    a_fault_in_the_middle_of_a_switchover_leaves_one_primary_that_serves,
+);
 on_servers!(of_two_that_were_promoted_without_knowing_of_each_other_one_stays_down: mysql_9_7, mariadb_10_11; left: mysql_5_6, mariadb_11_8);
 
 pub fn begin(node: &Node, args: &[&str]) -> Child {
@@ -50,7 +56,14 @@ fn roles_are_exchanged_under_load_and_back_again(server: &str) {
     assert!(a.run(&["--dry-run", "switchover"]).ok().stdout.contains("hand over the role"));
     assert!(b.run(&["--dry-run", "switchover"]).ok().stdout.contains("apply everything that it wrote"));
 
+    let (before, mut reader) = (a.pid(), Db::of(a));
     let taken = exchange(a, b);
+    if server != "mysql-5.6" {
+        // That one learns its new role at a start only. The others go on: their readers come again at once.
+        assert_eq!(a.pid(), before, "the new secondary was not stopped");
+        assert!(reader.try_rows("SELECT 1").is_err(), "who was there before has no old rights");
+        assert!(Db::of(a).try_rows("SELECT COUNT(*) FROM work").is_ok());
+    }
     let told: serde_json::Value = serde_json::from_str(&taken.stdout).expect("JSON");
     assert_eq!((told["role"].as_str(), told["epoch"].as_u64()), (Some("primary"), Some(2)), "{taken}");
     assert!(told["writes_refused_seconds"].is_number(), "{taken}");
@@ -79,6 +92,70 @@ fn roles_are_exchanged_under_load_and_back_again(server: &str) {
     lab.start();
     wait_alive_both([a, b]);
     load.everything_is_there_once(&lab);
+}
+
+/// What disturbs a switchover, when everybody waits for the other node.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// The network between the nodes loses what is on its way.
+    Silence,
+    /// The primary's server dies, and nobody starts it.
+    PrimaryDies,
+    /// The secondary's server dies, and nobody starts it before the commands have ended.
+    SecondaryDies,
+}
+
+fn a_fault_in_the_middle_of_a_switchover_leaves_one_primary_that_serves(server: &str) {
+    let (lab, links) = Lab::pair_through_links(server);
+    let both = [&lab.primary, &lab.secondary];
+    for fault in [Fault::Silence, Fault::PrimaryDies, Fault::SecondaryDies] {
+        let [from, to] = roles(both, "before");
+        let ran = disturbed([from, to], &links, fault);
+        // Whichever way it went, nothing is left to be done by anybody.
+        for ran in &ran {
+            assert!(matches!(ran.code, Some(0 | 1)), "{fault:?}: {ran}");
+        }
+        let [serves, _] = roles(both, &format!("after {fault:?}: {} {}", ran[0], ran[1]));
+        let way = if serves.home == from.home { "it went back" } else { "it went on" };
+        assert!(serves.is_running(), "{fault:?}, {way}: {} {}", ran[0], ran[1]);
+        let name = format!("{fault:?}, {way}");
+        wait_until_or("the primary takes writes", || {
+            let insert = format!("INSERT INTO Ptrx_Settings VALUES ('{name}', 'by {name}')");
+            Db::of(serves).try_rows(&insert).map(|_| ()).map_err(|error| error.to_string())
+        });
+        for node in both.into_iter().filter(|node| !node.is_running()) {
+            node.run(&["start"]).ok();
+        }
+        wait_alive_both(both);
+        let query = format!("SELECT COUNT(*) FROM Ptrx_Settings WHERE NAME = '{name}'");
+        assert_eq!(lab.wait_same(&query), "1");
+    }
+    roles(both, "in the end")[0].run(&["verify", "--deep"]).ok();
+}
+
+/// A switchover that something disturbs while writes are refused; how both commands ended.
+fn disturbed([from, to]: [&Node; 2], links: &Links, fault: Fault) -> [Ran; 2] {
+    let command = |node: &Node| Going::begin(node.command(&["switchover", "--wait", "20"]));
+    let (mut gives, mut takes) = (command(from), command(to));
+    let lost = || links.to_primary.silenced() + links.to_secondary.silenced();
+    match fault {
+        Fault::Silence => {
+            gives.waits_for("2/");
+            let before = lost();
+            links.swallow();
+            wait_until("something is lost in the silence", || lost() > before);
+            links.open();
+        }
+        Fault::PrimaryDies => {
+            gives.waits_for("3/");
+            send_signal(from.pid(), "KILL");
+        }
+        Fault::SecondaryDies => {
+            takes.waits_for("3/");
+            send_signal(to.pid(), "KILL");
+        }
+    }
+    [gives.end(), takes.end()]
 }
 
 fn of_two_that_were_promoted_without_knowing_of_each_other_one_stays_down(server: &str) {

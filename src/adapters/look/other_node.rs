@@ -20,6 +20,10 @@ use crate::domain::turn::Turn;
 /// The time limit for the other node to accept the login, and to answer.
 const DEADLINE: Duration = Duration::from_secs(2);
 
+/// The time limit for its greeting, and for its answer, while its turn is read repeatedly. An answer
+/// lost on a silent link is asked for again over a new connection.
+const TURN_DEADLINE: Duration = Duration::from_secs(1);
+
 /// The time between two checks.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -28,14 +32,19 @@ const STARTING: &str = "pmp_ha.primary_starts";
 
 /// A session on the other node's server, with the monitor account.
 pub async fn open(home: &Home, membership: &Membership) -> Result<Session, Blind> {
+    open_within(home, membership, DEADLINE).await
+}
+
+/// As [`open`], with a time limit for the greeting and for each answer.
+async fn open_within(home: &Home, membership: &Membership, deadline: Duration) -> Result<Session, Blind> {
     let peer = membership.peer();
     // Nobody waits for a login where nobody greets.
-    greeting(&peer.host, peer.db_port, DEADLINE).await?;
+    greeting(&peer.host, peer.db_port, deadline).await?;
     let turned_away =
         |error: anyhow::Error| Blind { why: BlindReason::TurnedAway, evidence: format!("{error:#}") };
     let account = home.credentials().map_err(turned_away)?.monitor;
     let address = peer_address(home, membership).await;
-    Ok(Session::open(&address, &account, DEADLINE).await?.with_deadline(DEADLINE))
+    Ok(Session::open(&address, &account, DEADLINE).await?.with_deadline(deadline))
 }
 
 /// Returns what the other node says about itself; `None` if it says nothing.
@@ -49,7 +58,11 @@ pub async fn ask(home: &Home, membership: &Membership) -> Result<Option<NodeStat
     let mut session = open(home, membership).await?;
     let said = says(&mut session).await;
     session.close().await;
-    said.map_err(|error| Blind { why: BlindReason::Silent, evidence: format!("{error:#}") })
+    said.map_err(|error| silent(&error))
+}
+
+fn silent(error: &anyhow::Error) -> Blind {
+    Blind { why: BlindReason::Silent, evidence: format!("{error:#}") }
 }
 
 /// Whether this node may serve writes, as far as the other one can be asked. Why it could not be is
@@ -91,17 +104,32 @@ impl Watched {
 
     /// Returns its current turn. Logs in again after a lost connection.
     pub async fn turn(&mut self) -> Result<Option<Turn>, Blind> {
-        let session = match &mut self.session {
-            Some(session) => session,
-            none => none.insert(open(&self.home, &self.membership).await?),
-        };
+        let session = self.session().await?;
         match session.one(ask_turn()).await {
             Ok(row) => Ok(row.and_then(|row| read_turn(|name| row.get(name)))),
             Err(error) => {
                 self.session = None;
-                Err(Blind { why: BlindReason::Silent, evidence: format!("{error:#}") })
+                Err(silent(&error))
             }
         }
+    }
+
+    /// Returns what it says about itself now. Logs in again after a lost connection.
+    pub async fn says(&mut self) -> Result<Option<NodeState>, Blind> {
+        if let Some(session) = &mut self.session {
+            if let Ok(said) = says(session).await {
+                return Ok(said);
+            }
+            self.session = None;
+        }
+        says(self.session().await?).await.map_err(|error| silent(&error))
+    }
+
+    async fn session(&mut self) -> Result<&mut Session, Blind> {
+        Ok(match &mut self.session {
+            Some(session) => session,
+            none => none.insert(open_within(&self.home, &self.membership, TURN_DEADLINE).await?),
+        })
     }
 
     /// Closes the session.

@@ -70,6 +70,19 @@ impl<'a> Database<'a> {
         Ok(None)
     }
 
+    /// Whether the server has ended, asked when a session on it was lost: a killed one takes a moment.
+    pub async fn is_gone(&self) -> Result<bool> {
+        let begun = Instant::now();
+        while self.serving_pid().await?.is_some() {
+            let answers = greeting_of_socket(&self.home.socket(), Duration::from_secs(1)).await.is_ok();
+            if answers || begun.elapsed() > ENDING_GRACE {
+                return Ok(false);
+            }
+            tokio::time::sleep(TICK).await;
+        }
+        Ok(true)
+    }
+
     /// Runs `mysqld --version`.
     pub async fn version(&self) -> Result<ServerVersion> {
         let program = self.home.path(system::SERVER);

@@ -1,11 +1,13 @@
 //! Applies a node's files to its database, on the running server or, if it is stopped, in an
 //! offline boot.
 
+use std::time::Instant;
+
 use anyhow::{Result, bail};
 use fs_err as fs;
 
 use super::session::admin_session;
-use super::{accounts, channel, guard, options, role, semi_sync, source};
+use super::{accounts, channel, guard, options, role, semi_sync, source, start};
 use crate::adapters::home::{Credentials, read_membership};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look;
@@ -18,8 +20,8 @@ use crate::domain::pair::{Membership, Pair, Role};
 use crate::domain::settings::taken_by;
 use crate::failure::{Failure, Kind};
 
-/// Applies the node's files as they are now.
-pub async fn apply(runner: &Runner<'_>, account: &str) -> Result<()> {
+/// Applies the node's files as they are now. Returns when a write guard was lifted, if one was.
+pub async fn apply(runner: &Runner<'_>, account: &str) -> Result<Option<Instant>> {
     align(runner, &runner.home.require_membership()?, account).await
 }
 
@@ -29,35 +31,58 @@ pub async fn undo(runner: &Runner<'_>, account: &str) -> Result<()> {
     Database::of(runner.home, &uninterrupted).clear_offline_boot(runner.config.stop_deadline()).await?;
     let Some(before) = runner.saved().copy_of(NODE_FILES) else { return Ok(()) };
     let membership = read_membership(&fs::read_to_string(before.join("pair.toml"))?)?;
-    align(runner, &membership, account).await
+    align(runner, &membership, account).await.map(|_| ())
 }
 
-async fn align(runner: &Runner<'_>, membership: &Membership, account: &str) -> Result<()> {
+async fn align(runner: &Runner<'_>, membership: &Membership, account: &str) -> Result<Option<Instant>> {
+    let database = runner.database();
+    let runs = database.pid()?.is_some();
+    if runs {
+        let done = align_running(runner, membership, account).await;
+        if done.is_ok() || !database.is_gone().await? {
+            return done;
+        }
+        // It was killed meanwhile: what it lacks it gets before it is there again.
+    }
     let flavor = runner.flavor().await?;
     let credentials = runner.home.credentials()?;
-    let database = runner.database();
-    if database.pid()?.is_some() {
-        let mut session = admin_session(runner.home).await?;
-        session.run("SET SESSION sql_log_bin = 0").await?;
-        session.run("SET SESSION sql_mode = ''").await?;
-        let mut done = statements(runner, flavor, &mut session, membership, &credentials, account).await;
-        if done.is_ok() {
-            let set = semi_sync::set(runner, flavor, &mut session, membership.role).await;
-            done = set.and(done);
-        }
-        // Whatever happened, what flowed before flows again; but never what should not.
-        if !matches!(done, Ok(Filter::WithTheNextStart)) {
-            session.run(flavor.start_replica()).await?;
-        }
-        session.close().await;
-        return done.map(|_| ());
-    }
     let (start, stop) = (runner.config.start_deadline(), runner.config.stop_deadline());
     let options = options::node_options(runner, flavor, membership);
-    let _waiting = runner.ui.spinner("the database is booted without a network");
+    let waiting = runner.ui.spinner("the database is booted without a network");
     let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
-    statements(runner, flavor, &mut session, membership, &credentials, account).await?;
-    database.end_offline_boot(session, stop).await
+    let mut lifted = None;
+    statements(runner, flavor, &mut session, membership, &credentials, account, &mut lifted).await?;
+    database.end_offline_boot(session, stop).await?;
+    drop(waiting);
+    if runs {
+        start::database(runner).await?;
+    }
+    Ok(lifted)
+}
+
+async fn align_running(
+    runner: &Runner<'_>,
+    membership: &Membership,
+    account: &str,
+) -> Result<Option<Instant>> {
+    let flavor = runner.flavor().await?;
+    let credentials = runner.home.credentials()?;
+    let mut session = admin_session(runner.home).await?;
+    session.run("SET SESSION sql_log_bin = 0").await?;
+    session.run("SET SESSION sql_mode = ''").await?;
+    let mut lifted = None;
+    let mut done =
+        statements(runner, flavor, &mut session, membership, &credentials, account, &mut lifted).await;
+    if done.is_ok() {
+        let set = semi_sync::set(runner, flavor, &mut session, membership.role).await;
+        done = set.and(done);
+    }
+    // Whatever happened, what flowed before flows again; but never what should not.
+    if !matches!(done, Ok(Filter::WithTheNextStart)) {
+        session.run(flavor.start_replica()).await?;
+    }
+    session.close().await;
+    done.map(|_| lifted)
 }
 
 /// Returns whether the applier replicates the tables of its role.
@@ -74,6 +99,7 @@ async fn statements(
     membership: &Membership,
     credentials: &Credentials,
     account: &str,
+    lifted: &mut Option<Instant>,
 ) -> Result<Filter> {
     let channel_account = match membership.role {
         Role::Primary => &credentials.back,
@@ -100,6 +126,7 @@ async fn statements(
             if serves {
                 // Whoever waits to write has waited long enough.
                 guard::lift(flavor, session).await?;
+                *lifted = Some(Instant::now());
             }
         }
         Role::Secondary => accounts::make(flavor, session, credentials, &membership.pair.schema).await?,

@@ -3,7 +3,6 @@
 use anyhow::{Context, Result, bail};
 
 use crate::adapters::home::Home;
-use crate::adapters::look::other_node;
 use crate::adapters::server::session::Session;
 use crate::apply::work::Runner;
 use crate::domain::flavor::Flavor;
@@ -76,7 +75,10 @@ pub async fn take_on(flavor: &Flavor, session: &mut Session, membership: &Member
 /// # Errors
 /// Refuses while the other node is about to become it: that may be taken back.
 pub async fn is_replaced(runner: &Runner<'_>, membership: &Membership) -> Result<bool> {
-    let Ok(Some(said)) = other_node::ask(runner.home, membership).await else { return Ok(false) };
+    let mut other = runner.take_other()?;
+    let answer = other.says().await;
+    runner.keep_other(other);
+    let Ok(Some(said)) = answer else { return Ok(false) };
     if standing(membership, &said) == Standing::Holds {
         return Ok(false);
     }

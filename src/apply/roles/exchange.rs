@@ -4,32 +4,30 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::adapters::interrupt::Interrupt;
+use super::dialogue::{Dialogue, Patience, REPEAT, Silence, TICK, gave_up, host, session, withdrawn};
+use super::receiver::Incoming;
 use crate::adapters::look;
-use crate::adapters::look::other_node::Watched;
 use crate::adapters::server::session::Session;
-use crate::apply::database::session::admin_session;
-use crate::apply::database::{align, guard, options};
+use crate::apply::database::{align, guard, options, start};
 use crate::apply::work::Runner;
+use crate::domain::flavor::Flavor;
 use crate::domain::own_schema::{CLOCK, beat_now, say_turn, withdraw_turn};
-use crate::domain::pair::Membership;
 use crate::domain::plan::Exchange;
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::sql::quote;
 use crate::domain::turn::{Phase, Turn, Wait, wait_for};
-use crate::failure::{Failure, Kind};
 
-/// How often the other node's turn is read: writes wait meanwhile.
-const TICK: Duration = Duration::from_millis(30);
-
-/// How often a word is repeated, so that the other node sees that who said it is there.
-const REPEAT: Duration = Duration::from_secs(1);
+/// How often the operator's command on the other node is looked for.
+const LOOK: Duration = Duration::from_millis(30);
 
 /// How long the other node may take for what it does at once.
 const PROMPT: Duration = Duration::from_secs(60);
 
 /// How long sessions that were ended may take to be gone.
-const ENDING: Duration = Duration::from_secs(20);
+const ENDING: Duration = Duration::from_secs(8);
+
+/// How often the secondary checks the primary and its own receiver while it applies.
+const ASIDE: Duration = Duration::from_millis(500);
 
 /// Does a part of an exchange.
 pub async fn apply(runner: &mut Runner<'_>, step: &Exchange) -> Result<()> {
@@ -42,13 +40,14 @@ pub async fn apply(runner: &mut Runner<'_>, step: &Exchange) -> Result<()> {
         }
         Exchange::RefuseWrites { account } => refuse_writes(runner, account).await,
         Exchange::AwaitCaughtUp { at_most } => {
-            let patience = Duration::from_secs(*at_most);
+            let patience = Patience { whole: Duration::from_secs(*at_most), silence: Silence::GivenUp };
             await_phase(runner, Phase::CaughtUp, patience).await.map(|_| ())
         }
         Exchange::HandOver => hand_over(runner).await,
         Exchange::CatchUp => catch_up(runner).await,
         Exchange::AwaitHandOver => {
-            let turn = await_phase(runner, Phase::HandedOver, PROMPT).await?;
+            let patience = Patience { whole: PROMPT, silence: Silence::Endured };
+            let turn = await_phase(runner, Phase::HandedOver, patience).await?;
             runner.taking.mark = turn.mark;
             Ok(())
         }
@@ -60,7 +59,11 @@ pub async fn undo(runner: &mut Runner<'_>, step: &Exchange) -> Result<()> {
     match step {
         Exchange::Meet { .. } | Exchange::CatchUp => withdraw(runner).await,
         Exchange::RefuseWrites { account } => {
-            // It is what it was: the primary, whose application may do what it could.
+            // It is what it was: the primary, running, whose application may do what it could.
+            if runner.database().is_gone().await? {
+                // ignored: if it does not start, the offline boot that follows says why
+                let _ = start::database(runner).await;
+            }
             align::apply(runner, account).await?;
             withdraw(runner).await
         }
@@ -69,12 +72,6 @@ pub async fn undo(runner: &mut Runner<'_>, step: &Exchange) -> Result<()> {
         | Exchange::AwaitHandOver
         | Exchange::HandOver => Ok(()),
     }
-}
-
-async fn session(runner: &Runner<'_>) -> Result<Session> {
-    let mut session = admin_session(runner.home).await?;
-    session.run("SET SESSION sql_log_bin = 0").await?;
-    Ok(session)
 }
 
 fn run_of(runner: &Runner<'_>) -> Result<String> {
@@ -96,7 +93,11 @@ async fn say(runner: &mut Runner<'_>, phase: Phase) -> Result<()> {
 /// run that was cut off has decided stands, and a start as the primary may be refused by now.
 async fn hand_over(runner: &mut Runner<'_>) -> Result<()> {
     if runner.database().pid()?.is_some() {
-        return say(runner, Phase::HandedOver).await;
+        let said = say(runner, Phase::HandedOver).await;
+        if said.is_ok() || !runner.database().is_gone().await? {
+            return said;
+        }
+        // It was killed just now.
     }
     let flavor = runner.flavor().await?;
     let options = options::node_options(runner, flavor, &runner.home.require_membership()?);
@@ -117,7 +118,7 @@ async fn said_run(session: &mut Session) -> Result<Option<String>> {
 }
 
 async fn withdraw(runner: &mut Runner<'_>) -> Result<()> {
-    if runner.database().pid()?.is_none() {
+    if runner.database().is_gone().await? {
         // Nobody reads it, and when it can be read again it is too old to count.
         return Ok(());
     }
@@ -127,77 +128,29 @@ async fn withdraw(runner: &mut Runner<'_>) -> Result<()> {
     Ok(())
 }
 
-fn other(runner: &Runner<'_>) -> Result<Watched> {
-    Ok(Watched::of(runner.home, &runner.home.require_membership()?))
-}
-
-fn gave_up(because: String, hint: &str) -> anyhow::Error {
-    Failure::new(Kind::Failed, "the roles were not swapped").because(because).hint(hint.to_owned()).into()
-}
-
-fn host(membership: &Membership) -> String {
-    membership.peer().host.clone()
-}
-
-/// Says a word again and again, and looks at the other node's turn, until `seen` is satisfied.
-async fn until<T>(
-    runner: &mut Runner<'_>,
-    phase: Phase,
-    patience: Duration,
-    what: &str,
-    mut seen: impl FnMut(Option<&Turn>) -> Result<Option<T>>,
-) -> Result<T> {
-    let interrupt = runner.interrupt.clone();
-    let run = run_of(runner)?;
-    let (mut here, mut there) = (session(runner).await?, other(runner)?);
-    let begun = Instant::now();
-    let mut said: Option<Instant> = None;
-    loop {
-        if said.is_none_or(|at| at.elapsed() > REPEAT) {
-            here.run(say_turn(&run, phase)).await?;
-            said = Some(Instant::now());
-        }
-        let turn = there.turn().await;
-        if let Some(out) = seen(turn.as_ref().ok().and_then(Option::as_ref))? {
-            here.close().await;
-            there.close().await;
-            return Ok(out);
-        }
-        if begun.elapsed() > patience {
-            let told = match turn {
-                Ok(Some(turn)) => {
-                    format!("its last word is '{}', {} s old", turn.phase, turn.age / 1_000_000)
-                }
-                Ok(None) => "it says nothing".into(),
-                Err(blind) => format!("cannot ask it: {}", blind.evidence),
-            };
-            let host = host(&runner.home.require_membership()?);
-            return Err(gave_up(
-                format!("{host} {what} within {} s: {told}", patience.as_secs()),
-                "Everything is as it was. Run `pmp-ha switchover` on both nodes again.",
-            ));
-        }
-        interrupt.sleep(TICK).await?;
-    }
-}
-
 async fn meet_as_secondary(runner: &mut Runner<'_>, run: &str, wait: u64) -> Result<()> {
     runner.taking.run = Some(run.to_owned());
     let spinner = runner.ui.spinner("waiting for `pmp-ha switchover` on the primary");
-    let run = run.to_owned();
-    until(runner, Phase::Ready, Duration::from_secs(wait), "did not take part", |turn| {
-        Ok((wait_for(Phase::Ready, &run, turn) == Wait::Over).then_some(()))
-    })
-    .await?;
+    let patience = Patience { whole: Duration::from_secs(wait), silence: Silence::Borne };
+    let mut dialogue = Dialogue::begin(runner, Phase::Ready).await?;
+    dialogue
+        .until(runner, patience, "did not take part", |turn| {
+            Ok((wait_for(Phase::Ready, run, turn) == Wait::Over).then_some(()))
+        })
+        .await?;
     drop(spinner);
-    say(runner, Phase::Met).await
+    dialogue.here.run(say_turn(run, Phase::Met)).await?;
+    dialogue.end(runner).await;
+    Ok(())
 }
 
 async fn meet_as_primary(runner: &mut Runner<'_>, wait: u64) -> Result<()> {
     let spinner = runner.ui.spinner("waiting for `pmp-ha switchover` on the secondary");
+    // This asks the server's program, which takes time: not while writes are refused.
+    runner.flavor().await?;
     let begun = Instant::now();
     let patience = Duration::from_secs(wait);
-    let mut there = other(runner)?;
+    let mut there = runner.take_other()?;
     let run = loop {
         let turn = there.turn().await.ok().flatten();
         if let Some(turn) = turn.filter(|turn| turn.phase == Phase::Ready && turn.age < Turn::STALE) {
@@ -210,25 +163,22 @@ async fn meet_as_primary(runner: &mut Runner<'_>, wait: u64) -> Result<()> {
                 "Everything is as it was. Run `pmp-ha switchover` on both nodes.",
             ));
         }
-        runner.interrupt.sleep(TICK).await?;
+        runner.interrupt.sleep(LOOK).await?;
     };
-    there.close().await;
+    runner.keep_other(there);
     runner.taking.run = Some(run.clone());
-    until(runner, Phase::Ready, PROMPT, "did not answer", |turn| match wait_for(Phase::Met, &run, turn) {
-        Wait::Over => Ok(Some(())),
-        Wait::Longer => Ok(None),
-        Wait::InVain => Err(withdrawn()),
-    })
-    .await?;
+    let patience = Patience { whole: PROMPT, silence: Silence::GivenUp };
+    let mut dialogue = Dialogue::begin(runner, Phase::Ready).await?;
+    dialogue
+        .until(runner, patience, "did not answer", |turn| match wait_for(Phase::Met, &run, turn) {
+            Wait::Over => Ok(Some(())),
+            Wait::Longer => Ok(None),
+            Wait::InVain => Err(withdrawn()),
+        })
+        .await?;
+    dialogue.end(runner).await;
     drop(spinner);
     Ok(())
-}
-
-fn withdrawn() -> anyhow::Error {
-    gave_up(
-        "the other node has withdrawn".into(),
-        "Everything is as it was. Find out why there, then run `pmp-ha switchover` on both nodes again.",
-    )
 }
 
 /// Keeps the application from writing, and marks in the binlog where its last write is behind.
@@ -237,15 +187,16 @@ async fn refuse_writes(runner: &mut Runner<'_>, account: &str) -> Result<()> {
     let flavor = runner.flavor().await?;
     let mut session = session(runner).await?;
     session.run("SET SESSION sql_mode = ''").await?;
-    runner.taking.refused = Some((Instant::now(), Duration::ZERO));
     let run = run_of(runner)?;
     session.run(say_turn(&run, Phase::Met)).await?;
+    guard::quiet_events(&mut session).await?;
+    guard::save(flavor, &mut session, account).await?;
+    runner.taking.refused = Some((Instant::now(), Duration::ZERO));
     session
         .run(format!("UPDATE {OWN_SCHEMA}.turn SET refused_since = {CLOCK} WHERE node = @@GLOBAL.server_id"))
         .await?;
-    guard::quiet_events(&mut session).await?;
-    guard::set(flavor, &mut session, account, &membership.pair).await?;
-    wait_until_ended(runner.interrupt, &mut session, account).await?;
+    guard::refuse(flavor, &mut session, account, &membership.pair).await?;
+    wait_until_ended(runner, &mut session, account).await?;
     // Logged: the secondary sees it behind everything that was written until now.
     session.run("SET SESSION sql_log_bin = 1").await?;
     session.run(beat_now()).await?;
@@ -257,13 +208,15 @@ async fn refuse_writes(runner: &mut Runner<'_>, account: &str) -> Result<()> {
         ))
         .await?;
     session.run(say_turn(&run, Phase::Refusing)).await?;
+    // The secondary catches up meanwhile.
+    guard::note_rights(flavor, &mut session, account).await?;
     session.close().await;
     Ok(())
 }
 
 /// A session that was ended may still come to the end of its statement.
-async fn wait_until_ended(interrupt: &Interrupt, session: &mut Session, account: &str) -> Result<()> {
-    let begun = Instant::now();
+async fn wait_until_ended(runner: &Runner<'_>, session: &mut Session, account: &str) -> Result<()> {
+    let (begun, mut said) = (Instant::now(), Instant::now());
     let open = format!(
         "SELECT COUNT(*) AS open FROM information_schema.PROCESSLIST WHERE USER = {} AND COMMAND NOT IN ('Sleep', 'Binlog Dump', 'Binlog Dump GTID')",
         quote(account)
@@ -277,11 +230,15 @@ async fn wait_until_ended(interrupt: &Interrupt, session: &mut Session, account:
         if begun.elapsed() > ENDING {
             bail!("sessions of '{account}' do not end: a statement is still writing");
         }
-        interrupt.sleep(TICK).await?;
+        if said.elapsed() > REPEAT {
+            session.run(say_turn(&run_of(runner)?, Phase::Met)).await?;
+            said = Instant::now();
+        }
+        runner.interrupt.sleep(TICK).await?;
     }
 }
 
-async fn await_phase(runner: &mut Runner<'_>, wanted: Phase, patience: Duration) -> Result<Turn> {
+async fn await_phase(runner: &mut Runner<'_>, wanted: Phase, patience: Patience) -> Result<Turn> {
     let run = run_of(runner)?;
     let (own, what, words) = match wanted {
         Phase::CaughtUp => {
@@ -290,46 +247,58 @@ async fn await_phase(runner: &mut Runner<'_>, wanted: Phase, patience: Duration)
         _ => (Phase::CaughtUp, "did not hand over the role", "waiting for the primary to hand over"),
     };
     let _waiting = runner.ui.spinner(words);
-    until(runner, own, patience, what, |turn| match (wait_for(wanted, &run, turn), turn) {
-        (Wait::Over, Some(turn)) => Ok(Some(turn.clone())),
-        (Wait::InVain, _) => Err(withdrawn()),
-        _ => Ok(None),
-    })
-    .await
+    let mut dialogue = Dialogue::begin(runner, own).await?;
+    let turn = dialogue
+        .until(runner, patience, what, |turn| match (wait_for(wanted, &run, turn), turn) {
+            (Wait::Over, Some(turn)) => Ok(Some(turn.clone())),
+            (Wait::InVain, _) => Err(withdrawn()),
+            _ => Ok(None),
+        })
+        .await?;
+    dialogue.end(runner).await;
+    Ok(turn)
 }
 
 /// Waits until the primary refuses writes, and until everything that it wrote is applied here.
 async fn catch_up(runner: &mut Runner<'_>) -> Result<()> {
     let run = run_of(runner)?;
     let _waiting = runner.ui.spinner("the last writes of the primary are applied");
-    let turn = until(runner, Phase::Met, PROMPT, "did not refuse writes", |turn| match turn {
-        Some(turn) if turn.run == run && turn.phase == Phase::HandedOver => Ok(Some(turn.clone())),
-        Some(turn) if wait_for(Phase::Refusing, &run, Some(turn)) == Wait::Over => Ok(Some(turn.clone())),
-        Some(turn) if wait_for(Phase::Refusing, &run, Some(turn)) == Wait::InVain => Err(withdrawn()),
-        _ => Ok(None),
-    })
-    .await?;
+    // This asks the server's program, which takes time: not while writes are refused.
+    let flavor = runner.flavor().await?;
+    let membership = runner.home.require_membership()?;
+    let patience = Patience { whole: PROMPT, silence: Silence::GivenUp };
+    let mut dialogue = Dialogue::begin(runner, Phase::Met).await?;
+    let turn = dialogue
+        .until(runner, patience, "did not refuse writes", |turn| match turn {
+            Some(turn) if turn.run == run && turn.phase == Phase::HandedOver => Ok(Some(turn.clone())),
+            Some(turn) if wait_for(Phase::Refusing, &run, Some(turn)) == Wait::Over => Ok(Some(turn.clone())),
+            Some(turn) if wait_for(Phase::Refusing, &run, Some(turn)) == Wait::InVain => Err(withdrawn()),
+            _ => Ok(None),
+        })
+        .await?;
     let before = Duration::from_micros(u64::try_from(turn.refusing_for).unwrap_or(0));
     runner.taking.refused = Some((Instant::now(), before));
-    let membership = runner.home.require_membership()?;
-    let flavor = runner.flavor().await?;
-    let mut here = session(runner).await?;
     let beat = format!("SELECT beat FROM {OWN_SCHEMA}.heartbeat WHERE node = {}", membership.peer().number);
     let begun = Instant::now();
+    let (mut aside, mut incoming) = (Instant::now(), Incoming::new());
     loop {
-        let row = here.one(beat.clone()).await?.unwrap_or_default();
+        let row = dialogue.here.one(beat.clone()).await?.unwrap_or_default();
         if row.get("beat").and_then(|text| text.parse::<i64>().ok()).unwrap_or(0) >= turn.mark {
             break;
         }
-        let status = here.one(flavor.show_replica_status()).await?.unwrap_or_default();
-        let view = look::pair::parse_replica(flavor, &status);
-        if view.applier_error.0 != 0 {
+        can_be_applied(flavor, &mut dialogue.here).await?;
+        if aside.elapsed() > ASIDE {
+            incoming.look(flavor, &mut dialogue.here).await?;
+            let said = dialogue.look(runner).await?.ok().flatten();
+            if wait_for(Phase::Refusing, &run, said.as_ref()) == Wait::InVain {
+                return Err(withdrawn());
+            }
+            aside = Instant::now();
+        }
+        if dialogue.is_unheard() && turn.phase != Phase::HandedOver {
             return Err(gave_up(
-                format!(
-                    "cannot apply what the primary wrote: error {}: {}",
-                    view.applier_error.0, view.applier_error.1
-                ),
-                "Everything is as it was. Run `pmp-ha repair` here.",
+                format!("{} no longer answers", membership.peer().host),
+                "Everything is as it was. Run `pmp-ha switchover` on both nodes again.",
             ));
         }
         if begun.elapsed() > PROMPT {
@@ -338,9 +307,24 @@ async fn catch_up(runner: &mut Runner<'_>) -> Result<()> {
                 "Everything is as it was. Wait until the lag is small (`pmp-ha verify`), then try again.",
             ));
         }
-        runner.interrupt.sleep(Duration::from_millis(10)).await?;
+        runner.interrupt.sleep(TICK).await?;
     }
-    here.run(say_turn(&run, Phase::CaughtUp)).await?;
-    here.close().await;
+    dialogue.here.run(say_turn(&run, Phase::CaughtUp)).await?;
+    dialogue.end(runner).await;
     Ok(())
+}
+
+async fn can_be_applied(flavor: &Flavor, session: &mut Session) -> Result<()> {
+    let status = session.one(flavor.show_replica_status()).await?.unwrap_or_default();
+    let view = look::pair::parse_replica(flavor, &status);
+    if view.applier_error.0 == 0 {
+        return Ok(());
+    }
+    Err(gave_up(
+        format!(
+            "cannot apply what the primary wrote: error {}: {}",
+            view.applier_error.0, view.applier_error.1
+        ),
+        "Everything is as it was. Run `pmp-ha repair` here.",
+    ))
 }

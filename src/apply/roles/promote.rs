@@ -114,7 +114,7 @@ pub async fn drain(runner: &Runner<'_>, accept_loss: bool) -> Result<()> {
 
 /// Restarts replication as it was, on the running server or in an offline boot.
 pub async fn undrain(runner: &Runner<'_>, account: &str) -> Result<()> {
-    align::apply(runner, account).await
+    align::apply(runner, account).await.map(|_| ())
 }
 
 /// Announces the new epoch to the other node, then checks that it is not starting.

@@ -85,7 +85,8 @@ impl fmt::Display for Step {
             Self::CopySource { files, bytes } => {
                 write!(f, "copy {files} files, {}, to replication/pmp-ha-work until they are packed", Bytes(*bytes))
             }
-            Self::StartDatabase | Self::BringUp => f.write_str("start the database with the product's own script"),
+            Self::StartDatabase => f.write_str("start the database with the product's own script"),
+            Self::BringUp => f.write_str("start the database with the product's own script, unless it runs"),
             Self::RenewWayBack { .. } => f.write_str(
                 "on the running database: reset the return channel of the audit rows, with a new password",
             ),

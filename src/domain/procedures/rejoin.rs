@@ -121,7 +121,7 @@ pub fn plan(scene: &RejoinScene) -> Result<Plan, Vec<Refusal>> {
 }
 
 /// Returns the steps that make a stopped node the secondary with the data it has.
-pub(super) fn follow(membership: Membership, account: String, word: Option<String>) -> Vec<Step> {
+fn follow(membership: Membership, account: String, word: Option<String>) -> Vec<Step> {
     vec![
         Step::SetMembership { membership },
         Step::Reconfigure { account },

@@ -1,6 +1,6 @@
 //! `switchover`: two working nodes swap their roles, each by its own plan.
 
-use super::{Scene, checks, rejoin};
+use super::{Scene, checks, promote};
 use crate::domain::health::{Health, Severity, Status};
 use crate::domain::pair::{Claim, Membership, Pair, Role};
 use crate::domain::plan::{Command, Exchange, Plan, Step};
@@ -85,7 +85,7 @@ pub fn plan(scene: &SwitchoverScene) -> Result<Plan, Vec<Refusal>> {
     let mut membership = own.changed_to(Pair::peer_of(own.role), claim);
     membership.pair.secondary_word.clone_from(&word);
     let (before, after) = match own.role {
-        Role::Primary => (giving(scene, &account), following(membership, account, word)),
+        Role::Primary => (giving(scene, &account), following(home, membership, account, word)),
         Role::Secondary => {
             let run = scene.run.clone();
             let steps = [Exchange::Meet { run: Some(run), wait }, Exchange::CatchUp, Exchange::AwaitHandOver];
@@ -106,14 +106,18 @@ fn giving(scene: &SwitchoverScene, account: &str) -> Vec<Step> {
     .into()
 }
 
-fn following(membership: Membership, account: String, word: Option<String>) -> Vec<Step> {
-    let mut steps = vec![Step::Exchange(Exchange::HandOver)];
-    let follow = rejoin::follow(membership, account, word);
-    let (set, rest) = follow.split_at(1);
-    steps.extend_from_slice(set);
-    steps.push(Step::TakeDown);
-    steps.extend_from_slice(rest);
-    steps
+/// Returns the steps that make the primary the secondary.
+///
+/// Its write guard is already set. If its database can learn the new role while it runs, it keeps
+/// serving reads.
+fn following(home: &Scene, membership: Membership, account: String, word: Option<String>) -> Vec<Step> {
+    vec![
+        Step::Exchange(Exchange::HandOver),
+        Step::SetMembership { membership },
+        Step::Reconfigure { account },
+        Step::WriteRole { role: Role::Secondary, word },
+        if promote::needs_a_restart(home) { Step::RestartDatabase } else { Step::BringUp },
+    ]
 }
 
 fn plan_of(scene: &SwitchoverScene, before: Vec<Step>, after: Vec<Step>) -> Plan {
@@ -166,6 +170,7 @@ fn not_alive(health: &Health) -> Vec<Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::flavor::{Flavor, ServerVersion};
     use crate::domain::health::{About, Finding};
     use crate::domain::procedures::examples::home;
 
@@ -219,9 +224,27 @@ mod tests {
         let refuses = |step: &Step| matches!(step, Step::Exchange(Exchange::RefuseWrites { .. }));
         assert!(gives.steps[..gives.point_of_no_return].iter().any(refuses));
 
+        assert_eq!(
+            gives.steps.last(),
+            Some(&Step::RestartDatabase),
+            "this server learns its role at a start"
+        );
+
         let takes = plan(&scene(Role::Secondary, |_| {})).expect("a plan");
         assert_eq!(memberships(&takes), (Role::Primary, 2, 2));
         assert_eq!(takes.steps[takes.point_of_no_return - 1], Step::Exchange(Exchange::AwaitHandOver));
+    }
+
+    #[test]
+    fn a_server_that_learns_its_role_while_it_runs_is_not_stopped() {
+        let gives = plan(&scene(Role::Primary, |s| {
+            let version = ServerVersion::parse("9.7.4").expect("a version");
+            s.home.layout = Flavor::of(&version).map(|flavor| flavor.layout);
+            s.home.server = Ok(version);
+        }));
+        let steps = gives.expect("a plan").steps;
+        assert_eq!(steps.last(), Some(&Step::BringUp));
+        assert!(!steps.contains(&Step::TakeDown) && !steps.contains(&Step::RestartDatabase));
     }
 
     #[test]

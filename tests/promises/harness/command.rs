@@ -134,6 +134,53 @@ pub fn cut(
     ran
 }
 
+/// A command that goes on, and what it has said so far on stderr.
+pub struct Going {
+    child: std::process::Child,
+    said: Arc<Mutex<Vec<u8>>>,
+    listener: std::thread::JoinHandle<()>,
+    shown: String,
+}
+
+impl Going {
+    /// Begins a command.
+    pub fn begin(mut command: Command) -> Self {
+        let shown = format!("{command:?}");
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (mut stderr, heard) = (child.stderr.take().expect("a pipe"), Arc::clone(&said));
+        let listener = std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(n @ 1..) = stderr.read(&mut buffer) {
+                heard.lock().expect("no panic").extend(&buffer[..n]);
+            }
+        });
+        Self { child, said, listener, shown }
+    }
+
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().expect("no panic")).into_owned()
+    }
+
+    /// Waits until it has said something; it must not end before.
+    #[track_caller]
+    pub fn waits_for(&mut self, text: &str) {
+        while !self.said().contains(text) {
+            let ended = self.child.try_wait().expect("a child");
+            assert!(ended.is_none(), "{}: it ended before it said {text:?}\n{}", self.shown, self.said());
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// Waits until it has ended.
+    pub fn end(self) -> Ran {
+        let output = self.child.wait_with_output().expect("a child");
+        self.listener.join().expect("no panic");
+        let stderr = String::from_utf8_lossy(&self.said.lock().expect("no panic")).into_owned();
+        Ran { stderr, ..Ran::of(self.shown, output) }
+    }
+}
+
 /// The id of an account that owns nothing.
 pub const NOBODY: u32 = 65534;
 

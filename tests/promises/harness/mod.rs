@@ -13,7 +13,7 @@ mod terminal;
 mod wait;
 mod writer;
 
-pub use command::{NOBODY, Ran, command, command_of_nobody, cut, is_root, pmp_ha};
+pub use command::{Going, NOBODY, Ran, command, command_of_nobody, cut, is_root, pmp_ha};
 pub use content::assert_same;
 pub use findings::{wait_for, wait_for_only};
 #[allow(unused_imports, reason = "the proof by chaos looks so")]
