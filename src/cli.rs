@@ -416,6 +416,9 @@ pub struct RepairArgs {
     /// Repair this table only, where the applier runs. Can be repeated. [default: every table]
     #[arg(long = "table", value_name = "NAME")]
     pub tables: Vec<String>,
+    /// On the primary: leave out what its server refused of the secondary's, or mark as seen what it may have executed.
+    #[arg(long, conflicts_with = "tables")]
+    pub return_channel: bool,
 }
 
 /// The lab.

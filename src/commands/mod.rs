@@ -16,6 +16,7 @@ mod rehearse;
 mod rejoin;
 mod repair;
 mod resume;
+mod return_channel;
 mod rollback;
 mod service;
 mod switchover;

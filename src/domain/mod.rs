@@ -29,6 +29,7 @@ pub mod redo;
 pub mod refusal;
 pub mod rehearsal;
 pub mod report;
+pub mod returned;
 pub mod settings;
 pub mod settling;
 pub mod snapshot;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use fs_err as fs;
 
+use super::returned;
 use crate::adapters::home::Home;
 use crate::adapters::server::session::{Row, Session, StatementFailed};
 use crate::adapters::system;
@@ -113,7 +114,8 @@ async fn events(session: &mut Session, reading: &Reading, from: u64, most: usize
 /// The error of `SHOW BINLOG EVENTS` whatever is wrong with a file.
 const WRONG_OFFSET_OR_IO_ERROR: u16 = 1220;
 
-fn is_torn(error: &anyhow::Error) -> bool {
+/// Whether there is no such file, or no such event in it.
+pub(super) fn is_torn(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<StatementFailed>()
         .is_some_and(|failed| failed.code == Some(WRONG_OFFSET_OR_IO_ERROR))
@@ -160,7 +162,7 @@ async fn read_file(
     }
 }
 
-fn event(row: &Row) -> Option<Event> {
+pub(super) fn event(row: &Row) -> Option<Event> {
     let number = |name: &str| row.get(name)?.parse::<u64>().ok();
     Some(Event {
         position: number("Pos")?,
@@ -181,6 +183,7 @@ fn remembered(home: &Home) -> Option<Reading> {
 
 /// Remembers in `home` how far a look has read, so that the next one continues there.
 pub fn remember(home: &Home, seen: &Snapshot) {
+    returned::remember(home, seen);
     let servers = [&seen.local, &seen.peer].into_iter().filter_map(Observed::seen);
     for writes in servers.filter_map(|server| server.errant.as_ref()?.as_ref().ok()) {
         if remembered(home).as_ref() == Some(&writes.reading) {
