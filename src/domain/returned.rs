@@ -129,12 +129,15 @@ pub fn mark_of(event: &Event) -> String {
 /// is missing, or it is a statement instead of rows.
 #[must_use]
 pub fn is_refusal(number: u32) -> bool {
-    matches!(number, 1044 | 1045 | 1095 | 1142 | 1143 | 1227 | 1370 | 1410 | 1419 | 3944)
+    // The last one is the end of a transaction of two phases whose first was refused.
+    matches!(number, 1044 | 1045 | 1095 | 1142 | 1143 | 1227 | 1370 | 1410 | 1419 | 3944 | 1397)
 }
 
 /// An applier's message without the statement that it quotes: that may hold a key.
 #[must_use]
 pub fn without_statement(message: &str) -> String {
+    // The worker says more than the coordinator.
+    let message = message.split_once("if any.; ").map_or(message, |(_, worker)| worker);
     ["Default database:", "Query:", "query:"]
         .iter()
         .filter_map(|word| message.find(word))
@@ -255,5 +258,7 @@ mod tests {
         let message = "error 1227: Error 'Access denied' on query. Default database: ''. Query: 'CREATE USER x IDENTIFIED BY 'secret''";
         assert_eq!(without_statement(message), "error 1227: Error 'Access denied' on query.");
         assert_eq!(without_statement("UPDATE command denied"), "UPDATE command denied");
+        let both = "Coordinator stopped … or others, if any.; Worker 1 failed; UPDATE command denied";
+        assert_eq!(without_statement(both), "Worker 1 failed; UPDATE command denied");
     }
 }

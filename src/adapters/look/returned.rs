@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use fs_err as fs;
 
 use super::errant::{event, is_torn};
 use crate::adapters::home::Home;
-use crate::adapters::server::session::{Row, Session};
+use crate::adapters::server::session::{Address, Row, Session};
 use crate::adapters::system;
 use crate::domain::errant::FIRST_EVENT;
-use crate::domain::flavor::Flavor;
+use crate::domain::flavor::{Flavor, ServerVersion};
 use crate::domain::pair::{Membership, Role};
 use crate::domain::returned::{RelayPlace, Returned, mark_of};
 use crate::domain::settings::{OWN_SCHEMA, RELAY_LOG};
@@ -85,6 +85,32 @@ pub async fn read_on(
             return Ok(ReturnedWrites { reading, more: false });
         }
     }
+}
+
+/// How long a look may take before a server is stopped.
+const BEFORE_A_STOP: Duration = Duration::from_secs(3);
+
+/// Reads on before the server of a primary is stopped: `MariaDB` drops its relay logs at a start.
+pub async fn note(home: &Home, membership: &Membership) {
+    if membership.role == Role::Primary {
+        // ignored: it keeps no server from being stopped, and `verify` says what cannot be read
+        let _ = tokio::time::timeout(BEFORE_A_STOP, read_and_store(home, membership)).await;
+    }
+}
+
+async fn read_and_store(home: &Home, membership: &Membership) -> Result<()> {
+    let account = home.credentials()?.monitor;
+    let opened = Session::open(&Address::Socket(home.socket()), &account, BEFORE_A_STOP).await;
+    let mut session = opened.map_err(|blind| anyhow!(blind.evidence))?;
+    let row = session.one("SELECT VERSION() AS version").await?.unwrap_or_default();
+    let version = row.get("version").and_then(|text| ServerVersion::parse(&text));
+    let Some(flavor) = version.and_then(|version| Flavor::of(&version)) else { return Ok(()) };
+    if !flavor.limits_the_applier() {
+        let read = read_on(&mut session, flavor, home, membership, None).await?;
+        store(home, &read.reading)?;
+    }
+    session.close().await;
+    Ok(())
 }
 
 /// The place from which reading continues, if its relay log is still the one that was read.
