@@ -28,6 +28,7 @@ pub mod properties;
 pub mod redo;
 pub mod refusal;
 pub mod rehearsal;
+pub mod relay_log;
 pub mod report;
 pub mod returned;
 pub mod settings;

@@ -48,6 +48,11 @@ fn audit_rows_flow_both_ways_and_nothing_else_flows_back(server: &str) {
 
     let before = everything_but_audit_rows(&lab.primary);
     what_is_against_the_rules(&lab);
+    if server == "mysql-9.7" {
+        // It may not even try to create an account, and stops there.
+        wait_for(&lab.primary, &["back-refused"]);
+        lab.primary.run(&["repair", "--return-channel"]).ok();
+    }
     audit.row(&lab.secondary, "behind all that is against the rules");
     audit.all_arrived();
     assert_eq!(everything_but_audit_rows(&lab.primary), before);
@@ -137,7 +142,9 @@ fn every_audit_table_flows_both_ways(lab: &Lab) {
 fn connected_and_told(lab: &Lab) {
     for node in [&lab.primary, &lab.secondary] {
         wait_until("it is connected, and the writes are told", || {
-            node.verify().0 == "Alive" && node.findings() == ["errant-write"]
+            let found = node.findings();
+            let sent = lab.server == "mysql-9.7" || found.contains(&"back-foreign-write".to_owned());
+            node.verify().0 == "Alive" && found.first().is_some_and(|first| first == "errant-write") && sent
         });
     }
 }

@@ -106,6 +106,9 @@ const ATTACKS: &[Attack] = &[
     (ROW, "DROP TABLE passtrix.ptrx_resourceaudit"),
 ];
 
+/// Audit rows that were written in one transaction with something else.
+const WITH_IT: &str = "SELECT COUNT(*) FROM passtrix.ptrx_useraudit WHERE NAME = 'with it'";
+
 /// Everything on the primary that an attack is about, but for audit rows that are new and the secondary's
 /// own heartbeat.
 fn state(primary: &mut Db) -> Vec<String> {
@@ -220,6 +223,31 @@ fn refused(lab: &Lab) {
     for (before, after) in before.iter().zip(state(&mut primary)) {
         assert_eq!(before, &after);
     }
+    // The audit row that was left out with the rest is sent again, and the secondary is what it was.
+    assert_eq!(primary.list(WITH_IT), ["0"]);
+    lab.secondary.run(&["repair"]).ok();
+    wait_until_or("the audit row is there", || {
+        let there = primary.list(WITH_IT).concat();
+        if there == "1" { Ok(()) } else { Err(there) }
+    });
+    lab.wait_alive();
+    lab.tables_are_equal();
+    let nobody = lab.primary.run(&["repair", "--return-channel"]).ok();
+    assert!(nobody.stdout.contains("nothing to repair"), "{nobody}");
+    // Somebody takes the limit away, or gives the account more.
+    for change in [
+        "GRANT UPDATE ON passtrix.* TO 'pmp_ha_applier'@'localhost'",
+        "STOP REPLICA; CHANGE REPLICATION SOURCE TO PRIVILEGE_CHECKS_USER = NULL; START REPLICA",
+        "STOP REPLICA; CHANGE REPLICATION SOURCE TO REQUIRE_ROW_FORMAT = 0; START REPLICA",
+    ] {
+        for sql in change.split("; ") {
+            primary.rows("SET SESSION sql_log_bin = 0");
+            primary.rows(sql);
+        }
+        wait_for(&lab.primary, &["back-not-limited"]);
+        lab.primary.run(&["reconfigure"]).ok();
+        lab.wait_alive();
+    }
 }
 
 /// The server may execute it, and one look on the primary finds that.
@@ -246,8 +274,11 @@ fn found(lab: &Lab) {
         (executed, known) = (executed + usize::from(changed), found);
         if n == 0 {
             assert!(told(&lab.secondary).is_some());
-            // Nobody on the primary has looked yet: the stop does. And a start forgets nothing.
+            // Nobody on the primary has looked yet when its server dies, and a start forgets nothing.
             std::fs::remove_file(lab.primary.path("replication/pmp-ha-returned-1.json")).expect("removed");
+            lab.primary.kill();
+            lab.primary.run(&["start"]).ok();
+            wait_for(&lab.primary, &["back-foreign-write"]);
             lab.primary.run(&["stop"]).ok();
             lab.primary.run(&["start"]).ok();
             primary = Db::admin(&lab.primary);

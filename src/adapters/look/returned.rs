@@ -34,11 +34,7 @@ pub async fn read_on(
     after: Option<Returned>,
 ) -> Result<ReturnedWrites> {
     let begun = Instant::now();
-    let history = format!("{} {}", membership.pair.id, membership.pair.node(Role::Primary).number);
-    let mut reading = after
-        .filter(|old| old.history == history)
-        .or_else(|| remembered(home, &history))
-        .unwrap_or_else(|| Returned::of(&history));
+    let mut reading = after.unwrap_or_else(|| remembered_of(home, membership));
     if membership.role != Role::Primary {
         hear(session, &mut reading).await?;
     }
@@ -186,6 +182,12 @@ async fn hear(session: &mut Session, reading: &mut Returned) -> Result<()> {
 fn notes(home: &Home, history: &str) -> PathBuf {
     let node = history.rsplit(' ').next().unwrap_or_default();
     home.replication().join(format!("pmp-ha-returned-{node}.json"))
+}
+
+/// What this home remembers of the relay logs of the pair's primary.
+pub(super) fn remembered_of(home: &Home, membership: &Membership) -> Returned {
+    let history = format!("{} {}", membership.pair.id, membership.pair.node(Role::Primary).number);
+    remembered(home, &history).unwrap_or_else(|| Returned::of(&history))
 }
 
 fn remembered(home: &Home, history: &str) -> Option<Returned> {

@@ -97,7 +97,8 @@ pub async fn make_applier(flavor: &Flavor, session: &mut Session, pair: &Pair) -
     for table in guard::tables_in(session, pair, |table| pair.audit_tables.contains(table)).await? {
         grants.push(format!("INSERT ON {}.{}", quote_name(&pair.schema), quote_name(&table)));
     }
-    for sql in flavor.make_locked_account(APPLIER_USER, &grants) {
+    // Nobody knows the password: if somebody unlocks the account, it still lets nobody in.
+    for sql in flavor.make_locked_account(APPLIER_USER, &random::password(), &grants) {
         session.run(sql).await?;
     }
     guard::note(flavor, session, APPLIER_USER, Rights::OfTheApplier).await
