@@ -8,7 +8,7 @@ use super::{Context, may_start};
 use crate::adapters::clock::now;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::look::{self, errant, other_node};
+use crate::adapters::look::{self, errant, other_node, returned};
 use crate::adapters::server::process::Database;
 use crate::adapters::system::{self, DirLock};
 use crate::cli::MonitorArgs;
@@ -58,6 +58,7 @@ async fn look(home: &Home, config: &Config, interrupt: &Interrupt) -> Result<Rep
     // The roles may have changed since the last look.
     let seen = look::pair::take(home, home.require_membership()?, config, interrupt).await?;
     errant::remember(home, &seen);
+    returned::remember(home, &seen);
     let report = Report::new(judge(&seen, config.limits()), now(), env!("CARGO_PKG_VERSION"));
     Ok(report.about(&seen))
 }

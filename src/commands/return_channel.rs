@@ -13,7 +13,7 @@ use crate::apply::{Runner, cut_off_run, refuse_cut_off_run};
 use crate::domain::flavor::Flavor;
 use crate::domain::health::Health;
 use crate::domain::judge::judge;
-use crate::domain::procedures::return_channel::{Look, check, plan};
+use crate::domain::procedures::return_channel::{ReturnScene, check, plan};
 use crate::failure::Failure;
 
 /// How many times reading of the relay logs continues; each time takes just under a second.
@@ -50,7 +50,7 @@ pub async fn run(context: &Context<'_>) -> Result<()> {
     context.still_primary(&home).await?;
     let version = Database::of(&home, &context.interrupt).version().await?;
     let Some(flavor) = Flavor::of(&version) else { bail!("{version} is not known") };
-    let mut look = Look {
+    let mut look = ReturnScene {
         identity: look::home::identity(&home)?,
         role: membership.role,
         here: None,

@@ -8,7 +8,7 @@ use super::Context;
 use crate::adapters::clock::now;
 use crate::adapters::home::Home;
 use crate::adapters::look::prove::prove;
-use crate::adapters::look::{self, errant};
+use crate::adapters::look::{self, errant, returned};
 use crate::apply::refuse_cut_off_run;
 use crate::cli::VerifyArgs;
 use crate::config::Config;
@@ -113,6 +113,7 @@ async fn look(
         let mut seen = look::pair::take(home, membership, config, &context.interrupt).await?;
         if !context.global.dry_run {
             errant::remember(home, &seen);
+            returned::remember(home, &seen);
         }
         if args.prove && !context.global.dry_run {
             let proof = prove(home, &seen.membership, config.proof_patience(), &context.interrupt).await;

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use fs_err as fs;
 
-use super::returned;
 use crate::adapters::home::Home;
 use crate::adapters::server::session::{Row, Session, StatementFailed};
 use crate::adapters::system;
@@ -183,7 +182,6 @@ fn remembered(home: &Home) -> Option<Reading> {
 
 /// Remembers in `home` how far a look has read, so that the next one continues there.
 pub fn remember(home: &Home, seen: &Snapshot) {
-    returned::remember(home, seen);
     let servers = [&seen.local, &seen.peer].into_iter().filter_map(Observed::seen);
     for writes in servers.filter_map(|server| server.errant.as_ref()?.as_ref().ok()) {
         if remembered(home).as_ref() == Some(&writes.reading) {

@@ -2,7 +2,6 @@
 
 use anyhow::{Result, anyhow, bail};
 
-use super::guard;
 use crate::adapters::home::{Credential, Credentials};
 use crate::adapters::random;
 use crate::adapters::server::process::BOOT_USER;
@@ -10,8 +9,7 @@ use crate::adapters::server::session::Session;
 use crate::apply::work::Runner;
 use crate::domain::definitions;
 use crate::domain::flavor::{Account, Flavor};
-use crate::domain::own_schema::{ADMIN_USER, APPLIER_USER, ASK_FOR_BEAT_PROCEDURE, MONITOR_USER, Rights};
-use crate::domain::pair::Pair;
+use crate::domain::own_schema::{ADMIN_USER, ASK_FOR_BEAT_PROCEDURE, MONITOR_USER};
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};
 
@@ -82,26 +80,6 @@ pub async fn make(
         }
     }
     Ok(())
-}
-
-/// Gives the account that binds the applier of the primary just the rights for audit rows and the other
-/// node's heartbeat, where the server can bind it.
-pub async fn make_applier(flavor: &Flavor, session: &mut Session, pair: &Pair) -> Result<()> {
-    if !flavor.limits_the_applier() {
-        return Ok(());
-    }
-    let mut grants = vec!["REPLICATION_APPLIER ON *.*".to_owned()];
-    if session.one(format!("SHOW TABLES FROM {OWN_SCHEMA} LIKE 'heartbeat'")).await?.is_some() {
-        grants.push(format!("UPDATE ON {OWN_SCHEMA}.heartbeat"));
-    }
-    for table in guard::tables_in(session, pair, |table| pair.audit_tables.contains(table)).await? {
-        grants.push(format!("INSERT ON {}.{}", quote_name(&pair.schema), quote_name(&table)));
-    }
-    // Nobody knows the password: if somebody unlocks the account, it still lets nobody in.
-    for sql in flavor.make_locked_account(APPLIER_USER, &random::password(), &grants) {
-        session.run(sql).await?;
-    }
-    guard::note(flavor, session, APPLIER_USER, Rights::OfTheApplier).await
 }
 
 /// Lets the monitor account ask for heartbeats and the reader see definitions: each may execute just

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
-use super::accounts;
+use super::limit;
 use crate::adapters::home::{Credential, Home};
 use crate::adapters::server::session::Session;
 use crate::adapters::{look, system};
@@ -37,7 +37,7 @@ pub async fn point(
 ) -> Result<()> {
     let (source, limited) = (membership.peer(), membership.role == Role::Primary);
     if limited {
-        accounts::make_applier(flavor, session, &membership.pair).await?;
+        limit::make(flavor, session, &membership.pair).await?;
     }
     let (Start::At(position) | Start::Kept(position)) = from;
     if let Start::At(point) = from {

@@ -9,7 +9,7 @@ use crate::adapters::look::returned;
 use crate::adapters::look::rows::{open_here, replica};
 use crate::adapters::random;
 use crate::adapters::server::session::Session;
-use crate::apply::database::accounts;
+use crate::apply::database::limit;
 use crate::apply::work::Runner;
 use crate::domain::flavor::Flavor;
 use crate::domain::procedures::repair::NEW_PACK;
@@ -38,7 +38,7 @@ async fn session(runner: &Runner<'_>) -> Result<Session> {
 pub async fn leave_out(runner: &Runner<'_>) -> Result<()> {
     let flavor = runner.flavor().await?;
     let mut session = session(runner).await?;
-    accounts::make_applier(flavor, &mut session, &runner.home.require_membership()?.pair).await?;
+    limit::make(flavor, &mut session, &runner.home.require_membership()?.pair).await?;
     session.run(flavor.start_replica()).await?;
     for _ in 0..MOST {
         let Some((number, message)) = failure(runner, flavor, &mut session).await? else {

@@ -49,7 +49,7 @@ pub(super) const FORTH: Channel = Channel {
     lagging: "lagging",
     lag_unknown: "lag-unknown",
     not_seen: "replica-not-seen",
-    wrong_limit: "limited",
+    wrong_limit: "wrong-limit",
 };
 
 /// The return channel of the audit rows, from the secondary to the primary.

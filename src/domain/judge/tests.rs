@@ -221,7 +221,7 @@ fn only_the_primary_is_limited_to_audit_rows_and_it_always_is() {
     assert_eq!(back(|limit| limit.rights_changed = Some(vec!["it has more".into()])), "back-not-limited");
     assert_eq!(verdict(&with_back(|view| view.limit = None)).2, Vec::<&str>::new());
     let forth = with_replica(|view| view.limit.iter_mut().for_each(|limit| limit.rows_only = true));
-    assert_eq!(verdict(&forth).2, ["limited"]);
+    assert_eq!(verdict(&forth).2, ["wrong-limit"]);
 }
 
 #[test]

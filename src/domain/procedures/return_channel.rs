@@ -10,7 +10,7 @@ use crate::domain::returned::{Returned, is_refusal, without_statement};
 
 /// What is read before anything is done.
 #[derive(Debug, Clone)]
-pub struct Look {
+pub struct ReturnScene {
     /// The home.
     pub identity: HomeIdentity,
     /// The role of this home.
@@ -29,7 +29,7 @@ const WHAT: &str = "cannot repair the return channel";
 
 /// Returns every reason not to begin.
 #[must_use]
-pub fn check(look: &Look) -> Vec<Refusal> {
+pub fn check(look: &ReturnScene) -> Vec<Refusal> {
     if look.role == Role::Secondary {
         return vec![Refusal::new(
             WHAT,
@@ -61,7 +61,7 @@ pub fn check(look: &Look) -> Vec<Refusal> {
 
 /// Returns the plan; `None` if there is nothing to repair.
 #[must_use]
-pub fn plan(look: &Look) -> Option<Plan> {
+pub fn plan(look: &ReturnScene) -> Option<Plan> {
     let mut steps = Vec::new();
     let mut warnings = Vec::new();
     if let (true, Some((number, message))) = (look.limited, &look.applier_error)
@@ -91,8 +91,8 @@ mod tests {
     use super::*;
     use crate::domain::errant::Errant;
 
-    fn look(limited: bool) -> Look {
-        Look {
+    fn look(limited: bool) -> ReturnScene {
+        ReturnScene {
             identity: HomeIdentity { path: "/x".into(), device: 1, inode: 2 },
             role: Role::Primary,
             here: None,
@@ -106,7 +106,7 @@ mod tests {
     fn what_the_server_refused_is_left_out_and_nothing_else_is() {
         assert_eq!(plan(&look(true)), None);
         let stopped =
-            |number| Look { applier_error: Some((number, "denied. Query: 'x'".into())), ..look(true) };
+            |number| ReturnScene { applier_error: Some((number, "denied. Query: 'x'".into())), ..look(true) };
         let plan = plan(&stopped(1142)).expect("a plan");
         assert_eq!(plan.steps, [Step::LeaveOut { what: "error 1142: denied.".into() }]);
         assert!(plan.is_repair() && check(&stopped(1142)).is_empty());
@@ -119,7 +119,7 @@ mod tests {
         reading.found =
             vec![Errant { file: "r.1".into(), position: 4, what: "rows of a.b were deleted".into() }];
         reading.total = 3;
-        let found = Look { returned: Some(reading), ..look(false) };
+        let found = ReturnScene { returned: Some(reading), ..look(false) };
         let plan = plan(&found).expect("a plan");
         let text = plan.to_string();
         assert!(text.contains("rows of a.b were deleted (r.1:4)") && text.contains("and 2 more"), "{text}");
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_secondary_is_refused() {
-        assert_eq!(check(&Look { role: Role::Secondary, ..look(true) }).len(), 1);
-        assert_eq!(check(&Look { here: Some("2002".into()), ..look(true) }).len(), 1);
+        assert_eq!(check(&ReturnScene { role: Role::Secondary, ..look(true) }).len(), 1);
+        assert_eq!(check(&ReturnScene { here: Some("2002".into()), ..look(true) }).len(), 1);
     }
 }
