@@ -89,10 +89,14 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
     };
     context.ui.done(&up(pid, format!("is up: {version}, process {pid}")))?;
     if let Some(membership) = membership {
-        if membership.role == Role::Secondary
-            && let Tfa::Unknown(why) = tfa::look(&home, &config).await
-        {
-            context.ui.warn(format!("the TFA setting could not be recorded: {why}"));
+        if membership.role == Role::Secondary {
+            let noted = match tfa::look(&home, &config).await {
+                Tfa::Unknown(why) => Err(why),
+                seen => tfa::remember(&home, &seen).map_err(|error| format!("{error:#}")),
+            };
+            if let Err(why) = noted {
+                context.ui.warn(format!("the TFA setting could not be recorded: {why}"));
+            }
         }
         let deviations = look::pair::local_deviations(&home, &membership, &config, &context.interrupt).await;
         let (absent, others): (Vec<_>, Vec<_>) =

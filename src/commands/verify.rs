@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use super::Context;
 use crate::adapters::clock::now;
 use crate::adapters::home::Home;
+use crate::adapters::look;
 use crate::adapters::look::prove::prove;
-use crate::adapters::look::{self, errant};
 use crate::apply::refuse_cut_off_run;
 use crate::cli::VerifyArgs;
 use crate::config::Config;
@@ -112,7 +112,7 @@ async fn look(
     let looked = async {
         let mut seen = look::pair::take(home, membership, config, &context.interrupt).await?;
         if !context.global.dry_run {
-            errant::remember(home, &seen);
+            look::pair::remember(home, &seen);
         }
         if args.prove && !context.global.dry_run {
             let proof = prove(home, &seen.membership, config.proof_patience(), &context.interrupt).await;

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::built_in::Part;
+use super::digest::Sha256Hex;
 use super::errant::{Errant, Reading};
 use super::flavor::ServerVersion;
 use super::pair::{Membership, Role};
@@ -259,10 +262,19 @@ pub enum Tfa {
     AsAtStart,
     /// It has changed since.
     Changed,
-    /// Nothing was noted at the last start; it was now.
-    NotedNow,
+    /// Nothing was noted since the last start: this is what to note.
+    NotNoted(TfaNote),
     /// It cannot be read.
     Unknown(String),
+}
+
+/// The TFA setting at one start of the server, by which a later look tells a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TfaNote {
+    /// The server that runs: its process, and when that was started, in ticks since the machine booted.
+    pub server: (u32, u64),
+    /// Of the answer to the query.
+    pub hash: Sha256Hex,
 }
 
 /// How long a heartbeat row took.

@@ -329,11 +329,11 @@ impl Judge<'_> {
                 "the TFA setting has changed since this secondary was last started".into(),
                 restart,
             ),
-            Tfa::NotedNow => self.find(
+            Tfa::NotNoted(_) => self.find(
                 "tfa-noted",
                 About::HighAvailability,
                 Severity::Note,
-                "the TFA setting has been recorded",
+                "the TFA setting is watched from now on",
                 "the setting was not recorded when this secondary was started".into(),
                 "If it has changed since the last start, restart Password Manager Pro on the secondary once.",
             ),
