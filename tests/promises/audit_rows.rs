@@ -191,7 +191,8 @@ fn everything_but_audit_rows(node: &Node) -> Vec<String> {
             let columns = db.rows(&format!("SHOW COLUMNS FROM {schema}.{table}"));
             out.extend(columns.into_iter().map(|column| format!("{schema}.{table}.{}", column["Field"])));
             let lower = table.to_lowercase();
-            if !lower.ends_with("audit") && !["aaaaccsession", "heartbeat"].contains(&lower.as_str()) {
+            if !lower.ends_with("audit") && !["aaaaccsession", "heartbeat", "asked"].contains(&lower.as_str())
+            {
                 let row = db.rows(&format!("CHECKSUM TABLE {schema}.{table}")).remove(0);
                 out.push(format!("{schema}.{table} {}", row["Checksum"]));
             }
