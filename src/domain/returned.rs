@@ -211,7 +211,7 @@ mod tests {
             ]
         );
         for (statement, told) in [
-            ("use `passtrix`; UPDATE ptrx_useraudit a, aaalogin l SET l.NAME='secret'", "UPDATE PTRX"),
+            ("use `passtrix`; UPDATE ptrx_useraudit a, aaalogin l SET l.NAME='secret'", "UPDATE"),
             ("CREATE DEFINER=`x`@`y` TRIGGER t BEFORE INSERT ON ptrx_useraudit", "CREATE"),
             ("INSERT INTO ptrx_useraudit VALUES ('secret')", "INSERT INTO"),
             ("/*!50000 UPDATE ptrx_useraudit */ FLUSH, aaalogin SET x = 'secret'", "SOMETHING"),
