@@ -149,7 +149,7 @@ pub enum Command {
     /// With --into, make a new primary in a fresh installation, from the secondary's data. With
     /// --promote, make the secondary the primary where it stands.
     #[command(
-        after_long_help = "Example:\n  $ pmp-ha --home /opt/PMP recover --into /opt/PMP-new --key /media/safe/pmp_key.key\n  $ pmp-ha recover --promote"
+        after_long_help = "Example:\n  $ pmp-ha --home /opt/PMP recover --into /opt/PMP-new --key /media/safe/pmp_key.key\n  $ pmp-ha recover --promote --fenced"
     )]
     Recover(RecoverArgs),
     /// Swap the roles of two working nodes, without loss.
@@ -346,7 +346,7 @@ pub struct RecoverArgs {
     /// The source of the data: the secondary's home, a copy of it, or a copy of its folder mysql. Its database may keep running. By default, the home that --home names.
     #[arg(long, value_name = "DIR", conflicts_with = "promote")]
     pub from: Option<PathBuf>,
-    /// On the secondary: make it the primary where it stands. Refused if the primary answers or might still be alive.
+    /// On the secondary: make it the primary where it stands. Refused unless the primary is fenced, by you (--fenced) or by `fence.command`.
     #[arg(long)]
     pub promote: bool,
     /// You have switched the primary off, or cut it off from all users: promote even if it seems alive.

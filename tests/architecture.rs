@@ -273,6 +273,13 @@ fn each_outside_thing_has_one_door() {
     nobody_in("src", &["ui.rs"], &["dialoguer::", "io::stdout", "io::stderr"]);
 }
 
+/// Who refuses, resets or drops a connection may be a firewall: no sign that a server is down.
+#[test]
+fn no_code_draws_a_conclusion_from_a_refused_connection() {
+    let words = ["ConnectionRefused", "ConnectionReset", "ConnectionAborted", "ECONNREFUSED", "ECONNRESET"];
+    nobody_in("src", &[], &words);
+}
+
 #[test]
 fn the_words_of_work_that_takes_time_fit_a_terminal_of_60_columns() {
     // Besides them stand the wheel and up to five digits of seconds, or percents, bytes, a speed and a bar.

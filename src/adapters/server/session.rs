@@ -217,20 +217,12 @@ fn blind(error: &mysql_async::Error) -> Blind {
     let why = match error {
         // ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS
         Error::Server(server) if [1040, 1203].contains(&server.code) => BlindReason::TooManyConnections,
-        Error::Io(mysql_async::IoError::Io(error)) => not_connected(error),
+        Error::Io(mysql_async::IoError::Io(_)) => BlindReason::Unreachable,
         Error::Server(_) | Error::Io(_) | Error::Driver(_) | Error::Url(_) | Error::Other(_) => {
             BlindReason::TurnedAway
         }
     };
     Blind { why, evidence: without_secrets(error) }
-}
-
-/// Tells a machine that answers for its closed port from one of which nothing comes back.
-fn not_connected(error: &std::io::Error) -> BlindReason {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => BlindReason::NobodyListens,
-        _ => BlindReason::Unreachable,
-    }
 }
 
 /// Waits for the first packet that a server sends, which stands in clear before any TLS: it
@@ -239,7 +231,7 @@ pub async fn greeting(host: &str, port: u16, deadline: Duration) -> Result<Strin
     let connect = async {
         let stream = tokio::net::TcpStream::connect((host, port)).await;
         let mut stream =
-            stream.map_err(|error| Blind { why: not_connected(&error), evidence: error.to_string() })?;
+            stream.map_err(|error| Blind { why: BlindReason::Unreachable, evidence: error.to_string() })?;
         read_greeting(&mut stream).await
     };
     tokio::time::timeout(deadline, connect).await.unwrap_or_else(|_| Err(silent(deadline)))

@@ -299,7 +299,7 @@ pub enum Step {
         /// Whether to continue if something cannot be applied.
         accept_loss: bool,
     },
-    /// Announce the new epoch to the other node, and check that it is not starting.
+    /// Announce the new epoch to the other node, and check that it has not come back.
     Claim {
         /// The new epoch.
         epoch: u64,
@@ -307,8 +307,9 @@ pub enum Step {
         replaces: u64,
         /// The application's account.
         account: String,
-        /// Whether the other node is known to be fenced, so that nobody needs to ask it.
-        fenced: bool,
+        /// Whether the fenced node was seen alive before. If not, a sign of it means that it came back.
+        #[serde(alias = "fenced")]
+        seen_alive: bool,
     },
     /// A part of a switchover.
     Exchange(Exchange),
