@@ -255,9 +255,12 @@ pub struct InstallPackArgs {
     /// The pack. By default, HAPack.zip or HAPack.zip.age in the home or in its folder replication.
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// You unpacked HAPack.zip by hand in the home: check every file, and install without the ZIP.
-    #[arg(long, conflicts_with = "file")]
+    /// You unpacked HAPack.zip by hand in the home: check every file and install them. With --signed-by, the ZIP is checked first.
+    #[arg(long)]
     pub in_place: bool,
+    /// Install this pack although it is older than what is installed here. The data and the secrets of that time come back.
+    #[arg(long)]
+    pub older: bool,
     /// Keep the old data and configuration of a fresh home, too. `pmp-ha rollback` returns to them.
     #[arg(long, conflicts_with_all = ["in_place", "discard_old"])]
     pub keep: bool,

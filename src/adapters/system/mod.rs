@@ -5,6 +5,7 @@
 
 mod disk;
 mod process;
+mod reading;
 mod socket;
 
 use std::fs::Permissions;
@@ -26,6 +27,7 @@ pub use process::{
     command_lines, first_line_of, is_alive, is_group_alive, kill_at_once, mentions, on_stop_signal,
     processes_with, spawn_script, spawn_self, started_at, terminate, this_program,
 };
+pub use reading::{LARGE, SMALL, open_regular, read_bytes, read_end, read_text};
 pub use socket::{OneCaller, connect_local, is_local_address, one_caller};
 
 /// The product's script that starts the bundled database: `startDB.sh PORT TMPDIR`.

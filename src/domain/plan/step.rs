@@ -229,6 +229,9 @@ pub enum Step {
         pack: String,
         /// Which pack the plan is for. Another pack under the same name is not extracted.
         pack_id: String,
+        /// When it was made, RFC 3339; empty in old journals.
+        #[serde(default)]
+        made_at: String,
         /// How many files.
         files: usize,
         /// Their size in bytes, uncompressed.
@@ -238,6 +241,9 @@ pub enum Step {
     CopyUnpacked {
         /// Which pack was verified. Another pack is not used.
         pack_id: String,
+        /// When it was made, RFC 3339; empty in old journals.
+        #[serde(default)]
+        made_at: String,
         /// How many files.
         files: usize,
         /// Their size in bytes.
