@@ -38,3 +38,4 @@ pub mod start_script;
 pub mod table;
 pub mod tables;
 pub mod turn;
+pub mod words;

@@ -1,8 +1,6 @@
 //! The primary is gone: the secondary is promoted, and the old primary never serves again, but as
 //! the secondary of the new one.
 
-use nix::fcntl::{Flock, FlockArg};
-
 use crate::harness::{Lab, Node, Ran, wait_alive_both, wait_until};
 use crate::{on_every_server, on_servers};
 
@@ -202,8 +200,7 @@ fn a_primary_that_comes_back_from_behind_a_cut_is_taken_down(server: &str) {
     new.run(&["recover", "--promote"]).ok();
     set(new, "on the new primary");
     // Whoever is at work on the home may be putting it right: he is waited for.
-    let home = std::fs::File::open(&old.home).expect("there");
-    let at_work = Flock::lock(home, FlockArg::LockExclusiveNonblock).expect("nobody is at work");
+    let at_work = old.lock();
     links.open();
     monitor.waits_after("another pmp-ha is working on this home");
     drop(at_work);

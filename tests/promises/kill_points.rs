@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use crate::disk::{self, Copy, Filler};
@@ -459,8 +460,18 @@ fn no_plain_byte_of_an_encrypted_pack_reaches_the_disk() {
     let [_, seal] = keys(&lab, &lab.secondary, "encryption", "sealing");
     let node = &lab.primary;
     let args = ["pack", &node.endpoint, &lab.secondary.endpoint, "--encrypt-to", &seal];
+    // Nor is anything open to others for a moment, whatever the umask of who runs it.
+    let given = node.command(&args);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "umask 000; exec \"$@\"", "sh"]).arg(given.get_program()).args(given.get_args());
+    command.env_remove("PMP_HOME");
     let (mut seen, mut sealed) = (0, 0);
-    let traced = traced(node.command(&args), &node.home, |_| {
+    let traced = traced(command, &node.home, |_| {
+        let mode =
+            |path: &str| std::fs::metadata(node.path(path)).map_or(0, |meta| meta.permissions().mode());
+        assert_eq!(mode("replication/pmp-ha-work") & 0o077, 0);
+        assert_eq!(mode("conf/pmp-ha") & 0o077, 0);
+        assert_eq!(mode("logs") & 0o002, 0);
         for file in files_of(&node.path("replication")) {
             let begins = |with: &[u8]| {
                 let mut found = vec![0; with.len()];

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::adapters::bytes::digest::Sha256;
@@ -69,7 +68,9 @@ async fn compare(home: &Home, query: &str) -> Result<Tfa> {
     let hash = digest.finish();
 
     let path = home.replication().join("pmp-ha-tfa.json");
-    let noted = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Noted>(&bytes).ok());
+    let noted = system::read_bytes(&path, system::SMALL)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<Noted>(&bytes).ok());
     match noted.filter(|noted| noted.server == server) {
         Some(noted) if noted.hash == hash => Ok(Tfa::AsAtStart),
         Some(_) => Ok(Tfa::Changed),

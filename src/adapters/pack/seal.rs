@@ -3,8 +3,7 @@
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 
-use fs_err as fs;
-
+use crate::adapters::system;
 use crate::domain::digest::Sha256Hex;
 
 /// What every sealed file begins with.
@@ -36,5 +35,5 @@ pub trait Sealing: Write + Send {
 #[must_use]
 pub fn is_sealed(path: &Path) -> bool {
     let mut found = [0; MAGIC.len()];
-    fs::File::open(path).and_then(|mut file| file.read_exact(&mut found)).is_ok() && found == MAGIC
+    system::open_regular(path).and_then(|mut file| file.read_exact(&mut found)).is_ok() && found == MAGIC
 }

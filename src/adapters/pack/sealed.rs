@@ -85,7 +85,8 @@ pub fn open(path: &Path, key: Option<&Path>) -> Result<Box<dyn Unsealed>> {
         bail!(refused("no key was given".into()));
     };
     let identity = identity(key)?;
-    let decryptor = age::Decryptor::new(fs::File::open(path)?).map_err(|error| refused(error.to_string()))?;
+    let decryptor =
+        age::Decryptor::new(system::open_regular(path)?).map_err(|error| refused(error.to_string()))?;
     let opened = decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity));
     let opened = opened.map_err(|error| refused(format!("{} does not open it: {error}", key.display())))?;
     let bounded = Bounded::around(opened).map_err(|error| {

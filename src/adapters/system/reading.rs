@@ -21,11 +21,12 @@ pub fn open_regular(path: &Path) -> Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     std::os::unix::fs::OpenOptionsExt::custom_flags(options.read(true).options_mut(), nix::libc::O_NONBLOCK);
     let file = options.open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(Error::new(ErrorKind::InvalidInput, format!("{} is not a regular file", path.display())))
-    }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular(path)) }
+}
+
+pub(super) fn not_regular(path: &Path) -> Error {
+    // Not `InvalidInput`, which a filesystem says that cannot bypass the cache.
+    Error::other(format!("{} is not a regular file", path.display()))
 }
 
 /// Reads a whole file of at most so many bytes.

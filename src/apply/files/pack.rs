@@ -134,7 +134,7 @@ fn keep_previous(home: &Home, pack: &Path, interrupt: &Interrupt) -> Result<()> 
         if fs::hard_link(pack, previous(home)).is_err() {
             let copy = previous(home).with_extension("copy");
             let mut file = system::private_file(&copy)?;
-            pump(&mut fs::File::open(pack)?, &mut file, u64::MAX, &Progress::none(), interrupt)?;
+            pump(&mut system::open_regular(pack)?, &mut file, u64::MAX, &Progress::none(), interrupt)?;
             file.sync_all()?;
             fs::rename(&copy, previous(home))?;
         }
