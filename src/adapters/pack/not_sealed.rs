@@ -6,19 +6,19 @@ use std::path::Path;
 use anyhow::Result;
 use fs_err as fs;
 
-use crate::adapters::pack::seal::{NewKeys, Sealing, Unsealed};
-use crate::domain::built_in::Part;
+use crate::adapters::pack::seal::{NewIdentity, Sealing, Unsealed};
+use crate::domain::built_in::Feature;
 use crate::failure::{Failure, Kind};
 
 /// There is none.
 pub enum Recipient {}
 
 fn refused(what: impl Into<String>) -> anyhow::Error {
-    Failure::new(Kind::Refused, what).because(Part::Sealed.absent()).hint(Part::Sealed.hint()).into()
+    Failure::new(Kind::Refused, what).because(Feature::Sealed.absent()).hint(Feature::Sealed.hint()).into()
 }
 
 /// Refuses.
-pub fn generate() -> Result<NewKeys> {
+pub fn generate() -> Result<NewIdentity> {
     Err(refused("cannot make keys for encryption"))
 }
 

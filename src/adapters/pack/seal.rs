@@ -10,7 +10,7 @@ use crate::domain::digest::Sha256Hex;
 const MAGIC: &[u8] = b"age-encryption.org/v1\n";
 
 /// A pair of new keys, as text.
-pub struct NewKeys {
+pub struct NewIdentity {
     /// Opens.
     pub private: String,
     /// Seals.

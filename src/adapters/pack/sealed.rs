@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
 use crate::adapters::bytes::digest::Hashing;
-use crate::adapters::pack::seal::{NewKeys, Sealing, Unsealed};
+use crate::adapters::pack::seal::{NewIdentity, Sealing, Unsealed};
 use crate::adapters::system;
 use crate::domain::digest::Sha256Hex;
 use crate::failure::{Failure, Kind};
@@ -20,9 +20,9 @@ use crate::failure::{Failure, Kind};
 ///
 /// # Errors
 /// Only in a build without this part.
-pub fn generate() -> Result<NewKeys> {
+pub fn generate() -> Result<NewIdentity> {
     let identity = Identity::generate();
-    Ok(NewKeys {
+    Ok(NewIdentity {
         private: format!("{}\n", identity.to_string().expose_secret()),
         public: format!("{}\n", identity.to_public()),
     })

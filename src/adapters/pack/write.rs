@@ -30,7 +30,7 @@ use crate::domain::manifest::{Block, Entry, Manifest, RelPath};
 use crate::ui::Progress;
 
 /// A pack, written and read back.
-pub struct Written {
+pub struct WrittenPack {
     /// Size of the file in bytes.
     pub size: u64,
     /// Of the whole file.
@@ -61,7 +61,7 @@ pub fn write(
     describe: impl FnOnce(Vec<Entry>) -> Manifest,
     progress: &Progress,
     interrupt: &Interrupt,
-) -> Result<Written> {
+) -> Result<WrittenPack> {
     let file = system::private_file(target)?;
     let input = Mutex::new(Input::of(sources));
     let sink = match &making.recipient {
@@ -104,7 +104,7 @@ pub fn write(
     if !is_right {
         return Err(reads_back_differently(target));
     }
-    Ok(Written { size, sha256: sealed.unwrap_or_else(|| hash.finish()) })
+    Ok(WrittenPack { size, sha256: sealed.unwrap_or_else(|| hash.finish()) })
 }
 
 fn reads_back_differently(pack: &Path) -> anyhow::Error {
