@@ -107,7 +107,7 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
         }
         system::set_mode(to, mode)?;
     } else {
-        system::write_atomic(to, &system::read_bytes(&from, system::LARGE)?, mode, None)?;
+        system::write_atomic(to, &system::read_bytes(from, system::LARGE)?, mode, None)?;
     }
     system::give_to(to, system::owner(from)?)
 }

@@ -232,7 +232,7 @@ impl<'a> Database<'a> {
             self.end(pid, deadline, self.interrupt).await?;
             return Ok(true);
         }
-        self.interrupt.or(async { Ok(self.wait_until_it_hears(pid).await) }).await?;
+        self.wait_until_it_hears(pid, self.interrupt).await?;
         // ignored: a server that does not let us in stops all the same, only later
         let _ = quiet::before_stop(self.home).await;
         let stopped = self.run_stop_script(deadline, pid).await;
@@ -268,7 +268,7 @@ impl<'a> Database<'a> {
     /// Asks the process to end cleanly and waits until it has let go of the data, or until the operator
     /// no longer wants to wait.
     async fn end(&self, pid: u32, deadline: Duration, interrupt: &Interrupt) -> Result<()> {
-        interrupt.or(async { Ok(self.wait_until_it_hears(pid).await) }).await?;
+        self.wait_until_it_hears(pid, interrupt).await?;
         let begun = Instant::now();
         let holds = || -> Result<bool> { Ok(self.pid()?.is_some() || system::is_alive(pid)) };
         if holds()? {
@@ -289,7 +289,7 @@ impl<'a> Database<'a> {
 
     /// Waits until a server that is starting answers: `MariaDB` locks itself up for good when
     /// SIGTERM meets it just before that. One that is ending, or frozen, does not answer.
-    async fn wait_until_it_hears(&self, pid: u32) {
+    async fn wait_until_it_hears(&self, pid: u32, interrupt: &Interrupt) -> Result<()> {
         let begun = Instant::now();
         let is_boot = self.offline_boots().contains(&pid);
         let socket = if is_boot { self.home.boot_socket() } else { self.home.socket() };
@@ -297,10 +297,11 @@ impl<'a> Database<'a> {
             let greeting = greeting_of_socket(&socket, Duration::from_secs(1)).await;
             let deaf = [BlindReason::Unreachable, BlindReason::Silent];
             if greeting.map_or_else(|blind| !deaf.contains(&blind.why), |_| true) {
-                return;
+                break;
             }
-            tokio::time::sleep(TICK).await;
+            interrupt.sleep(TICK).await?;
         }
+        Ok(())
     }
 
     /// The servers that run with the option file of an offline boot, also before they lock their data.

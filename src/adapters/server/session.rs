@@ -133,7 +133,8 @@ impl Session {
     /// Runs a statement and returns its rows.
     pub async fn query(&mut self, sql: impl Into<Sql>) -> Result<Vec<Row>> {
         let sql = sql.into();
-        tokio::time::timeout(self.deadline, self.answer(&sql))
+        // On the heap: it is large, and every wait for an answer would carry it.
+        tokio::time::timeout(self.deadline, Box::pin(self.answer(&sql)))
             .await
             .map_err(|_| anyhow!("`{}` did not end within {} s", sql.name(), self.deadline.as_secs()))?
     }
