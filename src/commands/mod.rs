@@ -27,14 +27,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use fs_err as fs;
 
-use crate::adapters::home::Home;
+use crate::adapters::home::{Home, entry};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::other_node;
 use crate::adapters::pack::Opening;
 use crate::adapters::pack::signature::Verifier;
 use crate::adapters::system;
 use crate::apply::{Runner, Settled, refuse_half_exchanged};
-use crate::cli::{Cli, Command, Global, OpeningArgs};
+use crate::cli::{Cli, Command, Global, LabCommand, OpeningArgs};
 use crate::config::{Config, PackConfig};
 use crate::domain::pair::Role;
 use crate::domain::plan::Plan;
@@ -47,6 +47,39 @@ struct Context<'a> {
     ui: &'a Ui,
     interrupt: Interrupt,
     global: Global,
+}
+
+/// Settles as whom this process acts. Root becomes the home's owner, before anything else is done.
+///
+/// # Errors
+/// Refuses a home in which somebody else would direct what root does.
+pub fn begin(cli: &Cli) -> Result<()> {
+    system::keep_others_from_writing();
+    let home = match &cli.command {
+        // It writes there; what it reads may belong to nobody else.
+        Command::Recover(args) if args.into.is_some() => args.into.as_deref().map(Home::open),
+        Command::Lab(LabCommand::Sql(args)) => Some(Home::open(&args.dir)),
+        Command::Keygen(_) | Command::Lab(_) => None,
+        _ => Some(cli.global.find_home()),
+    };
+    match home {
+        Some(Ok(home)) => entry::enter(&home),
+        // The command says so, if it needs one.
+        Some(Err(_)) | None => Ok(()),
+    }
+}
+
+/// Adds to a failure as whom this process acted, where that may be its cause.
+#[must_use]
+pub fn explained(failure: Failure) -> Failure {
+    const DENIED: &str = "Permission denied";
+    let is_denied = failure.what.contains(DENIED) || failure.because.iter().any(|why| why.contains(DENIED));
+    match system::became() {
+        Some(name) if is_denied => failure
+            .because(format!("root works on this home as its owner, {name}"))
+            .hint(format!("Give the file to {name} with chown, or put it where {name} can use it.")),
+        _ => failure,
+    }
 }
 
 /// Runs the command from the command line.
@@ -78,15 +111,14 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
     }
 }
 
-impl Context<'_> {
+impl Global {
     /// Returns whether no home was named, so that this program finds it. `PMP_HOME` may be empty.
     fn names_no_home(&self) -> bool {
-        self.global.home.as_ref().is_none_or(|path| path.as_os_str().is_empty())
+        self.home.as_ref().is_none_or(|path| path.as_os_str().is_empty())
     }
 
-    /// Returns the home that the command is about.
-    fn home(&self) -> Result<Home> {
-        if let Some(named) = self.global.home.as_ref().filter(|_| !self.names_no_home()) {
+    fn find_home(&self) -> Result<Home> {
+        if let Some(named) = self.home.as_ref().filter(|_| !self.names_no_home()) {
             return Home::open(named);
         }
         let here = std::env::current_dir().unwrap_or_default();
@@ -105,6 +137,20 @@ impl Context<'_> {
                     .hint("Name the installation folder with --home or PMP_HOME.")
             ),
         }
+    }
+}
+
+impl Context<'_> {
+    /// Returns whether no home was named, so that this program finds it.
+    fn names_no_home(&self) -> bool {
+        self.global.names_no_home()
+    }
+
+    /// Returns the home that the command is about. Root works on no home that it has not entered.
+    fn home(&self) -> Result<Home> {
+        let home = self.global.find_home()?;
+        entry::enter(&home)?;
+        Ok(home)
     }
 
     fn config(&self, home: &Home) -> Result<Config> {

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use super::Context;
-use crate::adapters::home::Home;
+use crate::adapters::home::{Home, entry};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::{self, tfa};
 use crate::adapters::server::event_scheduler;
@@ -65,6 +65,7 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
         context.ui.say(format!("would run {}", home.start_script().display()));
         return Ok(());
     }
+    entry::require_usable(&home)?;
     let _lock = system::lock_dir(home.root())?;
     if !left_behind.is_empty() {
         // A run that was cut off has booted it, and nobody can use it.
@@ -117,6 +118,7 @@ pub async fn stop(context: &Context<'_>) -> Result<()> {
         context.ui.say("would stop the database");
         return Ok(());
     }
+    entry::require_usable(&home)?;
     let _lock = system::lock_dir(home.root())?;
     let spinner = context.ui.spinner("the database is stopping");
     // Half a stop is none: what was begun is waited for.

@@ -7,6 +7,8 @@
 )]
 #![allow(clippy::needless_pass_by_value, reason = "a test hands over what it made for the purpose")]
 
+#[cfg(target_arch = "x86_64")]
+mod accounts;
 mod agreement;
 mod asking;
 mod audit_rows;

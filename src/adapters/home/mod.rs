@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod datadir;
+pub mod entry;
 pub mod journal_file;
 pub mod kept;
 pub mod saved;

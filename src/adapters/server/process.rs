@@ -86,7 +86,7 @@ impl<'a> Database<'a> {
     /// Runs `mysqld --version`.
     pub async fn version(&self) -> Result<ServerVersion> {
         let program = self.home.path(system::SERVER);
-        let mut command = tokio::process::Command::new(&program);
+        let mut command = tokio::process::Command::from(system::program(&program));
         command.args(["--no-defaults", "--version"]).stdin(std::process::Stdio::null()).kill_on_drop(true);
         let output = tokio::time::timeout(Duration::from_secs(20), command.output())
             .await

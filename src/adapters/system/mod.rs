@@ -3,6 +3,7 @@
 //! Processes, sockets, the disk, locks, owners and modes, and the names of the product's scripts. A
 //! second system would be a second module like this one.
 
+mod account;
 mod disk;
 mod process;
 mod socket;
@@ -10,7 +11,7 @@ mod socket;
 use std::fs::Permissions;
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -18,6 +19,7 @@ use fs_err as fs;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FcntlArg, Flock, FlockArg, RenameFlags};
 
+pub use account::{Owner, became, become_account, changed_by, is_root, keep_others_from_writing, program};
 pub use disk::{
     DIRECT_UNIT, allocate, forget_cached, forget_cached_part, is_direct, open_direct,
     open_direct_for_writing, read_direct_at, read_exact_at, write_all_at, write_direct_at,
@@ -60,18 +62,21 @@ pub fn lock_holder(path: &Path) -> Result<Option<u32>> {
     Ok(if free { None } else { Some(u32::try_from(lock.l_pid).unwrap_or(0)) })
 }
 
-/// Creates or empties a file that only its owner can read, to write it and read it back.
+/// Creates a file that only its owner can read, to write it and read it back.
+///
+/// It replaces what has its name: that may be somebody else's file, a link, or a pipe.
 pub fn private_file(path: &Path) -> Result<fs::File> {
     let mut options = std::fs::OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(nix::libc::O_NOFOLLOW);
-    let file = fs::OpenOptions::from_options(options).open(path)?;
-    // An old file may have had another mode.
+    options.read(true).write(true).create_new(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
+    let options = fs::OpenOptions::from_options(options);
+    let file = match options.open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            options.open(path)?
+        }
+        opened => opened?,
+    };
+    // The mask of this process may have taken more away.
     file.set_permissions(Permissions::from_mode(0o600))?;
     Ok(file)
 }
@@ -88,26 +93,25 @@ pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
     Ok(fs::set_permissions(path, Permissions::from_mode(mode))?)
 }
 
-/// Makes a folder that only its owner can enter, and its parents.
+/// Makes a folder that only its owner can enter, and its parents. A link is none.
 pub fn private_dir(path: &Path) -> Result<()> {
-    if !path.is_dir() {
-        fs::create_dir_all(path)?;
-    }
-    fs::set_permissions(path, Permissions::from_mode(0o700))?;
+    let mut maker = std::fs::DirBuilder::new();
+    maker.recursive(true).mode(0o700);
+    maker.create(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
+    open_dir(path)?.set_permissions(Permissions::from_mode(0o700))?;
     Ok(())
 }
 
-/// Who a file belongs to and what may be done with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
-    uid: u32,
-    gid: u32,
+/// Opens a folder itself, not one that a link names.
+fn open_dir(path: &Path) -> Result<fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_DIRECTORY);
+    Ok(fs::OpenOptions::from_options(options).open(path)?)
 }
 
 /// Returns the owner of a file or folder.
 pub fn owner(path: &Path) -> Result<Owner> {
-    let meta = fs::metadata(path)?;
-    Ok(Owner { uid: meta.uid(), gid: meta.gid() })
+    Ok(Owner::of(&fs::metadata(path)?))
 }
 
 /// Changes the owner of a path, if necessary and if this account may.
@@ -196,6 +200,18 @@ pub fn free_space(path: &Path) -> Result<u64> {
 #[must_use]
 pub fn is_writable_dir(path: &Path) -> bool {
     nix::unistd::access(path, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK).is_ok()
+}
+
+/// Returns whether this account can write to what is at this path.
+#[must_use]
+pub fn is_writable(path: &Path) -> bool {
+    nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok()
+}
+
+/// Returns whether this account can run the program.
+#[must_use]
+pub fn is_runnable(path: &Path) -> bool {
+    nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
 }
 
 /// Returns whether this account can read the file.

@@ -1,5 +1,6 @@
 //! Labs, commands and conditions for the tests: a file for each.
 
+mod accounts;
 mod command;
 mod content;
 mod findings;
@@ -13,6 +14,7 @@ mod terminal;
 mod wait;
 mod writer;
 
+pub use accounts::{Accounts, done, of_others};
 pub use command::{Going, NOBODY, Ran, command, command_of_nobody, cut, is_root, pmp_ha};
 pub use content::assert_same;
 pub use findings::{wait_for, wait_for_only};
