@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use fs_err as fs;
 
 use super::Context;
 use crate::adapters::home::Home;
@@ -14,6 +15,7 @@ use crate::adapters::system;
 use crate::apply::{cut_off_run, refuse_cut_off_run};
 use crate::cli::MayStartArgs;
 use crate::domain::pair::{Membership, Role};
+use crate::domain::settings::strange_option;
 use crate::domain::snapshot::Blind;
 use crate::domain::standing::{Standing, standing};
 use crate::failure::{Failure, Kind};
@@ -35,6 +37,7 @@ const WAIT: &str = "wait";
 pub async fn run(context: &Context<'_>, args: &MayStartArgs) -> Result<()> {
     let home = context.home()?;
     let Some(membership) = home.membership()? else { return Ok(()) };
+    require_our_options(&home)?;
     if membership.role == Role::Secondary {
         return is_guarded(&home);
     }
@@ -60,6 +63,20 @@ pub async fn run(context: &Context<'_>, args: &MayStartArgs) -> Result<()> {
     match home.membership()? {
         Some(own) if own.role == Role::Secondary => is_guarded(&home),
         _ => Ok(()),
+    }
+}
+
+/// Refuses an option file that would give the server another account, or let another file do so.
+fn require_our_options(home: &Home) -> Result<()> {
+    let file = home.option_file();
+    let text = fs::read_to_string(&file)?;
+    match strange_option(&text, home.account_of_server()?.as_deref()) {
+        None => Ok(()),
+        Some(line) => bail!(
+            Failure::new(Kind::Refused, "the option file of the server was altered")
+                .because(format!("{} has the line {:?}", file.display(), line.trim()))
+                .hint("Find out who wrote it. `pmp-ha start` writes the file anew.")
+        ),
     }
 }
 

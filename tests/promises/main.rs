@@ -14,6 +14,8 @@ mod asking;
 mod audit_rows;
 mod bad_input;
 mod bad_packs;
+#[cfg(target_arch = "x86_64")]
+mod both;
 mod cli;
 mod crash;
 mod cut_off_changes;

@@ -134,6 +134,13 @@ impl Home {
         self.path("mysql/data")
     }
 
+    /// The account of the server, if root starts it for another one. Then the server must be told: of
+    /// several that are named to it, it takes the first.
+    pub fn account_of_server(&self) -> Result<Option<String>> {
+        let owner = system::owner(&self.data())?;
+        Ok((system::is_root() && !owner.is_root()).then(|| owner.name()))
+    }
+
     /// The folder that the server's socket and temporary files go to.
     #[must_use]
     pub fn tmp(&self) -> PathBuf {

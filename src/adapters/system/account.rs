@@ -1,6 +1,7 @@
 //! Accounts of this machine: who runs this, whose something is, and becoming somebody else.
 
 use std::ffi::CString;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
@@ -8,8 +9,13 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
-use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setgroups, setresgid, setresuid, setuid};
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat, umask};
+use nix::unistd::{
+    Gid, Uid, User, fchown, fchownat, getegid, geteuid, initgroups, setgroups, setresgid, setresuid, setuid,
+};
 
 /// Who a file belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +40,18 @@ impl Owner {
     #[must_use]
     pub fn is_this_account(self) -> bool {
         self.uid == geteuid().as_raw()
+    }
+
+    /// Whether what was read of a file says that it is this account's.
+    #[must_use]
+    pub fn has(self, meta: &std::fs::Metadata) -> bool {
+        self.uid == meta.uid()
+    }
+
+    /// The account that runs this, with its group.
+    #[must_use]
+    pub fn this_account() -> Self {
+        Self { uid: geteuid().as_raw(), gid: getegid().as_raw() }
     }
 
     /// Whether both are the same account, whatever their groups.
@@ -144,4 +162,110 @@ pub fn changed_by(path: &Path, leads: bool) -> Result<Option<String>> {
     } else {
         None
     })
+}
+
+/// Gives everything in a folder to an account, and the folder itself last: as long as it is this
+/// account's alone, nobody else can change what is in it. Every change is made to what was opened, and
+/// never to what a link names.
+pub fn give_tree(path: &Path, owner: Owner) -> Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let context = || format!("cannot change the owner of {}", path.display());
+    let top = nix::fcntl::open(path, ITSELF, Mode::empty()).with_context(context)?;
+    give_opened(&top, owner).with_context(context)
+}
+
+/// Opens what a path names, be it a link, without the right to read it.
+const ITSELF: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+fn give_opened(at: &OwnedFd, owner: Owner) -> Result<()> {
+    let stat = fstat(at)?;
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut folder = Dir::openat(at, ".", flags, Mode::empty())?;
+        let names: Vec<CString> =
+            folder.iter().map(|entry| Ok(entry?.file_name().to_owned())).collect::<nix::Result<_>>()?;
+        for name in names.iter().filter(|name| ![c".", c".."].contains(&name.as_c_str())) {
+            match openat(at, name.as_c_str(), ITSELF, Mode::empty()) {
+                Ok(inside) => give_opened(&inside, owner)?,
+                // A server that runs removes files of its own.
+                Err(Errno::ENOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    } else if stat.st_nlink > 1 && stat.st_uid != owner.uid {
+        bail!("a file in it has another name elsewhere, and belongs to account {}", stat.st_uid);
+    }
+    if (stat.st_uid, stat.st_gid) != (owner.uid, owner.gid) {
+        let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+        fchownat(at, c"", Some(uid), Some(gid), AtFlags::AT_EMPTY_PATH)?;
+    }
+    Ok(())
+}
+
+/// Lets the group of an account read a file, or enter a folder, that stays this account's own.
+pub fn show_to(path: &Path, reader: Owner) -> Result<()> {
+    share(path, reader, 0o640, 0o710)
+}
+
+/// Lets the group of an account make files in a folder that stays this account's own. It can change
+/// nothing there that is not its own.
+pub fn share_with(folder: &Path, writer: Owner) -> Result<()> {
+    share(folder, writer, 0o640, 0o1770)
+}
+
+fn share(path: &Path, with: Owner, file: u32, folder: u32) -> Result<()> {
+    if with.is_this_account() || !geteuid().is_root() {
+        return Ok(());
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let context = || format!("cannot change the rights to {}", path.display());
+    let opened = nix::fcntl::open(path, flags, Mode::empty()).with_context(context)?;
+    let is_dir = SFlag::from_bits_truncate(fstat(&opened)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR;
+    fchown(&opened, Some(geteuid()), Some(Gid::from_raw(with.gid))).with_context(context)?;
+    let mode = Mode::from_bits_truncate(if is_dir { folder } else { file });
+    fchmod(&opened, mode).with_context(context)
+}
+
+/// Makes a folder of this name in the folder of an account, for that account alone, from whatever of its
+/// own is there. Nothing is followed: the account may plant a link there.
+pub fn make_folder_of(parent: &Path, name: &str, owner: Owner) -> Result<()> {
+    let context = || format!("cannot make the folder {}", parent.join(name).display());
+    let folder = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let parent = nix::fcntl::open(parent, folder, Mode::empty()).with_context(context)?;
+    match mkdirat(&parent, name, Mode::S_IRWXU) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(error) => return Err(error).with_context(context),
+    }
+    let made = openat(&parent, name, folder, Mode::empty()).with_context(context)?;
+    let found = fstat(&made)?;
+    if geteuid().is_root() && found.st_uid != owner.uid {
+        if !Uid::from_raw(found.st_uid).is_root() {
+            bail!("{}: it belongs to account {}", context(), found.st_uid);
+        }
+        fchown(&made, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))
+            .with_context(context)?;
+    }
+    fchmod(&made, Mode::S_IRWXU).with_context(context)
+}
+
+/// Refuses an opened file that is not a file of this account. Root opens what lies in a folder of the
+/// account, which may have put a link to a file of root's there.
+pub fn require_owner(file: &fs::File, owner: Owner) -> std::io::Result<()> {
+    let meta = file.metadata()?;
+    if geteuid().is_root() && (meta.uid() != owner.uid || !meta.is_file()) {
+        let (path, name) = (file.path().display(), owner.name());
+        return Err(std::io::Error::other(format!("{path} is no file of the account {name}: find out why")));
+    }
+    Ok(())
+}
+
+/// Returns whether a process acts as root, be it only later on. One that has ended does not.
+#[must_use]
+pub fn acts_as_root(pid: u32) -> bool {
+    // The owner of its folder says nothing: of a process that has given up rights that is root, too.
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    line.is_some_and(|ids| ids.split_whitespace().any(|id| id == "0"))
 }

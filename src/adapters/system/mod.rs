@@ -19,7 +19,10 @@ use fs_err as fs;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FcntlArg, Flock, FlockArg, RenameFlags};
 
-pub use account::{Owner, became, become_account, changed_by, is_root, keep_others_from_writing, program};
+pub use account::{
+    Owner, acts_as_root, became, become_account, changed_by, give_tree, is_root, keep_others_from_writing,
+    make_folder_of, program, require_owner, share_with, show_to,
+};
 pub use disk::{
     DIRECT_UNIT, allocate, forget_cached, forget_cached_part, is_direct, open_direct,
     open_direct_for_writing, read_direct_at, read_exact_at, write_all_at, write_direct_at,

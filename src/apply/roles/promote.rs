@@ -33,6 +33,10 @@ pub async fn fence(runner: &Runner<'_>, command: &[String]) -> Result<()> {
     let Some((program, args)) = command.split_first() else {
         bail!(refused("fence.command is empty".into()))
     };
+    // The plan may come back from a journal. What is run is what the configuration says.
+    if command != runner.config.fence.command.as_slice() {
+        bail!(refused(format!("the plan names {program}, and fence.command another program")));
+    }
     let membership = runner.home.require_membership()?;
     let deadline = Duration::from_secs(runner.config.fence.deadline);
     let _spinner = runner.ui.spinner("fencing the other node");

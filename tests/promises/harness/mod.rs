@@ -1,6 +1,5 @@
 //! Labs, commands and conditions for the tests: a file for each.
 
-mod accounts;
 mod command;
 mod content;
 mod findings;
@@ -14,7 +13,6 @@ mod terminal;
 mod wait;
 mod writer;
 
-pub use accounts::{Accounts, done, of_others};
 pub use command::{Going, NOBODY, Ran, command, command_of_nobody, cut, is_root, pmp_ha};
 pub use content::assert_same;
 pub use findings::{wait_for, wait_for_only};

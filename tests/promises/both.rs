@@ -5,8 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::command::{NOBODY, Ran, is_root};
-use super::{Lab, Node};
+use crate::harness::{Lab, NOBODY, Node, Ran, is_root};
 
 /// Two accounts that work on the same lab: root, and one without rights.
 pub struct Accounts {
@@ -63,7 +62,8 @@ impl Accounts {
     /// The binary on a home, as the account without rights.
     pub fn nobody(&self, node: &Node, args: &[&str]) -> Command {
         let mut command = self.root(node, args);
-        command.uid(NOBODY).gid(NOBODY);
+        // The folder of the test is closed to it.
+        command.uid(NOBODY).gid(NOBODY).env_remove("TMPDIR");
         command
     }
 
