@@ -290,6 +290,29 @@ fn the_words_of_work_that_takes_time_fit_a_terminal_of_60_columns() {
     assert!(seen > 25, "only {seen} were found");
 }
 
+#[test]
+fn the_units_run_without_rights() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+    let entries = std::fs::read_dir(folder).expect("readable").flatten().map(|entry| entry.path());
+    let units: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|ending| ending == "service")).collect();
+    assert!(units.len() > 1, "{units:?}");
+    for unit in units {
+        let text = std::fs::read_to_string(&unit).expect("readable");
+        for line in ["User=pmp", "NoNewPrivileges=yes", "CapabilityBoundingSet=", "ProtectSystem=strict"] {
+            assert!(text.lines().any(|each| each == line), "no {line} in {}", unit.display());
+        }
+        // Exposure, times ten.
+        let mut judge = std::process::Command::new("systemd-analyze");
+        judge.args(["security", "--offline=true", "--threshold=30", "--no-pager"]).arg(&unit);
+        match judge.output() {
+            Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
+            #[expect(clippy::print_stderr, reason = "what was not tested is said")]
+            Err(error) => eprintln!("NOT TESTED, because systemd-analyze cannot be run: {error}"),
+        }
+    }
+}
+
 /// The string literals of a source, each with what follows it.
 fn literals(code: &str) -> Vec<(&str, &str)> {
     let mut out = Vec::new();

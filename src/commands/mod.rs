@@ -55,6 +55,9 @@ struct Context<'a> {
 /// Refuses a home in which somebody else would direct what root does.
 pub fn begin(cli: &Cli) -> Result<()> {
     system::keep_others_from_writing();
+    if let Command::Lab(LabCommand::Down(args)) = &cli.command {
+        return entry::enter_folder(&args.dir);
+    }
     let home = match &cli.command {
         // It writes there; what it reads may belong to nobody else.
         Command::Recover(args) if args.into.is_some() => args.into.as_deref().map(Home::open),

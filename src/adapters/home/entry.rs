@@ -56,6 +56,29 @@ pub fn enter(home: &Home) -> Result<()> {
     }
 }
 
+/// Becomes the owner of a folder that is no home, if this is root and the folder is there.
+pub fn enter_folder(folder: &Path) -> Result<()> {
+    match system::owner(folder) {
+        Ok(owner) if system::is_root() && !owner.is_root() => system::become_account(owner),
+        _ => Ok(()),
+    }
+}
+
+/// Returns why root cannot make a folder in another one safely, if somebody else may rename what is on
+/// the way there.
+pub fn unsafe_for_root(folder: &Path) -> Result<Option<String>> {
+    if !system::is_root() {
+        return Ok(None);
+    }
+    let real = fs::canonicalize(folder)?;
+    for path in real.ancestors() {
+        if let Some(why) = system::changed_by(path, true)? {
+            return Ok(Some(format!("{} {why}", path.display())));
+        }
+    }
+    Ok(None)
+}
+
 /// Refuses a source of a recovery that could direct root: its server and its tools are run.
 ///
 /// The new home was entered before. Its owner reads of the source what he may read.

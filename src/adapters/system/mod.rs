@@ -223,7 +223,13 @@ pub fn is_readable(path: &Path) -> bool {
     nix::unistd::access(path, nix::unistd::AccessFlags::R_OK).is_ok()
 }
 
-/// The account of the operating system that runs this, for the journal.
+/// Who runs this, for the journal: the account of the operating system, and that it was root before.
+#[must_use]
+pub fn acting_name() -> String {
+    if became().is_some() { format!("root as {}", user_name()) } else { user_name() }
+}
+
+/// The account of the operating system that runs this.
 #[must_use]
 pub fn user_name() -> String {
     let uid = nix::unistd::getuid();
