@@ -291,6 +291,15 @@ fn the_words_of_work_that_takes_time_fit_a_terminal_of_60_columns() {
 }
 
 #[test]
+fn root_enters_a_home_before_it_uses_it() {
+    // A command gets its home from one place, where root becomes its owner.
+    nobody_in("src/commands", &["commands/mod.rs", "commands/recover.rs"], &["Home::open(", "find_home("]);
+    // Programs do not get root's terminal.
+    nobody_in("src", &["system/account.rs", "lab/home.rs"], &["Command::new("]);
+    nobody_in("src", &["system/account.rs", "home/entry.rs"], &["become_account("]);
+}
+
+#[test]
 fn the_units_run_without_rights() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
     let entries = std::fs::read_dir(folder).expect("readable").flatten().map(|entry| entry.path());

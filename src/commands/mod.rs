@@ -75,8 +75,9 @@ pub fn begin(cli: &Cli) -> Result<()> {
 /// Adds to a failure as whom this process acted, where that may be its cause.
 #[must_use]
 pub fn explained(failure: Failure) -> Failure {
-    const DENIED: &str = "Permission denied";
-    let is_denied = failure.what.contains(DENIED) || failure.because.iter().any(|why| why.contains(DENIED));
+    const DENIED: [&str; 2] = ["Permission denied", "Operation not permitted"];
+    let says = |text: &String| DENIED.iter().any(|words| text.contains(words));
+    let is_denied = says(&failure.what) || failure.because.iter().any(says);
     match system::became() {
         Some(name) if is_denied => failure
             .because(format!("root works on this home as its owner, {name}"))

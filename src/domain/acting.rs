@@ -51,10 +51,17 @@ pub fn not_root_s_alone(home: &str, evidence: &[String], paths: &[String]) -> Re
     if evidence.len() > SHOWN {
         shown = format!("{shown}; and {} more", evidence.len() - SHOWN);
     }
+    let inside =
+        |path: &&String| path.strip_prefix(home).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let what = "root cannot work on this home safely: somebody else could direct what it does";
+    if !paths.iter().all(|path| inside(&path)) {
+        let hint = "Move the home, and its data, to a folder that only root may write. Or give the whole home to its account.";
+        return Refusal::new(what, shown, hint);
+    }
     let named: Vec<String> = paths.iter().take(SHOWN).map(|path| quoted(path)).collect();
     let named = named.join(" ");
     Refusal::new(
-        "root cannot work on this home safely: somebody else could direct what it does",
+        what,
         shown,
         format!(
             "If nobody has tampered with {home}: `chown --no-dereference root {named} && chmod go-w {named}`. Or give the whole home to its account."
@@ -107,6 +114,15 @@ mod tests {
             let refusal = acting("/h", &pmp, Some(data)).expect_err("refused");
             assert!(refusal.because.contains("belongs to pmp"), "{refusal}");
             assert!(refusal.hint.contains("chown -R --no-dereference pmp /h/mysql/data"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn what_lies_on_the_way_to_a_home_is_not_to_be_given_to_root() {
+        let refused = |path: &str| not_root_s_alone("/opt/PMP", &["why".into()], &[path.into()]).hint;
+        assert!(refused("/opt/PMP/conf").contains("chown --no-dereference root /opt/PMP/conf && chmod go-w"));
+        for path in ["/opt", "/opt/PMP-data", "/home/pmp"] {
+            assert!(refused(path).starts_with("Move the home"), "{path}");
         }
     }
 

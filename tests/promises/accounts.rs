@@ -242,6 +242,23 @@ fn whoever_sets_a_pair_up_the_other_account_can_go_on() {
         assert_eq!(of_others(&node.home, NOBODY), Vec::<String>::new());
     }
 
+    for command in [&["rehearse"][..], &["history"], &["may-start"], &["resume"], &["reconfigure"]] {
+        accounts.as_root(secondary, command).ok();
+    }
+    // A recovery works as the owner of the new home, and reads of the other what he may read.
+    let new = lab.fresh_home("new");
+    accounts.can_run_the_server(&new);
+    done(Command::new("chown").arg("root").arg(&lab.root));
+    let recover = ["recover", "--into", &new.home.to_string_lossy(), "--key", &key];
+    accounts
+        .as_root(secondary, &recover)
+        .refused(&["belongs to nobody, and the new home to root", "chown -R"]);
+    accounts.give(&new.home);
+    accounts.as_root(secondary, &recover).ok();
+    for node in [&new, secondary] {
+        assert_eq!(of_others(&node.home, NOBODY), Vec::<String>::new());
+    }
+
     // What an older version left to root stops every command before its first step.
     let left = primary.path("conf/pmp-ha/ca-key.pem");
     done(Command::new("chown").arg("root").arg(&left));
@@ -336,6 +353,13 @@ fn root_directs_a_server_of_another_account_and_is_not_directed_by_it(server: &s
     accounts.as_root(secondary, &["rehearse"]).ok();
     assert_eq!(of_others(&primary.path("replication"), 0), Vec::<String>::new());
     treasure.is_untouched(&accounts.as_root(primary, &["stop"]).ok());
+
+    // A killed run leaves a copy that is the server's.
+    let copy = primary.path("replication/pmp-ha-work/source/mysql/data");
+    std::fs::create_dir_all(&copy).expect("made");
+    accounts.give(&copy);
+    accounts.as_root(primary, &["history"]).ok();
+    std::fs::remove_dir_all(primary.path("replication/pmp-ha-work")).expect("removed");
 
     // The option file directs the server while it is root.
     let options = primary.path("conf/pmp-ha/mysqld.cnf");

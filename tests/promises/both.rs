@@ -11,6 +11,9 @@ use crate::harness::{Lab, NOBODY, Node, Ran, is_root};
 pub struct Accounts {
     /// The binary, where both can run it.
     program: PathBuf,
+    /// Where the server is, and where both see it.
+    fetched: PathBuf,
+    server: PathBuf,
 }
 
 impl Accounts {
@@ -29,16 +32,19 @@ impl Accounts {
         std::fs::copy(env!("CARGO_BIN_EXE_pmp-ha"), &program).expect("copied");
         let fetched = fetched(&lab.primary);
         let server = seen_by_both(&fetched);
-        for folder in std::fs::read_dir(&lab.root).expect("readable").flatten() {
-            let node = Node { home: folder.path(), endpoint: String::new() };
-            if node.path("mysql/bin/mysqld").is_file() {
-                point_to(&node, &fetched, &server);
-            }
-        }
         for path in [lab.dir(), &lab.root, &program] {
             open(path);
         }
-        Self { program }
+        let both = Self { program, fetched, server };
+        for node in [&lab.primary, &lab.secondary] {
+            both.can_run_the_server(node);
+        }
+        both
+    }
+
+    /// Makes a home run the server from where both can reach it.
+    pub fn can_run_the_server(&self, node: &Node) {
+        point_to(node, &self.fetched, &self.server);
     }
 
     /// The account without rights.

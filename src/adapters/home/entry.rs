@@ -186,7 +186,11 @@ fn tree(path: &Path, out: &mut Vec<PathBuf>) -> Result<()> {
     if path.is_dir() && !path.is_symlink() {
         // A folder that cannot be listed is named itself.
         for entry in fs::read_dir(path).into_iter().flatten() {
-            tree(&entry?.path(), out)?;
+            let entry = entry?;
+            // A copy of the data that a killed run has left is the server's. It is removed, or made anew.
+            if entry.file_name() != "mysql" {
+                tree(&entry.path(), out)?;
+            }
         }
     }
     Ok(())

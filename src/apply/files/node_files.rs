@@ -81,9 +81,12 @@ const READ_BY_THE_SERVER: [&str; 4] = ["ca.pem", "node.pem", "node-key.pem", "my
 /// change nothing: the option file directs the server while it is root.
 fn settle_rights(home: &Home) -> Result<()> {
     let (dir, owner, server) = (home.node_files(), system::owner(home.root())?, system::owner(&home.data())?);
-    system::give_to(&dir, owner)?;
-    for entry in fs::read_dir(&dir)? {
-        system::give_to(&entry?.path(), owner)?;
+    let entries = fs::read_dir(&dir)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    for path in [dir.clone()].iter().chain(&entries) {
+        // A group may have been let in already.
+        if !system::owner(path)?.is_account_of(owner) {
+            system::give_to(path, owner)?;
+        }
     }
     system::show_to(&dir, server)?;
     for name in READ_BY_THE_SERVER.iter().filter(|name| dir.join(name).exists()) {
