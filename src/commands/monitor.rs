@@ -8,7 +8,7 @@ use super::{Context, may_start};
 use crate::adapters::clock::now;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::look::{self, errant, other_node};
+use crate::adapters::look::{self, other_node};
 use crate::adapters::server::process::Database;
 use crate::adapters::system::{self, DirLock};
 use crate::cli::MonitorArgs;
@@ -57,7 +57,7 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
 async fn look(home: &Home, config: &Config, interrupt: &Interrupt) -> Result<Report> {
     // The roles may have changed since the last look.
     let seen = look::pair::take(home, home.require_membership()?, config, interrupt).await?;
-    errant::remember(home, &seen);
+    look::pair::remember(home, &seen);
     let report = Report::new(judge(&seen, config.limits()), now(), env!("CARGO_PKG_VERSION"));
     Ok(report.about(&seen))
 }

@@ -7,13 +7,13 @@ use anyhow::{Result, bail};
 use super::Context;
 use crate::adapters::clock::now;
 use crate::adapters::home::Home;
+use crate::adapters::look;
 use crate::adapters::look::prove::prove;
-use crate::adapters::look::{self, errant};
 use crate::apply::refuse_cut_off_run;
 use crate::cli::VerifyArgs;
 use crate::config::Config;
 use crate::domain::judge::{judge, no_pair};
-use crate::domain::nagios::{self, State};
+use crate::domain::nagios::{self, PluginState};
 use crate::domain::report::{Report, Verdict, Watch};
 use crate::failure::{Failure, Kind};
 
@@ -45,8 +45,8 @@ async fn once(context: &Context<'_>, home: &Home, config: &Config, args: &Verify
     };
     if for_nagios {
         context.ui.data(&nagios::lines(&report, config.limits(), cut_off.as_slice()))?;
-        return match State::of(&report.health) {
-            State::Ok => Ok(()),
+        return match PluginState::of(&report.health) {
+            PluginState::Ok => Ok(()),
             state => bail!(Failure::new(Kind::Plugin(state), "the pair has a problem")),
         };
     }
@@ -112,7 +112,7 @@ async fn look(
     let looked = async {
         let mut seen = look::pair::take(home, membership, config, &context.interrupt).await?;
         if !context.global.dry_run {
-            errant::remember(home, &seen);
+            look::pair::remember(home, &seen);
         }
         if args.prove && !context.global.dry_run {
             let proof = prove(home, &seen.membership, config.proof_patience(), &context.interrupt).await;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::health::{Health, Status};
 use super::lag;
 use super::pair::{Membership, Node, Pair, Role};
-use super::snapshot::{Proof, Snapshot};
+use super::snapshot::{RoundTrip, Snapshot};
 
 /// The number of the schema.
 pub const SCHEMA: u32 = 1;
@@ -123,7 +123,8 @@ impl Measures {
     #[must_use]
     pub fn of(snapshot: &Snapshot) -> Self {
         let proof = snapshot.proof.as_ref().and_then(|proof| proof.as_ref().ok());
-        let took = |time: fn(&Proof) -> Option<Duration>| proof.and_then(time).map(|time| time.as_secs_f64());
+        let took =
+            |time: fn(&RoundTrip) -> Option<Duration>| proof.and_then(time).map(|time| time.as_secs_f64());
         Self {
             lag_seconds: lag::while_it_lives(snapshot, Role::Secondary),
             back_lag_seconds: lag::while_it_lives(snapshot, Role::Primary),

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::built_in::Part;
+use serde::{Deserialize, Serialize};
+
+use super::built_in::Feature;
+use super::digest::Sha256Hex;
 use super::errant::{Errant, Reading};
 use super::flavor::ServerVersion;
 use super::pair::{Membership, Role};
@@ -53,7 +56,7 @@ pub enum BlindReason {
     /// It is alive, but has no connection left.
     TooManyConnections,
     /// It answers, and this program lacks the part that speaks with it.
-    NotBuiltIn(Part),
+    NotBuiltIn(Feature),
 }
 
 /// A server, as its own answers describe it.
@@ -247,7 +250,7 @@ pub struct Snapshot {
     /// Bytes free where the data of this node lie.
     pub disk: Option<u64>,
     /// The proof that rows flow both ways, if it was asked for, or why there is none.
-    pub proof: Option<Result<Proof, String>>,
+    pub proof: Option<Result<RoundTrip, String>>,
 }
 
 /// The TFA setting, which the product reads when it starts.
@@ -259,15 +262,24 @@ pub enum Tfa {
     AsAtStart,
     /// It has changed since.
     Changed,
-    /// Nothing was noted at the last start; it was now.
-    NotedNow,
+    /// Nothing was noted since the last start: this is what to note.
+    NotNoted(TfaNote),
     /// It cannot be read.
     Unknown(String),
 }
 
+/// The TFA setting at one start of the server, by which a later look tells a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TfaNote {
+    /// The server that runs: its process, and when that was started, in ticks since the machine booted.
+    pub server: (u32, u64),
+    /// Of the answer to the query.
+    pub hash: Sha256Hex,
+}
+
 /// How long a heartbeat row took.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proof {
+pub struct RoundTrip {
     /// Until it was seen on the other node; `None` where that did not happen or could not be seen.
     pub there: Option<Duration>,
     /// Until its echo was back here; `None` when it did not come in time.

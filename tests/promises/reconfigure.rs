@@ -2,6 +2,8 @@
 
 use std::net::TcpListener;
 
+use fs_err as fs;
+
 use crate::harness::{Lab, Node, wait_until};
 use crate::sql::Db;
 use crate::verify::wait_for;
@@ -77,6 +79,17 @@ fn the_secondary_is_told_to_restart_when_tfa_has_changed(server: &str) {
 
     restart(&lab.secondary);
     lab.wait_alive();
+    assert_eq!(lab.secondary.findings(), Vec::<String>::new());
+
+    // A look that only shows notes nothing; the one that watches does.
+    let notes = lab.secondary.path("replication/pmp-ha-tfa.json");
+    fs::remove_file(&notes).expect("the notes of the last start");
+    for _ in 0..2 {
+        let looked = lab.secondary.run(&["verify", "--dry-run"]).ok();
+        assert!(looked.stdout.contains("[tfa-noted]"), "{looked}");
+        assert!(!notes.exists(), "a dry run has noted the TFA setting");
+    }
+    assert_eq!(lab.secondary.findings(), ["tfa-noted"]);
     assert_eq!(lab.secondary.findings(), Vec::<String>::new());
 
     query("SELECT nothing FROM nowhere");

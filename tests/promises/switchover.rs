@@ -101,6 +101,8 @@ enum Fault {
     Silence,
     /// The primary's server dies, and nobody starts it.
     PrimaryDies,
+    /// It dies while it hands over the role.
+    OldPrimaryDies,
     /// The secondary's server dies, and nobody starts it before the commands have ended.
     SecondaryDies,
 }
@@ -108,7 +110,7 @@ enum Fault {
 fn a_fault_in_the_middle_of_a_switchover_leaves_one_primary_that_serves(server: &str) {
     let (lab, links) = Lab::pair_through_links(server);
     let both = [&lab.primary, &lab.secondary];
-    for fault in [Fault::Silence, Fault::PrimaryDies, Fault::SecondaryDies] {
+    for fault in [Fault::Silence, Fault::PrimaryDies, Fault::OldPrimaryDies, Fault::SecondaryDies] {
         let [from, to] = roles(both, "before");
         let ran = disturbed([from, to], &links, fault);
         // Whichever way it went, nothing is left to be done by anybody.
@@ -148,6 +150,10 @@ fn disturbed([from, to]: [&Node; 2], links: &Links, fault: Fault) -> [Ran; 2] {
         }
         Fault::PrimaryDies => {
             gives.waits_for("3/");
+            send_signal(from.pid(), "KILL");
+        }
+        Fault::OldPrimaryDies => {
+            gives.waits_for("4/");
             send_signal(from.pid(), "KILL");
         }
         Fault::SecondaryDies => {

@@ -177,6 +177,7 @@ impl Pair<'_> {
         self.links.open();
         let over = Instant::now();
         let ends = [gives.end(), takes.end()];
+        incomplete(&ends);
         users.goes_on_anywhere();
         let back = users.end().writes_back(struck).saturating_duration_since(over);
         self.mends(&ends);
@@ -198,6 +199,7 @@ impl Pair<'_> {
         // Refused while the command is at work, and needless where that has started it.
         from.run(&["start"]);
         let ends = [gives.end(), takes.end()];
+        incomplete(&ends);
         users.goes_on_anywhere();
         let back = users.end().writes_back(struck);
         self.mends(&ends);
@@ -226,6 +228,13 @@ impl Pair<'_> {
 
     fn say(&self, what: &str, figures: &str) {
         println!("{:14} {what}: {figures}", self.server);
+    }
+}
+
+/// Shows what an operator would have to resume: nobody may serve writes until then.
+fn incomplete(ends: &[Ran]) {
+    for ran in ends.iter().filter(|ran| ran.code == Some(3)) {
+        println!("left incomplete: {ran}");
     }
 }
 

@@ -77,6 +77,13 @@ pub async fn take(
     Ok(Snapshot { membership, ports, local, peer, deviations, tfa, disk, proof: None })
 }
 
+/// Remembers in `home` what the next look goes on from. An account that may only look remembers nothing.
+pub fn remember(home: &Home, seen: &Snapshot) {
+    errant::remember(home, seen);
+    // ignored: the next look finds the same, and says again that nothing was noted at the start
+    let _ = tfa::remember(home, &seen.tfa);
+}
+
 /// What of this node's settings the running server does not have, without a look at the peer.
 pub async fn local_deviations(
     home: &Home,

@@ -1,13 +1,13 @@
 //! Finds out whether the TFA setting has changed since the database here was last started.
 //!
 //! The product reads it only at its start. The query is not public, so it is in the configuration.
-//! pmp-ha remembers a hash of the answer.
+//! A hash of the answer is compared with the one that was noted after the start. Looking notes nothing.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use fs_err as fs;
-use serde::{Deserialize, Serialize};
 
 use crate::adapters::bytes::digest::Sha256;
 use crate::adapters::home::Home;
@@ -16,20 +16,11 @@ use crate::adapters::server::process::Database;
 use crate::adapters::server::session::{Address, Session};
 use crate::adapters::system;
 use crate::config::Config;
-use crate::domain::digest::Sha256Hex;
-use crate::domain::snapshot::Tfa;
+use crate::domain::snapshot::{Tfa, TfaNote};
 
 const DEADLINE: Duration = Duration::from_secs(2);
 
-#[derive(Serialize, Deserialize)]
-struct Noted {
-    /// The server that runs: its process, and when that was started, in ticks since the machine booted.
-    server: (u32, u64),
-    /// Of the answer to the query.
-    hash: Sha256Hex,
-}
-
-/// Compares the setting with what was noted for this start of the server, and notes it if nothing was.
+/// Compares the setting with what was noted for this start of the server.
 pub async fn look(home: &Home, config: &Config) -> Tfa {
     if config.product.tfa_query.trim().is_empty() {
         return Tfa::NotWatched;
@@ -66,17 +57,21 @@ async fn compare(home: &Home, query: &str) -> Result<Tfa> {
         }
         digest.update(&[1]);
     }
-    let hash = digest.finish();
+    let seen = TfaNote { server, hash: digest.finish() };
+    let noted = fs::read(notes(home)).ok().and_then(|bytes| serde_json::from_slice::<TfaNote>(&bytes).ok());
+    Ok(match noted.filter(|noted| noted.server == seen.server) {
+        Some(noted) if noted.hash == seen.hash => Tfa::AsAtStart,
+        Some(_) => Tfa::Changed,
+        None => Tfa::NotNoted(seen),
+    })
+}
 
-    let path = home.replication().join("pmp-ha-tfa.json");
-    let noted = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Noted>(&bytes).ok());
-    match noted.filter(|noted| noted.server == server) {
-        Some(noted) if noted.hash == hash => Ok(Tfa::AsAtStart),
-        Some(_) => Ok(Tfa::Changed),
-        None => {
-            let text = serde_json::to_vec(&Noted { server, hash })?;
-            system::write_atomic(&path, &text, 0o600, None)?;
-            Ok(Tfa::NotedNow)
-        }
-    }
+/// Remembers in `home` what a look has found, if nothing was noted since the last start.
+pub fn remember(home: &Home, seen: &Tfa) -> Result<()> {
+    let Tfa::NotNoted(note) = seen else { return Ok(()) };
+    system::write_atomic(&notes(home), &serde_json::to_vec(note)?, 0o600, None)
+}
+
+fn notes(home: &Home) -> PathBuf {
+    home.replication().join("pmp-ha-tfa.json")
 }

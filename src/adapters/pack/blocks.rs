@@ -13,10 +13,10 @@ use crate::adapters::interrupt::Interrupt;
 pub(super) struct Blocks<'a, T> {
     pack: &'a Pack,
     order: std::vec::IntoIter<usize>,
-    current: Option<Place<T>>,
+    current: Option<BlockPlace<T>>,
 }
 
-struct Place<T> {
+struct BlockPlace<T> {
     file: usize,
     index: usize,
     at: u64,
@@ -77,7 +77,8 @@ impl<'a, T: Clone + Send + Sync> Blocks<'a, T> {
                 }
             }
             let Some(file) = self.order.next() else { return Ok(None) };
-            self.current = Some(Place { file, index: 0, at: self.pack.starts[file], target: begin(file)? });
+            self.current =
+                Some(BlockPlace { file, index: 0, at: self.pack.starts[file], target: begin(file)? });
         }
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use fs_err as fs;
 
 use super::session::admin_session;
-use super::{accounts, channel, guard, options, role, semi_sync, source, start};
+use super::{accounts, channel, guard, options, role, semi_sync, source};
 use crate::adapters::home::{Credentials, read_membership};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look;
@@ -39,10 +39,11 @@ async fn align(runner: &Runner<'_>, membership: &Membership, account: &str) -> R
     let runs = database.pid()?.is_some();
     if runs {
         let done = align_running(runner, membership, account).await;
-        if done.is_ok() || !database.is_gone().await? {
+        let exchanges = runner.taking.refused.is_some();
+        if done.is_ok() || !exchanges || !database.is_gone().await? {
             return done;
         }
-        // It was killed meanwhile: what it lacks it gets before it is there again.
+        // It was killed meanwhile: it gets what it lacks now, and a later step starts it.
     }
     let flavor = runner.flavor().await?;
     let credentials = runner.home.credentials()?;
@@ -54,9 +55,6 @@ async fn align(runner: &Runner<'_>, membership: &Membership, account: &str) -> R
     statements(runner, flavor, &mut session, membership, &credentials, account, &mut lifted).await?;
     database.end_offline_boot(session, stop).await?;
     drop(waiting);
-    if runs {
-        start::database(runner).await?;
-    }
     Ok(lifted)
 }
 

@@ -12,7 +12,7 @@ use super::lag;
 use super::pair::{Pair, Role};
 use super::plan::Bytes;
 use super::snapshot::{
-    Blind, BlindReason, ChannelTls, Deviation, Observed, Proof, SemiSyncView, ServerView, Snapshot, Tfa,
+    Blind, BlindReason, ChannelTls, Deviation, Observed, RoundTrip, SemiSyncView, ServerView, Snapshot, Tfa,
 };
 use super::standing::{Standing, standing};
 
@@ -329,11 +329,11 @@ impl Judge<'_> {
                 "the TFA setting has changed since this secondary was last started".into(),
                 restart,
             ),
-            Tfa::NotedNow => self.find(
+            Tfa::NotNoted(_) => self.find(
                 "tfa-noted",
                 About::HighAvailability,
                 Severity::Note,
-                "the TFA setting has been recorded",
+                "the TFA setting is watched from now on",
                 "the setting was not recorded when this secondary was started".into(),
                 "If it has changed since the last start, restart Password Manager Pro on the secondary once.",
             ),
@@ -368,14 +368,14 @@ impl Judge<'_> {
     fn proof(&mut self) {
         let peer = self.snapshot.membership.peer().host.clone();
         let evidence = match self.snapshot.proof.clone() {
-            None | Some(Ok(Proof { back: Some(_), .. })) => return,
+            None | Some(Ok(RoundTrip { back: Some(_), .. })) => return,
             Some(Err(why)) => why,
-            Some(Ok(Proof { there: Some(there), waited, .. })) => format!(
+            Some(Ok(RoundTrip { there: Some(there), waited, .. })) => format!(
                 "the row reached {peer} after {:.3} s, and its echo was not back after {:.0} s",
                 there.as_secs_f64(),
                 waited.as_secs_f64()
             ),
-            Some(Ok(Proof { there: None, waited, .. })) => {
+            Some(Ok(RoundTrip { there: None, waited, .. })) => {
                 format!("its echo was not back after {:.0} s", waited.as_secs_f64())
             }
         };
@@ -497,7 +497,7 @@ fn summary(snapshot: &Snapshot) -> String {
         None => "",
     };
     let proved = match &snapshot.proof {
-        Some(Ok(Proof { there, back: Some(back), .. })) => {
+        Some(Ok(RoundTrip { there, back: Some(back), .. })) => {
             let there = there
                 .map(|there| format!("was there after {:.3} s and ", there.as_secs_f64()))
                 .unwrap_or_default();
