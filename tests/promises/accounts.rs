@@ -7,12 +7,15 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::both::{Accounts, done, of_others};
+use crate::both::{Accounts, done, give, of_others};
 use crate::harness::{Lab, NOBODY, Node, Put, Ran, wait_alive_both, wait_until};
 use crate::on_servers;
 use crate::trace::{Then, traced};
 
 const ANY: &str = "mariadb-10.11";
+
+/// In how many runs the links are planted, each with others.
+const RUNS: usize = 6;
 
 /// A folder of root's that nobody else may touch.
 struct Treasure {
@@ -60,7 +63,7 @@ impl Treasure {
 fn lab_of_nobody(server: &str) -> (Lab, Accounts) {
     let lab = Lab::up(server);
     let accounts = Accounts::of(&lab);
-    accounts.give(&lab.root);
+    give(&lab.root);
     (lab, accounts)
 }
 
@@ -89,17 +92,16 @@ fn what_a_home_s_owner_plants_reaches_nothing_of_root_s() {
         let paths = change.paths();
         let inside = paths.iter().filter_map(|path| path.strip_prefix(&node.home).ok());
         names.extend(inside.map(Path::to_path_buf));
-        if change.account() != accounts.owner() && paths.iter().any(|path| path.starts_with(&node.home)) {
+        if change.account() != NOBODY && paths.iter().any(|path| path.starts_with(&node.home)) {
             as_root.push(paths);
         }
         Then::Go
     });
     whole.ran.ok();
     assert!(as_root.is_empty(), "{as_root:?}");
-    assert_eq!(of_others(&node.home, accounts.owner()), Vec::<String>::new());
+    assert_eq!(of_others(&node.home, NOBODY), Vec::<String>::new());
     assert!(names.len() > 40 && names.contains(Path::new("replication/HAPack.zip.part")), "{names:#?}");
 
-    const RUNS: usize = 6;
     for run in 0..RUNS {
         put_back(&pristine, &node.home);
         for name in names.iter().skip(run).step_by(RUNS) {
@@ -139,7 +141,7 @@ fn a_folder_exchanged_in_the_middle_reaches_nothing_of_root_s() {
         "root works on this home as its owner, nobody",
         "with chown",
     ]);
-    accounts.give(&node.path("HAPack.zip"));
+    give(&node.path("HAPack.zip"));
     let staging = node.path("mysql/data.pmp-ha-new");
     let mut exchanged = false;
     let whole = traced(accounts.root(node, &["install-pack"]), &node.home, |_| {
@@ -187,7 +189,7 @@ fn a_forged_journal_makes_root_do_nothing_that_its_writer_could_not_do() {
     let (program, said) = spy(&lab);
     let forge = |steps: serde_json::Value, point_of_no_return: usize| {
         std::fs::write(&journal, forged(node, &steps, point_of_no_return)).expect("written");
-        accounts.give(&journal);
+        give(&journal);
     };
 
     // What no run would have named is not carried out, by whoever goes on with it.
@@ -215,7 +217,7 @@ fn a_forged_journal_makes_root_do_nothing_that_its_writer_could_not_do() {
     accounts.as_root(node, &["resume"]).exits(3).says(&["fence.command"]);
     assert_eq!(std::fs::read_to_string(&said).expect("there"), "");
     node.configure(&format!("[fence]\ncommand = [{program:?}]\n"));
-    accounts.give(&node.path("conf/pmp-ha.toml"));
+    give(&node.path("conf/pmp-ha.toml"));
     accounts.as_root(node, &["resume"]).ok();
     assert_eq!(std::fs::read_to_string(&said).expect("there"), format!("{NOBODY}\n"));
 }
@@ -227,7 +229,7 @@ fn whoever_sets_a_pair_up_the_other_account_can_go_on() {
     let key = lab.key().to_string_lossy().into_owned();
     accounts.as_root(primary, &pack_args(&lab)).ok();
     lab.carry();
-    accounts.give(&secondary.path("HAPack.zip"));
+    give(&secondary.path("HAPack.zip"));
     accounts.as_nobody(secondary, &["install-pack"]).ok();
     accounts.as_root(secondary, &["key", &key]).ok();
     accounts.as_nobody(primary, &["start"]).ok();
@@ -253,7 +255,7 @@ fn whoever_sets_a_pair_up_the_other_account_can_go_on() {
     accounts
         .as_root(secondary, &recover)
         .refused(&["belongs to nobody, and the new home to root", "chown -R"]);
-    accounts.give(&new.home);
+    give(&new.home);
     accounts.as_root(secondary, &recover).ok();
     for node in [&new, secondary] {
         assert_eq!(of_others(&node.home, NOBODY), Vec::<String>::new());
@@ -301,7 +303,7 @@ fn lab_of_root(server: &str) -> (Lab, Accounts) {
             std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o711)).expect("set");
         }
         for given in ["mysql/data", "mysql/tmp"] {
-            accounts.give(&node.path(given));
+            give(&node.path(given));
         }
         let script = node.path("bin/startDB.sh");
         let text = std::fs::read_to_string(&script).expect("there");
@@ -357,7 +359,7 @@ fn root_directs_a_server_of_another_account_and_is_not_directed_by_it(server: &s
     // A killed run leaves a copy that is the server's.
     let copy = primary.path("replication/pmp-ha-work/source/mysql/data");
     std::fs::create_dir_all(&copy).expect("made");
-    accounts.give(&copy);
+    give(&copy);
     accounts.as_root(primary, &["history"]).ok();
     std::fs::remove_dir_all(primary.path("replication/pmp-ha-work")).expect("removed");
 
@@ -413,7 +415,7 @@ fn root_directs_a_server_of_another_account_and_is_not_directed_by_it(server: &s
         std::fs::set_permissions(&path, before).expect("set");
     }
     // A home of one account with the data of another is neither the one nor the other.
-    accounts.give(&primary.path("bin"));
+    give(&primary.path("bin"));
     accounts.as_root(primary, &["start"]).refused(&["belongs to nobody"]);
     done(Command::new("chown").args(["-R", "root"]).arg(primary.path("bin")));
     done(Command::new("chown").arg("daemon").arg(&primary.home));

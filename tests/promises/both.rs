@@ -47,16 +47,6 @@ impl Accounts {
         point_to(node, &self.fetched, &self.server);
     }
 
-    /// The account without rights.
-    pub fn owner(&self) -> u32 {
-        NOBODY
-    }
-
-    /// Gives a home, or a part of it, to the account without rights.
-    pub fn give(&self, path: &Path) {
-        done(Command::new("chown").args(["-R", "--no-dereference", &format!("{NOBODY}:{NOBODY}")]).arg(path));
-    }
-
     /// The binary on a home, as root.
     pub fn root(&self, node: &Node, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
@@ -82,6 +72,11 @@ impl Accounts {
     pub fn as_nobody(&self, node: &Node, args: &[&str]) -> Ran {
         Ran::from_command(self.nobody(node, args))
     }
+}
+
+/// Gives a home, or a part of it, to the account without rights.
+pub fn give(path: &Path) {
+    done(Command::new("chown").args(["-R", "--no-dereference", &format!("{NOBODY}:{NOBODY}")]).arg(path));
 }
 
 /// What in a folder belongs to somebody else, from the folder.

@@ -39,8 +39,8 @@ impl Change {
         let fd = |number: u64| std::fs::read_link(format!("/proc/{}/fd/{number}", self.thread)).ok();
         let at = |folder: u64, name: u64| {
             let name = self.text(name)?;
-            let here = i32::try_from(folder.cast_signed()).ok() == Some(libc::AT_FDCWD)
-                || folder as u32 == libc::AT_FDCWD.cast_unsigned();
+            // The upper half of the register says nothing.
+            let here = folder & 0xffff_ffff == u64::from(libc::AT_FDCWD.cast_unsigned());
             if here { Some(name) } else { Some(fd(folder)?.join(name)) }
         };
         let found = match regs.orig_rax.cast_signed() {

@@ -152,7 +152,8 @@ fn directing(home: &Home) -> Result<Vec<PathBuf>> {
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
             // What was unpacked by hand is verified, and written anew; folders in it direct nobody.
-            if !path.is_dir() && !(folder.ends_with("conf/pmp-ha") && is_of_a_pack(&path)) {
+            let is_verified = folder.ends_with("conf/pmp-ha") && is_of_a_pack(&path);
+            if !path.is_dir() && !is_verified {
                 out.push(path);
             }
         }
