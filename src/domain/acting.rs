@@ -58,7 +58,7 @@ pub fn not_root_s_alone(home: &str, evidence: &[String], paths: &[String]) -> Re
         let hint = "Move the home, and its data, to a folder that only root may write. Or give the whole home to its account.";
         return Refusal::new(what, shown, hint);
     }
-    let named: Vec<String> = paths.iter().take(SHOWN).map(|path| quoted(path)).collect();
+    let named: Vec<String> = paths.iter().map(|path| quoted(path)).collect();
     let named = named.join(" ");
     Refusal::new(
         what,

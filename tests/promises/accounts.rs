@@ -414,6 +414,13 @@ fn root_directs_a_server_of_another_account_and_is_not_directed_by_it(server: &s
         done(Command::new("sh").arg("-c").arg(ran.stderr.split('`').nth(1).expect("a command")));
         std::fs::set_permissions(&path, before).expect("set");
     }
+    // So must be what a link of root's names.
+    let named = lab.dir().join("of-nobody.toml");
+    std::fs::write(&named, "").expect("written");
+    give(&named);
+    symlink(&named, primary.path("conf/pmp-ha.toml")).expect("linked");
+    accounts.as_root(primary, &["start"]).refused(&["of-nobody.toml belongs to nobody", "Move the home"]);
+    std::fs::remove_file(primary.path("conf/pmp-ha.toml")).expect("removed");
     // A home of one account with the data of another is neither the one nor the other.
     give(&primary.path("bin"));
     accounts.as_root(primary, &["start"]).refused(&["belongs to nobody"]);

@@ -3,6 +3,7 @@
 //! Root becomes the home's owner. In a home of its own, root stays root, where nobody else may write
 //! what directs it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -118,23 +119,32 @@ fn require_program(owner: &str) -> Result<()> {
 
 fn require_root_s_alone(home: &Home) -> Result<()> {
     let mut wrong = Vec::new();
+    let mut seen = BTreeSet::new();
     let mut look = |path: &Path, leads: bool| -> Result<()> {
-        if let Some(why) = system::changed_by(path, leads)? {
+        if seen.insert(path.to_path_buf())
+            && let Some(why) = system::changed_by(path, leads)?
+        {
             wrong.push((path.to_string_lossy().into_owned(), format!("{} {why}", path.display())));
         }
         Ok(())
     };
-    for folder in home.root().ancestors().skip(1).chain(datadir::parent(home).ancestors()) {
-        // The data may lie elsewhere; within the home, the folder is looked at below.
-        if !folder.starts_with(home.root()) {
-            look(folder, true)?;
-        }
+    let mut directing = directing(home)?;
+    directing.push(home.root().to_path_buf());
+    // What a link names counts as well.
+    let linked =
+        directing.iter().filter(|path| path.is_symlink()).filter_map(|path| fs::canonicalize(path).ok());
+    let linked: Vec<PathBuf> = linked.collect();
+    for path in directing.iter().chain(&linked) {
+        look(path, false)?;
     }
-    look(home.root(), false)?;
-    for path in directing(home)? {
-        look(&path, false)?;
+    // The data may lie elsewhere.
+    let parent = datadir::parent(home);
+    let above = |path: &'_ Path| path.ancestors().skip(1).map(Path::to_path_buf).collect::<Vec<_>>();
+    let ways =
+        linked.iter().flat_map(|path| above(path)).chain(above(home.root())).chain(above(&parent.join("x")));
+    for folder in ways.filter(|folder| !folder.starts_with(home.root())) {
+        look(&folder, true)?;
     }
-    wrong.dedup();
     if wrong.is_empty() {
         return Ok(());
     }
