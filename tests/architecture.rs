@@ -257,7 +257,15 @@ fn each_outside_thing_has_one_door() {
     nobody_in("src", &["server/old_tls.rs"], &["openssl::"]);
     nobody_in(
         "src",
-        &["system/mod.rs", "system/account.rs", "system/disk.rs", "system/process.rs", "system/socket.rs"],
+        &[
+            "system/mod.rs",
+            "system/account.rs",
+            "system/disk.rs",
+            "system/lock.rs",
+            "system/process.rs",
+            "system/reading.rs",
+            "system/socket.rs",
+        ],
         &[
             "nix::",
             "std::os::unix",
@@ -271,6 +279,33 @@ fn each_outside_thing_has_one_door() {
     );
     nobody_in("src", &["ui/progress.rs"], &["indicatif::"]);
     nobody_in("src", &["ui.rs"], &["dialoguer::", "io::stdout", "io::stderr"]);
+}
+
+/// A pipe is waited for, a device has no end, and a file may be larger than the memory.
+#[test]
+fn files_are_read_through_one_door() {
+    let words = ["fs::read(", "fs::read_to_string(", "fs::File::open(", "lock_dir(home"];
+    nobody_in(
+        "src",
+        &[
+            "system/mod.rs",
+            "system/process.rs",
+            "system/lock.rs",
+            "system/reading.rs",
+            "lab/mod.rs",
+            "lab/ports.rs",
+            "lab/home.rs",
+            "lab/fill.rs",
+        ],
+        &words,
+    );
+}
+
+/// Who refuses, resets or drops a connection may be a firewall: no sign that a server is down.
+#[test]
+fn no_code_draws_a_conclusion_from_a_refused_connection() {
+    let words = ["ConnectionRefused", "ConnectionReset", "ConnectionAborted", "ECONNREFUSED", "ECONNRESET"];
+    nobody_in("src", &[], &words);
 }
 
 #[test]
@@ -514,4 +549,25 @@ fn every_file(dir: &Path, out: &mut Vec<String>) {
             out.push(std::fs::read_to_string(&path).expect("readable"));
         }
     }
+}
+
+/// Two of a name would make a reader ask each time which one is meant.
+#[test]
+fn a_public_type_has_a_name_of_its_own() {
+    // The bridge to old TLS and what stands in for it in a build without it.
+    let same = ["Bridge"];
+    let mut places = BTreeMap::<String, Vec<PathBuf>>::new();
+    for (path, text) in sources("src") {
+        for line in text.lines().map(str::trim_start).filter(|line| line.starts_with("pub")) {
+            let mut words = line.split_whitespace().skip(1);
+            let (Some("struct" | "enum" | "trait" | "type"), Some(name)) = (words.next(), words.next())
+            else {
+                continue;
+            };
+            let name: String = name.chars().take_while(char::is_ascii_alphanumeric).collect();
+            places.entry(name).or_default().push(path.clone());
+        }
+    }
+    let twice = places.iter().filter(|(name, paths)| paths.len() > 1 && !same.contains(&name.as_str()));
+    assert_eq!(twice.collect::<Vec<_>>(), []);
 }

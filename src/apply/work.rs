@@ -91,7 +91,7 @@ impl<'a> Runner<'a> {
     /// Takes the home's lock. Refuses if its owner could not do every step.
     pub fn lock(home: &'a Home, ui: &'a Ui, config: &'a Config, interrupt: &'a Interrupt) -> Result<Self> {
         entry::require_usable(home)?;
-        Ok(Self::holding(system::lock_dir(home.root())?, home, ui, config, interrupt))
+        Ok(Self::holding(system::lock_home(home.root())?, home, ui, config, interrupt))
     }
 
     /// Works on a home whose lock is held already.

@@ -39,7 +39,7 @@ pub fn run(context: &Context<'_>, args: KeyArgs) -> Result<()> {
         return Ok(());
     }
     entry::require_usable(&home)?;
-    let _lock = system::lock_dir(home.root())?;
+    let _lock = system::lock_home(home.root())?;
     home.write_conf("conf/manage_key.conf", &key)?;
     context.ui.done(&Chosen { key, next: "pmp-ha start" })
 }

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use fs_err as fs;
 
 use super::Context;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::look::other_node;
+use crate::adapters::look::{other_node, relay_files};
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::greeting_of_socket;
 use crate::adapters::system;
@@ -62,14 +61,21 @@ pub async fn run(context: &Context<'_>, args: &MayStartArgs) -> Result<()> {
     // Meanwhile it may have become the secondary.
     match home.membership()? {
         Some(own) if own.role == Role::Secondary => is_guarded(&home),
-        _ => Ok(()),
+        Some(own) => {
+            if cut_off_run(&home)?.is_none() {
+                // ignored: no primary is kept from serving because its relay logs cannot be read
+                let _ = relay_files::note(&home, &own);
+            }
+            Ok(())
+        }
+        None => Ok(()),
     }
 }
 
 /// Refuses an option file that would give the server another account, or let another file do so.
 fn require_our_options(home: &Home) -> Result<()> {
     let file = home.option_file();
-    let text = fs::read_to_string(&file)?;
+    let text = system::read_text(&file, system::SMALL)?;
     match strange_option(&text, home.account_of_server()?.as_deref()) {
         None => Ok(()),
         Some(line) => bail!(

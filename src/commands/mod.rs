@@ -16,6 +16,7 @@ mod rehearse;
 mod rejoin;
 mod repair;
 mod resume;
+mod return_channel;
 mod rollback;
 mod service;
 mod switchover;
@@ -25,7 +26,6 @@ mod verify_deep;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use fs_err as fs;
 
 use crate::adapters::home::{Home, entry};
 use crate::adapters::interrupt::Interrupt;
@@ -34,7 +34,7 @@ use crate::adapters::pack::Opening;
 use crate::adapters::pack::signature::Verifier;
 use crate::adapters::system;
 use crate::apply::{Runner, Settled, refuse_half_exchanged};
-use crate::cli::{Cli, Command, Global, LabCommand, OpeningArgs};
+use crate::cli::{Cli, Commands, Global, LabCommand, OpeningArgs};
 use crate::config::{Config, PackConfig};
 use crate::domain::pair::Role;
 use crate::domain::plan::Plan;
@@ -54,15 +54,15 @@ struct Context<'a> {
 /// # Errors
 /// Refuses a home in which somebody else would direct what root does.
 pub fn begin(cli: &Cli) -> Result<()> {
-    system::keep_others_from_writing();
-    if let Command::Lab(LabCommand::Down(args)) = &cli.command {
+    system::protect_this_process()?;
+    if let Commands::Lab(LabCommand::Down(args)) = &cli.command {
         return entry::enter_folder(&args.dir);
     }
     let home = match &cli.command {
         // It writes there; what it reads may belong to nobody else.
-        Command::Recover(args) if args.into.is_some() => args.into.as_deref().map(Home::open),
-        Command::Lab(LabCommand::Sql(args)) => Some(Home::open(&args.dir)),
-        Command::Keygen(_) | Command::Lab(_) => None,
+        Commands::Recover(args) if args.into.is_some() => args.into.as_deref().map(Home::open),
+        Commands::Lab(LabCommand::Sql(args)) => Some(Home::open(&args.dir)),
+        Commands::Keygen(_) | Commands::Lab(_) => None,
         _ => Some(cli.global.find_home()),
     };
     match home {
@@ -90,28 +90,28 @@ pub fn explained(failure: Failure) -> Failure {
 pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
     let context = Context { ui, interrupt: Interrupt::listen()?, global: cli.global };
     match cli.command {
-        Command::Pack(args) => pack::run(&context, args).await,
-        Command::InstallPack(args) => install_pack::run(&context, args).await,
-        Command::Inspect(args) => inspect::run(&context, args).await,
-        Command::Keygen(args) => keygen::run(&context, &args),
-        Command::Rollback => rollback::run(&context).await,
-        Command::Resume => resume::run(&context).await,
-        Command::History(args) => history::run(&context, &args),
-        Command::Key(args) => key::run(&context, args),
-        Command::Start => service::start(&context).await,
-        Command::Stop => service::stop(&context).await,
-        Command::Verify(args) if args.deep => verify_deep::run(&context, args).await,
-        Command::Reconfigure(args) => reconfigure::run(&context, args).await,
-        Command::Verify(args) => verify::run(&context, args).await,
-        Command::Recover(args) if args.promote => promote::run(&context, args).await,
-        Command::Recover(args) => recover::run(&context, args).await,
-        Command::Switchover(args) => Box::pin(switchover::run(&context, args)).await,
-        Command::Rejoin(args) => rejoin::run(&context, args).await,
-        Command::Monitor(args) => monitor::run(&context, args).await,
-        Command::MayStart(args) => may_start::run(&context, &args).await,
-        Command::Rehearse(args) => rehearse::run(&context, args).await,
-        Command::Repair(args) => repair::run(&context, args).await,
-        Command::Lab(command) => lab::run(&context, command).await,
+        Commands::Pack(args) => pack::run(&context, args).await,
+        Commands::InstallPack(args) => install_pack::run(&context, args).await,
+        Commands::Inspect(args) => inspect::run(&context, args).await,
+        Commands::Keygen(args) => keygen::run(&context, &args),
+        Commands::Rollback => rollback::run(&context).await,
+        Commands::Resume => resume::run(&context).await,
+        Commands::History(args) => history::run(&context, &args),
+        Commands::Key(args) => key::run(&context, args),
+        Commands::Start => service::start(&context).await,
+        Commands::Stop => service::stop(&context).await,
+        Commands::Verify(args) if args.deep => verify_deep::run(&context, args).await,
+        Commands::Reconfigure(args) => reconfigure::run(&context, args).await,
+        Commands::Verify(args) => verify::run(&context, args).await,
+        Commands::Recover(args) if args.promote => promote::run(&context, args).await,
+        Commands::Recover(args) => recover::run(&context, args).await,
+        Commands::Switchover(args) => Box::pin(switchover::run(&context, args)).await,
+        Commands::Rejoin(args) => rejoin::run(&context, args).await,
+        Commands::Monitor(args) => monitor::run(&context, args).await,
+        Commands::MayStart(args) => may_start::run(&context, &args).await,
+        Commands::Rehearse(args) => rehearse::run(&context, args).await,
+        Commands::Repair(args) => repair::run(&context, args).await,
+        Commands::Lab(command) => lab::run(&context, command).await,
     }
 }
 
@@ -224,7 +224,7 @@ fn read_password_file(path: Option<&Path>) -> Result<Option<String>> {
             .because(why)
             .hint("Give a file of mode 0600 whose first line is the password.")
     };
-    let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+    let text = system::read_text(path, system::SMALL).map_err(|error| refused(error.to_string()))?;
     if system::mode(path)? & 0o077 != 0 {
         bail!(refused(format!("other users than its owner can read {}", path.display())));
     }

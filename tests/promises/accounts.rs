@@ -325,6 +325,16 @@ fn root_directs_a_server_of_another_account_and_is_not_directed_by_it(server: &s
         Ran::from_command(command)
     };
 
+    // A server that its script leaves to root is none that root goes on with.
+    let script = Put::replaced(secondary.path("bin/startDB.sh"), "--user=nobody", "--user=root");
+    accounts.as_root(secondary, &["start"]).exits(1).says(&[
+        "the database runs as root",
+        "its data belong to nobody",
+        "--user=nobody",
+    ]);
+    assert!(!secondary.is_running());
+    drop(script);
+
     // What the server's account can plant: in its own two folders.
     symlink(&treasure.folder, primary.path("mysql/tmp/boot")).expect("planted");
     let ran = accounts.as_root(primary, &pack_args(&lab)).exits(1).says(&["mysql/tmp/boot"]);

@@ -46,6 +46,7 @@ mod recovery;
 mod rehearse;
 mod repair;
 mod resume;
+mod return_channel;
 mod rollback;
 mod runbook;
 mod scenarios;
@@ -53,6 +54,7 @@ mod screen;
 mod semi_sync;
 mod service;
 mod sql;
+mod strangers;
 mod switchover;
 mod tls;
 #[cfg(target_arch = "x86_64")]

@@ -12,7 +12,7 @@ use fs_err as fs;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat, umask};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
 use nix::unistd::{
     Gid, Uid, User, fchown, fchownat, getegid, geteuid, initgroups, setgroups, setresgid, setresuid, setuid,
 };
@@ -73,12 +73,6 @@ impl Owner {
 
 /// The account that root has become.
 static BECAME: OnceLock<(String, Option<User>)> = OnceLock::new();
-
-/// Makes files that this process and its children create writable for nobody else.
-pub fn keep_others_from_writing() {
-    let now = umask(Mode::empty());
-    umask(now | Mode::S_IWGRP | Mode::S_IWOTH);
-}
 
 /// Returns whether this account may act as every other one: it is root, and not only the root of a
 /// namespace that somebody without rights has made.
