@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use fs_err as fs;
 use serde::Deserialize;
 
+use crate::adapters::system;
 use crate::domain::flavor::SemiSync;
 use crate::domain::health::Limits;
 use crate::domain::plan::KEY_PLACEHOLDER;
@@ -189,7 +189,7 @@ impl Config {
                 .because(why)
                 .hint("templates/pmp-ha.toml in the project explains every key.")
         };
-        let text = match fs::read_to_string(&path) {
+        let text = match system::read_text(&path, system::SMALL) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
                 return Ok(Self::default());

@@ -109,9 +109,9 @@ impl Runner<'_> {
             Step::BringUp => promote::bring_up(self).await,
             Step::TakeDown => promote::take_down(self).await,
             Step::DrainReplica { accept_loss, .. } => promote::drain(self, *accept_loss).await,
-            Step::Claim { epoch, replaces, fenced, .. } => {
+            Step::Claim { epoch, replaces, seen_alive, .. } => {
                 let claim = Claim { epoch: *epoch, replaces: *replaces };
-                promote::claim(self, claim, *fenced).await
+                promote::claim(self, claim, *seen_alive).await
             }
             Step::Exchange(part) => exchange::apply(self, part).await,
             Step::RestartDatabase => {

@@ -40,3 +40,4 @@ pub mod start_script;
 pub mod table;
 pub mod tables;
 pub mod turn;
+pub mod words;

@@ -46,10 +46,9 @@ pub struct Blind {
 pub enum BlindReason {
     /// No process holds its data.
     NotRunning,
-    /// Nobody answers at its address.
+    /// Nobody answers at its address, or something there refuses the connection. A firewall and a
+    /// forwarder do that too, so it is no sign that the server is down.
     Unreachable,
-    /// Its machine answers that nobody listens at its port.
-    NobodyListens,
     /// Something accepts the connection and then sends nothing: frozen, or not this server.
     Silent,
     /// It answers, but refused the account.

@@ -50,6 +50,7 @@ mod screen;
 mod semi_sync;
 mod service;
 mod sql;
+mod strangers;
 mod switchover;
 mod tls;
 #[cfg(target_arch = "x86_64")]

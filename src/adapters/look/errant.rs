@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use fs_err as fs;
 
 use crate::adapters::home::Home;
 use crate::adapters::server::session::{Row, Session, StatementFailed};
@@ -177,7 +176,7 @@ fn notes(home: &Home) -> PathBuf {
 }
 
 fn remembered(home: &Home) -> Option<Reading> {
-    serde_json::from_slice(&fs::read(notes(home)).ok()?).ok()
+    serde_json::from_slice(&system::read_bytes(&notes(home), system::LARGE).ok()?).ok()
 }
 
 /// Remembers in `home` how far a look has read, so that the next one continues there.

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use fs_err as fs;
 
 use super::errant::{event, is_torn};
 use crate::adapters::home::Home;
 use crate::adapters::server::session::{Address, Row, Session};
 use crate::adapters::system;
+use crate::adapters::system::{SMALL, read_bytes};
 use crate::domain::errant::FIRST_EVENT;
 use crate::domain::flavor::{Flavor, ServerVersion};
 use crate::domain::pair::{Membership, Role};
@@ -191,7 +191,7 @@ pub(super) fn remembered_of(home: &Home, membership: &Membership) -> Returned {
 }
 
 fn remembered(home: &Home, history: &str) -> Option<Returned> {
-    let old: Returned = serde_json::from_slice(&fs::read(notes(home, history)).ok()?).ok()?;
+    let old: Returned = serde_json::from_slice(&read_bytes(&notes(home, history), SMALL).ok()?).ok()?;
     (old.history == history).then_some(old)
 }
 

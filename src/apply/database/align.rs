@@ -4,7 +4,6 @@
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use fs_err as fs;
 
 use super::session::admin_session;
 use super::{accounts, channel, guard, options, role, semi_sync, source};
@@ -13,6 +12,7 @@ use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look;
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::Session;
+use crate::adapters::system;
 use crate::apply::work::Runner;
 use crate::domain::flavor::Flavor;
 use crate::domain::manifest::NODE_FILES;
@@ -30,7 +30,7 @@ pub async fn undo(runner: &Runner<'_>, account: &str) -> Result<()> {
     let uninterrupted = Interrupt::default();
     Database::of(runner.home, &uninterrupted).clear_offline_boot(runner.config.stop_deadline()).await?;
     let Some(before) = runner.saved().copy_of(NODE_FILES) else { return Ok(()) };
-    let membership = read_membership(&fs::read_to_string(before.join("pair.toml"))?)?;
+    let membership = read_membership(&system::read_text(&before.join("pair.toml"), system::SMALL)?)?;
     align(runner, &membership, account).await.map(|_| ())
 }
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use fs_err as fs;
 
 use super::options::{check_settings, node_settings, stand_alone_settings};
 use super::source::{ACCOUNTS_TOUCHED, become_source, coordinates, own_schema, unbecome_source};
@@ -108,7 +107,9 @@ pub async fn take_source_back(runner: &Runner<'_>) -> Result<()> {
     let uninterrupted = Interrupt::default();
     let database = Database::of(runner.home, &uninterrupted);
     database.clear_offline_boot(runner.config.stop_deadline()).await?;
-    let Ok(began) = fs::read(runner.home.work().join(BOOT_BEGAN)) else { return Ok(()) };
+    let Ok(began) = system::read_bytes(&runner.home.work().join(BOOT_BEGAN), system::SMALL) else {
+        return Ok(());
+    };
     let membership = match began.as_slice() {
         WITH_THE_PRODUCTS_SETTINGS => None,
         _ => runner.home.membership()?,

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use fs_err as fs;
 
 use super::limit;
 use crate::adapters::home::{Credential, Home};
@@ -191,6 +190,6 @@ impl Note {
     }
 
     fn read(&self) -> Result<Option<Coordinates>> {
-        Ok(serde_json::from_slice(&fs::read(&self.0)?)?)
+        Ok(serde_json::from_slice(&system::read_bytes(&self.0, system::SMALL)?)?)
     }
 }

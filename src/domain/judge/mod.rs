@@ -463,7 +463,7 @@ impl Judge<'_> {
                 format!("the {role} {peer} is alive and cannot be asked"),
                 part.hint(),
             ),
-            BlindReason::Unreachable | BlindReason::NobodyListens | BlindReason::NotRunning => (
+            BlindReason::Unreachable | BlindReason::NotRunning => (
                 "peer-unreachable",
                 Severity::Failed,
                 format!("the {role} {peer} cannot be reached"),

@@ -136,9 +136,9 @@ impl fmt::Display for Step {
             Self::Fence { command } => write!(f, "fence the other node: {}", command.join(" ")),
             Self::TakeDown => f.write_str("stop the database with the product's own script"),
             Self::DrainReplica { .. } => f.write_str("stop receiving, apply everything that was received"),
-            Self::Claim { epoch, fenced, .. } => {
+            Self::Claim { epoch, seen_alive, .. } => {
                 write!(f, "begin epoch {epoch}, in which this node is the primary")?;
-                if *fenced { Ok(()) } else { f.write_str("; check that the other node is not starting") }
+                if *seen_alive { Ok(()) } else { f.write_str("; check that the other node has not come back") }
             }
             Self::Exchange(exchange) => exchange.fmt(f),
             Self::RestartDatabase => {
