@@ -33,14 +33,14 @@ pub struct Cli {
     pub global: Global,
     /// The command.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Commands,
 }
 
 impl Cli {
     /// Returns whether the answer goes to a monitoring system.
     #[must_use]
     pub fn is_for_nagios(&self) -> bool {
-        matches!(&self.command, Command::Verify(args) if args.nagios)
+        matches!(&self.command, Commands::Verify(args) if args.nagios)
     }
 }
 
@@ -77,7 +77,7 @@ fn any_path() -> impl TypedValueParser<Value = PathBuf> {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum Commands {
     /// Make HAPack.zip on the primary, for the secondary.
     ///
     /// Stop Password Manager Pro and its database first, also with --restart. With --online they keep
@@ -419,6 +419,9 @@ pub struct RepairArgs {
     /// Repair this table only, where the applier runs. Can be repeated. [default: every table]
     #[arg(long = "table", value_name = "NAME")]
     pub tables: Vec<String>,
+    /// On the primary: leave out what its server refused of the secondary's, or mark as seen what it may have executed.
+    #[arg(long, conflicts_with = "tables")]
+    pub return_channel: bool,
 }
 
 /// The lab.

@@ -148,6 +148,8 @@ impl Runner<'_> {
                 Ok(())
             }
             Step::PassConflicts { .. } => repair::pass_conflicts(self, self.undo_file()?).await,
+            Step::LeaveOut { .. } => repair::return_channel::leave_out(self).await,
+            Step::Acknowledge { reading } => repair::return_channel::acknowledge(self, reading).await,
             Step::StartReplication => repair::start_replication(self).await,
             Step::CorrectRows { scope, passing, .. } => {
                 repair::correct_rows(self, self.undo_file()?, scope, *passing).await
@@ -219,6 +221,8 @@ impl Runner<'_> {
             | Step::Define { .. }
             | Step::PassConflicts { .. }
             | Step::StartReplication
+            | Step::LeaveOut { .. }
+            | Step::Acknowledge { .. }
             | Step::CorrectRows { .. }
             | Step::ProveEqual { .. } => Ok(()),
         }

@@ -123,6 +123,9 @@ pub async fn stop(context: &Context<'_>) -> Result<()> {
     }
     let _lock = system::lock_home(home.root())?;
     let spinner = context.ui.spinner("the database is stopping");
+    if let Ok(Some(membership)) = home.membership() {
+        look::returned::note(&home, &membership).await;
+    }
     // Half a stop is none: what was begun is waited for.
     let stopped = Database::of(&home, &Interrupt::default()).stop(config.stop_deadline()).await?;
     drop(spinner);

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use crate::domain::health::About;
     use crate::domain::pair::Role;
-    use crate::domain::report::Place;
+    use crate::domain::report::PairNode;
 
     const LIMITS: Limits = Limits { lag: 30, heartbeat: 10 };
 
@@ -142,7 +142,7 @@ mod tests {
             findings: findings.iter().map(finding).collect(),
         };
         let mut report = Report::new(health, "2026-02-03T04:05:06Z".into(), "0.1.0");
-        report.node = Some(Place { host: "n1".into(), port: 2345, role: Role::Primary });
+        report.node = Some(PairNode { host: "n1".into(), port: 2345, role: Role::Primary });
         report.measures.lag_seconds = lag;
         report
     }

@@ -25,9 +25,9 @@ pub struct Report {
     /// The version of the tool.
     pub tool: String,
     /// The node that was checked from; `None` for a home without a pair.
-    pub node: Option<Place>,
+    pub node: Option<PairNode>,
     /// The other node.
-    pub peer: Option<Place>,
+    pub peer: Option<PairNode>,
     /// The previous verdict of a watcher, if it differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_from: Option<Verdict>,
@@ -40,7 +40,7 @@ pub struct Report {
 
 /// A node of the pair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct PairNode {
     /// The name by which the other node reaches it.
     pub host: String,
     /// The port of its database.
@@ -95,7 +95,7 @@ impl Report {
     #[must_use]
     pub fn about(self, snapshot: &Snapshot) -> Self {
         let Membership { role, .. } = snapshot.membership;
-        let place = |node: &Node, role| Some(Place { host: node.host.clone(), port: node.db_port, role });
+        let place = |node: &Node, role| Some(PairNode { host: node.host.clone(), port: node.db_port, role });
         Self {
             node: place(snapshot.membership.this(), role),
             peer: place(snapshot.membership.peer(), Pair::peer_of(role)),
@@ -209,8 +209,8 @@ mod tests {
     use super::*;
     use crate::domain::health::{About, Finding, Severity};
 
-    fn place(number: u8, role: Role) -> Place {
-        Place { host: format!("pmp-{number}.example.com"), port: 2345, role }
+    fn place(number: u8, role: Role) -> PairNode {
+        PairNode { host: format!("pmp-{number}.example.com"), port: 2345, role }
     }
 
     fn report(verdict: Verdict, at: &str) -> Report {

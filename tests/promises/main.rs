@@ -42,6 +42,7 @@ mod recovery;
 mod rehearse;
 mod repair;
 mod resume;
+mod return_channel;
 mod rollback;
 mod runbook;
 mod scenarios;

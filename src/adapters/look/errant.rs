@@ -112,7 +112,8 @@ async fn events(session: &mut Session, reading: &Reading, from: u64, most: usize
 /// The error of `SHOW BINLOG EVENTS` whatever is wrong with a file.
 const WRONG_OFFSET_OR_IO_ERROR: u16 = 1220;
 
-fn is_torn(error: &anyhow::Error) -> bool {
+/// Whether there is no such file, or no such event in it.
+pub(super) fn is_torn(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<StatementFailed>()
         .is_some_and(|failed| failed.code == Some(WRONG_OFFSET_OR_IO_ERROR))
@@ -159,7 +160,7 @@ async fn read_file(
     }
 }
 
-fn event(row: &Row) -> Option<Event> {
+pub(super) fn event(row: &Row) -> Option<Event> {
     let number = |name: &str| row.get(name)?.parse::<u64>().ok();
     Some(Event {
         position: number("Pos")?,

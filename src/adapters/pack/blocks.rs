@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 
-use super::read::{Due, Pack};
+use super::read::{DueBlock, Pack};
 use super::workers;
 use crate::adapters::interrupt::Interrupt;
 
@@ -40,7 +40,7 @@ impl<'a, T: Clone + Send + Sync> Blocks<'a, T> {
         interrupt: &Interrupt,
         begin: impl Fn(usize) -> Result<T> + Sync,
         start: impl Fn() -> Result<S> + Sync,
-        work: impl Fn(&Due<T>, &mut S) -> Result<()> + Sync,
+        work: impl Fn(&DueBlock<T>, &mut S) -> Result<()> + Sync,
     ) -> Result<()> {
         let failed = AtomicBool::new(false);
         let blocks = Mutex::new(self);
@@ -58,12 +58,12 @@ impl<'a, T: Clone + Send + Sync> Blocks<'a, T> {
         })
     }
 
-    fn next(&mut self, begin: impl Fn(usize) -> Result<T>) -> Result<Option<Due<T>>> {
+    fn next(&mut self, begin: impl Fn(usize) -> Result<T>) -> Result<Option<DueBlock<T>>> {
         loop {
             if let Some(place) = &mut self.current {
                 let entry = &self.pack.manifest.files[place.file];
                 if let Some(block) = entry.blocks.get(place.index) {
-                    let due = Due {
+                    let due = DueBlock {
                         file: place.file,
                         index: place.index,
                         at: place.at,

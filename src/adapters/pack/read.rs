@@ -31,7 +31,7 @@ pub struct Opening {
 }
 
 /// A block that is due, and what belongs to its file.
-pub(super) struct Due<T> {
+pub(super) struct DueBlock<T> {
     pub file: usize,
     pub index: usize,
     /// Where it stands in the pack.
@@ -213,7 +213,7 @@ impl Pack {
     /// Reads a block that is the one in the manifest, with [`ROOM`] behind it.
     pub(super) fn read_block<'a, T>(
         &self,
-        block: &Due<T>,
+        block: &DueBlock<T>,
         buffer: &'a mut DirectBuffer,
     ) -> Result<&'a mut [u8]> {
         let read = self.source.read_block(block.at, block.packed, buffer);

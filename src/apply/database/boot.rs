@@ -19,7 +19,7 @@ use crate::apply::files::source_state::{Binlogs, SourceState, drop_binlogs, drop
 use crate::apply::work::Runner;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::{DROP_CLONE_PLUGIN, Flavor};
-use crate::domain::pair::{Membership, Role};
+use crate::domain::pair::Membership;
 use crate::domain::plan::{BootTask, CopyWay};
 use crate::domain::settings::{LOCAL_SCHEMA, render};
 use crate::domain::sql::quote_name;
@@ -177,9 +177,8 @@ async fn prepare_replica(
     let membership = home.require_membership()?;
     channel::forget(flavor, session).await?;
     session.run(flavor.reset_binlogs()).await?;
-    let source = membership.pair.node(Role::Primary);
     let account = home.credentials()?.replication;
-    channel::point(runner, flavor, session, source, &account, channel::Start::At(from)).await?;
+    channel::point(runner, flavor, session, &membership, &account, channel::Start::At(from)).await?;
 
     // What belonged to the primary alone came with the copy.
     session.run(format!("DROP DATABASE IF EXISTS {LOCAL_SCHEMA}")).await?;

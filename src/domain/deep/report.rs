@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::definitions::Kind;
+use super::super::definitions::ObjectKind;
 use super::super::table::Key;
 use super::super::table::range::{Bound, Range};
 
@@ -24,7 +24,7 @@ pub enum What {
     /// No table, but something of this name that is defined otherwise, or on one node only.
     Definition {
         /// What it is.
-        of: Kind,
+        of: ObjectKind,
         /// In words.
         evidence: String,
     },
@@ -216,7 +216,7 @@ mod tests {
                 TableDifference { table: "a".into(), what: What::OnlyOnPrimary },
                 TableDifference {
                     table: "v".into(),
-                    what: What::Definition { of: Kind::View, evidence: "the body differs".into() },
+                    what: What::Definition { of: ObjectKind::View, evidence: "the body differs".into() },
                 },
                 rows(None, bound("9"), 0),
                 rows(bound("20"), bound("30"), 2),

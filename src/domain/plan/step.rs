@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::coordinates::Coordinates;
 use crate::domain::definitions::Named;
 use crate::domain::pair::{Membership, Role};
+use crate::domain::returned::Returned;
 use crate::domain::standing::BinlogPlace;
 
 /// What an offline boot of the server is for.
@@ -396,6 +397,17 @@ pub enum Step {
     PassConflicts {
         /// The error that it stopped at, 0 for none.
         error: u32,
+    },
+    /// Leave out what the server of the primary refused to execute of the secondary's, and start its
+    /// applier.
+    LeaveOut {
+        /// At what it stopped, without the statement.
+        what: String,
+    },
+    /// Mark as seen what the secondary has sent to the primary and the primary may have executed.
+    Acknowledge {
+        /// What was found, and up to where.
+        reading: Returned,
     },
     /// Start receiver and applier.
     StartReplication,

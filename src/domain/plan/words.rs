@@ -182,6 +182,21 @@ impl fmt::Display for Step {
                 f,
                 "let the applier pass error {error}; the primary's row replaces a conflicting one"
             ),
+            Self::LeaveOut { what } => write!(
+                f,
+                "leave out what is refused, and start the applier; it stopped at: {what}"
+            ),
+            Self::Acknowledge { reading } => {
+                write!(f, "mark as seen what the secondary has sent:")?;
+                for found in &reading.found {
+                    write!(f, "\n       {} ({}:{})", found.what, found.file, found.position)?;
+                }
+                let shown = u64::try_from(reading.found.len()).unwrap_or(u64::MAX);
+                match reading.total.saturating_sub(shown) {
+                    0 => Ok(()),
+                    more => write!(f, "\n       and {more} more"),
+                }
+            }
             Self::StartReplication => f.write_str("start replication"),
             Self::CorrectRows { scope, changes, .. } if changes.is_empty() => {
                 write!(f, "make {scope} equal to the primary")
