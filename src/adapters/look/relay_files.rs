@@ -5,11 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use fs_err as fs;
-use fs_err::File;
 
 use super::returned;
 use crate::adapters::home::Home;
+use crate::adapters::system::{SMALL, open_regular, read_text};
 use crate::domain::errant::{Event, FIRST_EVENT};
 use crate::domain::pair::{Membership, Role};
 use crate::domain::relay_log::{BODY, HEADER, Header, MAGIC};
@@ -22,12 +21,9 @@ const BUDGET: Duration = Duration::from_secs(2);
 /// Among how many events at the beginning of a file the formats of both servers are.
 const FORMATS: usize = 4;
 
-/// The longest list of relay logs that is read, in bytes.
-const LONGEST_INDEX: u64 = 1 << 20;
-
 /// Reads on from where the last look stopped, and remembers it.
 pub fn note(home: &Home, membership: &Membership) -> Result<()> {
-    let options = fs::read_to_string(home.option_file())?;
+    let options = read_text(&home.option_file(), SMALL)?;
     let keeps =
         options.lines().any(|line| line.trim_start().starts_with("relay-log-purge") && line.contains("OFF"));
     if membership.role != Role::Primary || !keeps {
@@ -36,10 +32,7 @@ pub fn note(home: &Home, membership: &Membership) -> Result<()> {
     let begun = Instant::now();
     let mut reading = returned::remembered_of(home, membership);
     let before = reading.clone();
-    let mut index = String::new();
-    File::open(home.data().join(format!("{RELAY_LOG}.index")))?
-        .take(LONGEST_INDEX)
-        .read_to_string(&mut index)?;
+    let index = read_text(&home.data().join(format!("{RELAY_LOG}.index")), SMALL)?;
     let files: Vec<&str> = index.lines().filter_map(|line| line.rsplit('/').next()).collect();
     let place = reading.place.clone();
     let known = files.iter().position(|file| *file == place.file).filter(|at| {
@@ -76,7 +69,7 @@ pub fn note(home: &Home, membership: &Membership) -> Result<()> {
 
 /// Gives each whole event of a file from a place on, until nobody wants more.
 fn each(path: &Path, from: u64, begun: Instant, mut takes: impl FnMut(&Event) -> bool) -> Result<()> {
-    let mut file = File::open(path)?;
+    let mut file = open_regular(path)?;
     let size = file.metadata()?.len();
     let mut magic = [0; 4];
     file.read_exact(&mut magic)?;

@@ -9,6 +9,7 @@ use super::errant::{event, is_torn};
 use crate::adapters::home::Home;
 use crate::adapters::server::session::{Address, Row, Session};
 use crate::adapters::system;
+use crate::adapters::system::{SMALL, read_bytes};
 use crate::domain::errant::FIRST_EVENT;
 use crate::domain::flavor::{Flavor, ServerVersion};
 use crate::domain::pair::{Membership, Role};
@@ -190,8 +191,7 @@ pub(super) fn remembered_of(home: &Home, membership: &Membership) -> Returned {
 }
 
 fn remembered(home: &Home, history: &str) -> Option<Returned> {
-    let old: Returned =
-        serde_json::from_slice(&system::read_bytes(&notes(home, history), system::LARGE).ok()?).ok()?;
+    let old: Returned = serde_json::from_slice(&read_bytes(&notes(home, history), SMALL).ok()?).ok()?;
     (old.history == history).then_some(old)
 }
 
