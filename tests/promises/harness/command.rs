@@ -56,11 +56,12 @@ impl Ran {
         self
     }
 
-    /// Fails unless it ended with an error that names a full disk.
+    /// Fails unless it ended with an error that names a full disk, or was refused because of one.
     #[track_caller]
     pub fn tells_of_a_full_disk(&self) {
-        assert!(matches!(self.code, Some(1 | 3)), "{self}");
-        for text in ["error: ", "No space left on device"] {
+        let says = if self.code == Some(4) { "there is no space" } else { "No space left on device" };
+        assert!(matches!(self.code, Some(1 | 3 | 4)), "{self}");
+        for text in ["error: ", says] {
             assert!(self.stderr.contains(text), "no {text:?} in\n{self}");
         }
     }
