@@ -288,6 +288,7 @@ fn files_are_read_through_one_door() {
     nobody_in(
         "src",
         &[
+            "system/account.rs",
             "system/mod.rs",
             "system/process.rs",
             "system/lock.rs",

@@ -2,9 +2,9 @@
 
 use super::refusal::Refusal;
 
-/// The account that a folder belongs to, as far as the decision needs it.
+/// An account, as far as the decision needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileOwner {
+pub struct SystemAccount {
     /// Its name, or its number.
     pub name: String,
     /// Whether it is root.
@@ -26,7 +26,7 @@ pub enum Acting {
 /// # Errors
 /// When the home belongs to one account and the data to another, and neither is root: the owner of the
 /// home would direct what root does to the data.
-pub fn acting(path: &str, home: &FileOwner, data: Option<&FileOwner>) -> Result<Acting, Refusal> {
+pub fn acting(path: &str, home: &SystemAccount, data: Option<&SystemAccount>) -> Result<Acting, Refusal> {
     match data {
         _ if home.is_root => Ok(Acting::AsRoot),
         Some(data) if data.name != home.name => Err(Refusal::new(
@@ -98,8 +98,8 @@ fn quoted(word: &str) -> String {
 mod tests {
     use super::*;
 
-    fn account(name: &str) -> FileOwner {
-        FileOwner { name: name.into(), is_root: name == "root" }
+    fn account(name: &str) -> SystemAccount {
+        SystemAccount { name: name.into(), is_root: name == "root" }
     }
 
     #[test]

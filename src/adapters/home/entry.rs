@@ -11,7 +11,7 @@ use fs_err as fs;
 
 use super::{DATABASE_PARAMS, Home, KEY_FILE, ROLE_FILE, datadir};
 use crate::adapters::system;
-use crate::domain::acting::{Acting, FileOwner, acting, left_by_others, not_root_s_alone};
+use crate::domain::acting::{Acting, SystemAccount, acting, left_by_others, not_root_s_alone};
 use crate::failure::{Failure, Kind};
 
 /// Folders of which root runs or reads any file, from the home.
@@ -44,7 +44,7 @@ pub fn enter(home: &Home) -> Result<()> {
     }
     let owner = system::owner(home.root())?;
     let data = system::owner(&home.data()).ok();
-    let account = |owner: system::Owner| FileOwner { name: owner.name(), is_root: owner.is_root() };
+    let account = |owner: system::Owner| SystemAccount { name: owner.name(), is_root: owner.is_root() };
     let path = home.root().to_string_lossy();
     match acting(&path, &account(owner), data.map(account).as_ref())
         .map_err(|why| Failure::refused(vec![why]))?
