@@ -399,7 +399,12 @@ fn root_directs_a_server_of_another_account_and_is_not_directed_by_it(server: &s
     accounts.as_root(primary, &["stop"]).ok();
     drop(script);
 
-    // Whatever directs root must be root's alone.
+    what_directs_root_must_be_root_s(&lab, &accounts);
+}
+
+/// A home of root's in which somebody else could direct it is refused, with what helps.
+fn what_directs_root_must_be_root_s(lab: &Lab, accounts: &Accounts) {
+    let primary = &lab.primary;
     for (path, mode, why) in [
         ("conf/pmp-ha/mysqld.cnf", 0o666, "can be written by everybody"),
         ("conf", 0o777, "can be written by everybody"),

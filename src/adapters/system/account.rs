@@ -17,6 +17,8 @@ use nix::unistd::{
     Gid, Uid, User, fchown, fchownat, getegid, geteuid, initgroups, setgroups, setresgid, setresuid, setuid,
 };
 
+use super::reading::{SMALL, read_text};
+
 /// Who a file belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
@@ -78,7 +80,7 @@ static BECAME: OnceLock<(String, Option<User>)> = OnceLock::new();
 /// namespace that somebody without rights has made.
 #[must_use]
 pub fn is_root() -> bool {
-    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let map = read_text(Path::new("/proc/self/uid_map"), SMALL).unwrap_or_default();
     let mapped: u64 = map
         .lines()
         .filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok())
@@ -259,7 +261,7 @@ pub fn require_owner(file: &fs::File, owner: Owner) -> std::io::Result<()> {
 #[must_use]
 pub fn acts_as_root(pid: u32) -> bool {
     // The owner of its folder says nothing: of a process that has given up rights that is root, too.
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = read_text(Path::new(&format!("/proc/{pid}/status")), SMALL).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
     line.is_some_and(|ids| ids.split_whitespace().any(|id| id == "0"))
 }
