@@ -95,7 +95,7 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Commands::Inspect(args) => inspect::run(&context, args).await,
         Commands::Keygen(args) => keygen::run(&context, &args),
         Commands::Rollback => rollback::run(&context).await,
-        Commands::Resume => resume::run(&context).await,
+        Commands::Resume => Box::pin(resume::run(&context)).await,
         Commands::History(args) => history::run(&context, &args),
         Commands::Key(args) => key::run(&context, args),
         Commands::Start => service::start(&context).await,
