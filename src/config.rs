@@ -13,7 +13,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use self::alarm::AlarmConfig;
-use self::place::Places;
+use self::place::{Complaint, Places};
 use crate::domain::flavor::SemiSync;
 use crate::domain::health::Limits;
 use crate::domain::plan::KEY_PLACEHOLDER;
@@ -41,15 +41,6 @@ pub struct Config {
     pub switchover: SwitchoverConfig,
     /// What is announced, and through which channels.
     pub alarm: AlarmConfig,
-}
-
-/// What is wrong with a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Complaint {
-    /// The key, with the tables around it.
-    pub key: String,
-    /// Why it cannot be used.
-    pub why: String,
 }
 
 /// A file of settings, read.

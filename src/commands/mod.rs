@@ -1,5 +1,7 @@
 //! The commands, one file each: parse, observe, decide, then show or apply.
 
+mod alert;
+mod config;
 mod history;
 mod inspect;
 mod install_pack;
@@ -35,7 +37,7 @@ use crate::adapters::pack::signature::Verifier;
 use crate::adapters::system;
 use crate::apply::{Runner, Settled, refuse_half_exchanged};
 use crate::cli::{Cli, Command, Global, OpeningArgs};
-use crate::config::{Config, PackConfig};
+use crate::config::{Config, PackConfig, Source};
 use crate::domain::pair::Role;
 use crate::domain::plan::Plan;
 use crate::domain::snapshot::{Blind, BlindReason};
@@ -71,6 +73,8 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Command::Switchover(args) => Box::pin(switchover::run(&context, args)).await,
         Command::Rejoin(args) => rejoin::run(&context, args).await,
         Command::Monitor(args) => monitor::run(&context, args).await,
+        Command::Alert(command) => alert::run(&context, command).await,
+        Command::Config(command) => config::run(&context, command),
         Command::MayStart(args) => may_start::run(&context, &args).await,
         Command::Rehearse(args) => rehearse::run(&context, args).await,
         Command::Repair(args) => repair::run(&context, args).await,
@@ -109,6 +113,11 @@ impl Context<'_> {
 
     fn config(&self, home: &Home) -> Result<Config> {
         Config::read(self.global.config.as_deref(), home.root())
+    }
+
+    /// The same, with the place of each setting in its file.
+    fn config_with_source(&self, home: &Home) -> Result<(Config, Source)> {
+        Config::read_with_source(self.global.config.as_deref(), home.root())
     }
 
     /// Finishes or undoes an interrupted run. A dry run only announces it.

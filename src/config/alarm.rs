@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Complaint;
 use super::channel::{
     CommandConfig, EmailConfig, FACILITIES, MailTls, SnmpConfig, SyslogConfig, WebhookConfig, host_and_port,
     is_loopback, looks_like_an_address, wrong_url,
 };
+use super::place::Complaint;
 use crate::domain::alarm::Rules;
 
 /// The section `[alarm]`.

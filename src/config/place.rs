@@ -5,6 +5,15 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
+/// What is wrong with a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// The key, with the tables around it.
+    pub key: String,
+    /// Why it cannot be used.
+    pub why: String,
+}
+
 /// The keys of a file, each with its line. The elements of an array are numbered: `alarm.email.0.server`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Places {

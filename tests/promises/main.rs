@@ -8,6 +8,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "a test hands over what it made for the purpose")]
 
 mod agreement;
+mod alarms;
 mod asking;
 mod audit_rows;
 mod bad_input;

@@ -49,6 +49,14 @@ fn hex(sha256: &Digest) -> Sha256Hex {
     Sha256Hex::from_bytes(bytes)
 }
 
+/// Returns the HMAC-SHA256 (RFC 2104) of some bytes, in lower-case hex.
+#[must_use]
+pub fn hmac_sha256(secret: &[u8], bytes: &[u8]) -> String {
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
+    let tag = aws_lc_rs::hmac::sign(&key, bytes);
+    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Returns the BLAKE3 of some bytes: several times faster than SHA-256, for what only this tool
 /// compares.
 #[must_use]

@@ -15,3 +15,4 @@ pub mod recovery_source;
 pub mod rows;
 pub mod structure;
 pub mod tfa;
+pub mod watcher;

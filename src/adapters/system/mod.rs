@@ -23,10 +23,10 @@ pub use disk::{
     open_direct_for_writing, read_direct_at, read_exact_at, write_all_at, write_direct_at,
 };
 pub use process::{
-    command_lines, first_line_of, is_alive, is_group_alive, kill_at_once, mentions, on_stop_signal,
-    processes_with, spawn_script, spawn_self, started_at, terminate, this_program,
+    command_lines, first_line_of, host_name, is_alive, is_group_alive, kill_at_once, mentions,
+    on_stop_signal, processes_with, spawn_script, spawn_self, started_at, terminate, this_program,
 };
-pub use socket::{OneCaller, connect_local, is_local_address, one_caller};
+pub use socket::{OneCaller, connect_local, datagram_to_local, is_local_address, one_caller};
 
 /// The product's script that starts the bundled database: `startDB.sh PORT TMPDIR`.
 pub const START_SCRIPT: &str = "startDB.sh";

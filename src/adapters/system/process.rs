@@ -126,6 +126,15 @@ pub fn spawn_script(script: &Path, args: &[String], log: &Path) -> Result<Child>
         .with_context(|| format!("cannot run {}", script.display()))
 }
 
+/// The name of this machine.
+#[must_use]
+pub fn host_name() -> String {
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "localhost".into())
+}
+
 /// This program.
 pub fn this_program() -> Result<PathBuf> {
     std::env::current_exe().context("cannot find the path of this program")

@@ -123,6 +123,14 @@ impl State {
             && self.replication.incident.is_none()
     }
 
+    /// Returns whether another state says the same: the time of the last look is no matter.
+    #[must_use]
+    pub fn is_as(&self, other: &Self) -> bool {
+        self.alone_since == other.alone_since
+            && self.high_availability == other.high_availability
+            && self.replication == other.replication
+    }
+
     /// Takes up the work after a restart. What was not announced yet must last for the whole
     /// hold-down again: the servers may be starting as well.
     #[must_use]
