@@ -147,7 +147,7 @@ fn a_webhook_is_signed_and_a_command_gets_the_same_event() {
     home.run(&["alert", "test", "webhook-1", "command-1"]).ok();
     let got = home.got("web-1");
     assert_eq!(got["signed"], true, "{got}");
-    assert_eq!(got["headers"]["X-Pmp-Ha-Event"], "Test of the alarms");
+    assert_eq!(got["headers"]["x-pmp-ha-event"], "Test of the alarms");
     assert_eq!(got["event"], home.got("command"), "each channel gets the same");
     let said = home.run(&["alert", "test", "broken", "moved", "stranger", "slow", "bad"]).exits(1);
     for text in [

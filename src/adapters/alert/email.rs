@@ -1,6 +1,6 @@
 //! E-mail: the only file that uses lettre.
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
@@ -72,7 +72,8 @@ impl Email {
         }
         let message = message.multipart(MultiPart::alternative_plain_html(event.text(), event.html()))?;
         let answer = self.transport.send(message).await;
-        let answer = answer.with_context(|| format!("{} did not take it", self.server))?;
+        let answer = answer
+            .map_err(|error| anyhow!("{} did not take it: {}", self.server, said_once(&error.to_string())))?;
         let said = answer.message().next().unwrap_or_default().to_owned();
         Ok(format!("{} answered {} {said}", self.server, answer.code()))
     }
@@ -89,4 +90,11 @@ impl Email {
         let again = if event.message > 1 && event.kind != Kind::Test { "Re: " } else { "" };
         format!("{again}[pmp-ha] {}", event.title())
     }
+}
+
+/// An error of the library without the words that it repeats: each of its causes quotes the next one.
+fn said_once(error: &str) -> String {
+    let mut parts: Vec<&str> = error.split(": ").collect();
+    parts.dedup();
+    parts.join(": ")
 }

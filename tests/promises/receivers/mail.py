@@ -1,5 +1,5 @@
 """A mail server with TLS and login: mail.py FOLDER PORT_STARTTLS PORT_TLS CERT KEY USER PASSWORD"""
-import asyncio, json, ssl, sys
+import asyncio, json, os, ssl, sys
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
@@ -16,9 +16,8 @@ class Handler:
         with open(f"{folder}/mail-{count}.json.new", "w") as out:
             json.dump({
                 "from": envelope.mail_from, "to": envelope.rcpt_tos, "login": session.authenticated,
-                "tls": session.ssl is not None, "message": envelope.content.decode(),
+                "tls": server.transport.get_extra_info("sslcontext") is not None, "message": envelope.content.decode(),
             }, out)
-        import os
         os.rename(f"{folder}/mail-{count}.json.new", f"{folder}/mail-{count}.json")
         return "250 kept"
 
@@ -36,8 +35,7 @@ async def main():
                     authenticator=authenticator)
 
     def tls():
-        session = SMTP(Handler(), auth_required=True, authenticator=authenticator, auth_require_tls=False)
-        return session
+        return SMTP(Handler(), auth_required=True, authenticator=authenticator, auth_require_tls=False)
 
     await loop.create_server(starttls, "127.0.0.1", int(plain))
     await loop.create_server(tls, "127.0.0.1", int(wrapped), ssl=context)
