@@ -33,14 +33,14 @@ pub struct Cli {
     pub global: Global,
     /// The command.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Commands,
 }
 
 impl Cli {
     /// Returns whether the answer goes to a monitoring system.
     #[must_use]
     pub fn is_for_nagios(&self) -> bool {
-        matches!(&self.command, Command::Verify(args) if args.nagios)
+        matches!(&self.command, Commands::Verify(args) if args.nagios)
     }
 }
 
@@ -77,7 +77,7 @@ fn any_path() -> impl TypedValueParser<Value = PathBuf> {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum Commands {
     /// Make HAPack.zip on the primary, for the secondary.
     ///
     /// Stop Password Manager Pro and its database first, also with --restart. With --online they keep

@@ -45,14 +45,14 @@ pub struct Config {
 
 /// A file of settings, read.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct ConfigFile {
     /// The file.
     pub path: PathBuf,
     /// Where each key stands; nothing if there is no file.
     pub places: Places,
 }
 
-impl Source {
+impl ConfigFile {
     /// The failure that a value of the file cannot be used: file, line and key.
     #[must_use]
     pub fn wrong(&self, complaint: &Complaint) -> Failure {
@@ -224,14 +224,14 @@ impl Config {
     }
 
     /// The same, with the place of each key.
-    pub fn read_with_source(named: Option<&Path>, home: &Path) -> Result<(Self, Source)> {
+    pub fn read_with_source(named: Option<&Path>, home: &Path) -> Result<(Self, ConfigFile)> {
         let path: PathBuf = named.map_or_else(|| home.join("conf/pmp-ha.toml"), Path::to_path_buf);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => String::new(),
             Err(error) => bail!(unusable(&path).because(error.to_string())),
         };
-        let source = Source { places: Places::of(&text), path };
+        let source = ConfigFile { places: Places::of(&text), path };
         let mut config: Self = toml::from_str(&text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             let key = source.places.key_at(at).map(|key| format!("{}: ", place::shown(key)));

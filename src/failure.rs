@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use crate::domain::nagios::State;
+use crate::domain::nagios::PluginState;
 use crate::domain::refusal::Refusal;
 
 /// The ways to end.
@@ -20,7 +20,7 @@ pub enum Kind {
     /// `verify` did not see both statuses Alive.
     NotAlive,
     /// `verify --nagios` saw this.
-    Plugin(State),
+    Plugin(PluginState),
     /// Ctrl-C or a signal, and everything is as it was.
     Interrupted,
 }
@@ -40,10 +40,10 @@ impl Kind {
             Self::Refused => 4,
             Self::NotAlive => 5,
             Self::Plugin(state) => match state {
-                State::Ok => 0,
-                State::Warning => 1,
-                State::Critical => 2,
-                State::Unknown => 3,
+                PluginState::Ok => 0,
+                PluginState::Warning => 1,
+                PluginState::Critical => 2,
+                PluginState::Unknown => 3,
             },
             Self::Interrupted => 130,
         }
@@ -125,7 +125,7 @@ impl Failure {
     /// The exit code for a monitoring system: whatever kept us from a verdict leaves it UNKNOWN.
     #[must_use]
     pub fn exit_code_for_nagios(&self) -> ExitCode {
-        let kind = if self.kind.is_verdict() { self.kind } else { Kind::Plugin(State::Unknown) };
+        let kind = if self.kind.is_verdict() { self.kind } else { Kind::Plugin(PluginState::Unknown) };
         ExitCode::from(kind.code())
     }
 }

@@ -483,3 +483,24 @@ fn every_file(dir: &Path, out: &mut Vec<String>) {
         }
     }
 }
+
+/// Two of a name would make a reader ask each time which one is meant.
+#[test]
+fn a_public_type_has_a_name_of_its_own() {
+    // The bridge to old TLS and what stands in for it in a build without it.
+    let same = ["Bridge"];
+    let mut places = BTreeMap::<String, Vec<PathBuf>>::new();
+    for (path, text) in sources("src") {
+        for line in text.lines().map(str::trim_start).filter(|line| line.starts_with("pub")) {
+            let mut words = line.split_whitespace().skip(1);
+            let (Some("struct" | "enum" | "trait" | "type"), Some(name)) = (words.next(), words.next())
+            else {
+                continue;
+            };
+            let name: String = name.chars().take_while(char::is_ascii_alphanumeric).collect();
+            places.entry(name).or_default().push(path.clone());
+        }
+    }
+    let twice = places.iter().filter(|(name, paths)| paths.len() > 1 && !same.contains(&name.as_str()));
+    assert_eq!(twice.collect::<Vec<_>>(), []);
+}

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::adapters::home::Home;
 use crate::adapters::home::journal_file::JournalFile;
 use crate::adapters::system;
-use crate::domain::journal::{Due, Progress, open_run};
+use crate::domain::journal::{Due, OpenRun, open_run};
 use crate::failure::{Failure, Kind};
 
 /// Returns the interrupted run of this home, if there is one.
@@ -13,7 +13,7 @@ use crate::failure::{Failure, Kind};
 /// # Errors
 /// Refuses when the journal speaks of another home, of which this one is a copy: its way back
 /// does not lead here.
-pub fn cut_off_run(home: &Home) -> Result<Option<Progress>> {
+pub fn cut_off_run(home: &Home) -> Result<Option<OpenRun>> {
     let Some(run) = open_run(&JournalFile::at(home.journal()).read()?) else { return Ok(None) };
     let (_, inode) = system::identity(&home.path("conf"))?;
     if run.plan.home.path != home.root().to_string_lossy() || run.plan.home.inode != inode {

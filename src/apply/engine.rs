@@ -14,7 +14,7 @@ use crate::adapters::home::saved::remove;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::process::Database;
 use crate::adapters::{look, system};
-use crate::domain::journal::{Due, Outcome, Progress, Record};
+use crate::domain::journal::{Due, OpenRun, Outcome, Record};
 use crate::domain::plan::{Command, Plan, Step};
 use crate::failure::{Failure, Kind};
 
@@ -57,7 +57,7 @@ impl Runner<'_> {
     ///
     /// # Errors
     /// Refuses to roll back under a server that somebody has started since.
-    pub async fn settle_run(&mut self, run: Progress) -> Result<Settled> {
+    pub async fn settle_run(&mut self, run: OpenRun) -> Result<Settled> {
         let command = run.plan.command;
         if matches!(run.due(), Due::Back(_)) {
             self.refuse_strangers(&run)?;
@@ -92,7 +92,7 @@ impl Runner<'_> {
     }
 
     /// Refuses to undo anything under a running server, unless the run itself started it.
-    fn refuse_strangers(&self, run: &Progress) -> Result<()> {
+    fn refuse_strangers(&self, run: &OpenRun) -> Result<()> {
         let last = run.begun.checked_sub(1).and_then(|index| run.plan.steps.get(index));
         if run.plan.works_on_a_running_server() {
             return Ok(());

@@ -12,9 +12,9 @@ use crate::adapters::clock;
 use crate::adapters::home::Home;
 use crate::adapters::system;
 use crate::cli::{AlertCommand, AlertTestArgs};
-use crate::domain::alarm::Event;
+use crate::domain::alarm::AlarmEvent;
 use crate::domain::pair::Pair;
-use crate::domain::report::Place;
+use crate::domain::report::PairNode;
 use crate::failure::{Failure, Kind};
 
 pub async fn run(context: &Context<'_>, command: AlertCommand) -> Result<()> {
@@ -99,16 +99,19 @@ fn listed(names: &[String]) -> String {
     if names.is_empty() { "no channel".into() } else { names.join(", ") }
 }
 
-fn event_of(home: &Home) -> Result<Event> {
+fn event_of(home: &Home) -> Result<AlarmEvent> {
     let membership = home.membership()?;
-    let place =
-        |node: &crate::domain::pair::Node, role| Place { host: node.host.clone(), port: node.db_port, role };
+    let place = |node: &crate::domain::pair::Node, role| PairNode {
+        host: node.host.clone(),
+        port: node.db_port,
+        role,
+    };
     let node = membership.as_ref().map(|own| place(own.this(), own.role));
     let peer = membership.as_ref().map(|own| place(own.peer(), Pair::peer_of(own.role)));
-    Ok(Event::test(clock::seconds(), node, peer))
+    Ok(AlarmEvent::test(clock::seconds(), node, peer))
 }
 
-async fn tried(channel: &Channel, event: &Event) -> Tried {
+async fn tried(channel: &Channel, event: &AlarmEvent) -> Tried {
     let begun = Instant::now();
     let sent = channel.send(event).await;
     Tried {

@@ -14,12 +14,12 @@ use crate::domain::procedures::key::{Expected, check};
 use crate::failure::{Failure, Kind};
 
 #[derive(Serialize)]
-struct Named {
+struct Chosen {
     key: String,
     next: &'static str,
 }
 
-impl fmt::Display for Named {
+impl fmt::Display for Chosen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = &self.key;
         writeln!(
@@ -40,7 +40,7 @@ pub fn run(context: &Context<'_>, args: KeyArgs) -> Result<()> {
     }
     let _lock = system::lock_dir(home.root())?;
     home.write_conf("conf/manage_key.conf", &key)?;
-    context.ui.done(&Named { key, next: "pmp-ha start" })
+    context.ui.done(&Chosen { key, next: "pmp-ha start" })
 }
 
 /// Asks for the key if none was named, checks it, and prints warnings about it.

@@ -36,8 +36,8 @@ use crate::adapters::pack::Opening;
 use crate::adapters::pack::signature::Verifier;
 use crate::adapters::system;
 use crate::apply::{Runner, Settled, refuse_half_exchanged};
-use crate::cli::{Cli, Command, Global, OpeningArgs};
-use crate::config::{Config, PackConfig, Source};
+use crate::cli::{Cli, Commands, Global, OpeningArgs};
+use crate::config::{Config, ConfigFile, PackConfig};
 use crate::domain::pair::Role;
 use crate::domain::plan::Plan;
 use crate::domain::snapshot::{Blind, BlindReason};
@@ -55,30 +55,30 @@ struct Context<'a> {
 pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
     let context = Context { ui, interrupt: Interrupt::listen()?, global: cli.global };
     match cli.command {
-        Command::Pack(args) => pack::run(&context, args).await,
-        Command::InstallPack(args) => install_pack::run(&context, args).await,
-        Command::Inspect(args) => inspect::run(&context, args).await,
-        Command::Keygen(args) => keygen::run(&context, &args),
-        Command::Rollback => rollback::run(&context).await,
-        Command::Resume => resume::run(&context).await,
-        Command::History(args) => history::run(&context, &args),
-        Command::Key(args) => key::run(&context, args),
-        Command::Start => service::start(&context).await,
-        Command::Stop => service::stop(&context).await,
-        Command::Verify(args) if args.deep => verify_deep::run(&context, args).await,
-        Command::Reconfigure(args) => reconfigure::run(&context, args).await,
-        Command::Verify(args) => verify::run(&context, args).await,
-        Command::Recover(args) if args.promote => promote::run(&context, args).await,
-        Command::Recover(args) => recover::run(&context, args).await,
-        Command::Switchover(args) => Box::pin(switchover::run(&context, args)).await,
-        Command::Rejoin(args) => rejoin::run(&context, args).await,
-        Command::Monitor(args) => monitor::run(&context, args).await,
-        Command::Alert(command) => alert::run(&context, command).await,
-        Command::Config(command) => config::run(&context, command),
-        Command::MayStart(args) => may_start::run(&context, &args).await,
-        Command::Rehearse(args) => rehearse::run(&context, args).await,
-        Command::Repair(args) => repair::run(&context, args).await,
-        Command::Lab(command) => lab::run(&context, command).await,
+        Commands::Pack(args) => pack::run(&context, args).await,
+        Commands::InstallPack(args) => install_pack::run(&context, args).await,
+        Commands::Inspect(args) => inspect::run(&context, args).await,
+        Commands::Keygen(args) => keygen::run(&context, &args),
+        Commands::Rollback => rollback::run(&context).await,
+        Commands::Resume => resume::run(&context).await,
+        Commands::History(args) => history::run(&context, &args),
+        Commands::Key(args) => key::run(&context, args),
+        Commands::Start => service::start(&context).await,
+        Commands::Stop => service::stop(&context).await,
+        Commands::Verify(args) if args.deep => verify_deep::run(&context, args).await,
+        Commands::Reconfigure(args) => reconfigure::run(&context, args).await,
+        Commands::Verify(args) => verify::run(&context, args).await,
+        Commands::Recover(args) if args.promote => promote::run(&context, args).await,
+        Commands::Recover(args) => recover::run(&context, args).await,
+        Commands::Switchover(args) => Box::pin(switchover::run(&context, args)).await,
+        Commands::Rejoin(args) => rejoin::run(&context, args).await,
+        Commands::Monitor(args) => monitor::run(&context, args).await,
+        Commands::Alert(command) => alert::run(&context, command).await,
+        Commands::Config(command) => config::run(&context, command),
+        Commands::MayStart(args) => may_start::run(&context, &args).await,
+        Commands::Rehearse(args) => rehearse::run(&context, args).await,
+        Commands::Repair(args) => repair::run(&context, args).await,
+        Commands::Lab(command) => lab::run(&context, command).await,
     }
 }
 
@@ -116,7 +116,7 @@ impl Context<'_> {
     }
 
     /// The same, with the place of each setting in its file.
-    fn config_with_source(&self, home: &Home) -> Result<(Config, Source)> {
+    fn config_with_source(&self, home: &Home) -> Result<(Config, ConfigFile)> {
         Config::read_with_source(self.global.config.as_deref(), home.root())
     }
 

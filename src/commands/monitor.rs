@@ -17,14 +17,15 @@ use crate::domain::judge::judge;
 use crate::domain::pair::Role;
 use crate::domain::report::{Report, Verdict, Watch as Changes};
 use crate::failure::{Failure, Kind};
-use crate::watch::Watch;
+use crate::watch::Announcer;
 
 /// Checks until Ctrl-C, prints each status change, and announces it. Stops a primary that was replaced.
 pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
     let home = context.home()?;
     let (config, source) = context.config_with_source(&home)?;
     let announces = !context.global.dry_run;
-    let watch = announces.then(|| Watch::open(&home, &config, &source, !args.once)).transpose()?.flatten();
+    let watch =
+        announces.then(|| Announcer::open(&home, &config, &source, !args.once)).transpose()?.flatten();
     if args.once {
         return once(context, &home, &config, watch).await;
     }
@@ -37,7 +38,7 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
 }
 
 /// Checks once, and sends what is due.
-async fn once(context: &Context<'_>, home: &Home, config: &Config, watch: Option<Watch>) -> Result<()> {
+async fn once(context: &Context<'_>, home: &Home, config: &Config, watch: Option<Announcer>) -> Result<()> {
     let report = context.interrupt.or(look(home, config, &context.interrupt)).await?;
     if let Some(mut watch) = watch {
         watch.see(&report).await;
@@ -61,7 +62,7 @@ struct Monitor<'a> {
     context: &'a Context<'a>,
     home: Home,
     config: Config,
-    watch: Option<Watch>,
+    watch: Option<Announcer>,
 }
 
 impl Monitor<'_> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Context, key, read_password_file};
 use crate::adapters::home::{Home, datadir};
-use crate::adapters::look::recovery_source::{self, Origin};
+use crate::adapters::look::recovery_source::{self, SourcePaths};
 use crate::adapters::{look, system};
 use crate::apply::{Runner, Secrets, Settled, refuse_half_exchanged};
 use crate::cli::RecoverArgs;
@@ -54,8 +54,8 @@ impl fmt::Display for Recovered {
 
 pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
     let origin = match &args.from {
-        Some(named) => Origin::find(named)?,
-        None => Origin::Home(context.home()?),
+        Some(named) => SourcePaths::find(named)?,
+        None => SourcePaths::Home(context.home()?),
     };
     // clap asks for it.
     let Some(into) = &args.into else { return Ok(()) };
@@ -106,7 +106,7 @@ pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
 
 /// Returns the query that checks the key against the data. Without a configuration of its own, a
 /// fresh installation uses the secondary's.
-fn key_query(context: &Context<'_>, origin: &Origin, config: &Config) -> Result<String> {
+fn key_query(context: &Context<'_>, origin: &SourcePaths, config: &Config) -> Result<String> {
     let own = config.product.key_query.trim();
     match origin.home() {
         Some(from) if own.is_empty() => Ok(context.config(from)?.product.key_query.trim().to_owned()),

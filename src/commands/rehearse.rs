@@ -10,11 +10,11 @@ use super::{Context, absolute, opening};
 use crate::adapters::clock::now;
 use crate::adapters::home::Home;
 use crate::adapters::look;
-use crate::adapters::look::recovery_source::{self, Origin};
+use crate::adapters::look::recovery_source::{self, SourcePaths};
 use crate::adapters::pack::seal::is_sealed;
 use crate::adapters::pack::{Opening, Pack};
 use crate::adapters::server::process::Database;
-use crate::apply::rehearse::{Folder, Proof, damaged, packs, run as carry_out, topics};
+use crate::apply::rehearse::{Gathered, RehearsalFolder, damaged, packs, run as carry_out, topics};
 use crate::apply::{Runner, refuse_half_exchanged};
 use crate::cli::RehearseArgs;
 use crate::domain::flavor::Flavor;
@@ -22,9 +22,9 @@ use crate::domain::pair::Role;
 use crate::domain::plan::KeyCheck;
 use crate::domain::procedures::Scene;
 use crate::domain::procedures::rehearse::{Rehearsal, RehearseScene, With, plan};
-use crate::domain::rehearsal::check::{Check, Outcome, Topic};
+use crate::domain::rehearsal::check::{Check, CheckResult, Topic};
 use crate::domain::rehearsal::checks;
-use crate::domain::rehearsal::report::{Report, SCHEMA};
+use crate::domain::rehearsal::report::{RehearsalReport, SCHEMA};
 use crate::domain::snapshot::BlindReason;
 use crate::failure::{Failure, Kind};
 
@@ -43,7 +43,7 @@ pub async fn run(context: &Context<'_>, args: RehearseArgs) -> Result<()> {
     let config = context.config(&home)?;
     let runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
     refuse_half_exchanged(&home)?;
-    let folder = Folder::of(&home, args.dir.as_deref().map(absolute).as_deref());
+    let folder = RehearsalFolder::of(&home, args.dir.as_deref().map(absolute).as_deref());
     if !context.global.dry_run {
         folder.clear(&runner).await?;
     }
@@ -55,13 +55,15 @@ pub async fn run(context: &Context<'_>, args: RehearseArgs) -> Result<()> {
     };
     let (with, pack) = match found {
         Found::With(with, pack) => (with, pack),
-        Found::Defect(check) => return told(context, &home, "what is there", vec![check], Proof::default()),
+        Found::Defect(check) => {
+            return told(context, &home, "what is there", vec![check], Gathered::default());
+        }
     };
     let path = args.key.or_else(|| home.key_path());
     let key = path.map(|path| look::home::key(&home, &path, expected_key(&scene, &with).into()));
     let key_is_right = checks::key(key.as_ref());
     let query = config.product.key_query.trim();
-    let asks = key_is_right.result == Outcome::Passed && !query.is_empty();
+    let asks = key_is_right.result == CheckResult::Passed && !query.is_empty();
     let key_check = key.filter(|_| asks).map(|key| KeyCheck { key: key.path, query: query.to_owned() });
     let scene = RehearseScene { home: scene, with: *with, folder: folder.look(&home)?, key_check };
     let plan = plan(&scene).map_err(Failure::refused)?;
@@ -75,10 +77,10 @@ pub async fn run(context: &Context<'_>, args: RehearseArgs) -> Result<()> {
     let mut checks = vec![key_is_right];
     checks.extend(first_checks(context, &home, &scene, runs).await?);
     let hopeless = |check: &Check| {
-        check.result == Outcome::Failed && matches!(check.check, Topic::Version | Topic::Files)
+        check.result == CheckResult::Failed && matches!(check.check, Topic::Version | Topic::Files)
     };
     let proof = if checks.iter().any(hopeless) {
-        Proof::default()
+        Gathered::default()
     } else {
         carry_out(runner, &folder, &plan, pack.map(|pack| *pack)).await?
     };
@@ -107,7 +109,7 @@ async fn data(context: &Context<'_>, home: &Home, scene: &Scene, runs: bool) -> 
     let version = scene.server.as_ref().ok();
     let flavor = version.and_then(|version| Some((version, Flavor::of(version)?)));
     let (true, true, Some((version, flavor))) = (runs, secondary, flavor) else {
-        let origin = Origin::Home(home.clone());
+        let origin = SourcePaths::Home(home.clone());
         let source = recovery_source::look(&origin, home, &context.interrupt).await?;
         return Ok(Found::With(Box::new(With::Stopped(Box::new(source))), None));
     };
@@ -170,7 +172,7 @@ async fn first_checks(
 }
 
 /// Returns the checks that no part reached.
-fn not_reached(plan: &Rehearsal, checks: &[Check], proof: &Proof) -> Vec<Check> {
+fn not_reached(plan: &Rehearsal, checks: &[Check], proof: &Gathered) -> Vec<Check> {
     let done = |topic: &Topic| checks.iter().chain(&proof.checks).any(|check| check.check == *topic);
     let because = "an earlier failure leaves nothing to check";
     topics(&plan.parts)
@@ -180,11 +182,17 @@ fn not_reached(plan: &Rehearsal, checks: &[Check], proof: &Proof) -> Vec<Check> 
         .collect()
 }
 
-fn told(context: &Context<'_>, home: &Home, with: &str, mut checks: Vec<Check>, proof: Proof) -> Result<()> {
+fn told(
+    context: &Context<'_>,
+    home: &Home,
+    with: &str,
+    mut checks: Vec<Check>,
+    proof: Gathered,
+) -> Result<()> {
     checks.extend(proof.checks);
     checks.sort_by_key(|check| check.check);
-    let passed = checks.iter().all(|check| check.result != Outcome::Failed);
-    context.ui.data(&Report {
+    let passed = checks.iter().all(|check| check.result != CheckResult::Failed);
+    context.ui.data(&RehearsalReport {
         schema: SCHEMA,
         at: now(),
         tool: env!("CARGO_PKG_VERSION").to_owned(),

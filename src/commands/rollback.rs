@@ -9,7 +9,7 @@ use super::Context;
 use crate::adapters::home::{Home, datadir, kept};
 use crate::adapters::look;
 use crate::apply::{Runner, Settled, cut_off_run};
-use crate::domain::journal::{Due, Progress};
+use crate::domain::journal::{Due, OpenRun};
 use crate::domain::plan::{Command, Plan};
 use crate::domain::procedures::rollback::{RollbackScene, plan};
 use crate::domain::settling::Settling;
@@ -95,7 +95,7 @@ fn only_finished(command: Command) -> Failure {
 }
 
 /// Returns the refusal for a repair that has changed rows: it can only be run again.
-fn refuse_repair_that_has_begun(run: &Progress) -> Result<()> {
+fn refuse_repair_that_has_begun(run: &OpenRun) -> Result<()> {
     match (run.plan.old_rows(), run.due()) {
         (Some(file), Due::Forward(_)) => bail!(
             Failure::new(Kind::Refused, "the interrupted `pmp-ha repair` cannot be undone")

@@ -9,8 +9,8 @@ use super::Context;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::{self, tfa};
-use crate::adapters::server::event_scheduler;
 use crate::adapters::server::process::Database;
+use crate::adapters::server::quiet;
 use crate::adapters::system;
 use crate::apply::{node_files, refuse_held_database};
 use crate::domain::flavor::Flavor;
@@ -45,7 +45,7 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
     {
         if !context.global.dry_run
             && home.membership()?.is_some()
-            && event_scheduler::turn_on(&home).await.unwrap_or(false)
+            && quiet::events_on(&home).await.unwrap_or(false)
         {
             context.ui.warn("a stop was killed and left the event scheduler off; pmp-ha turned it on");
         }

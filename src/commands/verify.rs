@@ -13,7 +13,7 @@ use crate::apply::refuse_cut_off_run;
 use crate::cli::VerifyArgs;
 use crate::config::Config;
 use crate::domain::judge::{judge, no_pair};
-use crate::domain::nagios::{self, State};
+use crate::domain::nagios::{self, PluginState};
 use crate::domain::report::{Report, Verdict, Watch};
 use crate::failure::{Failure, Kind};
 
@@ -45,8 +45,8 @@ async fn once(context: &Context<'_>, home: &Home, config: &Config, args: &Verify
     };
     if for_nagios {
         context.ui.data(&nagios::lines(&report, config.limits(), cut_off.as_slice()))?;
-        return match State::of(&report.health) {
-            State::Ok => Ok(()),
+        return match PluginState::of(&report.health) {
+            PluginState::Ok => Ok(()),
             state => bail!(Failure::new(Kind::Plugin(state), "the pair has a problem")),
         };
     }

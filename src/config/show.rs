@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Config, Source};
+use super::{Config, ConfigFile};
 
 /// One setting.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,7 +29,7 @@ pub struct Effective {
 impl Effective {
     /// Returns the settings in effect, and where each comes from.
     #[must_use]
-    pub fn of(config: &Config, source: &Source) -> Self {
+    pub fn of(config: &Config, source: &ConfigFile) -> Self {
         let mut settings = Vec::new();
         // A configuration has only texts, numbers and lists: nothing can go wrong.
         add("", &serde_json::to_value(config).unwrap_or_default(), source, &mut settings);
@@ -37,7 +37,7 @@ impl Effective {
     }
 }
 
-fn add(key: &str, value: &serde_json::Value, source: &Source, out: &mut Vec<Shown>) {
+fn add(key: &str, value: &serde_json::Value, source: &ConfigFile, out: &mut Vec<Shown>) {
     let below = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
     match value {
         serde_json::Value::Object(fields) => {
@@ -93,7 +93,7 @@ mod tests {
         let text =
             "[health]\nmax_lag = 3\n[[alarm.webhook]]\nurl = \"https://hooks.example.com/T0/secret\"\n";
         let config: Config = toml::from_str(text).expect("TOML");
-        let source = Source { path: "/home/conf/pmp-ha.toml".into(), places: Places::of(text) };
+        let source = ConfigFile { path: "/home/conf/pmp-ha.toml".into(), places: Places::of(text) };
         let shown = Effective::of(&config, &source).to_string();
         for line in [
             "health.max_lag = 3  # /home/conf/pmp-ha.toml:2",

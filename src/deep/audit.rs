@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::chunks::Walk;
-use super::run::Run;
+use super::run::Comparison;
 use super::servers::{Compared, in_time};
 use crate::adapters::server::session::{Row, Session};
 use crate::domain::deep::crc::Piece;
@@ -17,7 +17,7 @@ use crate::domain::table::range::{Bound, Range};
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(250);
 
-impl Run<'_> {
+impl Comparison<'_> {
     /// Compares a piece that differs again and again, until it is the same or what was on its way
     /// at the first look has come.
     pub(super) async fn settled(&mut self, piece: &Piece<'_>, first: Compared) -> Result<Compared> {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::run::Run;
+use super::run::Comparison;
 use super::servers::Compared;
 use super::task::Table;
 use crate::adapters::server::session::Session;
@@ -38,7 +38,7 @@ async fn one_key(session: &mut Session, key: &Key, query: crate::domain::sql::Sq
     read_key(key, |name| row.get(name)).context("a key cannot be read").map(Some)
 }
 
-impl Run<'_> {
+impl Comparison<'_> {
     /// Compares a table without a key, in one statement.
     pub(super) async fn as_a_whole(&mut self, table: &Table, rows: &Rows<'_>) -> Result<()> {
         let range = Range::default();

@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 
-use super::run::Run;
+use super::run::Comparison;
 use crate::adapters::look::definitions::definitions;
-use crate::domain::deep::report::{Difference, What};
+use crate::domain::deep::report::{TableDifference, What};
 use crate::domain::definitions::{Differs, differing};
 
-impl Run<'_> {
+impl Comparison<'_> {
     /// What is not defined the same on both nodes, and is more than a delay.
-    pub(super) async fn definitions(&mut self) -> Result<Vec<Difference>> {
+    pub(super) async fn definitions(&mut self) -> Result<Vec<TableDifference>> {
         let Some(first) = self.look_at_definitions().await? else {
             self.task.ui.warn(
                 "views, triggers, routines and events are not compared: this pair is of an earlier version. A new pack changes that.",
@@ -22,7 +22,7 @@ impl Run<'_> {
         self.servers.secondary_caught_up(self.task).await?;
         let second = self.look_at_definitions().await?.unwrap_or_default();
         let lasting = second.into_iter().filter(|found| first.contains(found));
-        let difference = |Differs { what: (of, table), evidence, .. }: Differs| Difference {
+        let difference = |Differs { what: (of, table), evidence, .. }: Differs| TableDifference {
             table,
             what: What::Definition { of, evidence },
         };

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use self::notebook::Notebook;
-use self::run::Run;
+use self::run::Comparison;
 use self::servers::Servers;
 use self::task::Table;
 pub use self::task::Task;
@@ -23,7 +23,7 @@ use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::catalogue::fault_of_table;
 use crate::adapters::random;
 use crate::domain::deep::crc;
-use crate::domain::deep::report::{Difference, Outline, Report, What};
+use crate::domain::deep::report::{ComparisonReport, Outline, TableDifference, What};
 use crate::domain::deep::state::State;
 use crate::domain::table::Key;
 use crate::domain::table::names::{Names, sort_out};
@@ -34,13 +34,13 @@ use crate::failure::{Failure, Kind};
 ///
 /// # Errors
 /// What was done until then is remembered, and the next run goes on from there.
-pub async fn compare(task: &Task<'_>) -> Result<Report> {
+pub async fn compare(task: &Task<'_>) -> Result<ComparisonReport> {
     let mut servers = Servers::open(task).await?;
     let (tables, names) = choose(task, &mut servers).await?;
     let (notebook, state) = take_up(task, &mut servers).await?;
     let total = tables.iter().map(|table| table.bytes).sum();
     let progress = task.ui.progress("comparing", total);
-    let mut run = Run { task, servers, notebook, state, chunk: 0, progress };
+    let mut run = Comparison { task, servers, notebook, state, chunk: 0, progress };
     let walked = tokio::select! {
         walked = run.walk(&tables) => walked,
         () = insists(task.interrupt) => Err(Failure::interrupted().into()),
@@ -60,7 +60,7 @@ pub async fn compare(task: &Task<'_>) -> Result<Report> {
     let mut differences = run.state.differences;
     differences.extend(besides);
     run.notebook.remove()?;
-    Ok(Report {
+    Ok(ComparisonReport {
         same: differences.is_empty(),
         tables: tables.len(),
         rows: run.state.rows,
@@ -151,7 +151,7 @@ async fn take_up(task: &Task<'_>, servers: &mut Servers) -> Result<(Notebook, St
     Ok((notebook, state))
 }
 
-impl Run<'_> {
+impl Comparison<'_> {
     async fn walk(&mut self, tables: &[Table]) -> Result<()> {
         for table in tables {
             if self.state.done.contains(&table.name) {
@@ -213,7 +213,7 @@ impl Run<'_> {
     }
 
     /// What differs besides the tables of the primary.
-    async fn besides(&mut self, only_on_secondary: Vec<String>) -> Result<Vec<Difference>> {
+    async fn besides(&mut self, only_on_secondary: Vec<String>) -> Result<Vec<TableDifference>> {
         let mut out = self.only_on_secondary(only_on_secondary).await?;
         if self.task.wanted.is_empty() {
             out.extend(self.definitions().await?);
@@ -222,14 +222,14 @@ impl Run<'_> {
     }
 
     /// The tables that the primary does not have.
-    async fn only_on_secondary(&mut self, names: Vec<String>) -> Result<Vec<Difference>> {
+    async fn only_on_secondary(&mut self, names: Vec<String>) -> Result<Vec<TableDifference>> {
         let schema = self.task.membership.pair.schema.clone();
         let mut out = Vec::new();
         for table in names {
             let evidence = self.servers.unreadable(&schema, &table, false, true).await?;
             let what =
                 if evidence.is_empty() { What::OnlyOnSecondary } else { What::Unreadable { evidence } };
-            out.push(Difference { table, what });
+            out.push(TableDifference { table, what });
         }
         Ok(out)
     }

@@ -3,12 +3,12 @@
 use super::notebook::Notebook;
 use super::servers::Servers;
 use super::task::Task;
-use crate::domain::deep::report::{Difference, What};
+use crate::domain::deep::report::{TableDifference, What};
 use crate::domain::deep::state::State;
 use crate::ui::Progress;
 
 /// A comparison under way.
-pub(super) struct Run<'a> {
+pub(super) struct Comparison<'a> {
     pub(super) task: &'a Task<'a>,
     pub(super) servers: Servers,
     pub(super) notebook: Notebook,
@@ -18,10 +18,10 @@ pub(super) struct Run<'a> {
     pub(super) progress: Progress,
 }
 
-impl Run<'_> {
+impl Comparison<'_> {
     pub(super) fn differs(&mut self, table: &str, what: What) {
         self.task.ui.detail(format!("{table} differs: {what}"));
-        self.state.differences.push(Difference { table: table.to_owned(), what });
+        self.state.differences.push(TableDifference { table: table.to_owned(), what });
     }
 
     pub(super) fn is_audit(&self, table: &str) -> bool {

@@ -36,7 +36,7 @@ const LOCK: &str = "pmp_ha.deep";
 
 /// The figures of a piece: its rows, and the number for what is in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Figures {
+pub(super) struct PieceFigures {
     pub(super) rows: u64,
     pub(super) crc: String,
 }
@@ -45,8 +45,8 @@ pub(super) struct Figures {
 #[derive(Debug, Clone)]
 pub(super) struct Compared {
     pub(super) chunk: u32,
-    pub(super) here: Figures,
-    pub(super) there: Figures,
+    pub(super) here: PieceFigures,
+    pub(super) there: PieceFigures,
     pub(super) took: Duration,
 }
 
@@ -221,7 +221,7 @@ impl Servers {
     }
 
     /// Waits until the secondary has computed a piece. It so follows its own pace.
-    async fn arrival(&mut self, task: &Task<'_>, run: &str, table: &str, chunk: u32) -> Result<Figures> {
+    async fn arrival(&mut self, task: &Task<'_>, run: &str, table: &str, chunk: u32) -> Result<PieceFigures> {
         let begun = Instant::now();
         let mut asked = begun;
         let mut tick = Duration::from_millis(2);
@@ -306,9 +306,9 @@ fn number(row: &Row, column: &str) -> Result<i64> {
     row.get(column).and_then(|text| text.parse().ok()).with_context(|| format!("no {column}"))
 }
 
-fn figures(row: &Row) -> Result<Figures> {
+fn figures(row: &Row) -> Result<PieceFigures> {
     let rows = u64::try_from(number(row, "rows_here")?)?;
-    Ok(Figures { rows, crc: row.get("crc_here").context("no crc_here")? })
+    Ok(PieceFigures { rows, crc: row.get("crc_here").context("no crc_here")? })
 }
 
 async fn read_tables(session: &mut Session, schema: &str) -> Result<Vec<Table>> {

@@ -5,14 +5,14 @@ use std::sync::LazyLock;
 
 /// A part that a build may leave out: a feature of the package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum Feature {
     /// TLS 1.0 and 1.1, for `MySQL` 5.6 and early builds of 5.7.
     OldTls,
     /// Packs that are encrypted to one reader.
     Sealed,
 }
 
-impl Part {
+impl Feature {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::OldTls, Self::Sealed];
 
@@ -68,7 +68,7 @@ pub fn long_version() -> &'static str {
 
 fn version_and_parts() -> String {
     let named = |built_in: bool| {
-        let mut names: Vec<&str> = Part::ALL
+        let mut names: Vec<&str> = Feature::ALL
             .iter()
             .filter(|part| part.is_built_in() == built_in)
             .map(|part| part.feature())

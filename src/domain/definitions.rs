@@ -16,7 +16,7 @@ use super::sql::{Sql, quote, quote_name};
 /// What is defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum ObjectKind {
     /// `CREATE FUNCTION`
     Function,
     /// `CREATE PROCEDURE`
@@ -29,7 +29,7 @@ pub enum Kind {
     Event,
 }
 
-impl Kind {
+impl ObjectKind {
     const ALL: [Self; 5] = [Self::Function, Self::Procedure, Self::View, Self::Trigger, Self::Event];
 
     fn word(self) -> &'static str {
@@ -49,14 +49,14 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ObjectKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
     }
 }
 
 /// What is called what.
-pub type Named = (Kind, String);
+pub type Named = (ObjectKind, String);
 
 /// A definition. Whether an event is awake does not count: the write guard puts those of the
 /// secondary to sleep.
@@ -97,7 +97,7 @@ impl Definition {
             head: get("head"),
             body: get("body"),
         };
-        Some(((Kind::parse(&column("kind")?)?, column("name")?), definition))
+        Some(((ObjectKind::parse(&column("kind")?)?, column("name")?), definition))
     }
 
     /// What is different about the secondary's, in words.
@@ -193,10 +193,10 @@ pub fn show((kind, name): &Named) -> Sql {
 }
 
 /// The statement out of the answer to [`show`]. An event sleeps on a secondary.
-pub fn shown(kind: Kind, column: impl Fn(&str) -> Option<String>) -> Option<String> {
+pub fn shown(kind: ObjectKind, column: impl Fn(&str) -> Option<String>) -> Option<String> {
     let text = column(&format!("Create {kind}"))?;
     Some(match kind {
-        Kind::Event => text.replacen("PRESERVE ENABLE", "PRESERVE DISABLE ON SLAVE", 1),
+        ObjectKind::Event => text.replacen("PRESERVE ENABLE", "PRESERVE DISABLE ON SLAVE", 1),
         _ => text,
     })
 }
@@ -286,7 +286,7 @@ pub fn procedures(schema: &str) -> Vec<Sql> {
              SQL SECURITY DEFINER BEGIN {body} END"
         )
     };
-    let words = [Kind::View, Kind::Procedure, Kind::Function, Kind::Event]
+    let words = [ObjectKind::View, ObjectKind::Procedure, ObjectKind::Function, ObjectKind::Event]
         .map(|kind| format!("WHEN '{kind}' THEN '{kind}'"))
         .join(" ");
     [
@@ -322,17 +322,17 @@ mod tests {
     fn what_differs_is_named_and_whether_the_primary_has_it() {
         let named = |kind, name: &str| (kind, name.to_owned());
         let primary: Definitions = [
-            (named(Kind::View, "v"), definition("a")),
-            (named(Kind::Event, "same"), definition("e")),
-            (named(Kind::Trigger, "t"), definition("t")),
+            (named(ObjectKind::View, "v"), definition("a")),
+            (named(ObjectKind::Event, "same"), definition("e")),
+            (named(ObjectKind::Trigger, "t"), definition("t")),
         ]
         .into();
         let mut other = definition("b");
         other.definer = "x@%".into();
         let secondary: Definitions = [
-            (named(Kind::View, "v"), other),
-            (named(Kind::Event, "same"), definition("e")),
-            (named(Kind::Function, "f"), definition("f")),
+            (named(ObjectKind::View, "v"), other),
+            (named(ObjectKind::Event, "same"), definition("e")),
+            (named(ObjectKind::Function, "f"), definition("f")),
         ]
         .into();
         let shown: Vec<String> = differing(&primary, &secondary)
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn an_event_is_made_asleep() {
         let text = "CREATE EVENT `e` ON SCHEDULE EVERY 1 DAY ON COMPLETION PRESERVE ENABLE DO SELECT 'PRESERVE ENABLE'";
-        let made = shown(Kind::Event, |column| (column == "Create event").then(|| text.to_owned()));
+        let made = shown(ObjectKind::Event, |column| (column == "Create event").then(|| text.to_owned()));
         assert_eq!(
             made.as_deref(),
             Some(

@@ -60,7 +60,7 @@ pub enum Record {
 
 /// The progress of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
+pub struct OpenRun {
     /// When it began, RFC 3339, UTC.
     pub at: String,
     /// The account of the operating system that ran it.
@@ -82,7 +82,7 @@ pub enum Due {
     Back(usize),
 }
 
-impl Progress {
+impl OpenRun {
     /// Returns whether to finish the run or roll it back: it is finished only after its point of no
     /// return.
     #[must_use]
@@ -106,13 +106,13 @@ impl Progress {
 
 /// Folds the records into the open run, if there is one.
 #[must_use]
-pub fn open_run(records: &[Record]) -> Option<Progress> {
-    let mut open: Option<Progress> = None;
+pub fn open_run(records: &[Record]) -> Option<OpenRun> {
+    let mut open: Option<OpenRun> = None;
     for record in records {
         match (record, open.as_mut()) {
             (Record::Open { at, by, plan }, _) => {
                 let (at, by, plan) = (at.clone(), by.clone(), plan.clone());
-                open = Some(Progress { at, by, plan, next: 0, begun: 0 });
+                open = Some(OpenRun { at, by, plan, next: 0, begun: 0 });
             }
             (Record::Begin { step }, Some(run)) => run.begun = run.begun.max(step + 1),
             (Record::Done { step }, Some(run)) => run.next = step + 1,
@@ -187,7 +187,7 @@ mod tests {
         plan.steps = vec![Step::TakeDown, Step::Reconfigure { account: "root".into() }, Step::BringUp];
         plan.point_of_no_return = 1;
         let is_ahead = |next| {
-            let run = Progress { at: "t".into(), by: "u".into(), plan: plan.clone(), next, begun: next };
+            let run = OpenRun { at: "t".into(), by: "u".into(), plan: plan.clone(), next, begun: next };
             run.is_ahead_of_the_database()
         };
         assert_eq!([0, 1, 2, 3].map(is_ahead), [false, true, false, false]);

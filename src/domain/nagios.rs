@@ -7,7 +7,7 @@ use super::report::{Measures, Report};
 
 /// The states of the convention, the worst last. `failure.rs` knows their exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
+pub enum PluginState {
     /// All is well.
     Ok,
     /// Somebody should act soon.
@@ -18,7 +18,7 @@ pub enum State {
     Critical,
 }
 
-impl State {
+impl PluginState {
     /// The state of a pair.
     #[must_use]
     pub fn of(health: &Health) -> Self {
@@ -49,7 +49,7 @@ impl State {
 /// Returns a report as a plugin prints it. `asides` are worth knowing but not part of the verdict.
 #[must_use]
 pub fn lines(report: &Report, limits: Limits, asides: &[String]) -> String {
-    let state = State::of(&report.health);
+    let state = PluginState::of(&report.health);
     let reason = worst(&report.health.findings)
         .map(|finding| format!(": {} [{}]", in_line(&finding.what), finding.code))
         .unwrap_or_default();
@@ -75,7 +75,7 @@ pub fn no_verdict(what: &str, because: &[String], hint: Option<&str>) -> String 
         if because.is_empty() { String::new() } else { format!(", because {}", because.join("; ")) };
     let hint = hint.map(|hint| format!("; hint: {hint}")).unwrap_or_default();
     let text = in_line(&format!("{what}{because}{hint}"));
-    lined_up(once(format!("PMP-HA {} - {text}", State::Unknown.word())))
+    lined_up(once(format!("PMP-HA {} - {text}", PluginState::Unknown.word())))
 }
 
 fn lined_up(lines: impl Iterator<Item = String>) -> String {
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use crate::domain::health::About;
     use crate::domain::pair::Role;
-    use crate::domain::report::Place;
+    use crate::domain::report::PairNode;
 
     const LIMITS: Limits = Limits { lag: 30, heartbeat: 10 };
 
@@ -142,7 +142,7 @@ mod tests {
             findings: findings.iter().map(finding).collect(),
         };
         let mut report = Report::new(health, "2026-02-03T04:05:06Z".into(), "0.1.0");
-        report.node = Some(Place { host: "n1".into(), port: 2345, role: Role::Primary });
+        report.node = Some(PairNode { host: "n1".into(), port: 2345, role: Role::Primary });
         report.measures.lag_seconds = lag;
         report
     }
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_healthy_pair_is_one_line_with_figures() {
         let report = report((Status::Alive, Status::Alive), Some(0.4), &[]);
-        assert_eq!(State::of(&report.health), State::Ok);
+        assert_eq!(PluginState::of(&report.health), PluginState::Ok);
         assert_eq!(
             lines(&report, LIMITS, &[]),
             "PMP-HA OK - High Availability Alive, Replication Alive | lag=0.4s;;30;0 back_lag=U;;30;0\n"
@@ -161,7 +161,7 @@ mod tests {
     fn the_first_line_names_the_worst_and_nothing_in_it_can_break_it() {
         let found = [("a", Severity::Note), ("b", Severity::Unknown), ("c", Severity::Failed)];
         let report = report((Status::Failed, Status::Unknown), None, &found);
-        assert_eq!(State::of(&report.health), State::Critical);
+        assert_eq!(PluginState::of(&report.health), PluginState::Critical);
         assert_eq!(
             lines(&report, LIMITS, &["an earlier run\n  was cut off".into()]),
             "PMP-HA CRITICAL - High Availability Failed, Replication Unknown: c is the / matter [c] | lag=U;;30;0 back_lag=U;;30;0\n\
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn a_note_warns_nobody_and_is_told_all_the_same() {
         let report = report((Status::Alive, Status::Alive), Some(12.0), &[("a", Severity::Note)]);
-        assert_eq!(State::of(&report.health), State::Ok);
+        assert_eq!(PluginState::of(&report.health), PluginState::Ok);
         assert_eq!(
             lines(&report, LIMITS, &[]),
             "PMP-HA OK - High Availability Alive, Replication Alive | lag=12s;;30;0 back_lag=U;;30;0\n\
@@ -187,7 +187,7 @@ mod tests {
     fn what_cannot_be_seen_is_unknown_and_without_a_pair_nothing_is_measured() {
         let mut report = report((Status::Unknown, Status::Unknown), None, &[]);
         report.node = None;
-        assert_eq!(State::of(&report.health), State::Unknown);
+        assert_eq!(PluginState::of(&report.health), PluginState::Unknown);
         assert_eq!(
             lines(&report, LIMITS, &[]),
             "PMP-HA UNKNOWN - High Availability Unknown, Replication Unknown\n"
@@ -201,10 +201,13 @@ mod tests {
 
     #[test]
     fn failed_is_worse_than_unknown_and_unknown_than_a_warning() {
-        let state = |a, b| State::of(&report((a, b), None, &[]).health);
-        assert_eq!(state(Status::Alive, Status::Unknown), State::Unknown);
-        assert_eq!(state(Status::Failed, Status::Unknown), State::Critical);
-        assert_eq!([State::Unknown, State::Ok, State::Warning].into_iter().max(), Some(State::Unknown));
+        let state = |a, b| PluginState::of(&report((a, b), None, &[]).health);
+        assert_eq!(state(Status::Alive, Status::Unknown), PluginState::Unknown);
+        assert_eq!(state(Status::Failed, Status::Unknown), PluginState::Critical);
+        assert_eq!(
+            [PluginState::Unknown, PluginState::Ok, PluginState::Warning].into_iter().max(),
+            Some(PluginState::Unknown)
+        );
     }
 
     #[test]

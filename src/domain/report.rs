@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::health::{Health, Status};
 use super::lag;
 use super::pair::{Membership, Node, Pair, Role};
-use super::snapshot::{Proof, Snapshot};
+use super::snapshot::{RoundTrip, Snapshot};
 
 /// The number of the schema.
 pub const SCHEMA: u32 = 1;
@@ -25,9 +25,9 @@ pub struct Report {
     /// The version of the tool.
     pub tool: String,
     /// The node that was checked from; `None` for a home without a pair.
-    pub node: Option<Place>,
+    pub node: Option<PairNode>,
     /// The other node.
-    pub peer: Option<Place>,
+    pub peer: Option<PairNode>,
     /// The previous verdict of a watcher, if it differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_from: Option<Verdict>,
@@ -40,7 +40,7 @@ pub struct Report {
 
 /// A node of the pair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct PairNode {
     /// The name by which the other node reaches it.
     pub host: String,
     /// The port of its database.
@@ -50,7 +50,7 @@ pub struct Place {
 }
 
 /// `HOST:PORT`, the host in brackets if it is an IPv6 address.
-impl fmt::Display for Place {
+impl fmt::Display for PairNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
@@ -106,7 +106,7 @@ impl Report {
     #[must_use]
     pub fn about(self, snapshot: &Snapshot) -> Self {
         let Membership { role, .. } = snapshot.membership;
-        let place = |node: &Node, role| Some(Place { host: node.host.clone(), port: node.db_port, role });
+        let place = |node: &Node, role| Some(PairNode { host: node.host.clone(), port: node.db_port, role });
         Self {
             node: place(snapshot.membership.this(), role),
             peer: place(snapshot.membership.peer(), Pair::peer_of(role)),
@@ -134,7 +134,8 @@ impl Measures {
     #[must_use]
     pub fn of(snapshot: &Snapshot) -> Self {
         let proof = snapshot.proof.as_ref().and_then(|proof| proof.as_ref().ok());
-        let took = |time: fn(&Proof) -> Option<Duration>| proof.and_then(time).map(|time| time.as_secs_f64());
+        let took =
+            |time: fn(&RoundTrip) -> Option<Duration>| proof.and_then(time).map(|time| time.as_secs_f64());
         Self {
             lag_seconds: lag::while_it_lives(snapshot, Role::Secondary),
             back_lag_seconds: lag::while_it_lives(snapshot, Role::Primary),
@@ -219,8 +220,8 @@ mod tests {
     use super::*;
     use crate::domain::health::{About, Finding, Severity};
 
-    fn place(number: u8, role: Role) -> Place {
-        Place { host: format!("pmp-{number}.example.com"), port: 2345, role }
+    fn place(number: u8, role: Role) -> PairNode {
+        PairNode { host: format!("pmp-{number}.example.com"), port: 2345, role }
     }
 
     fn report(verdict: Verdict, at: &str) -> Report {

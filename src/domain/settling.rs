@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::journal::{Due, Progress};
+use super::journal::{Due, OpenRun};
 use super::plan::Command;
 
 /// Whether it is finished or rolled back.
@@ -37,7 +37,7 @@ pub struct Settling {
 impl Settling {
     /// Returns how an open run is settled.
     #[must_use]
-    pub fn of(run: &Progress) -> Self {
+    pub fn of(run: &OpenRun) -> Self {
         let shown: Vec<String> =
             run.plan.steps.iter().enumerate().map(|(index, step)| format!("{}. {step}", index + 1)).collect();
         let (way, steps) = match run.due() {
@@ -86,7 +86,7 @@ mod tests {
             steps: vec![Step::WireStartScript, Step::SwapData, Step::DropOldData],
             point_of_no_return: 2,
         };
-        Settling::of(&Progress { at: "T".into(), by: "pmp".into(), plan, next, begun }).to_string()
+        Settling::of(&OpenRun { at: "T".into(), by: "pmp".into(), plan, next, begun }).to_string()
     }
 
     #[test]

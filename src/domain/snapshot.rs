@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::built_in::Part;
+use super::built_in::Feature;
 use super::digest::Sha256Hex;
 use super::errant::{Errant, Reading};
 use super::flavor::ServerVersion;
@@ -56,7 +56,7 @@ pub enum BlindReason {
     /// It is alive, but has no connection left.
     TooManyConnections,
     /// It answers, and this program lacks the part that speaks with it.
-    NotBuiltIn(Part),
+    NotBuiltIn(Feature),
 }
 
 /// A server, as its own answers describe it.
@@ -250,7 +250,7 @@ pub struct Snapshot {
     /// Bytes free where the data of this node lie.
     pub disk: Option<u64>,
     /// The proof that rows flow both ways, if it was asked for, or why there is none.
-    pub proof: Option<Result<Proof, String>>,
+    pub proof: Option<Result<RoundTrip, String>>,
 }
 
 /// The TFA setting, which the product reads when it starts.
@@ -279,7 +279,7 @@ pub struct TfaNote {
 
 /// How long a heartbeat row took.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proof {
+pub struct RoundTrip {
     /// Until it was seen on the other node; `None` where that did not happen or could not be seen.
     pub there: Option<Duration>,
     /// Until its echo was back here; `None` when it did not come in time.

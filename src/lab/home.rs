@@ -28,11 +28,11 @@ pub(super) struct Blueprint {
     /// Where the other node finds it.
     pub address: Ipv4Addr,
     /// Where its database comes from.
-    pub origin: Origin,
+    pub origin: DatabaseOrigin,
 }
 
 /// The source of a home's database.
-pub(super) enum Origin {
+pub(super) enum DatabaseOrigin {
     /// The server makes it, and it is filled with so many MB.
     Made { megabytes: u64 },
     /// It is a copy of the one in another home.
@@ -73,15 +73,17 @@ pub(super) async fn make(blueprint: &Blueprint, ui: &Ui, interrupt: &Interrupt) 
     let options = server_options(flavor.layout, version.family);
     let (db_port, web_port) = (ports::claim(root)?, ports::claim(root)?);
     let password = match &blueprint.origin {
-        Origin::Made { .. } => random::password(),
-        Origin::Copied { from } => Home::open(from)?.database_params().map_err(|why| anyhow!(why))?.password,
+        DatabaseOrigin::Made { .. } => random::password(),
+        DatabaseOrigin::Copied { from } => {
+            Home::open(from)?.database_params().map_err(|why| anyhow!(why))?.password
+        }
     };
     write_configuration(blueprint, &options, db_port, web_port, &password)?;
     let made =
         Made { home: root.display().to_string(), endpoint: format!("{}:{db_port}", blueprint.address) };
     let megabytes = match &blueprint.origin {
-        Origin::Made { megabytes } => *megabytes,
-        Origin::Copied { from } => {
+        DatabaseOrigin::Made { megabytes } => *megabytes,
+        DatabaseOrigin::Copied { from } => {
             copy_folder(&from.join("mysql/data"), &home.data(), interrupt)?;
             return Ok(made);
         }

@@ -39,10 +39,10 @@ pub enum Content<'a> {
 }
 
 impl Content<'_> {
-    fn of_home(self, name: &str) -> home::Origin {
+    fn of_home(self, name: &str) -> home::DatabaseOrigin {
         match self {
-            Self::Megabytes(megabytes) => home::Origin::Made { megabytes },
-            Self::Like(lab) => home::Origin::Copied { from: lab.join(name) },
+            Self::Megabytes(megabytes) => home::DatabaseOrigin::Made { megabytes },
+            Self::Like(lab) => home::DatabaseOrigin::Copied { from: lab.join(name) },
         }
     }
 }
@@ -85,12 +85,12 @@ impl fmt::Display for Lab {
 
 /// Rows of a query, as tab-separated text.
 #[derive(Debug, Serialize)]
-pub struct Rows {
+pub struct QueryRows {
     /// The values, NULL as none.
     pub rows: Vec<Vec<Option<String>>>,
 }
 
-impl fmt::Display for Rows {
+impl fmt::Display for QueryRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for row in &self.rows {
             let line: Vec<&str> = row.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect();
@@ -161,7 +161,7 @@ pub async fn one_more(
 }
 
 /// Runs a statement with the account of the product.
-pub async fn sql(root: &Path, statement: &str) -> Result<Rows> {
+pub async fn sql(root: &Path, statement: &str) -> Result<QueryRows> {
     let home = Home::open(root)?;
     let params = home.database_params().map_err(|why| anyhow!(why))?;
     let account = Credential { user: params.username, password: params.password };
@@ -176,7 +176,7 @@ pub async fn sql(root: &Path, statement: &str) -> Result<Rows> {
     session.run(format!("USE {}", crate::domain::sql::quote_name(&params.schema))).await?;
     let rows = session.query(statement).await?;
     session.close().await;
-    Ok(Rows {
+    Ok(QueryRows {
         rows: rows
             .iter()
             .map(|row| row.values().map(|value| value.map(ToOwned::to_owned)).collect())

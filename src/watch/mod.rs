@@ -1,6 +1,6 @@
 //! The watch: announces what the monitor sees.
 //!
-//! Each look goes through [`Watch::see`]: the rule decides, and every event of it goes to [`post`],
+//! Each look goes through [`Announcer::see`]: the rule decides, and every event of it goes to [`post`],
 //! which sends it through the channels while the monitor looks on.
 
 mod post;
@@ -17,8 +17,8 @@ use crate::adapters::clock;
 use crate::adapters::home::Home;
 use crate::adapters::look::watcher::{self, Presence};
 use crate::adapters::system::{self, DirLock};
-use crate::config::{Config, Source};
-use crate::domain::alarm::{Event, Look, Rules, State, step};
+use crate::config::{Config, ConfigFile};
+use crate::domain::alarm::{AlarmEvent, AlarmLook, AlarmState, Rules, step};
 use crate::domain::health::Status;
 use crate::domain::pair::Role;
 use crate::domain::report::Report;
@@ -32,11 +32,11 @@ const STATE: &str = "state.json";
 const GOOD_BYE: Duration = Duration::from_secs(5);
 
 /// What the monitor announces, and through what.
-pub struct Watch {
+pub struct Announcer {
     home: Home,
     rules: Rules,
-    state: State,
-    saved: State,
+    state: AlarmState,
+    saved: AlarmState,
     post: Arc<Post>,
     dead_man: Option<Arc<DeadMan>>,
     presence: Option<tokio::task::JoinHandle<()>>,
@@ -44,9 +44,9 @@ pub struct Watch {
     _lock: DirLock,
 }
 
-impl Watch {
+impl Announcer {
     /// Makes the channels ready. Returns nothing if none is configured.
-    pub fn open(home: &Home, config: &Config, source: &Source, goes_on: bool) -> Result<Option<Self>> {
+    pub fn open(home: &Home, config: &Config, source: &ConfigFile, goes_on: bool) -> Result<Option<Self>> {
         let folder = home.alarms();
         let channels = alert::open(&config.alarm, source, &folder)?;
         let dead_man = alert::dead_man(&config.alarm, source)?.map(Arc::new);
@@ -73,9 +73,9 @@ impl Watch {
 
     /// Takes a look, and announces what it changes: all events of the pair go through here. Returns
     /// them, after they are on the disk.
-    pub async fn see(&mut self, report: &Report) -> Vec<Event> {
+    pub async fn see(&mut self, report: &Report) -> Vec<AlarmEvent> {
         let other_watches = self.ask_for_the_other(report).await;
-        let look = Look { report, now: clock::seconds(), other_watches };
+        let look = AlarmLook { report, now: clock::seconds(), other_watches };
         let (state, events) = step(std::mem::take(&mut self.state), &self.rules, look);
         self.state = state;
         self.post.speaks_for(report.node.clone());
@@ -145,15 +145,15 @@ impl Watch {
 }
 
 /// Reads the state. A file that is damaged is set aside: a failure is announced again, not missed.
-fn read_state(path: PathBuf) -> Result<State> {
+fn read_state(path: PathBuf) -> Result<AlarmState> {
     match fs::read_to_string(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(State::default()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(AlarmState::default()),
         Err(error) => Err(error.into()),
         Ok(text) => match serde_json::from_str(&text) {
             Ok(state) => Ok(state),
             Err(_) => {
                 fs::rename(&path, path.with_extension("damaged")).context("cannot set the state aside")?;
-                Ok(State::default())
+                Ok(AlarmState::default())
             }
         },
     }

@@ -10,9 +10,9 @@ use fs_err as fs;
 
 use crate::adapters::alert::Channel;
 use crate::adapters::{clock, system};
-use crate::domain::alarm::Event;
-use crate::domain::alarm::outbox::{Due, Outbox};
-use crate::domain::report::Place;
+use crate::domain::alarm::AlarmEvent;
+use crate::domain::alarm::outbox::{DueLetter, Outbox};
+use crate::domain::report::PairNode;
 
 /// How often the queue is looked at while something waits.
 const TICK: Duration = Duration::from_millis(500);
@@ -32,7 +32,7 @@ pub struct Post {
 struct Inside {
     outbox: Outbox,
     busy: BTreeSet<String>,
-    node: Option<Place>,
+    node: Option<PairNode>,
     warnings: Vec<String>,
 }
 
@@ -71,12 +71,12 @@ impl Post {
     }
 
     /// Says which node speaks.
-    pub fn speaks_for(&self, node: Option<Place>) {
+    pub fn speaks_for(&self, node: Option<PairNode>) {
         self.inside().node = node;
     }
 
     /// Puts an event into the queue of every channel.
-    pub fn put(&self, event: Event) {
+    pub fn put(&self, event: AlarmEvent) {
         let mut inside = self.inside();
         inside.outbox.put(event, &self.names);
         self.save(&mut inside);
@@ -142,7 +142,7 @@ impl Post {
         }
     }
 
-    async fn send(self: Arc<Self>, Due { number, channel, event }: Due) {
+    async fn send(self: Arc<Self>, DueLetter { number, channel, event }: DueLetter) {
         let sent = match self.channels.get(&channel) {
             Some(known) => known.send(&event).await,
             None => Ok("it is not configured any more".into()),

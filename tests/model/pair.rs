@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pmp_ha::domain::journal::Progress;
+use pmp_ha::domain::journal::OpenRun;
 use pmp_ha::domain::pair::{Claim, Role};
 use pmp_ha::domain::turn::Phase;
 
@@ -89,8 +89,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    pub fn progress(&self) -> Progress {
-        Progress {
+    pub fn progress(&self) -> OpenRun {
+        OpenRun {
             at: String::new(),
             by: String::new(),
             plan: self.made.plan.clone(),

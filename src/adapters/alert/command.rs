@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::config::channel::CommandConfig;
-use crate::domain::alarm::Event;
+use crate::domain::alarm::AlarmEvent;
 use crate::domain::alarm::event::one_line;
 
 /// So much of what a failed program says is kept, in bytes.
@@ -21,7 +21,7 @@ impl Program {
     }
 
     /// Runs it. Whoever stops waiting kills it.
-    pub async fn run(&self, event: &Event) -> Result<String> {
+    pub async fn run(&self, event: &AlarmEvent) -> Result<String> {
         let [program, arguments @ ..] = self.0.as_slice() else { bail!("no program is named") };
         let mut child = tokio::process::Command::new(program)
             .args(arguments)

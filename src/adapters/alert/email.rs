@@ -9,7 +9,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use super::secret::{self, Files};
 use super::tls::Authorities;
 use crate::config::channel::{EmailConfig, MailTls};
-use crate::domain::alarm::{Event, Kind};
+use crate::domain::alarm::{AlarmEvent, AlarmKind};
 
 /// A mail server and its receivers.
 pub struct Email {
@@ -56,7 +56,7 @@ impl Email {
     }
 
     /// Sends a message. Those of one incident refer to its first one.
-    pub async fn send(&self, event: &Event) -> Result<String> {
+    pub async fn send(&self, event: &AlarmEvent) -> Result<String> {
         let domain = self.from.email.domain();
         let id = |number: u32| format!("<{}.{number}.{}@{domain}>", event.incident, self.origin(event));
         let mut message = Message::builder()
@@ -79,15 +79,15 @@ impl Email {
     }
 
     /// Tells the incidents of two monitors apart.
-    fn origin(&self, event: &Event) -> String {
+    fn origin(&self, event: &AlarmEvent) -> String {
         let host = event.node.as_ref().map_or("home", |node| node.host.as_str());
         host.chars()
             .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '-' })
             .collect()
     }
 
-    fn subject(&self, event: &Event) -> String {
-        let again = if event.message > 1 && event.kind != Kind::Test { "Re: " } else { "" };
+    fn subject(&self, event: &AlarmEvent) -> String {
+        let again = if event.message > 1 && event.kind != AlarmKind::Test { "Re: " } else { "" };
         format!("{again}[pmp-ha] {}", event.title())
     }
 }

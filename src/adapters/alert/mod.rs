@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::config::Source;
+use crate::config::ConfigFile;
 use crate::config::alarm::AlarmConfig;
-use crate::domain::alarm::Event;
+use crate::domain::alarm::AlarmEvent;
 
 use self::secret::Files;
 pub use self::webhook::DeadMan;
@@ -38,7 +38,7 @@ enum Way {
 }
 
 /// Makes every channel ready. What cannot be used is named with its file, line and key.
-pub fn open(config: &AlarmConfig, source: &Source, folder: &Path) -> Result<Vec<Channel>> {
+pub fn open(config: &AlarmConfig, source: &ConfigFile, folder: &Path) -> Result<Vec<Channel>> {
     let files = Files { source, folder };
     let mut out = Vec::new();
     let mut add = |name: &str, deadline, way| {
@@ -67,13 +67,13 @@ pub fn open(config: &AlarmConfig, source: &Source, folder: &Path) -> Result<Vec<
 }
 
 /// Makes the dead man's switch ready, if one is configured.
-pub fn dead_man(config: &AlarmConfig, source: &Source) -> Result<Option<DeadMan>> {
+pub fn dead_man(config: &AlarmConfig, source: &ConfigFile) -> Result<Option<DeadMan>> {
     DeadMan::open(config, &Files { source, folder: Path::new("") })
 }
 
 impl Channel {
     /// Sends one event. Returns what was done, for people.
-    pub async fn send(&self, event: &Event) -> Result<String> {
+    pub async fn send(&self, event: &AlarmEvent) -> Result<String> {
         let sending = async {
             match &self.way {
                 Way::Email(email) => email.send(event).await,

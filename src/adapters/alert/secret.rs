@@ -7,13 +7,13 @@ use anyhow::Result;
 use fs_err as fs;
 
 use crate::adapters::system;
-use crate::config::Source;
+use crate::config::ConfigFile;
 use crate::config::place::Complaint;
 
 /// The files that channels are made from.
 pub struct Files<'a> {
     /// The configuration.
-    pub source: &'a Source,
+    pub source: &'a ConfigFile,
     /// A folder that only this account can enter, for what a channel remembers.
     pub folder: &'a Path,
 }

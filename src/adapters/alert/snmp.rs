@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::secret::{self, Files, Secret};
 use crate::adapters::{clock, random, system};
 use crate::config::channel::{SnmpAuth, SnmpConfig, SnmpPriv, SnmpVersion};
-use crate::domain::alarm::Event;
+use crate::domain::alarm::AlarmEvent;
 use crate::domain::alarm::trap::{self, Value};
 
 /// The file that a sender of version 3 traps must remember.
@@ -81,7 +81,7 @@ impl Snmp {
         })
     }
 
-    pub async fn send(&self, event: &Event) -> Result<String> {
+    pub async fn send(&self, event: &AlarmEvent) -> Result<String> {
         let engine = self.engine.as_deref().map(started).transpose()?;
         let id = engine.as_ref().map(|engine| hex(engine.engine_id()));
         let third = (self.deadline / 3).max(Duration::from_millis(300));

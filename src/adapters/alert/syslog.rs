@@ -10,8 +10,8 @@ use super::secret::Files;
 use super::tls::Authorities;
 use crate::adapters::{clock, system};
 use crate::config::channel::{SyslogConfig, SyslogFormat, SyslogReceiver};
-use crate::domain::alarm::Event;
-use crate::domain::alarm::syslog::{Origin, rfc3164, rfc5424};
+use crate::domain::alarm::AlarmEvent;
+use crate::domain::alarm::syslog::{SyslogOrigin, rfc3164, rfc5424};
 
 /// So long a machine may take to say that nobody listens at a port of UDP.
 const REFUSAL: Duration = Duration::from_millis(200);
@@ -37,9 +37,9 @@ impl Syslog {
         Ok(Self { receiver, format: config.format, facility, authorities })
     }
 
-    pub async fn send(&self, event: &Event) -> Result<String> {
+    pub async fn send(&self, event: &AlarmEvent) -> Result<String> {
         let host = system::host_name();
-        let origin = Origin {
+        let origin = SyslogOrigin {
             host: (!matches!(self.receiver, SyslogReceiver::Unix(_))).then_some(host.as_str()),
             pid: std::process::id(),
             ahead: clock::ahead_of_utc(),

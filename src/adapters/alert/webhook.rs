@@ -13,7 +13,7 @@ use crate::adapters::clock;
 use crate::config::alarm::AlarmConfig;
 use crate::config::channel::{WebhookConfig, wrong_url};
 use crate::config::show::masked;
-use crate::domain::alarm::Event;
+use crate::domain::alarm::AlarmEvent;
 
 /// How long the dead man's switch may take.
 const SWITCH: Duration = Duration::from_secs(10);
@@ -49,7 +49,7 @@ impl Webhook {
     }
 
     /// Posts an event, signed over its time and its bytes.
-    pub async fn send(&self, event: &Event, deadline: Duration) -> Result<String> {
+    pub async fn send(&self, event: &AlarmEvent, deadline: Duration) -> Result<String> {
         let body = event.json().to_string();
         let at = clock::seconds().to_string();
         let mut request = self

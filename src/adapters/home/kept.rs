@@ -80,13 +80,13 @@ pub fn free_name(home: &Home, wanted: &str) -> String {
 
 /// Records which folder is the data directory and which the kept one, before the exchange.
 #[derive(Serialize, Deserialize)]
-struct Exchange {
+struct ExchangeNote {
     data: PathBuf,
     current: u64,
     kept: u64,
 }
 
-impl Exchange {
+impl ExchangeNote {
     fn path(home: &Home) -> PathBuf {
         home.work().join("kept-exchange.json")
     }
@@ -146,13 +146,13 @@ pub fn swap(home: &Home, name: &str) -> Result<()> {
             bail!("process {pid} holds the lock on {}", data.join("ibdata1").display());
         }
     }
-    let begun = Exchange::begin(home, name)?;
+    let begun = ExchangeNote::begin(home, name)?;
     begun.arrange(name, begun.kept)
 }
 
 /// Undoes the exchange.
 pub fn swap_back(home: &Home, name: &str) -> Result<()> {
-    match Exchange::read(home)? {
+    match ExchangeNote::read(home)? {
         Some(begun) => begun.arrange(name, begun.current),
         None => Ok(()),
     }

@@ -15,7 +15,7 @@ use crate::domain::flavor::{Flavor, ServerVersion};
 use crate::domain::pair::Membership;
 use crate::domain::plan::CopyWay;
 use crate::domain::procedures::pack::Online;
-use crate::domain::procedures::recover::Live;
+use crate::domain::procedures::recover::LiveSource;
 use crate::domain::procedures::repair::Applier;
 use crate::domain::snapshot::Receiver;
 
@@ -75,7 +75,7 @@ async fn ask(home: &Home, membership: &Membership, config: &Config, interrupt: &
 }
 
 /// Looks at a running secondary whose data are wanted beside those of `into`.
-pub async fn look_at_secondary(home: &Home, into: &Home, interrupt: &Interrupt) -> Result<Live> {
+pub async fn look_at_secondary(home: &Home, into: &Home, interrupt: &Interrupt) -> Result<LiveSource> {
     let version = Database::of(home, interrupt).version().await?;
     let Some(flavor) = Flavor::of(&version) else { bail!("{version} is not known") };
     let admin = home.credentials()?.admin;
@@ -87,7 +87,7 @@ pub async fn look_at_secondary(home: &Home, into: &Home, interrupt: &Interrupt) 
     let can_write = system::owner(&datadir::parent(into))? == system::owner(&home.data())?;
     let way = way(home, flavor, &version, &mut session, can_write).await?;
     session.close().await;
-    Ok(Live {
+    Ok(LiveSource {
         way,
         is_connected: replica.as_ref().is_some_and(|replica| replica.receiver == Receiver::Connected),
         // A receiver that was stopped brings nothing more; what counts is what it has brought.

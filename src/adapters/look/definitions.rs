@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::adapters::server::session::{Session, StatementFailed};
-use crate::domain::definitions::{Definition, Definitions, Kind, Named, QUERY, show, shown};
+use crate::domain::definitions::{Definition, Definitions, Named, ObjectKind, QUERY, show, shown};
 
 /// There is no such procedure, or this account may not call it.
 const NO_PROCEDURE: [u16; 3] = [1044, 1305, 1370];
@@ -29,7 +29,7 @@ pub async fn statement(
     what: &Named,
     definition: &Definition,
 ) -> Result<String> {
-    if what.0 == Kind::Trigger {
+    if what.0 == ObjectKind::Trigger {
         return Ok(definition.create_trigger(schema, &what.1));
     }
     let row = session.one(show(what)).await?.unwrap_or_default();

@@ -12,7 +12,7 @@ use crate::adapters::server::session::{Address, Row, Session};
 use crate::domain::own_schema::{ASK_FOR_BEAT, beat_now};
 use crate::domain::pair::Membership;
 use crate::domain::settings::OWN_SCHEMA;
-use crate::domain::snapshot::Proof;
+use crate::domain::snapshot::RoundTrip;
 
 /// The time between two checks for the echo.
 const TICK: Duration = Duration::from_millis(20);
@@ -26,7 +26,7 @@ pub async fn prove(
     membership: &Membership,
     patience: Duration,
     interrupt: &Interrupt,
-) -> Result<Proof> {
+) -> Result<RoundTrip> {
     let credentials = home.credentials()?;
     let open = async |address: &Address, account| {
         Session::open(address, account, LOGIN_DEADLINE)
@@ -43,7 +43,7 @@ pub async fn prove(
     here.run(beat_now()).await?;
     let begun = Instant::now();
     let written = value(&mut here, "beat", this).await?;
-    let mut proof = Proof { there: None, back: None, waited: patience };
+    let mut proof = RoundTrip { there: None, back: None, waited: patience };
     let mut echoes = true;
     while begun.elapsed() < patience && proof.back.is_none() {
         if let (Some(session), None) = (&mut there, proof.there)

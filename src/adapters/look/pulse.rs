@@ -112,12 +112,12 @@ impl Bell {
 pub struct Before {
     at: Instant,
     heartbeats: Option<String>,
-    place: Place,
+    place: ReadPosition,
 }
 
-type Place = [Option<String>; 2];
+type ReadPosition = [Option<String>; 2];
 
-fn place(flavor: &Flavor, row: &Row) -> Place {
+fn place(flavor: &Flavor, row: &Row) -> ReadPosition {
     ["Source_Log_File", "Read_Source_Log_Pos"].map(|column| row.get(&flavor.column(column)))
 }
 

@@ -18,7 +18,7 @@ use crate::domain::settings::{BINLOG, OWN_SCHEMA, RELAY_LOG};
 use crate::failure::{Failure, Kind};
 
 /// The source's paths.
-pub enum Origin {
+pub enum SourcePaths {
     /// A whole home.
     Home(Home),
     /// Data without a home around them.
@@ -30,7 +30,7 @@ pub enum Origin {
     },
 }
 
-impl Origin {
+impl SourcePaths {
     /// Finds the data in a home, or in a copy of a home, of its folder `mysql` or of `mysql/data`.
     pub fn find(named: &Path) -> Result<Self> {
         let none = |why: String| {
@@ -80,7 +80,7 @@ impl Origin {
 }
 
 /// Reads it as the source of a recovery into `into`.
-pub async fn look(origin: &Origin, into: &Home, interrupt: &Interrupt) -> Result<Source> {
+pub async fn look(origin: &SourcePaths, into: &Home, interrupt: &Interrupt) -> Result<Source> {
     let data = origin.data();
     let home = origin.home();
     let membership = home.map(Home::membership).transpose()?.flatten();

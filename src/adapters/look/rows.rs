@@ -20,8 +20,8 @@ use crate::domain::own_schema::CLOCK;
 use crate::domain::pair::{Membership, Pair};
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::snapshot::{Blind, Receiver, ReplicaView};
-use crate::domain::table::change::{Change, change};
-use crate::domain::table::equality::{Difference, Prints, differing};
+use crate::domain::table::change::{Correction, change};
+use crate::domain::table::equality::{Prints, RowDifference, differing};
 use crate::domain::table::range::{Bound, Range, boundary_query};
 use crate::domain::table::rows::{Rows, Values};
 use crate::domain::table::structure::{LeftOut, Structure};
@@ -72,7 +72,7 @@ impl std::error::Error for ApplierFailed {}
 #[derive(Debug, Default)]
 pub struct Found {
     /// The rows.
-    pub rows: BTreeMap<String, Vec<Difference>>,
+    pub rows: BTreeMap<String, Vec<RowDifference>>,
     /// Tables that were asked for and could not be compared: one node lacks them, or has them otherwise.
     pub not_compared: Vec<String>,
     /// Tables that could not be read to their end.
@@ -268,13 +268,13 @@ impl<'a> Nodes<'a> {
     async fn look_again(
         &mut self,
         structure: &Structure,
-        pending: &mut BTreeMap<String, Vec<Difference>>,
+        pending: &mut BTreeMap<String, Vec<RowDifference>>,
         found: &mut Found,
         last: bool,
     ) -> Result<()> {
         let clock = self.clock_there().await?;
         let audit = self.pair.audit_tables.clone();
-        let comes = |(name, rows): (&String, &Vec<Difference>)| {
+        let comes = |(name, rows): (&String, &Vec<RowDifference>)| {
             audit.contains(name) && rows.iter().any(|row| row.here.is_some() && row.here != row.there)
         };
         let flowed = if pending.iter().any(comes) { self.wait_flowed_back().await? } else { true };
@@ -287,7 +287,7 @@ impl<'a> Nodes<'a> {
             let here = prints(&mut self.here, &table, &ids).await?;
             let there = prints(&mut self.there, &table, &ids).await?;
             for row in rows {
-                let now = Difference {
+                let now = RowDifference {
                     id: row.id.clone(),
                     here: here.get(&row.id).cloned(),
                     there: there.get(&row.id).cloned(),
@@ -301,7 +301,10 @@ impl<'a> Nodes<'a> {
                 if now.here == now.there || follows {
                     // A row that both nodes rewrite all the time is written as a whole each time.
                 } else if !flowed
-                    && matches!(change(&self.pair, &name, table.has_key(), &now), Some((Change::Merge, _)))
+                    && matches!(
+                        change(&self.pair, &name, table.has_key(), &now),
+                        Some((Correction::Merge, _))
+                    )
                 {
                     found.on_their_way += 1;
                 } else if now.there == row.there || last {
@@ -315,7 +318,7 @@ impl<'a> Nodes<'a> {
     }
 
     /// Goes through a table on both nodes, chunk by chunk, and into the chunks that differ.
-    async fn scan(&mut self, rows: &Rows<'_>) -> Result<Vec<Difference>> {
+    async fn scan(&mut self, rows: &Rows<'_>) -> Result<Vec<RowDifference>> {
         let mut out = Vec::new();
         let mut range = Range::default();
         loop {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 
-use super::read::{Due, Pack};
+use super::read::{DueBlock, Pack};
 use super::workers;
 use crate::adapters::interrupt::Interrupt;
 
@@ -13,10 +13,10 @@ use crate::adapters::interrupt::Interrupt;
 pub(super) struct Blocks<'a, T> {
     pack: &'a Pack,
     order: std::vec::IntoIter<usize>,
-    current: Option<Place<T>>,
+    current: Option<BlockPlace<T>>,
 }
 
-struct Place<T> {
+struct BlockPlace<T> {
     file: usize,
     index: usize,
     at: u64,
@@ -40,7 +40,7 @@ impl<'a, T: Clone + Send + Sync> Blocks<'a, T> {
         interrupt: &Interrupt,
         begin: impl Fn(usize) -> Result<T> + Sync,
         start: impl Fn() -> Result<S> + Sync,
-        work: impl Fn(&Due<T>, &mut S) -> Result<()> + Sync,
+        work: impl Fn(&DueBlock<T>, &mut S) -> Result<()> + Sync,
     ) -> Result<()> {
         let failed = AtomicBool::new(false);
         let blocks = Mutex::new(self);
@@ -58,12 +58,12 @@ impl<'a, T: Clone + Send + Sync> Blocks<'a, T> {
         })
     }
 
-    fn next(&mut self, begin: impl Fn(usize) -> Result<T>) -> Result<Option<Due<T>>> {
+    fn next(&mut self, begin: impl Fn(usize) -> Result<T>) -> Result<Option<DueBlock<T>>> {
         loop {
             if let Some(place) = &mut self.current {
                 let entry = &self.pack.manifest.files[place.file];
                 if let Some(block) = entry.blocks.get(place.index) {
-                    let due = Due {
+                    let due = DueBlock {
                         file: place.file,
                         index: place.index,
                         at: place.at,
@@ -77,7 +77,8 @@ impl<'a, T: Clone + Send + Sync> Blocks<'a, T> {
                 }
             }
             let Some(file) = self.order.next() else { return Ok(None) };
-            self.current = Some(Place { file, index: 0, at: self.pack.starts[file], target: begin(file)? });
+            self.current =
+                Some(BlockPlace { file, index: 0, at: self.pack.starts[file], target: begin(file)? });
         }
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
 use super::blocks::Blocks;
-use super::read::{Due, Pack};
+use super::read::{DueBlock, Pack};
 use super::unpack::{Parts, Sums, Unpacker};
 use crate::adapters::bytes::direct::DirectFile;
 use crate::adapters::interrupt::Interrupt;
@@ -79,7 +79,7 @@ impl Pack {
     }
 
     /// Writes a block and reads it back. Returns whether the file is now complete and correct.
-    fn extract_block(&self, block: &Due<Arc<Target>>, unpacker: &mut Unpacker) -> Result<bool> {
+    fn extract_block(&self, block: &DueBlock<Arc<Target>>, unpacker: &mut Unpacker) -> Result<bool> {
         let (target, entry) = (&block.target, &self.manifest.files[block.file]);
         let plain = self.inflate(block, unpacker)?;
         let checksum = crc32fast::hash(plain);

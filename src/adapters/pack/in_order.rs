@@ -20,19 +20,19 @@ struct Hashed {
 
 impl InOrder {
     /// Whose turn it is after all blocks before this one.
-    pub fn turn(&self, index: usize) -> Turn<'_> {
-        Turn { of: self, index, is_over: false }
+    pub fn turn(&self, index: usize) -> HashTurn<'_> {
+        HashTurn { of: self, index, is_over: false }
     }
 }
 
 /// Who has to hash a block. Those behind wait for it, and for nothing once it was dropped.
-pub(super) struct Turn<'a> {
+pub(super) struct HashTurn<'a> {
     of: &'a InOrder,
     index: usize,
     is_over: bool,
 }
 
-impl Turn<'_> {
+impl HashTurn<'_> {
     /// Hashes the block, and returns the hash of all up to it; none if an earlier block has failed.
     pub fn hash(mut self, bytes: &[u8]) -> Option<Sha256> {
         let mut state = lock(&self.of.state);
@@ -52,7 +52,7 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for HashTurn<'_> {
     fn drop(&mut self) {
         if !self.is_over {
             lock(&self.of.state).has_failed = true;

@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 
 pub use deflate::{Deflater, Effort, Inflater, MARK, ROOM};
 pub use read::{Opening, Pack};
-pub use write::{Making, Written, write};
+pub use write::{Making, WrittenPack, write};
 
 use crate::domain::manifest::{DATA, RelPath};
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::pack::seal::{NewKeys, Unsealed};
-use crate::domain::built_in::Part;
+use crate::adapters::pack::seal::{NewIdentity, Unsealed};
+use crate::domain::built_in::Feature;
 use crate::domain::digest::Sha256Hex;
 use crate::failure::{Failure, Kind};
 use crate::ui::Progress;
@@ -16,11 +16,11 @@ use crate::ui::Progress;
 pub enum Recipient {}
 
 fn refused(what: impl Into<String>) -> anyhow::Error {
-    Failure::new(Kind::Refused, what).because(Part::Sealed.absent()).hint(Part::Sealed.hint()).into()
+    Failure::new(Kind::Refused, what).because(Feature::Sealed.absent()).hint(Feature::Sealed.hint()).into()
 }
 
 /// Refuses.
-pub fn generate() -> Result<NewKeys> {
+pub fn generate() -> Result<NewIdentity> {
     Err(refused("cannot make keys for encryption"))
 }
 

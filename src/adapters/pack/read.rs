@@ -31,7 +31,7 @@ pub struct Opening {
 }
 
 /// A block that is due, and what belongs to its file.
-pub(super) struct Due<T> {
+pub(super) struct DueBlock<T> {
     pub file: usize,
     pub index: usize,
     /// Where it stands in the pack.
@@ -44,13 +44,13 @@ pub(super) struct Due<T> {
 }
 
 /// The source of a pack's bytes.
-enum Source {
+enum PackBytes {
     Plain(fs::File, DirectFile),
     /// Each worker in its turn.
     Sealed(Mutex<Box<dyn Unsealed>>),
 }
 
-impl Source {
+impl PackBytes {
     fn open(path: &Path, identity: Option<&Path>) -> Result<Self> {
         // A pipe would be waited for.
         if fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
@@ -162,7 +162,7 @@ impl Contents {
 
 /// A pack whose bytes outside the content match its manifest.
 pub struct Pack {
-    source: Source,
+    source: PackBytes,
     pub(super) manifest: Manifest,
     is_signed: bool,
     /// The offset of each file's content.
@@ -184,7 +184,7 @@ impl Pack {
     /// Refuses whatever is missing, too much, doubled, altered, or not where a pack may write; a
     /// signature that is not the one that is demanded; a key that does not open it.
     pub fn open(path: &Path, opening: &Opening) -> Result<Self> {
-        let mut source = Source::open(path, opening.identity.as_deref())?;
+        let mut source = PackBytes::open(path, opening.identity.as_deref())?;
         let contents = source.contents().map_err(|error| damaged(path, format!("{error:#}")))?;
         if let Some(wanted) = &opening.signed_by {
             wanted.demand(path, &contents.manifest, contents.signature.as_deref())?;
@@ -213,7 +213,7 @@ impl Pack {
     /// Reads a block that is the one in the manifest, with [`ROOM`] behind it.
     pub(super) fn read_block<'a, T>(
         &self,
-        block: &Due<T>,
+        block: &DueBlock<T>,
         buffer: &'a mut DirectBuffer,
     ) -> Result<&'a mut [u8]> {
         let read = self.source.read_block(block.at, block.packed, buffer);
@@ -264,7 +264,7 @@ fn same_names(contents: &Contents, manifest: &Manifest) -> Result<(), String> {
 
 /// Compares every byte that is not content with what follows from the manifest, and returns where
 /// the content of each file begins.
-fn same_layout(source: &Source, contents: &Contents, manifest: &Manifest) -> Result<Vec<u64>, String> {
+fn same_layout(source: &PackBytes, contents: &Contents, manifest: &Manifest) -> Result<Vec<u64>, String> {
     let mut starts = Vec::with_capacity(manifest.files.len());
     let mut members: Vec<(Member, u64)> = Vec::with_capacity(manifest.files.len() + 2);
     let mut at = 0;
@@ -305,7 +305,7 @@ fn same_layout(source: &Source, contents: &Contents, manifest: &Manifest) -> Res
 
 /// The first member whose line in the table of contents is another one than it should be.
 fn differing_line<'a>(
-    source: &Source,
+    source: &PackBytes,
     start: u64,
     members: &'a [(Member, u64)],
 ) -> Result<Option<&'a str>, String> {

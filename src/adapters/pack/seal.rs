@@ -9,7 +9,7 @@ use fs_err as fs;
 const MAGIC: &[u8] = b"age-encryption.org/v1\n";
 
 /// A pair of new keys, as text.
-pub struct NewKeys {
+pub struct NewIdentity {
     /// Opens.
     pub private: String,
     /// Seals.

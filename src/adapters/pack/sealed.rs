@@ -11,7 +11,7 @@ use fs_err as fs;
 
 use crate::adapters::bytes::digest::{CHUNK, Hashing, hash_file_until};
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::pack::seal::{NewKeys, Unsealed};
+use crate::adapters::pack::seal::{NewIdentity, Unsealed};
 use crate::adapters::system;
 use crate::domain::digest::Sha256Hex;
 use crate::failure::{Failure, Kind};
@@ -21,9 +21,9 @@ use crate::ui::Progress;
 ///
 /// # Errors
 /// Only in a build without this part.
-pub fn generate() -> Result<NewKeys> {
+pub fn generate() -> Result<NewIdentity> {
     let identity = Identity::generate();
-    Ok(NewKeys {
+    Ok(NewIdentity {
         private: format!("{}\n", identity.to_string().expose_secret()),
         public: format!("{}\n", identity.to_public()),
     })

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Result;
 
 use super::deflate::{Inflater, MARK, ROOM};
-use super::read::{Due, Pack};
+use super::read::{DueBlock, Pack};
 use crate::adapters::bytes::direct::DirectBuffer;
 use crate::adapters::bytes::tree_hash::{self, Part};
 use crate::domain::digest::Blake3Hex;
@@ -78,7 +78,7 @@ impl Pack {
     ///
     /// # Errors
     /// Refuses one that is not the one in the manifest, or whose content has another size.
-    pub(super) fn inflate<'a, T>(&self, block: &Due<T>, unpacker: &'a mut Unpacker) -> Result<&'a [u8]> {
+    pub(super) fn inflate<'a, T>(&self, block: &DueBlock<T>, unpacker: &'a mut Unpacker) -> Result<&'a [u8]> {
         let packed = self.read_block(block, &mut unpacker.packed)?;
         let out = unpacker.plain.of(usize::try_from(block.size)? + MARK)?;
         unpacker

@@ -28,7 +28,7 @@ use crate::domain::manifest::{Block, Entry, Manifest, RelPath};
 use crate::ui::Progress;
 
 /// A pack, written and read back.
-pub struct Written {
+pub struct WrittenPack {
     /// Size of the file in bytes.
     pub size: u64,
     /// Of the whole file.
@@ -57,7 +57,7 @@ pub fn write(
     describe: impl FnOnce(Vec<Entry>) -> Manifest,
     progress: &Progress,
     interrupt: &Interrupt,
-) -> Result<Written> {
+) -> Result<WrittenPack> {
     let file = system::private_file(target)?;
     let input = Mutex::new(Input::of(sources));
     let output = Output::to(&file);
@@ -83,7 +83,7 @@ pub fn write(
     if !Pack::open(target, &Opening::default()).is_ok_and(|pack| pack.manifest() == &manifest) {
         return Err(reads_back_differently(target));
     }
-    Ok(Written { size, sha256 })
+    Ok(WrittenPack { size, sha256 })
 }
 
 fn reads_back_differently(pack: &Path) -> anyhow::Error {

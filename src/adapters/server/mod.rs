@@ -1,7 +1,6 @@
 //! A database server: a session with it, its process, its TLS, its name and its backup program.
 
 pub mod backup_tool;
-pub mod event_scheduler;
 pub mod names;
 #[cfg(feature = "old-tls")]
 pub mod old_tls;
@@ -9,4 +8,5 @@ pub mod old_tls;
 #[path = "no_old_tls.rs"]
 pub mod old_tls;
 pub mod process;
+pub mod quiet;
 pub mod session;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::adapters::system::is_local_address;
 use crate::domain::pair::Endpoint;
-use crate::domain::procedures::pack::Named;
+use crate::domain::procedures::pack::ResolvedName;
 
 /// The time limit for a name server.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Resolves the host of an endpoint. A name that does not resolve is an answer, not an error.
-pub async fn resolve(endpoint: Endpoint) -> Named {
+pub async fn resolve(endpoint: Endpoint) -> ResolvedName {
     let addresses =
         match tokio::time::timeout(DEADLINE, tokio::net::lookup_host((endpoint.host.as_str(), 0))).await {
             Err(_) => Err(format!("no answer within {} s", DEADLINE.as_secs())),
@@ -23,5 +23,5 @@ pub async fn resolve(endpoint: Endpoint) -> Named {
             }
         };
     let local = addresses.as_ref().is_ok_and(|all| all.iter().any(|address| is_local_address(*address)));
-    Named { endpoint, addresses, local }
+    ResolvedName { endpoint, addresses, local }
 }

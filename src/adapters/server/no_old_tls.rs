@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::domain::built_in::Part;
+use crate::domain::built_in::Feature;
 use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};
 
@@ -14,7 +14,10 @@ pub enum Bridge {}
 impl Bridge {
     /// Says why there is none.
     pub async fn to(_host: &str, _port: u16, _tls: &TlsPaths) -> Result<Self, Blind> {
-        Err(Blind { why: BlindReason::NotBuiltIn(Part::OldTls), evidence: Part::OldTls.absent().into() })
+        Err(Blind {
+            why: BlindReason::NotBuiltIn(Feature::OldTls),
+            evidence: Feature::OldTls.absent().into(),
+        })
     }
 
     /// Is never asked.

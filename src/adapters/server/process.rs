@@ -10,7 +10,7 @@ use fs_err as fs;
 use crate::adapters::home::saved::remove;
 use crate::adapters::home::{Credential, Home, datadir};
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::server::event_scheduler;
+use crate::adapters::server::quiet;
 use crate::adapters::server::session::{Address, Session, greeting_of_socket};
 use crate::adapters::{random, system};
 use crate::domain::flavor::{Account, Flavor, ServerVersion};
@@ -231,11 +231,11 @@ impl<'a> Database<'a> {
         }
         self.wait_until_it_hears(pid).await;
         // ignored: a server that does not let us in stops all the same, only later
-        let _ = event_scheduler::turn_off(self.home).await;
+        let _ = quiet::before_stop(self.home).await;
         let stopped = self.run_stop_script(deadline, pid).await;
         if stopped.is_err() {
             // ignored: a server that is about to end lets nobody in, and needs no events
-            let _ = event_scheduler::turn_on(self.home).await;
+            let _ = quiet::events_on(self.home).await;
         }
         stopped.map(|()| true)
     }

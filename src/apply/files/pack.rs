@@ -15,7 +15,7 @@ use crate::adapters::home::saved::remove;
 use crate::adapters::home::{Home, certificates, datadir};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::pack::signature::Signer;
-use crate::adapters::pack::{self, Effort, Making, Pack, Written, sealed};
+use crate::adapters::pack::{self, Effort, Making, Pack, WrittenPack, sealed};
 use crate::adapters::system;
 use crate::apply::work::{NewPack, Runner};
 use crate::domain::datafiles::{FileClass, classify};
@@ -86,7 +86,7 @@ pub async fn write_pack(runner: &Runner<'_>, pack: &Path, wanted: &Wanted<'_>) -
         let sealing = move || {
             let sha256 = sealed::seal(&plain, &target, &recipient, &progress, &interrupt)?;
             remove(&plain)?;
-            anyhow::Ok(Written { size: fs::metadata(&target)?.len(), sha256 })
+            anyhow::Ok(WrittenPack { size: fs::metadata(&target)?.len(), sha256 })
         };
         written = tokio::task::spawn_blocking(sealing).await??;
     }

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use super::folder::Folder;
-use super::live::{self, Snapshot};
-use super::proof::{Go, Proof};
+use super::folder::RehearsalFolder;
+use super::live::{self, ConsistentRead};
+use super::proof::{Gathered, Go};
 use super::server::altered_page;
 use crate::adapters::home::saved::remove;
 use crate::adapters::home::{Home, datadir};
@@ -28,16 +28,16 @@ use crate::failure::{Failure, Kind};
 
 /// The running database before and after it was copied.
 pub(super) struct Around {
-    pub(super) before: Snapshot,
-    pub(super) after: Snapshot,
+    pub(super) before: ConsistentRead,
+    pub(super) after: ConsistentRead,
 }
 
 /// Copies the data of the running database; `None` if they cannot be copied.
 pub(super) async fn running(
     runner: &Runner<'_>,
-    folder: &Folder,
+    folder: &RehearsalFolder,
     way: &CopyWay,
-    proof: &mut Proof,
+    proof: &mut Gathered,
 ) -> Result<Option<Around>> {
     let home = runner.home;
     let mut session = admin_session(home).await?;
@@ -46,7 +46,7 @@ pub(super) async fn running(
     proof.checks.push(check);
     proof.seconds.apply = behind;
 
-    let before = Snapshot::take(home).await?;
+    let before = ConsistentRead::take(home).await?;
     make_work(home)?;
     let begun = Instant::now();
     let copied = online::copy_for_rehearsal(runner, way, folder.place()).await;
@@ -65,11 +65,15 @@ pub(super) async fn running(
     datadir::adopt(&folder.place().data(), &home.data())?;
     proof.seconds.copy = Some(seconds(begun.elapsed()));
     proof.waited = Some(seconds(blocked));
-    Ok(Some(Around { before, after: Snapshot::take(home).await? }))
+    Ok(Some(Around { before, after: ConsistentRead::take(home).await? }))
 }
 
 /// Copies the data of the stopped database as recovery does.
-pub(super) async fn stopped(runner: &Runner<'_>, folder: &Folder, proof: &mut Proof) -> Result<Go> {
+pub(super) async fn stopped(
+    runner: &Runner<'_>,
+    folder: &RehearsalFolder,
+    proof: &mut Gathered,
+) -> Result<Go> {
     let begun = Instant::now();
     let (home, to) = (runner.home.clone(), folder.place().data());
     let files: Vec<DataFile> =
@@ -98,7 +102,7 @@ pub(super) async fn extracted(
     thrown: &Runner<'_>,
     pack: Pack,
     plan: &Rehearsal,
-    proof: &mut Proof,
+    proof: &mut Gathered,
 ) -> Result<Go> {
     let begun = Instant::now();
     let around = thrown.home.clone();

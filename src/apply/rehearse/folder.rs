@@ -23,12 +23,12 @@ const NAME: &str = "pmp-ha-rehearsal";
 const MARK: &str = ".pmp-ha-rehearsal";
 
 /// The folder of a rehearsal.
-pub struct Folder {
+pub struct RehearsalFolder {
     place: Place,
     note: PathBuf,
 }
 
-impl Folder {
+impl RehearsalFolder {
     /// The folder below `dir`, by default below the folder `replication` of the home.
     #[must_use]
     pub fn of(home: &Home, dir: Option<&Path>) -> Self {
@@ -49,7 +49,7 @@ impl Folder {
     }
 
     /// Checks whether a throw-away server can be there.
-    pub fn look(&self, home: &Home) -> Result<rehearse::Folder> {
+    pub fn look(&self, home: &Home) -> Result<rehearse::ServerFolder> {
         let root = self.root();
         // The folder `replication` is made where it is missing.
         let parent = root.ancestors().skip(1).find(|path| path.is_dir()).unwrap_or(Path::new("/"));
@@ -68,7 +68,7 @@ impl Folder {
         if !self.is_ours()? {
             unfit.push(format!("{} exists already and does not belong to a rehearsal", root.display()));
         }
-        Ok(rehearse::Folder {
+        Ok(rehearse::ServerFolder {
             path: root.to_string_lossy().into_owned(),
             free: system::free_space(parent)?,
             shares_blocks: datadir::shares_blocks(home, parent),

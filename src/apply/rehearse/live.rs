@@ -18,7 +18,7 @@ use crate::domain::manifest::Manifest;
 use crate::domain::pair::Role;
 use crate::domain::rehearsal::check::{Check, Code, Defect, Topic};
 use crate::domain::rehearsal::checks::Packs;
-use crate::domain::rehearsal::tables::{Figures, Live, Tables};
+use crate::domain::rehearsal::tables::{Counterpart, TableFigures, Tables};
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::sql::quote;
 use crate::domain::table::names::Catalogue;
@@ -35,9 +35,9 @@ const LOGIN: Duration = Duration::from_secs(5);
 ///
 /// It is read only when the copy is known to be readable: an altered page ends a server that reads it,
 /// and that shall be the throw-away one.
-pub(super) struct Snapshot(Session);
+pub(super) struct ConsistentRead(Session);
 
-impl Snapshot {
+impl ConsistentRead {
     /// Takes one of the database of this home. It holds no lock.
     pub(super) async fn take(home: &Home) -> Result<Self> {
         let opened = look::rows::open_here(home).await?;
@@ -121,10 +121,10 @@ pub(super) fn rows<'a>(
 }
 
 /// Reads a table.
-pub(super) async fn figures(session: &mut Session, table: &Rows<'_>) -> Result<Figures> {
+pub(super) async fn figures(session: &mut Session, table: &Rows<'_>) -> Result<TableFigures> {
     let row = session.one(table.summary(&Range::default())).await?.unwrap_or_default();
     let rows = row.get("pmp_ha_rows").and_then(|rows| rows.parse().ok());
-    let figures = rows.zip(row.get("pmp_ha_sum")).map(|(rows, checksum)| Figures { rows, checksum });
+    let figures = rows.zip(row.get("pmp_ha_sum")).map(|(rows, checksum)| TableFigures { rows, checksum });
     figures.with_context(|| format!("the server gave no checksum of {}", table.shape.name))
 }
 
@@ -135,9 +135,9 @@ pub(super) async fn tables_of_pair(
     runs_here: bool,
     ui: &Ui,
     interrupt: &Interrupt,
-) -> Result<Live> {
+) -> Result<Counterpart> {
     let Some(membership) = home.membership()? else {
-        return Ok(Live::None("this home belongs to no pair yet".into()));
+        return Ok(Counterpart::None("this home belongs to no pair yet".into()));
     };
     let schema = &membership.pair.schema;
     let (node, opened) = if runs_here {
@@ -150,12 +150,12 @@ pub(super) async fn tables_of_pair(
             let mut session = session.with_deadline(WHOLE_TABLE);
             let now = tables(&mut session, flavor, schema, None, ui, interrupt).await?;
             session.close().await;
-            return Ok(Live::GoneOn { whom: node.to_string(), now });
+            return Ok(Counterpart::GoneOn { whom: node.to_string(), now });
         }
         Ok(Err(blind)) => blind.evidence,
         Err(error) => format!("{error:#}"),
     };
-    Ok(Live::None(format!("cannot read the database of {node}: {why}")))
+    Ok(Counterpart::None(format!("cannot read the database of {node}: {why}")))
 }
 
 /// How far the applier of the running database is: the check, and its seconds of work if they are known.

@@ -13,7 +13,7 @@ pub(super) enum Go {
 
 /// What the parts found out.
 #[derive(Debug, Default)]
-pub struct Proof {
+pub struct Gathered {
     /// The checks.
     pub checks: Vec<Check>,
     /// How long the parts took.

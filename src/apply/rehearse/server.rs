@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
 use super::live::{self, WHOLE_TABLE};
-use super::proof::{Go, Proof};
+use super::proof::{Gathered, Go};
 use crate::adapters::look;
 use crate::adapters::look::catalogue::catalogue;
 use crate::adapters::server::session::{Session, StatementFailed};
@@ -76,7 +76,7 @@ impl<'a> Server<'a> {
     }
 
     /// Boots it, and checks that it uses TLS with the node's key.
-    pub(super) async fn boot(&mut self, proof: &mut Proof) -> Result<Go> {
+    pub(super) async fn boot(&mut self, proof: &mut Gathered) -> Result<Go> {
         let begun = Instant::now();
         let spinner = self.runner.ui.spinner("the throw-away server is starting");
         let settings = self.settings();
@@ -139,7 +139,7 @@ impl<'a> Server<'a> {
     }
 
     /// Applies what was received.
-    pub(super) async fn apply(&mut self, proof: &mut Proof) -> Result<Go> {
+    pub(super) async fn apply(&mut self, proof: &mut Gathered) -> Result<Go> {
         let begun = Instant::now();
         let spinner = self.runner.ui.spinner("applying what was received");
         let (interrupt, flavor) = (self.runner.interrupt, self.flavor);
@@ -166,7 +166,7 @@ impl<'a> Server<'a> {
     }
 
     /// Looks for the accounts.
-    pub(super) async fn accounts(&mut self, product: &str, proof: &mut Proof) -> Result<()> {
+    pub(super) async fn accounts(&mut self, product: &str, proof: &mut Gathered) -> Result<()> {
         let credentials = self.runner.home.credentials()?;
         let wanted: Vec<(String, String)> =
             accounts::own(&credentials).map(|(account, host)| (account.user.clone(), host.to_owned())).into();
@@ -177,7 +177,7 @@ impl<'a> Server<'a> {
 
     /// Reads every table: all pages of all its indexes, and its rows once more for their checksum.
     /// `None` where one cannot be read.
-    pub(super) async fn tables(&mut self, proof: &mut Proof) -> Result<Option<Tables>> {
+    pub(super) async fn tables(&mut self, proof: &mut Gathered) -> Result<Option<Tables>> {
         let begun = Instant::now();
         let schema = self.membership.pair.schema.clone();
         let (ui, interrupt) = (self.runner.ui, self.runner.interrupt);
@@ -230,7 +230,7 @@ impl<'a> Server<'a> {
     }
 
     /// Checks the key against the data, as a recovery does.
-    pub(super) async fn key(&mut self, check: &KeyCheck, proof: &mut Proof) -> Result<()> {
+    pub(super) async fn key(&mut self, check: &KeyCheck, proof: &mut Gathered) -> Result<()> {
         let home = self.runner.home.clone();
         let asked = key_query::require(&home, self.session()?, check).await;
         let Err(error) = asked else {
@@ -246,7 +246,7 @@ impl<'a> Server<'a> {
     }
 
     /// Changes the data as a recovery does, logs in with the product's account, and stops cleanly.
-    pub(super) async fn stand_alone(&mut self, account: &str, proof: &mut Proof) -> Result<Go> {
+    pub(super) async fn stand_alone(&mut self, account: &str, proof: &mut Gathered) -> Result<Go> {
         let begun = Instant::now();
         let changed = self.change(account).await;
         let took = begun.elapsed();

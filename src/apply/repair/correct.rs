@@ -14,8 +14,8 @@ use crate::adapters::server::session::Session;
 use crate::domain::procedures::repair::NEW_PACK;
 use crate::domain::settings::LOCAL_SCHEMA;
 use crate::domain::sql::quote_name;
-use crate::domain::table::change::{Change, change};
-use crate::domain::table::equality::Difference;
+use crate::domain::table::change::{Correction, change};
+use crate::domain::table::equality::RowDifference;
 use crate::domain::table::range::Bound;
 use crate::domain::table::rows::{Rows, Values};
 use crate::domain::table::structure::Structure;
@@ -48,7 +48,7 @@ pub async fn correct(
     nodes: &mut Nodes<'_>,
     undo: &mut UndoFile,
     structure: &Structure,
-    batch: &[(String, Difference)],
+    batch: &[(String, RowDifference)],
     passing: bool,
 ) -> Result<()> {
     if batch.is_empty() {
@@ -68,7 +68,7 @@ async fn write(
     nodes: &mut Nodes<'_>,
     undo: &mut UndoFile,
     structure: &Structure,
-    batch: &[(String, Difference)],
+    batch: &[(String, RowDifference)],
     passing: bool,
 ) -> Result<()> {
     let schema = nodes.pair.schema.clone();
@@ -82,7 +82,7 @@ async fn write(
         }
         let table = Rows::of(nodes.flavor, &schema, there);
         for some in part.chunks(IDS) {
-            let differences: Vec<&Difference> = some.iter().map(|(_, difference)| difference).collect();
+            let differences: Vec<&RowDifference> = some.iter().map(|(_, difference)| difference).collect();
             write_some(nodes, undo, &table, &differences, passing)
                 .await
                 .with_context(|| format!("cannot correct {name}"))?;
@@ -103,7 +103,7 @@ async fn write_some(
     nodes: &mut Nodes<'_>,
     undo: &mut UndoFile,
     table: &Rows<'_>,
-    differences: &[&Difference],
+    differences: &[&RowDifference],
     passing: bool,
 ) -> Result<()> {
     let ids: Vec<&Bound> = differences.iter().map(|difference| &difference.id).collect();
@@ -125,20 +125,20 @@ async fn write_some(
         if now != difference.there && !(passing && table.has_key()) {
             continue;
         }
-        let as_found = Difference { there: now, ..(*difference).clone() };
+        let as_found = RowDifference { there: now, ..(*difference).clone() };
         let found_change = change(&nodes.pair, &table.shape.name, table.has_key(), &as_found);
         let Some((change, count)) = found_change else { continue };
         // What the primary has deleted meanwhile comes as that.
-        if change == Change::Merge && difference.there.is_some() && table.has_key() {
+        if change == Correction::Merge && difference.there.is_some() && table.has_key() {
             continue;
         }
         let id = &difference.id;
         touched.push(id);
         let limit = (!table.has_key()).then_some(count);
         match change {
-            Change::Delete => todo.deletes.push((id, limit)),
-            Change::Merge => todo.merges.push((id, limit)),
-            Change::Insert | Change::Update => {
+            Correction::Delete => todo.deletes.push((id, limit)),
+            Correction::Merge => todo.merges.push((id, limit)),
+            Correction::Insert | Correction::Update => {
                 if table.has_key() {
                     todo.deletes.push((id, None));
                 }

@@ -10,7 +10,7 @@ use crate::adapters::home::undo_file::UndoFile;
 use crate::adapters::look::definitions::{definitions, statement};
 use crate::adapters::look::rows::{Nodes, read_alike};
 use crate::apply::work::Runner;
-use crate::domain::definitions::{Kind, Named, drop_it};
+use crate::domain::definitions::{Named, ObjectKind, drop_it};
 use crate::domain::settings::LOCAL_SCHEMA;
 use crate::domain::sql::{quote, quote_name};
 
@@ -60,7 +60,7 @@ async fn make(nodes: &mut Nodes<'_>, undo: &mut UndoFile, what: &Named) -> Resul
     }
     nodes.here.run(create.clone()).await?;
     plain_again(nodes).await?;
-    let sleeps = what.0 == Kind::Event && create.contains("PRESERVE DISABLE ON SLAVE");
+    let sleeps = what.0 == ObjectKind::Event && create.contains("PRESERVE DISABLE ON SLAVE");
     if sleeps {
         let noted = format!(
             "REPLACE INTO {LOCAL_SCHEMA}.sleeping_events VALUES ({}, {})",

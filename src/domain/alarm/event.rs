@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Seconds, length, text_of};
+use super::{UnixSeconds, length, text_of};
 use crate::domain::health::{About, Finding, Severity};
-use crate::domain::report::{Place, Report};
+use crate::domain::report::{PairNode, Report};
 
 /// The number of the schema of an event.
 pub const SCHEMA: u32 = 1;
@@ -14,7 +14,7 @@ pub const SCHEMA: u32 = 1;
 /// What an event says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum AlarmKind {
     /// A status turned to Failed.
     Failed,
     /// A status is Alive again.
@@ -46,11 +46,11 @@ pub struct Reason {
 
 /// One message about the pair. Its JSON is what webhooks and commands get.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
+pub struct AlarmEvent {
     /// [`SCHEMA`].
     pub schema: u32,
     /// What it says.
-    pub kind: Kind,
+    pub kind: AlarmKind,
     /// The status it is about; `None` for a channel and for a test.
     pub about: Option<About>,
     /// The same in all messages of one incident.
@@ -58,9 +58,9 @@ pub struct Event {
     /// The number of the message in its incident, from 1.
     pub message: u32,
     /// When it was decided, seconds since 1970.
-    pub at: Seconds,
+    pub at: UnixSeconds,
     /// Since when it is so.
-    pub since: Seconds,
+    pub since: UnixSeconds,
     /// At the end: how long it lasted, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lasted: Option<u64>,
@@ -68,9 +68,9 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub failures: usize,
     /// The node whose monitor says it.
-    pub node: Option<Place>,
+    pub node: Option<PairNode>,
     /// The other node.
-    pub peer: Option<Place>,
+    pub peer: Option<PairNode>,
     /// The pair in one line.
     pub summary: String,
     /// Why, and what to do.
@@ -107,13 +107,13 @@ impl From<&Finding> for Reason {
     }
 }
 
-impl Event {
+impl AlarmEvent {
     /// The test of a channel.
     #[must_use]
-    pub fn test(at: Seconds, node: Option<Place>, peer: Option<Place>) -> Self {
+    pub fn test(at: UnixSeconds, node: Option<PairNode>, peer: Option<PairNode>) -> Self {
         Self {
             schema: SCHEMA,
-            kind: Kind::Test,
+            kind: AlarmKind::Test,
             about: None,
             incident: format!("test-{}", super::in_format(at, "%Y%m%d-%H%M%S")),
             message: 1,
@@ -133,10 +133,10 @@ impl Event {
     #[must_use]
     pub fn of_channel(
         name: &str,
-        at: Seconds,
-        since: Seconds,
+        at: UnixSeconds,
+        since: UnixSeconds,
         error: Option<&str>,
-        node: Option<Place>,
+        node: Option<PairNode>,
     ) -> Self {
         let reasons = error.map(|error| Reason {
             code: "channel".into(),
@@ -145,7 +145,7 @@ impl Event {
             hint: format!("Correct it, then run `pmp-ha alert test {name}`. Its messages wait in a queue."),
         });
         Self {
-            kind: if error.is_some() { Kind::ChannelFailed } else { Kind::ChannelWorks },
+            kind: if error.is_some() { AlarmKind::ChannelFailed } else { AlarmKind::ChannelWorks },
             incident: format!("channel-{name}-{}", super::in_format(since, "%Y%m%d-%H%M%S")),
             message: if error.is_some() { 1 } else { 2 },
             since,
@@ -163,25 +163,28 @@ impl Event {
         let about = self.about.map(|about| about.to_string()).unwrap_or_default();
         let channel = self.channel.as_deref().unwrap_or_default();
         match self.kind {
-            Kind::Failed | Kind::Reminder => format!("{about} Failed"),
-            Kind::Alive => format!("{about} Alive"),
-            Kind::Unknown => format!("{about} Unknown"),
-            Kind::ChannelFailed => format!("Alarm channel {channel} Failed"),
-            Kind::ChannelWorks => format!("Alarm channel {channel} Alive"),
-            Kind::Test => "Test of the alarms".into(),
+            AlarmKind::Failed | AlarmKind::Reminder => format!("{about} Failed"),
+            AlarmKind::Alive => format!("{about} Alive"),
+            AlarmKind::Unknown => format!("{about} Unknown"),
+            AlarmKind::ChannelFailed => format!("Alarm channel {channel} Failed"),
+            AlarmKind::ChannelWorks => format!("Alarm channel {channel} Alive"),
+            AlarmKind::Test => "Test of the alarms".into(),
         }
     }
 
     /// Whether somebody has to act.
     #[must_use]
     pub fn is_bad(&self) -> bool {
-        matches!(self.kind, Kind::Failed | Kind::Unknown | Kind::Reminder | Kind::ChannelFailed)
+        matches!(
+            self.kind,
+            AlarmKind::Failed | AlarmKind::Unknown | AlarmKind::Reminder | AlarmKind::ChannelFailed
+        )
     }
 
     /// The pair: both nodes, the one that says it first.
     #[must_use]
     pub fn who(&self) -> String {
-        let place = |place: &Place| format!("{place} ({})", place.role);
+        let place = |place: &PairNode| format!("{place} ({})", place.role);
         let nodes: Vec<String> = [&self.node, &self.peer].into_iter().flatten().map(place).collect();
         if nodes.is_empty() { "a home without a pair".into() } else { nodes.join(" and ") }
     }
@@ -189,7 +192,7 @@ impl Event {
     /// One line: the subject of an e-mail.
     #[must_use]
     pub fn title(&self) -> String {
-        let again = if self.kind == Kind::Reminder { "still " } else { "" };
+        let again = if self.kind == AlarmKind::Reminder { "still " } else { "" };
         let at = self.node.as_ref().map(|node| format!(" ({})", node.host)).unwrap_or_default();
         let lasted = self.lasted.map(|lasted| format!(" after {}", length(lasted))).unwrap_or_default();
         let name = self.name();
@@ -343,10 +346,10 @@ mod tests {
         );
         let handbook = include_str!("../../../docs/alarms.md");
         assert!(handbook.contains(&format!("```\n{text}```")), "not in docs/alarms.md:\n{text}");
-        let end = Event { kind: Kind::Alive, lasted: Some(754), message: 2, ..event };
+        let end = AlarmEvent { kind: AlarmKind::Alive, lasted: Some(754), message: 2, ..event };
         assert_eq!(end.title(), "High Availability Alive after 12 min (pmp-1.example.com)");
         assert!(end.text().contains("It lasted 12 min, from 2026-02-03T04:04:05Z on."));
-        let reminder = Event { kind: Kind::Reminder, ..example() };
+        let reminder = AlarmEvent { kind: AlarmKind::Reminder, ..example() };
         assert_eq!(reminder.title(), "High Availability still Failed (pmp-1.example.com)");
     }
 
@@ -359,10 +362,10 @@ mod tests {
 
     #[test]
     fn an_event_comes_back_from_the_queue_as_it_was() {
-        let channel = Event::of_channel("night", 9, 3, Some("no\nroute"), None);
-        for event in [example(), Event::test(5, None, None), channel] {
+        let channel = AlarmEvent::of_channel("night", 9, 3, Some("no\nroute"), None);
+        for event in [example(), AlarmEvent::test(5, None, None), channel] {
             let text = serde_json::to_string(&event).expect("JSON");
-            assert_eq!(serde_json::from_str::<Event>(&text).expect("an event"), event);
+            assert_eq!(serde_json::from_str::<AlarmEvent>(&text).expect("an event"), event);
         }
     }
 

@@ -7,8 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Event, Kind, Reason};
-use super::{Seconds, in_format};
+use super::event::{AlarmEvent, AlarmKind, Reason};
+use super::{UnixSeconds, in_format};
 use crate::domain::health::{About, Status};
 use crate::domain::pair::Role;
 use crate::domain::report::Report;
@@ -48,11 +48,11 @@ pub const ALONE_FOR: u64 = 60;
 /// Everything that is remembered between two looks, and over a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct State {
+pub struct AlarmState {
     /// When the last look was.
-    at: Seconds,
+    at: UnixSeconds,
     /// Since when no other monitor of the pair is known to watch.
-    alone_since: Option<Seconds>,
+    alone_since: Option<UnixSeconds>,
     /// Of the connection.
     high_availability: Course,
     /// Of the applying.
@@ -64,13 +64,13 @@ pub struct State {
 #[serde(default)]
 struct Course {
     /// The last word that was not Unknown, and since when.
-    known: Option<(Word, Seconds)>,
+    known: Option<(Word, UnixSeconds)>,
     /// Since when the hold-down is counted: a restart of the monitor begins it anew.
-    held_from: Seconds,
+    held_from: UnixSeconds,
     /// Since when nothing was seen.
-    unknown_since: Option<Seconds>,
+    unknown_since: Option<UnixSeconds>,
     /// When the last failures began, the newest last.
-    failures: Vec<Seconds>,
+    failures: Vec<UnixSeconds>,
     /// The incident that is open.
     incident: Option<Incident>,
 }
@@ -88,13 +88,13 @@ struct Incident {
     /// Names it in every message.
     id: String,
     /// When it began.
-    since: Seconds,
+    since: UnixSeconds,
     /// What it was told as; `None` while it was not told by this monitor.
-    told: Option<Kind>,
+    told: Option<AlarmKind>,
     /// What it is.
-    kind: Kind,
+    kind: AlarmKind,
     /// When it was told, or reminded of, last.
-    last: Seconds,
+    last: UnixSeconds,
     /// How many messages were sent.
     messages: u32,
     /// The reasons, as they were last seen.
@@ -103,16 +103,16 @@ struct Incident {
 
 /// What one look adds.
 #[derive(Debug, Clone, Copy)]
-pub struct Look<'a> {
+pub struct AlarmLook<'a> {
     /// What was seen.
     pub report: &'a Report,
     /// When.
-    pub now: Seconds,
+    pub now: UnixSeconds,
     /// Whether a monitor of the other node watches and can announce; `None` if that was not asked.
     pub other_watches: Option<bool>,
 }
 
-impl State {
+impl AlarmState {
     /// Returns whether there is something to decide, for which the other monitor matters.
     #[must_use]
     pub fn is_quiet(&self, report: &Report) -> bool {
@@ -134,7 +134,7 @@ impl State {
     /// Takes up the work after a restart. What was not announced yet must last for the whole
     /// hold-down again: the servers may be starting as well.
     #[must_use]
-    pub fn resumed(mut self, now: Seconds) -> Self {
+    pub fn resumed(mut self, now: UnixSeconds) -> Self {
         self.alone_since = None;
         for course in [&mut self.high_availability, &mut self.replication] {
             course.held_from = now;
@@ -146,7 +146,7 @@ impl State {
     }
 
     /// A clock that was set back makes nothing last longer.
-    fn set_back(&mut self, now: Seconds) {
+    fn set_back(&mut self, now: UnixSeconds) {
         self.alone_since = self.alone_since.map(|at| at.min(now));
         for course in [&mut self.high_availability, &mut self.replication] {
             course.held_from = course.held_from.min(now);
@@ -165,8 +165,8 @@ impl State {
 
 /// Returns what is remembered after a look, and what is to be announced.
 #[must_use]
-pub fn step(mut state: State, rules: &Rules, look: Look<'_>) -> (State, Vec<Event>) {
-    let Look { report, now, other_watches } = look;
+pub fn step(mut state: AlarmState, rules: &Rules, look: AlarmLook<'_>) -> (AlarmState, Vec<AlarmEvent>) {
+    let AlarmLook { report, now, other_watches } = look;
     if now < state.at {
         state.set_back(now);
     }
@@ -201,10 +201,10 @@ impl Course {
         about: About,
         status: Status,
         rules: &Rules,
-        look: &Look<'_>,
+        look: &AlarmLook<'_>,
         speaks: bool,
         may_be_blind: bool,
-    ) -> Option<Event> {
+    ) -> Option<AlarmEvent> {
         let now = look.now;
         self.see(status, rules, now, may_be_blind);
         let flaps = self.flaps(rules, now);
@@ -212,11 +212,11 @@ impl Course {
         let open = self.incident.as_ref().map(|incident| incident.kind);
         let failed_since = self.known.filter(|(word, _)| *word == Word::Failed).map(|(_, since)| since);
         match status {
-            Status::Failed if open != Some(Kind::Failed) && (held >= rules.hold_down || flaps) => {
-                self.open(about, Kind::Failed, failed_since.unwrap_or(now), now);
+            Status::Failed if open != Some(AlarmKind::Failed) && (held >= rules.hold_down || flaps) => {
+                self.open(about, AlarmKind::Failed, failed_since.unwrap_or(now), now);
             }
             Status::Unknown if open.is_none() && self.is_blind(rules, now) => {
-                self.open(about, Kind::Unknown, self.unknown_since.unwrap_or(now), now);
+                self.open(about, AlarmKind::Unknown, self.unknown_since.unwrap_or(now), now);
             }
             Status::Alive if open.is_some() => {
                 let wanted = if flaps { rules.calm.max(rules.hold_up) } else { rules.hold_up };
@@ -236,10 +236,10 @@ impl Course {
         let is_due = rules.remind_every > 0 && now.saturating_sub(incident.last) >= rules.remind_every;
         let kind = match (is_told, speaks) {
             (false, true) => incident.kind,
-            (true, true) if is_due && status != Status::Alive => Kind::Reminder,
+            (true, true) if is_due && status != Status::Alive => AlarmKind::Reminder,
             _ => return None,
         };
-        if kind != Kind::Reminder {
+        if kind != AlarmKind::Reminder {
             incident.told = Some(kind);
         }
         incident.last = now;
@@ -248,7 +248,7 @@ impl Course {
     }
 
     /// Notes what was seen.
-    fn see(&mut self, status: Status, rules: &Rules, now: Seconds, may_be_blind: bool) {
+    fn see(&mut self, status: Status, rules: &Rules, now: UnixSeconds, may_be_blind: bool) {
         let word = match status {
             Status::Alive => Word::Alive,
             Status::Failed => Word::Failed,
@@ -279,18 +279,18 @@ impl Course {
         }
     }
 
-    fn flaps(&self, rules: &Rules, now: Seconds) -> bool {
+    fn flaps(&self, rules: &Rules, now: UnixSeconds) -> bool {
         let counted = self.failures.iter().filter(|at| now.saturating_sub(**at) <= FLAP_WINDOW).count();
         rules.flaps > 1 && counted >= rules.flaps
     }
 
-    fn is_blind(&self, rules: &Rules, now: Seconds) -> bool {
+    fn is_blind(&self, rules: &Rules, now: UnixSeconds) -> bool {
         let since = self.unknown_since.map_or(0, |since| now.saturating_sub(since));
         rules.blind_after > 0 && since >= rules.blind_after
     }
 
     /// Opens an incident, or makes one that nobody saw through a failure.
-    fn open(&mut self, about: About, kind: Kind, since: Seconds, now: Seconds) {
+    fn open(&mut self, about: About, kind: AlarmKind, since: UnixSeconds, now: UnixSeconds) {
         if let Some(incident) = &mut self.incident {
             incident.kind = kind;
             return;
@@ -305,25 +305,25 @@ impl Course {
     }
 
     /// Ends an incident. Whoever announced it announces its end.
-    fn end(&mut self, about: About, look: &Look<'_>) -> Option<Event> {
+    fn end(&mut self, about: About, look: &AlarmLook<'_>) -> Option<AlarmEvent> {
         let ended = self.known.map_or(look.now, |(_, since)| since.max(self.held_from));
         let mut incident = self.incident.take().filter(|incident| incident.told.is_some())?;
         incident.messages += 1;
         let lasted = ended.saturating_sub(incident.since);
-        Some(incident.event(Kind::Alive, about, look, Some(lasted), 0))
+        Some(incident.event(AlarmKind::Alive, about, look, Some(lasted), 0))
     }
 }
 
 impl Incident {
     fn event(
         &self,
-        kind: Kind,
+        kind: AlarmKind,
         about: About,
-        look: &Look<'_>,
+        look: &AlarmLook<'_>,
         lasted: Option<u64>,
         failures: usize,
-    ) -> Event {
-        Event {
+    ) -> AlarmEvent {
+        AlarmEvent {
             schema: super::event::SCHEMA,
             kind,
             about: Some(about),

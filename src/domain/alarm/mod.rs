@@ -9,21 +9,21 @@ pub mod outbox;
 pub mod syslog;
 pub mod trap;
 
-pub use event::{Event, Kind, Reason};
-pub use machine::{Look, Rules, State, step};
+pub use event::{AlarmEvent, AlarmKind, Reason};
+pub use machine::{AlarmLook, AlarmState, Rules, step};
 
 /// A point in time: seconds since 1970, UTC.
-pub type Seconds = u64;
+pub type UnixSeconds = u64;
 
 /// Returns a point in time as text, RFC 3339 UTC.
 #[must_use]
-pub fn text_of(at: Seconds) -> String {
+pub fn text_of(at: UnixSeconds) -> String {
     in_format(at, "%Y-%m-%dT%H:%M:%SZ")
 }
 
 /// Returns a point in time in a format of `strftime`, UTC; empty if it is no time.
 #[must_use]
-pub fn in_format(at: Seconds, format: &str) -> String {
+pub fn in_format(at: UnixSeconds, format: &str) -> String {
     let timestamp = i64::try_from(at).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
     timestamp.map(|timestamp| timestamp.strftime(format).to_string()).unwrap_or_default()
 }
@@ -48,14 +48,15 @@ mod tests {
     use super::*;
     use crate::domain::health::About;
     use crate::domain::pair::Role;
-    use crate::domain::report::Place;
+    use crate::domain::report::PairNode;
 
     /// A failed connection, as a primary sees it.
-    pub fn example() -> Event {
-        let place = |number: u8, role| Place { host: format!("pmp-{number}.example.com"), port: 2345, role };
-        Event {
+    pub fn example() -> AlarmEvent {
+        let place =
+            |number: u8, role| PairNode { host: format!("pmp-{number}.example.com"), port: 2345, role };
+        AlarmEvent {
             schema: SCHEMA,
-            kind: Kind::Failed,
+            kind: AlarmKind::Failed,
             about: Some(About::HighAvailability),
             incident: "ha-20260203-040405".into(),
             message: 1,

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Event, Kind, one_line};
-use super::{Seconds, text_of};
-use crate::domain::report::Place;
+use super::event::{AlarmEvent, AlarmKind, one_line};
+use super::{UnixSeconds, text_of};
+use crate::domain::report::PairNode;
 
 /// So many messages wait at most. Then the oldest is dropped.
 pub const MOST: usize = 200;
@@ -41,7 +41,7 @@ pub struct Outbox {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Letter {
     number: u64,
-    event: Event,
+    event: AlarmEvent,
     /// The channels that have not sent it yet.
     to: BTreeSet<String>,
 }
@@ -49,36 +49,36 @@ struct Letter {
 /// A channel that fails.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Failing {
-    since: Seconds,
+    since: UnixSeconds,
     attempts: u32,
-    next_at: Seconds,
+    next_at: UnixSeconds,
     error: String,
     reported: bool,
 }
 
 /// One message for one channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
+pub struct DueLetter {
     /// The number of the message in the queue.
     pub number: u64,
     /// The channel.
     pub channel: String,
     /// The message.
-    pub event: Event,
+    pub event: AlarmEvent,
 }
 
 impl Outbox {
     /// Adds a message for each of the channels, except the one that it is about.
-    pub fn put(&mut self, event: Event, channels: &BTreeSet<String>) {
+    pub fn put(&mut self, event: AlarmEvent, channels: &BTreeSet<String>) {
         let to: BTreeSet<String> =
             channels.iter().filter(|name| event.channel.as_ref() != Some(*name)).cloned().collect();
         if to.is_empty() {
             return;
         }
-        if event.kind == Kind::Reminder {
+        if event.kind == AlarmKind::Reminder {
             // A reminder that is still waiting says nothing that this one does not say.
             self.letters.retain(|letter| {
-                letter.event.kind != Kind::Reminder || letter.event.incident != event.incident
+                letter.event.kind != AlarmKind::Reminder || letter.event.incident != event.incident
             });
         }
         self.letters.push(Letter { number: self.next, event, to });
@@ -100,7 +100,7 @@ impl Outbox {
 
     /// Returns what can be sent now: for each channel that is not busy its oldest message.
     #[must_use]
-    pub fn due(&self, now: Seconds, busy: &BTreeSet<String>) -> Vec<Due> {
+    pub fn due(&self, now: UnixSeconds, busy: &BTreeSet<String>) -> Vec<DueLetter> {
         let mut asked = busy.clone();
         let mut out = Vec::new();
         for letter in &self.letters {
@@ -110,7 +110,7 @@ impl Outbox {
                 }
                 let waits = self.failing.get(channel).is_some_and(|failing| now < failing.next_at);
                 if !waits {
-                    out.push(Due {
+                    out.push(DueLetter {
                         number: letter.number,
                         channel: channel.clone(),
                         event: letter.event.clone(),
@@ -122,10 +122,16 @@ impl Outbox {
     }
 
     /// Notes that a channel has sent a message. Returns the news that it works again.
-    pub fn sent(&mut self, number: u64, channel: &str, now: Seconds, node: Option<Place>) -> Option<Event> {
+    pub fn sent(
+        &mut self,
+        number: u64,
+        channel: &str,
+        now: UnixSeconds,
+        node: Option<PairNode>,
+    ) -> Option<AlarmEvent> {
         self.done(number, channel);
         let failing = self.failing.remove(channel).filter(|failing| failing.reported)?;
-        Some(Event::of_channel(channel, now, failing.since, None, node))
+        Some(AlarmEvent::of_channel(channel, now, failing.since, None, node))
     }
 
     /// Notes that an attempt failed. Returns the news that the channel fails, once.
@@ -134,9 +140,9 @@ impl Outbox {
         number: u64,
         channel: &str,
         error: &str,
-        now: Seconds,
-        node: Option<Place>,
-    ) -> Option<Event> {
+        now: UnixSeconds,
+        node: Option<PairNode>,
+    ) -> Option<AlarmEvent> {
         let failing = self.failing.entry(channel.to_owned()).or_insert_with(|| Failing {
             since: now,
             attempts: 0,
@@ -151,7 +157,7 @@ impl Outbox {
         failing.error = one_line(error);
         let news = (failing.attempts >= REPORT_AFTER && !failing.reported).then(|| {
             failing.reported = true;
-            Event::of_channel(channel, now, failing.since, Some(error), node)
+            AlarmEvent::of_channel(channel, now, failing.since, Some(error), node)
         });
         let is_old =
             |letter: &Letter| letter.number == number && now.saturating_sub(letter.event.at) > GIVE_UP_AFTER;
@@ -205,8 +211,8 @@ mod tests {
         names.iter().map(ToString::to_string).collect()
     }
 
-    fn numbered(message: u32) -> Event {
-        Event { message, ..example() }
+    fn numbered(message: u32) -> AlarmEvent {
+        AlarmEvent { message, ..example() }
     }
 
     #[test]
@@ -234,7 +240,7 @@ mod tests {
             news.extend(outbox.failed(0, "mail", "no\nroute", now * 400, None));
         }
         let [told] = news.try_into().expect("one");
-        assert_eq!((told.kind, told.channel.as_deref()), (Kind::ChannelFailed, Some("mail")));
+        assert_eq!((told.kind, told.channel.as_deref()), (AlarmKind::ChannelFailed, Some("mail")));
         assert_eq!(told.reasons[0].evidence, "no route");
         outbox.put(told, &all);
         assert_eq!(outbox.letters.last().expect("it").to, names(&["trap"]));
@@ -244,7 +250,7 @@ mod tests {
             outbox.complaints()
         );
         let works = outbox.sent(0, "mail", 20_000, None).expect("news");
-        assert_eq!((works.kind, works.lasted), (Kind::ChannelWorks, Some(20_000)));
+        assert_eq!((works.kind, works.lasted), (AlarmKind::ChannelWorks, Some(20_000)));
         assert!(outbox.complaints().is_empty());
     }
 
@@ -266,7 +272,7 @@ mod tests {
     fn of_reminders_only_the_newest_waits() {
         let (all, mut outbox) = (names(&["mail"]), Outbox::default());
         for message in 1..5 {
-            outbox.put(Event { kind: Kind::Reminder, ..numbered(message) }, &all);
+            outbox.put(AlarmEvent { kind: AlarmKind::Reminder, ..numbered(message) }, &all);
         }
         assert_eq!(outbox.letters.iter().map(|letter| letter.event.message).collect::<Vec<_>>(), [4]);
     }

@@ -1,7 +1,7 @@
 //! An event as a line of syslog: RFC 3164, as Password Manager Pro sends it, and RFC 5424.
 
-use super::event::{Event, Kind, one_line};
-use super::{Seconds, in_format, length, text_of};
+use super::event::{AlarmEvent, AlarmKind, one_line};
+use super::{UnixSeconds, in_format, length, text_of};
 
 /// A message of RFC 3164 has so many bytes at most.
 const LONGEST_3164: usize = 1024;
@@ -11,7 +11,7 @@ const LONGEST_5424: usize = 2048;
 
 /// Where a message comes from.
 #[derive(Debug, Clone, Copy)]
-pub struct Origin<'a> {
+pub struct SyslogOrigin<'a> {
     /// The name of this machine; `None` for its own syslog, which knows it.
     pub host: Option<&'a str>,
     /// The process.
@@ -23,30 +23,30 @@ pub struct Origin<'a> {
 }
 
 /// The severity of an event, a number of syslog.
-fn severity(event: &Event) -> u8 {
+fn severity(event: &AlarmEvent) -> u8 {
     match event.kind {
-        Kind::Failed | Kind::Reminder => 2,
-        Kind::ChannelFailed => 3,
-        Kind::Unknown => 4,
-        Kind::Alive | Kind::ChannelWorks => 5,
-        Kind::Test => 6,
+        AlarmKind::Failed | AlarmKind::Reminder => 2,
+        AlarmKind::ChannelFailed => 3,
+        AlarmKind::Unknown => 4,
+        AlarmKind::Alive | AlarmKind::ChannelWorks => 5,
+        AlarmKind::Test => 6,
     }
 }
 
-fn priority(event: &Event, origin: &Origin<'_>) -> u16 {
+fn priority(event: &AlarmEvent, origin: &SyslogOrigin<'_>) -> u16 {
     u16::from(origin.facility) * 8 + u16::from(severity(event))
 }
 
 /// Returns the body in the layout of Password Manager Pro: user and address, operation, time, status,
 /// server, then resource, account and reason.
 #[must_use]
-pub fn body(event: &Event) -> String {
-    let host = |place: &Option<crate::domain::report::Place>| {
+pub fn body(event: &AlarmEvent) -> String {
+    let host = |place: &Option<crate::domain::report::PairNode>| {
         place.as_ref().map_or_else(|| "-".to_owned(), |place| place.host.clone())
     };
     let name = event.name();
     let status = match event.kind {
-        Kind::Test => "Success",
+        AlarmKind::Test => "Success",
         _ => name.rsplit_once(' ').map_or("-", |(_, word)| word),
     };
     let server = host(&event.node);
@@ -59,7 +59,7 @@ pub fn body(event: &Event) -> String {
 }
 
 /// Why, since when, and what to do.
-fn reason(event: &Event) -> String {
+fn reason(event: &AlarmEvent) -> String {
     let mut out = event.why();
     if out.is_empty() {
         out.clone_from(&event.summary);
@@ -81,7 +81,7 @@ fn reason(event: &Event) -> String {
 
 /// Returns the message in the form of RFC 3164.
 #[must_use]
-pub fn rfc3164(event: &Event, origin: &Origin<'_>) -> String {
+pub fn rfc3164(event: &AlarmEvent, origin: &SyslogOrigin<'_>) -> String {
     let host = origin.host.map(|host| format!("{} ", word(host, 255))).unwrap_or_default();
     let at = local(event.at, origin.ahead);
     let line = format!("<{}>{at} {host}pmp-ha[{}]: {}", priority(event, origin), origin.pid, body(event));
@@ -90,7 +90,7 @@ pub fn rfc3164(event: &Event, origin: &Origin<'_>) -> String {
 
 /// Returns the message in the form of RFC 5424.
 #[must_use]
-pub fn rfc5424(event: &Event, origin: &Origin<'_>) -> String {
+pub fn rfc5424(event: &AlarmEvent, origin: &SyslogOrigin<'_>) -> String {
     let host = origin.host.map_or_else(|| "-".to_owned(), |host| word(host, 255));
     let line = format!(
         "<{}>1 {} {host} pmp-ha {} {} - {}",
@@ -104,7 +104,7 @@ pub fn rfc5424(event: &Event, origin: &Origin<'_>) -> String {
 }
 
 /// The time of RFC 3164: local, with the day in two columns.
-fn local(at: Seconds, ahead: i64) -> String {
+fn local(at: UnixSeconds, ahead: i64) -> String {
     in_format(at.saturating_add_signed(ahead), "%b %e %H:%M:%S")
 }
 
@@ -126,7 +126,8 @@ mod tests {
     use super::*;
     use crate::domain::alarm::tests::example;
 
-    const ORIGIN: Origin<'_> = Origin { host: Some("pmp-1"), pid: 4711, ahead: 3600, facility: 4 };
+    const ORIGIN: SyslogOrigin<'_> =
+        SyslogOrigin { host: Some("pmp-1"), pid: 4711, ahead: 3600, facility: 4 };
 
     #[test]
     fn both_forms_say_the_same() {
@@ -137,7 +138,7 @@ mod tests {
         assert_eq!(rfc3164(&example(), &ORIGIN), format!("<34>Feb  3 05:04:25 pmp-1 pmp-ha[4711]: {body}"));
         let new = format!("<34>1 2026-02-03T04:04:25Z pmp-1 pmp-ha 4711 HighAvailabilityFailed - {body}");
         assert_eq!(rfc5424(&example(), &ORIGIN), new);
-        let own = Origin { host: None, ..ORIGIN };
+        let own = SyslogOrigin { host: None, ..ORIGIN };
         assert!(rfc3164(&example(), &own).starts_with("<34>Feb  3 05:04:25 pmp-ha[4711]: "));
     }
 

@@ -1,7 +1,7 @@
 //! An event as an SNMP notification: its object identifiers and values. `templates/PMP-HA-MIB.txt`
 //! describes them.
 
-use super::event::{Event, Kind, one_line};
+use super::event::{AlarmEvent, AlarmKind, one_line};
 use super::text_of;
 use crate::domain::health::About;
 
@@ -22,23 +22,23 @@ pub enum Value {
 
 /// The number of a notification, below `BASE.0`.
 #[must_use]
-pub fn notification(event: &Event) -> u32 {
+pub fn notification(event: &AlarmEvent) -> u32 {
     match (event.kind, event.about) {
-        (Kind::Failed | Kind::Reminder, Some(About::HighAvailability) | None) => 1,
-        (Kind::Alive, Some(About::HighAvailability) | None) => 2,
-        (Kind::Failed | Kind::Reminder, Some(About::Replication)) => 3,
-        (Kind::Alive, Some(About::Replication)) => 4,
-        (Kind::Unknown, Some(About::HighAvailability) | None) => 5,
-        (Kind::Unknown, Some(About::Replication)) => 6,
-        (Kind::ChannelFailed, _) => 7,
-        (Kind::ChannelWorks, _) => 8,
-        (Kind::Test, _) => 9,
+        (AlarmKind::Failed | AlarmKind::Reminder, Some(About::HighAvailability) | None) => 1,
+        (AlarmKind::Alive, Some(About::HighAvailability) | None) => 2,
+        (AlarmKind::Failed | AlarmKind::Reminder, Some(About::Replication)) => 3,
+        (AlarmKind::Alive, Some(About::Replication)) => 4,
+        (AlarmKind::Unknown, Some(About::HighAvailability) | None) => 5,
+        (AlarmKind::Unknown, Some(About::Replication)) => 6,
+        (AlarmKind::ChannelFailed, _) => 7,
+        (AlarmKind::ChannelWorks, _) => 8,
+        (AlarmKind::Test, _) => 9,
     }
 }
 
 /// The objects of a notification: each number is below `BASE.1`, and stands for a scalar.
 #[must_use]
-pub fn objects(event: &Event) -> Vec<(u32, Value)> {
+pub fn objects(event: &AlarmEvent) -> Vec<(u32, Value)> {
     let text = |text: &str| {
         let mut text = one_line(text);
         while text.len() > LONGEST {
@@ -46,7 +46,7 @@ pub fn objects(event: &Event) -> Vec<(u32, Value)> {
         }
         Value::Text(text)
     };
-    let place = |place: &Option<crate::domain::report::Place>| {
+    let place = |place: &Option<crate::domain::report::PairNode>| {
         place.as_ref().map(|place| format!("{place} ({})", place.role)).unwrap_or_default()
     };
     let number = |number: u64| Value::Number(u32::try_from(number).unwrap_or(u32::MAX));

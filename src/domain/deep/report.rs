@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::definitions::Kind;
+use super::super::definitions::ObjectKind;
 use super::super::table::Key;
 use super::super::table::range::{Bound, Range};
 
@@ -24,7 +24,7 @@ pub enum What {
     /// No table, but something of this name that is defined otherwise, or on one node only.
     Definition {
         /// What it is.
-        of: Kind,
+        of: ObjectKind,
         /// In words.
         evidence: String,
     },
@@ -65,7 +65,7 @@ impl What {
 
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Difference {
+pub struct TableDifference {
     /// The table, or the name of a view, a trigger, a routine or an event.
     pub table: String,
     /// What is different.
@@ -75,7 +75,7 @@ pub struct Difference {
 
 /// The verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct ComparisonReport {
     /// Whether both nodes have the same data.
     pub same: bool,
     /// How many tables were compared.
@@ -83,7 +83,7 @@ pub struct Report {
     /// How many rows of the primary.
     pub rows: u64,
     /// What is different.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<TableDifference>,
     /// Tables whose rows belong to one node alone, and that were not compared.
     pub left_out: Vec<String>,
 }
@@ -93,7 +93,7 @@ pub struct Report {
 pub struct Outline {
     /// The tables that both nodes should have.
     pub tables: Vec<String>,
-    /// As in [`Report`].
+    /// As in [`ComparisonReport`].
     pub left_out: Vec<String>,
     /// Tables that the primary does not have.
     pub only_on_secondary: Vec<String>,
@@ -115,14 +115,14 @@ impl fmt::Display for Outline {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ComparisonReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (tables, rows) = (counted(self.tables as u64, "table"), counted(self.rows, "row"));
         let compared = format!("{tables}, {rows} compared");
         if self.same {
             writeln!(f, "{compared}, all the same")?;
         } else {
-            let is_definition = |found: &&Difference| matches!(found.what, What::Definition { .. });
+            let is_definition = |found: &&TableDifference| matches!(found.what, What::Definition { .. });
             let tables = self.differences.iter().filter(|found| !is_definition(found));
             let mut names: Vec<&str> = tables.map(|found| found.table.as_str()).collect();
             names.dedup();
@@ -146,7 +146,7 @@ impl fmt::Display for Report {
         for table in &self.left_out {
             writeln!(f, "  left out: {table}, into which the secondary writes for itself")?;
         }
-        let is_bad = |found: &&Difference| matches!(found.what, What::Unreadable { .. });
+        let is_bad = |found: &&TableDifference| matches!(found.what, What::Unreadable { .. });
         if self.differences.iter().any(|found| !is_bad(&found)) {
             writeln!(f, "  hint: `pmp-ha repair` on the secondary makes it equal to the primary.")?;
         }
@@ -204,19 +204,19 @@ mod tests {
     #[test]
     fn the_report_names_each_table_once_with_its_ranges() {
         let bound = |text: &str| Some(vec![text.to_owned()]);
-        let rows = |above, up_to, rows_on_secondary| Difference {
+        let rows = |above, up_to, rows_on_secondary| TableDifference {
             table: "b".into(),
             what: What::Rows { key: vec!["ID".into()], above, up_to, rows_on_primary: 1, rows_on_secondary },
         };
-        let mut report = Report {
+        let mut report = ComparisonReport {
             same: false,
             tables: 4,
             rows: 2000,
             differences: vec![
-                Difference { table: "a".into(), what: What::OnlyOnPrimary },
-                Difference {
+                TableDifference { table: "a".into(), what: What::OnlyOnPrimary },
+                TableDifference {
                     table: "v".into(),
-                    what: What::Definition { of: Kind::View, evidence: "the body differs".into() },
+                    what: What::Definition { of: ObjectKind::View, evidence: "the body differs".into() },
                 },
                 rows(None, bound("9"), 0),
                 rows(bound("20"), bound("30"), 2),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::table::range::Bound;
-use super::report::Difference;
+use super::report::TableDifference;
 
 /// `replication/pmp-ha-deep.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct State {
     /// The table that is walked.
     pub current: Option<Current>,
     /// What was found so far.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<TableDifference>,
 }
 
 /// A table that is walked.
@@ -117,7 +117,7 @@ mod tests {
         let mut state = State::new("r".into(), "now".into(), "p", &[]);
         let key = ["a".to_owned()];
         state.enter("t", &key, 1000).rows = 7;
-        state.differences.push(Difference { table: "t".into(), what: What::OnlyOnPrimary });
+        state.differences.push(TableDifference { table: "t".into(), what: What::OnlyOnPrimary });
         let mut again: State =
             serde_json::from_str(&serde_json::to_string(&state).expect("JSON")).expect("a state");
         assert_eq!(again.enter("t", &key, 1000).rows, 7);

@@ -12,7 +12,7 @@ use super::lag;
 use super::pair::{Pair, Role};
 use super::plan::Bytes;
 use super::snapshot::{
-    Blind, BlindReason, ChannelTls, Deviation, Observed, Proof, SemiSyncView, ServerView, Snapshot, Tfa,
+    Blind, BlindReason, ChannelTls, Deviation, Observed, RoundTrip, SemiSyncView, ServerView, Snapshot, Tfa,
 };
 use super::standing::{Standing, standing};
 
@@ -368,14 +368,14 @@ impl Judge<'_> {
     fn proof(&mut self) {
         let peer = self.snapshot.membership.peer().host.clone();
         let evidence = match self.snapshot.proof.clone() {
-            None | Some(Ok(Proof { back: Some(_), .. })) => return,
+            None | Some(Ok(RoundTrip { back: Some(_), .. })) => return,
             Some(Err(why)) => why,
-            Some(Ok(Proof { there: Some(there), waited, .. })) => format!(
+            Some(Ok(RoundTrip { there: Some(there), waited, .. })) => format!(
                 "the row reached {peer} after {:.3} s, and its echo was not back after {:.0} s",
                 there.as_secs_f64(),
                 waited.as_secs_f64()
             ),
-            Some(Ok(Proof { there: None, waited, .. })) => {
+            Some(Ok(RoundTrip { there: None, waited, .. })) => {
                 format!("its echo was not back after {:.0} s", waited.as_secs_f64())
             }
         };
@@ -497,7 +497,7 @@ fn summary(snapshot: &Snapshot) -> String {
         None => "",
     };
     let proved = match &snapshot.proof {
-        Some(Ok(Proof { there, back: Some(back), .. })) => {
+        Some(Ok(RoundTrip { there, back: Some(back), .. })) => {
             let there = there
                 .map(|there| format!("was there after {:.3} s and ", there.as_secs_f64()))
                 .unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Preconditions that several procedures share.
 
 use super::Scene;
-use crate::domain::built_in::Part;
+use crate::domain::built_in::Feature;
 use crate::domain::flavor::{Flavor, Proof};
 use crate::domain::plan::Bytes;
 use crate::domain::refusal::Refusal;
@@ -104,7 +104,7 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
 
 /// Refuses if this build could never ask the other node, which runs the same server.
 pub(super) fn other_node(what: &str, scene: &Scene) -> Option<Refusal> {
-    let part = Part::OldTls;
+    let part = Feature::OldTls;
     let flavor = Flavor::of(scene.server.as_ref().ok()?)?;
     let can_ask = flavor.modern_tls || part.is_built_in();
     (!can_ask).then(|| {

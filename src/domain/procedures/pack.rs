@@ -14,7 +14,7 @@ use crate::domain::tables::TablePatterns;
 
 /// A name from the command line and what it resolves to.
 #[derive(Debug, Clone)]
-pub struct Named {
+pub struct ResolvedName {
     /// As given.
     pub endpoint: Endpoint,
     /// Its addresses, or what the resolver said.
@@ -58,9 +58,9 @@ pub struct PackScene {
     /// The primary's home.
     pub home: Scene,
     /// The first name.
-    pub primary: Named,
+    pub primary: ResolvedName,
     /// The second name.
-    pub secondary: Named,
+    pub secondary: ResolvedName,
     /// What happens to the database.
     pub mode: Mode,
     /// A salted hash of the encryption key, if the key can be read.
@@ -399,9 +399,9 @@ mod tests {
     use crate::domain::manifest::RelPath;
     use crate::domain::procedures::examples::home;
 
-    fn named(endpoint: &str, address: [u8; 4]) -> Named {
+    fn named(endpoint: &str, address: [u8; 4]) -> ResolvedName {
         let endpoint = endpoint.parse().expect("an endpoint");
-        Named { endpoint, addresses: Ok(vec![IpAddr::from(address)]), local: true }
+        ResolvedName { endpoint, addresses: Ok(vec![IpAddr::from(address)]), local: true }
     }
 
     fn scene() -> PackScene {

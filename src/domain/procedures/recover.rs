@@ -43,14 +43,14 @@ pub enum Activity {
     /// Nobody.
     AtRest,
     /// A database that can be copied while it runs.
-    Live(Live),
+    Live(LiveSource),
     /// A process, so that they cannot be copied, with the evidence.
     Taken(Vec<String>),
 }
 
 /// What was read of a running secondary.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Live {
+pub struct LiveSource {
     /// How it can be copied.
     pub way: CopyWay,
     /// Its applier; `None` if it has no source.
@@ -223,7 +223,7 @@ fn from(source: &Source) -> Vec<Refusal> {
                 "Stop it first: `pmp-ha stop`. Only the whole home of a secondary can be copied while its database runs.",
             )
         })),
-        Activity::Live(Live { applier: Some(Applier::Stopped | Applier::Failed(_)), .. }) => out.push(Refusal::new(
+        Activity::Live(LiveSource { applier: Some(Applier::Stopped | Applier::Failed(_)), .. }) => out.push(Refusal::new(
             WHAT,
             "the running secondary does not apply what it has received; `pmp-ha verify` there shows why",
             "Stop its database (`pmp-ha stop`), then recover again: pmp-ha then applies to the copy as much as possible.",
@@ -312,7 +312,7 @@ mod tests {
     }
 
     fn live(applier: Applier) -> Activity {
-        Activity::Live(Live { way: CopyWay::Lock, applier: Some(applier), is_connected: false })
+        Activity::Live(LiveSource { way: CopyWay::Lock, applier: Some(applier), is_connected: false })
     }
 
     #[track_caller]

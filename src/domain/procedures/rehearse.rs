@@ -33,7 +33,7 @@ pub enum With {
 
 /// The place of the throw-away server.
 #[derive(Debug, Clone)]
-pub struct Folder {
+pub struct ServerFolder {
     /// Full path of a folder that does not exist yet.
     pub path: String,
     /// Free bytes at that place.
@@ -52,7 +52,7 @@ pub struct RehearseScene {
     /// What is booted.
     pub with: With,
     /// Where.
-    pub folder: Folder,
+    pub folder: ServerFolder,
     /// How to check the key against the data, if at all.
     pub key_check: Option<KeyCheck>,
 }
@@ -60,7 +60,7 @@ pub struct RehearseScene {
 /// A part of a rehearsal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "part")]
-pub enum Part {
+pub enum RehearsalPart {
     /// Copy the data of the running database.
     CopyRunning {
         /// How.
@@ -113,7 +113,7 @@ pub struct Rehearsal {
     /// What the operator should know.
     pub warnings: Vec<String>,
     /// The parts, in order.
-    pub parts: Vec<Part>,
+    pub parts: Vec<RehearsalPart>,
     /// The node that the throw-away server is.
     pub membership: Membership,
     /// How to check the key against the data, if at all.
@@ -137,25 +137,31 @@ pub fn plan(scene: &RehearseScene) -> Result<Rehearsal, Vec<Refusal>> {
     let copy = match with {
         With::Running(way) => {
             let (files, bytes) = home.data_to_copy(is_copied_live);
-            Part::CopyRunning { way: way.clone(), files: files.len(), bytes }
+            RehearsalPart::CopyRunning { way: way.clone(), files: files.len(), bytes }
         }
         With::Stopped(source) => {
             let (files, bytes) = source.to_copy;
-            Part::CopyStopped { files, bytes }
+            RehearsalPart::CopyStopped { files, bytes }
         }
-        With::Pack { file, manifest } => {
-            Part::Extract { pack: file.clone(), files: manifest.files.len(), bytes: manifest.total_size() }
-        }
+        With::Pack { file, manifest } => RehearsalPart::Extract {
+            pack: file.clone(),
+            files: manifest.files.len(),
+            bytes: manifest.total_size(),
+        },
     };
     refusals.extend(place(folder, &copy));
     let (Ok(membership), Ok(params), true) = (membership, &home.params, refusals.is_empty()) else {
         return Err(refusals);
     };
 
-    let mut parts = vec![copy, Part::Boot];
+    let mut parts = vec![copy, RehearsalPart::Boot];
     // A running database goes on applying what it has received itself.
-    parts.extend(matches!(with, With::Stopped(_)).then_some(Part::Apply));
-    parts.extend([Part::ReadTables, Part::StandAlone { account: params.username.clone() }, Part::Remove]);
+    parts.extend(matches!(with, With::Stopped(_)).then_some(RehearsalPart::Apply));
+    parts.extend([
+        RehearsalPart::ReadTables,
+        RehearsalPart::StandAlone { account: params.username.clone() },
+        RehearsalPart::Remove,
+    ]);
     let here = membership.this();
     Ok(Rehearsal {
         home: home.identity.path.clone(),
@@ -276,7 +282,7 @@ fn unfit_data(source: &Source) -> Vec<Refusal> {
     odd.chain(unreadable).collect()
 }
 
-fn place(folder: &Folder, copy: &Part) -> Vec<Refusal> {
+fn place(folder: &ServerFolder, copy: &RehearsalPart) -> Vec<Refusal> {
     let hint = "Name another folder with --dir DIR.";
     let mut out: Vec<Refusal> = folder.unfit.iter().map(|why| Refusal::new(WHAT, why, hint)).collect();
     out.extend(
@@ -284,15 +290,15 @@ fn place(folder: &Folder, copy: &Part) -> Vec<Refusal> {
             .map(|why| Refusal::new(WHAT, why, "Name a folder with a shorter path: --dir DIR.")),
     );
     let needed = match copy {
-        Part::CopyStopped { bytes, .. } if !folder.shares_blocks => *bytes,
-        Part::CopyRunning { bytes, .. } | Part::Extract { bytes, .. } => *bytes,
+        RehearsalPart::CopyStopped { bytes, .. } if !folder.shares_blocks => *bytes,
+        RehearsalPart::CopyRunning { bytes, .. } | RehearsalPart::Extract { bytes, .. } => *bytes,
         _ => 0,
     };
     out.extend(checks::space(WHAT, &format!("the filesystem of {}", folder.path), needed, folder.free));
     out
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for RehearsalPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CopyRunning { way, files, bytes } => write!(
@@ -343,7 +349,7 @@ mod tests {
         let membership = |role| Membership { format: 1, role, key_fingerprint: None, pair: Pair::example() };
         let mut home = home(Role::Secondary);
         home.membership = Some(membership(Role::Secondary));
-        let folder = Folder { path: "/x/y".into(), free: 1 << 40, shares_blocks: false, unfit: vec![] };
+        let folder = ServerFolder { path: "/x/y".into(), free: 1 << 40, shares_blocks: false, unfit: vec![] };
         RehearseScene { home, with: With::Running(CopyWay::Lock), folder, key_check: None }
     }
 
@@ -356,8 +362,8 @@ mod tests {
     fn whatever_is_booted_is_removed_at_the_end() {
         let plan = plan(&scene()).expect("a plan");
         assert_eq!(plan.parts.len(), 5);
-        assert_eq!(plan.parts.last(), Some(&Part::Remove));
-        assert!(!plan.parts.contains(&Part::Apply), "a running database applies by itself");
+        assert_eq!(plan.parts.last(), Some(&RehearsalPart::Remove));
+        assert!(!plan.parts.contains(&RehearsalPart::Apply), "a running database applies by itself");
     }
 
     #[test]

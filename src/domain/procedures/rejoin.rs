@@ -25,7 +25,7 @@ const WHAT: &str = "cannot rejoin";
 
 /// What the old primary must know of the change of roles.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct RoleChange {
     /// What it becomes.
     pub membership: Membership,
     /// How far the new primary had followed it.
@@ -36,7 +36,7 @@ pub struct Change {
 ///
 /// # Errors
 /// Every reason why it was not.
-pub fn change(scene: &RejoinScene) -> Result<Change, Vec<Refusal>> {
+pub fn change(scene: &RejoinScene) -> Result<RoleChange, Vec<Refusal>> {
     let home = &scene.home;
     let mut refusals = checks::running_home(WHAT, home);
     for evidence in &scene.product_runs {
@@ -85,7 +85,7 @@ pub fn change(scene: &RejoinScene) -> Result<Change, Vec<Refusal>> {
     let (Some(said), true) = (said, refusals.is_empty()) else { return Err(refusals) };
     let mut membership = own.changed_to(Role::Secondary, said.claim());
     membership.pair.secondary_word = said.secondary_word.clone().or(membership.pair.secondary_word);
-    Ok(Change { membership, since: said.followed.clone() })
+    Ok(RoleChange { membership, since: said.followed.clone() })
 }
 
 /// Returns the plan for a node that follows with the data it has.
@@ -93,7 +93,7 @@ pub fn change(scene: &RejoinScene) -> Result<Change, Vec<Refusal>> {
 /// # Errors
 /// Every precondition that does not hold.
 pub fn plan(scene: &RejoinScene) -> Result<Plan, Vec<Refusal>> {
-    let Change { membership, since } = change(scene)?;
+    let RoleChange { membership, since } = change(scene)?;
     let home = &scene.home;
     let Some(since) = since else {
         return Err(vec![Refusal::new(

@@ -153,7 +153,7 @@ impl Defect {
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum CheckResult {
     /// No defect was found.
     Passed,
     /// A defect was found.
@@ -168,7 +168,7 @@ pub struct Check {
     /// What it is about.
     pub check: Topic,
     /// How it ended.
-    pub result: Outcome,
+    pub result: CheckResult,
     /// What was seen; why it was not done.
     pub evidence: String,
     /// What is wrong, if it failed.
@@ -178,17 +178,17 @@ pub struct Check {
 impl Check {
     /// Returns a check that passed.
     pub fn passed(check: Topic, evidence: impl Into<String>) -> Self {
-        Self { check, result: Outcome::Passed, evidence: evidence.into(), defects: Vec::new() }
+        Self { check, result: CheckResult::Passed, evidence: evidence.into(), defects: Vec::new() }
     }
 
     /// Returns a check that was not done.
     pub fn not_done(check: Topic, why: impl Into<String>) -> Self {
-        Self { check, result: Outcome::NotDone, evidence: why.into(), defects: Vec::new() }
+        Self { check, result: CheckResult::NotDone, evidence: why.into(), defects: Vec::new() }
     }
 
     /// Returns a check that found these defects, or passed if there are none.
     pub fn of(check: Topic, defects: Vec<Defect>, evidence: impl Into<String>) -> Self {
-        let result = if defects.is_empty() { Outcome::Passed } else { Outcome::Failed };
+        let result = if defects.is_empty() { CheckResult::Passed } else { CheckResult::Failed };
         Self { check, result, evidence: evidence.into(), defects }
     }
 }
@@ -196,9 +196,9 @@ impl Check {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.result {
-            Outcome::Passed => writeln!(f, "  passed: {}: {}", self.check, self.evidence),
-            Outcome::NotDone => writeln!(f, "  not done: {}: {}", self.check, self.evidence),
-            Outcome::Failed => self.defects.iter().try_for_each(|defect| {
+            CheckResult::Passed => writeln!(f, "  passed: {}: {}", self.check, self.evidence),
+            CheckResult::NotDone => writeln!(f, "  not done: {}: {}", self.check, self.evidence),
+            CheckResult::Failed => self.defects.iter().try_for_each(|defect| {
                 writeln!(f, "  failed: {}: {} [{}]", self.check, defect.evidence, defect.code)?;
                 writeln!(f, "    hint: {}", defect.hint)
             }),

@@ -173,7 +173,7 @@ mod tests {
     use crate::domain::coordinates::Coordinates;
     use crate::domain::digest::Sha256Hex;
     use crate::domain::pair::Pair;
-    use crate::domain::rehearsal::check::Outcome;
+    use crate::domain::rehearsal::check::CheckResult;
 
     fn manifest() -> Manifest {
         let hash = |byte| Sha256Hex::from_bytes([byte; 32]);
@@ -202,19 +202,19 @@ mod tests {
         let names = ["#innodb_redo", "ib_logfile0", "pmp-ha-binlog.000003", "pmp-ha-relay.index", "ibdata1"];
         let check = files(&names.map(ToOwned::to_owned));
         assert_eq!(codes(&check), [RedoMissing, RedoMissing, BinlogMissing, FileMissing, FileMissing]);
-        assert_eq!(files(&[]).result, Outcome::Passed);
+        assert_eq!(files(&[]).result, CheckResult::Passed);
     }
 
     #[test]
     fn a_pack_is_stale_when_another_one_came_later_or_nobody_can_go_on_from_it() {
         let epoch = manifest().pair.epoch;
         let known = |last: &str, reach| Packs::Known { whom: "it".into(), last: last.into(), epoch, reach };
-        assert_eq!(age(&manifest(), &known("one", None)).result, Outcome::Passed);
+        assert_eq!(age(&manifest(), &known("one", None)).result, CheckResult::Passed);
         assert_eq!(codes(&age(&manifest(), &known("two", Some(true)))), [Code::StalePack]);
         assert_eq!(codes(&age(&manifest(), &known("one", Some(false)))), [Code::StalePack]);
         let since = Packs::Known { whom: "it".into(), last: "one".into(), epoch: epoch + 1, reach: None };
         assert_eq!(codes(&age(&manifest(), &since)), [Code::StalePack]);
-        assert_eq!(age(&manifest(), &Packs::Unknown("nobody answers".into())).result, Outcome::NotDone);
+        assert_eq!(age(&manifest(), &Packs::Unknown("nobody answers".into())).result, CheckResult::NotDone);
     }
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
         let (manifest, here) = (manifest(), |text: &str| Ok(ServerVersion::parse(text).expect("a version")));
         let same = Some(&manifest.fingerprint);
         let other = Fingerprint { product: Sha256Hex::from_bytes([9; 32]), ..manifest.fingerprint.clone() };
-        assert_eq!(version(&manifest, &here("5.6.24"), same).result, Outcome::Passed);
+        assert_eq!(version(&manifest, &here("5.6.24"), same).result, CheckResult::Passed);
         assert_eq!(codes(&version(&manifest, &here("9.7.4"), same)), [Code::WrongVersion]);
         assert_eq!(codes(&version(&manifest, &here("5.6.24"), Some(&other))), [Code::WrongVersion]);
     }
@@ -232,7 +232,7 @@ mod tests {
         let account = |user: &str, host: &str| (user.to_owned(), host.to_owned());
         let wanted = [account("a", "%"), account("a", "localhost")];
         let all = [account("root", "127.0.0.1"), account("a", "%"), account("a", "localhost")];
-        assert_eq!(accounts("root", &wanted, &all).result, Outcome::Passed);
+        assert_eq!(accounts("root", &wanted, &all).result, CheckResult::Passed);
         let lacks = accounts("root", &wanted, &all[1..2]);
         assert_eq!(codes(&lacks), [Code::MissingAccounts]);
         assert!(

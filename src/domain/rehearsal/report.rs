@@ -60,7 +60,7 @@ fn to_millis(seconds: f64) -> f64 {
 
 /// A rehearsal.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
+pub struct RehearsalReport {
     /// [`SCHEMA`].
     pub schema: u32,
     /// When it ended, RFC 3339 UTC.
@@ -87,7 +87,7 @@ pub struct Report {
     pub tables: Vec<TableLine>,
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for RehearsalReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.passed { "passed" } else { "failed" };
         writeln!(f, "Rehearsal: {word}")?;
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_report_for_people_says_what_failed_and_what_to_do() {
-        let report = Report {
+        let report = RehearsalReport {
             schema: SCHEMA,
             at: "t".into(),
             tool: "x".into(),

@@ -11,7 +11,7 @@ const NAMED: usize = 5;
 
 /// The content of a table: its rows, and a checksum that does not depend on their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Figures {
+pub struct TableFigures {
     /// How many.
     pub rows: u64,
     /// Of all of them.
@@ -19,11 +19,11 @@ pub struct Figures {
 }
 
 /// The figures of each table, by its name in lower case.
-pub type Tables = BTreeMap<String, Figures>;
+pub type Tables = BTreeMap<String, TableFigures>;
 
 /// The running database that a copy is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Live {
+pub enum Counterpart {
     /// There is none, and why.
     None(String),
     /// It is the copied one, read before and after the copy.
@@ -65,29 +65,29 @@ pub struct TableLine {
     pub table: String,
     /// In the copy.
     #[serde(flatten)]
-    pub copy: Figures,
+    pub copy: TableFigures,
     /// In the running database; after the copy, where that was read twice.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub live: Option<Figures>,
+    pub live: Option<TableFigures>,
     /// Whether both are the same.
     pub comparison: Likeness,
 }
 
 /// Compares the tables. Returns a line for each table of the copy, and the check.
 #[must_use]
-pub fn compare(copy: &Tables, live: &Live) -> (Vec<TableLine>, Check) {
+pub fn compare(copy: &Tables, live: &Counterpart) -> (Vec<TableLine>, Check) {
     match live {
-        Live::None(why) => {
+        Counterpart::None(why) => {
             let alone =
-                |(name, figures): (&String, &Figures)| line(name, figures, None, Likeness::NotCompared);
+                |(name, figures): (&String, &TableFigures)| line(name, figures, None, Likeness::NotCompared);
             (copy.iter().map(alone).collect(), Check::not_done(Topic::Comparison, why))
         }
-        Live::Copied { before, after } => with_copied(copy, before, after),
-        Live::GoneOn { whom, now } => with_gone_on(copy, whom, now),
+        Counterpart::Copied { before, after } => with_copied(copy, before, after),
+        Counterpart::GoneOn { whom, now } => with_gone_on(copy, whom, now),
     }
 }
 
-fn line(name: &str, copy: &Figures, live: Option<&Figures>, comparison: Likeness) -> TableLine {
+fn line(name: &str, copy: &TableFigures, live: Option<&TableFigures>, comparison: Likeness) -> TableLine {
     TableLine { table: name.to_owned(), copy: copy.clone(), live: live.cloned(), comparison }
 }
 
@@ -106,7 +106,7 @@ fn with_copied(copy: &Tables, before: &Tables, after: &Tables) -> (Vec<TableLine
         };
         let likeness = likeness(here, old, new);
         if likeness == Likeness::Differs {
-            let rows = |figures: Option<&Figures>| figures.map_or(0, |figures| figures.rows);
+            let rows = |figures: Option<&TableFigures>| figures.map_or(0, |figures| figures.rows);
             let (low, high) = (rows(old).min(rows(new)), rows(old).max(rows(new)));
             defects.push(differs(if old == new {
                 format!("{name} has {} rows in the copy and {high} in the database, or different ones, although nobody wrote to it", here.rows)
@@ -128,7 +128,7 @@ fn with_copied(copy: &Tables, before: &Tables, after: &Tables) -> (Vec<TableLine
     (lines, Check::of(Topic::Comparison, defects, evidence))
 }
 
-fn likeness(copy: &Figures, before: Option<&Figures>, after: Option<&Figures>) -> Likeness {
+fn likeness(copy: &TableFigures, before: Option<&TableFigures>, after: Option<&TableFigures>) -> Likeness {
     match (before, after) {
         (Some(before), Some(after)) if before == after => {
             if copy == before {
@@ -147,7 +147,7 @@ fn likeness(copy: &Figures, before: Option<&Figures>, after: Option<&Figures>) -
 }
 
 fn with_gone_on(copy: &Tables, whom: &str, now: &Tables) -> (Vec<TableLine>, Check) {
-    let of = |(name, here): (&String, &Figures)| {
+    let of = |(name, here): (&String, &TableFigures)| {
         let there = now.get(name);
         let same = there == Some(here);
         line(name, here, there, if same { Likeness::Equal } else { Likeness::GoneOn })
@@ -196,12 +196,12 @@ mod tests {
     fn tables(of: &[(&str, u64, &str)]) -> Tables {
         of.iter()
             .map(|(name, rows, sum)| {
-                ((*name).to_owned(), Figures { rows: *rows, checksum: (*sum).to_owned() })
+                ((*name).to_owned(), TableFigures { rows: *rows, checksum: (*sum).to_owned() })
             })
             .collect()
     }
 
-    fn likenesses(copy: &Tables, live: &Live) -> (Vec<Likeness>, usize) {
+    fn likenesses(copy: &Tables, live: &Counterpart) -> (Vec<Likeness>, usize) {
         let (lines, check) = compare(copy, live);
         (lines.iter().map(|line| line.comparison).collect(), check.defects.len())
     }
@@ -212,13 +212,13 @@ mod tests {
         let before = tables(&[("a", 2, "x"), ("b", 2, "x"), ("c", 5, "x"), ("d", 5, "x"), ("e", 1, "x")]);
         let after = tables(&[("a", 2, "x"), ("b", 2, "x"), ("c", 9, "y"), ("d", 9, "y"), ("f", 1, "x")]);
         let copy = tables(&[("a", 2, "x"), ("b", 2, "z"), ("c", 7, "z"), ("d", 4, "z")]);
-        let live = Live::Copied { before: before.clone(), after: after.clone() };
+        let live = Counterpart::Copied { before: before.clone(), after: after.clone() };
         assert_eq!(likenesses(&copy, &live), (vec![Equal, Differs, Between, Differs], 2));
         let lacks = tables(&[("a", 2, "x"), ("b", 2, "x"), ("d", 5, "x")]);
-        let live = Live::Copied { before, after };
+        let live = Counterpart::Copied { before, after };
         assert_eq!(likenesses(&lacks, &live), (vec![Equal, Equal, Between], 1));
         let more = tables(&[("new", 1, "x")]);
-        let nothing = Live::Copied { before: Tables::new(), after: Tables::new() };
+        let nothing = Counterpart::Copied { before: Tables::new(), after: Tables::new() };
         assert_eq!(likenesses(&more, &nothing), (vec![Likeness::NotCompared], 0));
     }
 
@@ -226,7 +226,7 @@ mod tests {
     fn a_database_that_has_gone_on_proves_equal_tables_and_accuses_none() {
         let copy = tables(&[("a", 2, "x"), ("b", 2, "x")]);
         let now = tables(&[("a", 2, "x"), ("b", 3, "y")]);
-        let live = Live::GoneOn { whom: "the primary".into(), now };
+        let live = Counterpart::GoneOn { whom: "the primary".into(), now };
         assert_eq!(likenesses(&copy, &live), (vec![Likeness::Equal, Likeness::GoneOn], 0));
     }
 }

@@ -44,7 +44,7 @@ pub fn rows(flavor: &Flavor, columns: &[Column]) -> String {
 
 /// A row that is not the same on both nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+pub struct RowDifference {
     /// Which row: the values of its key, or its digest in a table without a key.
     pub id: Bound,
     /// Its digest here, or how often it is there in a table without a key.
@@ -58,10 +58,14 @@ pub type Prints = BTreeMap<Bound, String>;
 
 /// The rows that are not the same, of two lists of digests by id.
 #[must_use]
-pub fn differing(here: &Prints, there: &Prints) -> Vec<Difference> {
+pub fn differing(here: &Prints, there: &Prints) -> Vec<RowDifference> {
     let ids = here.keys().chain(there.keys().filter(|id| !here.contains_key(*id)));
     ids.filter(|id| here.get(*id) != there.get(*id))
-        .map(|id| Difference { id: id.clone(), here: here.get(id).cloned(), there: there.get(id).cloned() })
+        .map(|id| RowDifference {
+            id: id.clone(),
+            here: here.get(id).cloned(),
+            there: there.get(id).cloned(),
+        })
         .collect()
 }
 

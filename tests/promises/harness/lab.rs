@@ -221,7 +221,7 @@ impl Lab {
         let mut last = String::new();
         wait_until(&format!("{query} gives the same on both nodes"), || {
             last = self.primary.sql(query);
-            last == self.secondary.sql(query)
+            self.secondary.try_sql(query).as_ref() == Some(&last)
         });
         last
     }

@@ -53,7 +53,17 @@ impl Node {
     /// Runs a statement as the product would; the rows, tab-separated.
     #[track_caller]
     pub fn sql(&self, statement: &str) -> String {
-        pmp_ha(&["lab", "sql", &self.home.to_string_lossy(), statement]).ok().stdout.trim_end().to_owned()
+        self.ran_sql(statement).ok().stdout.trim_end().to_owned()
+    }
+
+    /// The rows of a statement, or `None` where it failed: a table may not have arrived yet.
+    pub fn try_sql(&self, statement: &str) -> Option<String> {
+        let ran = self.ran_sql(statement);
+        (ran.code == Some(0)).then(|| ran.stdout.trim_end().to_owned())
+    }
+
+    fn ran_sql(&self, statement: &str) -> Ran {
+        pmp_ha(&["lab", "sql", &self.home.to_string_lossy(), statement])
     }
 
     /// The two words of `verify`.

@@ -2,12 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::health::{Finding, Health, Severity};
-use crate::domain::report::Place;
+use crate::domain::report::PairNode;
 
 const RULES: Rules = Rules::DEFAULT;
 
 fn report(role: Role, high_availability: Status, replication: Status) -> Report {
-    let place = |host: &str, role| Some(Place { host: host.into(), port: 2345, role });
+    let place = |host: &str, role| Some(PairNode { host: host.into(), port: 2345, role });
     let finding = |about, status| {
         let severity = match status {
             Status::Alive => return None,
@@ -29,17 +29,17 @@ fn report(role: Role, high_availability: Status, replication: Status) -> Report 
 
 /// A monitor in a test: it looks, and remembers what it announced.
 struct Monitor {
-    state: State,
+    state: AlarmState,
     rules: Rules,
     role: Role,
-    now: Seconds,
-    told: Vec<(Seconds, String)>,
-    events: Vec<Event>,
+    now: UnixSeconds,
+    told: Vec<(UnixSeconds, String)>,
+    events: Vec<AlarmEvent>,
 }
 
 impl Monitor {
     fn of(role: Role) -> Self {
-        let state = State::default();
+        let state = AlarmState::default();
         Self { state, rules: RULES, role, now: 1_000_000, told: vec![], events: vec![] }
     }
 
@@ -47,7 +47,7 @@ impl Monitor {
     fn sees(&mut self, seconds: u64, connection: Status, applying: Status, other: Option<bool>) -> &mut Self {
         for _ in 0..seconds.div_ceil(5).max(1) {
             let report = report(self.role, connection, applying);
-            let look = Look { report: &report, now: self.now, other_watches: other };
+            let look = AlarmLook { report: &report, now: self.now, other_watches: other };
             let (state, events) = step(self.state.clone(), &self.rules, look);
             // What is remembered survives the file.
             let text = serde_json::to_string(&state).expect("JSON");
@@ -246,17 +246,17 @@ proptest! {
         let mut open = None;
         for event in &monitor.events {
             match event.kind {
-                Kind::Failed | Kind::Unknown => {
-                    prop_assert!(failed || event.kind == Kind::Unknown);
-                    prop_assert!(open.is_none_or(|(kind, id)| kind == Kind::Unknown && id == &event.incident));
+                AlarmKind::Failed | AlarmKind::Unknown => {
+                    prop_assert!(failed || event.kind == AlarmKind::Unknown);
+                    prop_assert!(open.is_none_or(|(kind, id)| kind == AlarmKind::Unknown && id == &event.incident));
                     prop_assert!(!event.reasons.is_empty() && event.since <= event.at);
                     open = Some((event.kind, &event.incident));
                 }
-                Kind::Alive => {
+                AlarmKind::Alive => {
                     prop_assert_eq!(open.take().map(|(_, id)| id), Some(&event.incident));
                     prop_assert!(event.lasted.is_some());
                 }
-                Kind::Reminder => prop_assert!(open.is_some()),
+                AlarmKind::Reminder => prop_assert!(open.is_some()),
                 other => prop_assert!(false, "{other:?}"),
             }
         }
