@@ -231,8 +231,6 @@ impl AlarmConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     fn complaints(text: &str) -> Vec<String> {
         let mut config: super::super::Config = toml::from_str(text).expect("TOML");
         config.alarm.name_channels();

@@ -58,7 +58,8 @@ impl Announcer {
         let state = read_state(folder.join(STATE))?;
         let state = if goes_on { state.resumed(clock::seconds()) } else { state };
         let post = Post::open(channels, folder.join("queue.json"))?;
-        let presence = goes_on.then(|| tokio::spawn(be_present(home.clone(), Arc::clone(&post))));
+        let is_heard = goes_on && !post.is_silent();
+        let presence = is_heard.then(|| tokio::spawn(be_present(home.clone(), Arc::clone(&post))));
         Ok(Some(Self {
             home: home.clone(),
             rules: config.alarm.rules(),

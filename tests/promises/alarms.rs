@@ -1,8 +1,11 @@
 //! Alarms: each channel against a real receiver, and what a pair announces.
 
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
@@ -437,6 +440,31 @@ impl Drop for Monitor {
     }
 }
 
+/// A dead man's switch, which counts how often it is asked.
+struct Switch {
+    port: u16,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Switch {
+    fn listen() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let asked = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut request = [0; 4096];
+                // ignored, here and below: who asks has gone
+                let _ = stream.read(&mut request);
+                let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        Self { port, asked }
+    }
+}
+
 /// The events that a command was given, each with its name.
 fn events(file: &Path) -> Vec<(String, Value)> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
@@ -446,12 +474,14 @@ fn events(file: &Path) -> Vec<(String, Value)> {
 
 fn a_failure_is_announced_once_and_so_is_its_end(server: &str) {
     let lab = Lab::pair(server);
+    let switch = Switch::listen();
     let files = [&lab.primary, &lab.secondary].map(|node| {
         let file = node.path("logs/alarms.json");
         node.configure(&format!(
-            "[alarm]\nhold_down = 2\nhold_up = 2\n\
+            "[alarm]\nhold_down = 2\nhold_up = 2\ndead_man_url = \"http://127.0.0.1:{}/ask\"\n\
              [[alarm.command]]\nname = \"good\"\ncommand = [\"/bin/sh\", \"-c\", \"cat >> {}\"]\n\
              [[alarm.command]]\nname = \"broken\"\ncommand = [\"/bin/false\"]\n",
+            switch.port,
             file.display()
         ));
         file
@@ -491,6 +521,7 @@ fn a_failure_is_announced_once_and_so_is_its_end(server: &str) {
     assert!(failed["reasons"][0]["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{failed}");
     assert!(alive["lasted"].as_u64().is_some_and(|lasted| lasted >= 2), "{alive}");
     assert_eq!(told.iter().filter(|(name, _)| name == "High Availability Failed").count(), 1, "{told:?}");
+    assert!(switch.asked.load(Ordering::SeqCst) > 3, "the dead man's switch");
     // The other monitor knows that this one watches.
     assert_eq!(names(&files[1]), Vec::<String>::new());
     let folder = lab.primary.path("replication/pmp-ha-alarms");

@@ -13,6 +13,11 @@ use tokio_rustls::client::TlsStream;
 
 use super::secret::Files;
 
+/// The cryptography of rustls.
+pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
 /// The authorities that a receiver's certificate may come from.
 #[derive(Clone)]
 pub struct Authorities(Vec<CertificateDer<'static>>);
@@ -50,8 +55,7 @@ impl Authorities {
     pub async fn connect(&self, host: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>> {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(self.0.iter().cloned());
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(store)
             .with_no_client_auth();

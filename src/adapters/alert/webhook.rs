@@ -7,7 +7,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
 use super::secret::{self, Files, Secret};
-use super::tls::Authorities;
+use super::tls::{Authorities, provider};
 use crate::adapters::bytes::digest::hmac_sha256;
 use crate::adapters::clock;
 use crate::config::alarm::AlarmConfig;
@@ -97,8 +97,7 @@ fn url_of(files: &Files<'_>, key: &str, path: &std::path::Path) -> Result<String
 }
 
 fn agent(files: &Files<'_>, key: &str, url: &str, ca_file: Option<&std::path::Path>) -> Result<Agent> {
-    let mut tls = TlsConfig::builder()
-        .unversioned_rustls_crypto_provider(rustls::crypto::aws_lc_rs::default_provider().into());
+    let mut tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());
     if url.starts_with("https:") {
         let authorities = Authorities::read(files, key, ca_file)?;
         let certificates: Vec<Certificate<'static>> =
