@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use super::Context;
-use crate::adapters::alert::{self, Channel};
+use crate::adapters::alert::{self, AlarmChannel};
 use crate::adapters::clock;
 use crate::adapters::home::Home;
 use crate::adapters::system;
@@ -111,7 +111,7 @@ fn event_of(home: &Home) -> Result<AlarmEvent> {
     Ok(AlarmEvent::test(clock::seconds(), node, peer))
 }
 
-async fn tried(channel: &Channel, event: &AlarmEvent) -> Tried {
+async fn tried(channel: &AlarmChannel, event: &AlarmEvent) -> Tried {
     let begun = Instant::now();
     let sent = channel.send(event).await;
     Tried {

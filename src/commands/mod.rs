@@ -72,11 +72,11 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Commands::Recover(args) => recover::run(&context, args).await,
         Commands::Switchover(args) => Box::pin(switchover::run(&context, args)).await,
         Commands::Rejoin(args) => rejoin::run(&context, args).await,
-        Commands::Monitor(args) => monitor::run(&context, args).await,
+        Commands::Monitor(args) => Box::pin(monitor::run(&context, args)).await,
         Commands::Alert(command) => alert::run(&context, command).await,
         Commands::Config(command) => config::run(&context, command),
         Commands::MayStart(args) => may_start::run(&context, &args).await,
-        Commands::Rehearse(args) => rehearse::run(&context, args).await,
+        Commands::Rehearse(args) => Box::pin(rehearse::run(&context, args)).await,
         Commands::Repair(args) => repair::run(&context, args).await,
         Commands::Lab(command) => lab::run(&context, command).await,
     }

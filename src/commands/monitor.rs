@@ -27,7 +27,7 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
     let watch =
         announces.then(|| Announcer::open(&home, &config, &source, !args.once)).transpose()?.flatten();
     if args.once {
-        return once(context, &home, &config, watch).await;
+        return Box::pin(once(context, &home, &config, watch)).await;
     }
     let mut monitor = Monitor { context, home, config, watch };
     let ended = monitor.run(Duration::from_secs(args.every)).await;
@@ -39,10 +39,14 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
 
 /// Checks once, and sends what is due.
 async fn once(context: &Context<'_>, home: &Home, config: &Config, watch: Option<Announcer>) -> Result<()> {
-    let report = context.interrupt.or(look(home, config, &context.interrupt)).await?;
+    let report = Box::pin(context.interrupt.or(look(home, config, &context.interrupt))).await?;
     if let Some(mut watch) = watch {
         watch.see(&report).await;
-        context.interrupt.or(async { Ok(watch.settled().await) }).await?;
+        let settled = async {
+            watch.settled().await;
+            Ok(())
+        };
+        context.interrupt.or(settled).await?;
         warn(context, watch.end().await);
     }
     if report.verdict() == Verdict::ALIVE {

@@ -133,6 +133,14 @@ impl AlarmConfig {
                 wrong(format!("{channel}.deadline"), "must be between 1 and 300".into());
             }
         }
+        out.extend(self.complaints_of_channels());
+        out
+    }
+
+    /// Returns what is wrong with what each kind of channel has of its own.
+    fn complaints_of_channels(&self) -> Vec<Complaint> {
+        let mut out = Vec::new();
+        let mut wrong = |key: String, why: String| out.push(Complaint { key, why });
         for (number, channel) in self.email.iter().enumerate() {
             let key = |key: &str| format!("alarm.email.{number}.{key}");
             match host_and_port(&channel.server, 25) {

@@ -5,7 +5,7 @@
 
 mod post;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::domain::alarm::{AlarmEvent, AlarmLook, AlarmState, Rules, step};
 use crate::domain::health::Status;
 use crate::domain::pair::Role;
 use crate::domain::report::Report;
+use crate::failure::{Failure, Kind};
 
 use self::post::Post;
 
@@ -54,8 +55,14 @@ impl Announcer {
             return Ok(None);
         }
         system::private_dir(&folder)?;
-        let lock = system::lock_dir(&folder)?;
-        let state = read_state(folder.join(STATE))?;
+        let lock = system::lock_dir(&folder).map_err(|error| match Failure::from_error(error) {
+            held if held.kind == Kind::Refused => {
+                Failure { what: "another monitor of this home announces already".into(), ..held }
+                    .hint("Look with `pmp-ha verify --watch`, or end the other monitor first.")
+            }
+            other => other,
+        })?;
+        let state = read_state(&folder.join(STATE))?;
         let state = if goes_on { state.resumed(clock::seconds()) } else { state };
         let post = Post::open(channels, folder.join("queue.json"))?;
         let is_heard = goes_on && !post.is_silent();
@@ -146,18 +153,17 @@ impl Announcer {
 }
 
 /// Reads the state. A file that is damaged is set aside: a failure is announced again, not missed.
-fn read_state(path: PathBuf) -> Result<AlarmState> {
-    match fs::read_to_string(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(AlarmState::default()),
-        Err(error) => Err(error.into()),
-        Ok(text) => match serde_json::from_str(&text) {
-            Ok(state) => Ok(state),
-            Err(_) => {
-                fs::rename(&path, path.with_extension("damaged")).context("cannot set the state aside")?;
-                Ok(AlarmState::default())
-            }
-        },
+fn read_state(path: &Path) -> Result<AlarmState> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(AlarmState::default()),
+        Err(error) => return Err(error.into()),
+    };
+    if let Ok(state) = serde_json::from_str(&text) {
+        return Ok(state);
     }
+    fs::rename(path, path.with_extension("damaged")).context("cannot set the state aside")?;
+    Ok(AlarmState::default())
 }
 
 /// Lets the other monitor know that this one watches, while this node is the primary and its alarms

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use fs_err as fs;
 
-use crate::adapters::alert::Channel;
+use crate::adapters::alert::AlarmChannel;
 use crate::adapters::{clock, system};
 use crate::domain::alarm::AlarmEvent;
 use crate::domain::alarm::outbox::{DueLetter, Outbox};
@@ -22,7 +22,7 @@ const WARNINGS: usize = 20;
 
 /// The channels and their queue.
 pub struct Post {
-    channels: BTreeMap<String, Channel>,
+    channels: BTreeMap<String, AlarmChannel>,
     names: BTreeSet<String>,
     path: PathBuf,
     inside: Mutex<Inside>,
@@ -38,7 +38,7 @@ struct Inside {
 
 impl Post {
     /// Reads the queue, and begins to send. Needs a tokio runtime.
-    pub fn open(channels: Vec<Channel>, path: PathBuf) -> Result<Arc<Self>> {
+    pub fn open(channels: Vec<AlarmChannel>, path: PathBuf) -> Result<Arc<Self>> {
         let mut warnings = Vec::new();
         let mut outbox: Outbox = match fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Outbox::default(),
@@ -53,7 +53,7 @@ impl Post {
                 }
             },
         };
-        let channels: BTreeMap<String, Channel> =
+        let channels: BTreeMap<String, AlarmChannel> =
             channels.into_iter().map(|channel| (channel.name.clone(), channel)).collect();
         let names: BTreeSet<String> = channels.keys().cloned().collect();
         outbox.keep_only(&names);

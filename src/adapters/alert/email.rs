@@ -58,10 +58,10 @@ impl Email {
     /// Sends a message. Those of one incident refer to its first one.
     pub async fn send(&self, event: &AlarmEvent) -> Result<String> {
         let domain = self.from.email.domain();
-        let id = |number: u32| format!("<{}.{number}.{}@{domain}>", event.incident, self.origin(event));
+        let id = |number: u32| format!("<{}.{number}.{}@{domain}>", event.incident, origin(event));
         let mut message = Message::builder()
             .from(self.from.clone())
-            .subject(self.subject(event))
+            .subject(subject(event))
             .message_id(Some(id(event.message)))
             .date_now();
         if event.message > 1 {
@@ -77,19 +77,17 @@ impl Email {
         let said = answer.message().next().unwrap_or_default().to_owned();
         Ok(format!("{} answered {} {said}", self.server, answer.code()))
     }
+}
 
-    /// Tells the incidents of two monitors apart.
-    fn origin(&self, event: &AlarmEvent) -> String {
-        let host = event.node.as_ref().map_or("home", |node| node.host.as_str());
-        host.chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '-' })
-            .collect()
-    }
+/// Tells the incidents of two monitors apart.
+fn origin(event: &AlarmEvent) -> String {
+    let host = event.node.as_ref().map_or("home", |node| node.host.as_str());
+    host.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '-' }).collect()
+}
 
-    fn subject(&self, event: &AlarmEvent) -> String {
-        let again = if event.message > 1 && event.kind != AlarmKind::Test { "Re: " } else { "" };
-        format!("{again}[pmp-ha] {}", event.title())
-    }
+fn subject(event: &AlarmEvent) -> String {
+    let again = if event.message > 1 && event.kind != AlarmKind::Test { "Re: " } else { "" };
+    format!("{again}[pmp-ha] {}", event.title())
 }
 
 /// An error of the library without the words that it repeats: each of its causes quotes the next one.

@@ -21,7 +21,7 @@ use self::secret::Files;
 pub use self::webhook::DeadMan;
 
 /// A channel, ready to send: its secrets and certificates were read.
-pub struct Channel {
+pub struct AlarmChannel {
     /// Its name.
     pub name: String,
     /// How long a message may take.
@@ -38,11 +38,11 @@ enum Way {
 }
 
 /// Makes every channel ready. What cannot be used is named with its file, line and key.
-pub fn open(config: &AlarmConfig, source: &ConfigFile, folder: &Path) -> Result<Vec<Channel>> {
+pub fn open(config: &AlarmConfig, source: &ConfigFile, folder: &Path) -> Result<Vec<AlarmChannel>> {
     let files = Files { source, folder };
     let mut out = Vec::new();
     let mut add = |name: &str, deadline, way| {
-        out.push(Channel { name: name.to_owned(), deadline: Duration::from_secs(deadline), way });
+        out.push(AlarmChannel { name: name.to_owned(), deadline: Duration::from_secs(deadline), way });
     };
     for (number, channel) in config.email.iter().enumerate() {
         let email = email::Email::open(channel, &files, &format!("alarm.email.{number}"))?;
@@ -71,7 +71,7 @@ pub fn dead_man(config: &AlarmConfig, source: &ConfigFile) -> Result<Option<Dead
     DeadMan::open(config, &Files { source, folder: Path::new("") })
 }
 
-impl Channel {
+impl AlarmChannel {
     /// Sends one event. Returns what was done, for people.
     pub async fn send(&self, event: &AlarmEvent) -> Result<String> {
         let sending = async {

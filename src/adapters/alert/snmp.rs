@@ -10,6 +10,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::secret::{self, Files, Secret};
+use crate::adapters::bytes::digest::hex_of;
 use crate::adapters::{clock, random, system};
 use crate::config::channel::{SnmpAuth, SnmpConfig, SnmpPriv, SnmpVersion};
 use crate::domain::alarm::AlarmEvent;
@@ -83,7 +84,7 @@ impl Snmp {
 
     pub async fn send(&self, event: &AlarmEvent) -> Result<String> {
         let engine = self.engine.as_deref().map(started).transpose()?;
-        let id = engine.as_ref().map(|engine| hex(engine.engine_id()));
+        let id = engine.as_ref().map(|engine| hex_of(engine.engine_id()));
         let third = (self.deadline / 3).max(Duration::from_millis(300));
         let mut builder = Client::builder(self.receiver.clone(), self.auth.clone())
             .request_timeout(third)
@@ -148,15 +149,11 @@ fn started(path: &Path) -> Result<AuthoritativeEngine> {
 fn keep(path: &Path) -> impl FnMut(&PersistedAuthoritativeEngine) -> std::io::Result<()> + Send + use<> {
     let path = path.to_owned();
     move |engine| {
-        let engine = Engine { id: hex(engine.engine_id()), boots: engine.engine_boots() };
+        let engine = Engine { id: hex_of(engine.engine_id()), boots: engine.engine_boots() };
         let text = serde_json::to_string(&engine)?;
         system::write_atomic(&path, text.as_bytes(), 0o600, None)
             .map_err(|error| std::io::Error::other(format!("{error:#}")))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bytes(hex: &str) -> Option<Vec<u8>> {

@@ -172,8 +172,9 @@ pub fn step(mut state: AlarmState, rules: &Rules, look: AlarmLook<'_>) -> (Alarm
     }
     state.at = now;
     match other_watches {
-        Some(true) => state.alone_since = None,
-        Some(false) | None => {
+        // What nobody asked is not known.
+        Some(true) | None => state.alone_since = None,
+        Some(false) => {
             state.alone_since.get_or_insert(now);
         }
     }
@@ -295,10 +296,8 @@ impl Course {
             incident.kind = kind;
             return;
         }
-        let prefix = match about {
-            About::HighAvailability => "ha",
-            About::Replication => "replication",
-        };
+        let is_connection = about == About::HighAvailability;
+        let prefix = if is_connection { "ha" } else { "replication" };
         let id = format!("{prefix}-{}", in_format(since, "%Y%m%d-%H%M%S"));
         self.incident =
             Some(Incident { id, since, told: None, kind, last: now, messages: 0, reasons: Vec::new() });

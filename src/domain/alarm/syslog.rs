@@ -60,23 +60,21 @@ pub fn body(event: &AlarmEvent) -> String {
 
 /// Why, since when, and what to do.
 fn reason(event: &AlarmEvent) -> String {
-    let mut out = event.why();
-    if out.is_empty() {
-        out.clone_from(&event.summary);
-    }
+    let why = event.why();
+    let mut parts = vec![if why.is_empty() { event.summary.clone() } else { why }];
     if event.failures > 0 {
-        out.push_str(&format!("; it failed {} times within the last hour", event.failures));
+        parts.push(format!("it failed {} times within the last hour", event.failures));
     }
-    match event.lasted {
-        Some(lasted) => out.push_str(&format!("; it lasted {}", length(lasted))),
-        None => out.push_str(&format!("; since {}", text_of(event.since))),
-    }
+    parts.push(match event.lasted {
+        Some(lasted) => format!("it lasted {}", length(lasted)),
+        None => format!("since {}", text_of(event.since)),
+    });
     let hints = event.what_to_do();
     if !hints.is_empty() {
-        out.push_str(&format!("; what to do: {hints}"));
+        parts.push(format!("what to do: {hints}"));
     }
-    out.push_str(&format!("; incident {}", event.incident));
-    out
+    parts.push(format!("incident {}", event.incident));
+    parts.join("; ")
 }
 
 /// Returns the message in the form of RFC 3164.

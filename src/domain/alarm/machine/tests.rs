@@ -202,7 +202,10 @@ fn the_monitor_of_the_secondary_speaks_only_if_the_other_one_does_not() {
     // Who announced the beginning announces the end.
     monitor.sees(60, alive, alive, Some(true));
     assert_eq!(monitor.told.len(), 2);
-    // A restart of the other monitor is no reason to speak.
+    // A restart of the other monitor is no reason to speak. While all is well, nobody asks.
+    monitor.sees(600, alive, alive, None).sees(30, failed, alive, Some(false));
+    monitor.sees(60, alive, alive, None);
+    assert_eq!(monitor.told.len(), 2);
     monitor.sees(600, failed, alive, Some(true)).sees(30, failed, alive, Some(false));
     monitor.sees(600, failed, alive, Some(true)).sees(60, alive, alive, Some(true));
     assert_eq!(monitor.told.len(), 2);
