@@ -155,7 +155,7 @@ pub enum Commands {
     /// With --into, make a new primary in a fresh installation, from the secondary's data. With
     /// --promote, make the secondary the primary where it stands.
     #[command(
-        after_long_help = "Example:\n  $ pmp-ha --home /opt/PMP recover --into /opt/PMP-new --key /media/safe/pmp_key.key\n  $ pmp-ha recover --promote"
+        after_long_help = "Example:\n  $ pmp-ha --home /opt/PMP recover --into /opt/PMP-new --key /media/safe/pmp_key.key\n  $ pmp-ha recover --promote --fenced"
     )]
     Recover(RecoverArgs),
     /// Swap the roles of two working nodes, without loss.
@@ -261,9 +261,12 @@ pub struct InstallPackArgs {
     /// The pack. By default, HAPack.zip or HAPack.zip.age in the home or in its folder replication.
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// You unpacked HAPack.zip by hand in the home: check every file, and install without the ZIP.
-    #[arg(long, conflicts_with = "file")]
+    /// You unpacked HAPack.zip by hand in the home: check every file and install them. With --signed-by, the ZIP is checked first.
+    #[arg(long)]
     pub in_place: bool,
+    /// Install this pack although it is older than what is installed here. The data and the secrets of that time come back.
+    #[arg(long)]
+    pub older: bool,
     /// Keep the old data and configuration of a fresh home, too. `pmp-ha rollback` returns to them.
     #[arg(long, conflicts_with_all = ["in_place", "discard_old"])]
     pub keep: bool,
@@ -386,7 +389,7 @@ pub struct RecoverArgs {
     /// The source of the data: the secondary's home, a copy of it, or a copy of its folder mysql. Its database may keep running. By default, the home that --home names.
     #[arg(long, value_name = "DIR", conflicts_with = "promote")]
     pub from: Option<PathBuf>,
-    /// On the secondary: make it the primary where it stands. Refused if the primary answers or might still be alive.
+    /// On the secondary: make it the primary where it stands. Refused unless the primary is fenced, by you (--fenced) or by `fence.command`.
     #[arg(long)]
     pub promote: bool,
     /// You have switched the primary off, or cut it off from all users: promote even if it seems alive.
@@ -456,6 +459,9 @@ pub struct RepairArgs {
     /// Repair this table only, where the applier runs. Can be repeated. [default: every table]
     #[arg(long = "table", value_name = "NAME")]
     pub tables: Vec<String>,
+    /// On the primary: leave out what its server refused of the secondary's, or mark as seen what it may have executed.
+    #[arg(long, conflicts_with = "tables")]
+    pub return_channel: bool,
 }
 
 /// The lab.

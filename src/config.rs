@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use self::alarm::AlarmConfig;
 use self::place::{Complaint, Places};
+use crate::adapters::system;
 use crate::domain::flavor::SemiSync;
 use crate::domain::health::Limits;
 use crate::domain::plan::KEY_PLACEHOLDER;
@@ -226,7 +226,7 @@ impl Config {
     /// The same, with the place of each key.
     pub fn read_with_source(named: Option<&Path>, home: &Path) -> Result<(Self, ConfigFile)> {
         let path: PathBuf = named.map_or_else(|| home.join("conf/pmp-ha.toml"), Path::to_path_buf);
-        let text = match fs::read_to_string(&path) {
+        let text = match system::read_text(&path, system::SMALL) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => String::new(),
             Err(error) => bail!(unusable(&path).because(error.to_string())),

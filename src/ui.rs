@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::cli::Global;
 use crate::domain::nagios;
+use crate::domain::words::printable;
 use crate::failure::{Failure, Kind};
 
 pub use self::progress::Progress;
@@ -49,8 +50,14 @@ impl Ui {
         self.text(&format!("{text}{newline}")).map(|_| ())
     }
 
-    /// Writes text to stdout as it is. Returns whether anybody reads it.
+    /// Writes text to stdout. Returns whether anybody reads it.
     pub fn text(&self, text: &str) -> Result<bool> {
+        // A server's words, a file's name: whatever is quoted, it is not for the terminal to execute.
+        if self.json { self.paint(text) } else { self.paint(&printable(text)) }
+    }
+
+    /// Writes text to stdout as it is.
+    fn paint(&self, text: &str) -> Result<bool> {
         let written = self.work.aside(|| {
             let mut stdout = std::io::stdout().lock();
             stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
@@ -78,8 +85,9 @@ impl Ui {
         const HOME: &str = "\x1b[H";
         const CLEAR_LINE: &str = "\x1b[K";
         const CLEAR_BELOW: &str = "\x1b[J";
-        let lines: Vec<String> = text.lines().map(|line| format!("{line}{CLEAR_LINE}\n")).collect();
-        self.text(&format!("{HOME}{}{CLEAR_BELOW}", lines.concat()))
+        let lines: Vec<String> =
+            printable(text).lines().map(|line| format!("{line}{CLEAR_LINE}\n")).collect();
+        self.paint(&format!("{HOME}{}{CLEAR_BELOW}", lines.concat()))
     }
 
     /// Says what was done: a sentence for people on stderr, the same as JSON on stdout.
@@ -209,6 +217,7 @@ fn typed(question: &str) -> Result<String> {
 }
 
 fn to_stderr(text: &str) {
+    let text = printable(text);
     // ignored: a closed stderr leaves nowhere to say so
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

@@ -260,7 +260,14 @@ fn each_outside_thing_has_one_door() {
     nobody_in("src", &["server/old_tls.rs"], &["openssl::"]);
     nobody_in(
         "src",
-        &["system/mod.rs", "system/disk.rs", "system/process.rs", "system/socket.rs"],
+        &[
+            "system/mod.rs",
+            "system/disk.rs",
+            "system/lock.rs",
+            "system/process.rs",
+            "system/reading.rs",
+            "system/socket.rs",
+        ],
         &[
             "nix::",
             "std::os::unix",
@@ -278,6 +285,33 @@ fn each_outside_thing_has_one_door() {
     nobody_in("src", &["alert/tls.rs"], &["rustls::", "rustls_native_certs::", "tokio_rustls::"]);
     nobody_in("src", &["ui/progress.rs"], &["indicatif::"]);
     nobody_in("src", &["ui.rs"], &["dialoguer::", "io::stdout", "io::stderr"]);
+}
+
+/// A pipe is waited for, a device has no end, and a file may be larger than the memory.
+#[test]
+fn files_are_read_through_one_door() {
+    let words = ["fs::read(", "fs::read_to_string(", "fs::File::open(", "lock_dir(home"];
+    nobody_in(
+        "src",
+        &[
+            "system/mod.rs",
+            "system/process.rs",
+            "system/lock.rs",
+            "system/reading.rs",
+            "lab/mod.rs",
+            "lab/ports.rs",
+            "lab/home.rs",
+            "lab/fill.rs",
+        ],
+        &words,
+    );
+}
+
+/// Who refuses, resets or drops a connection may be a firewall: no sign that a server is down.
+#[test]
+fn no_code_draws_a_conclusion_from_a_refused_connection() {
+    let words = ["ConnectionRefused", "ConnectionReset", "ConnectionAborted", "ECONNREFUSED", "ECONNRESET"];
+    nobody_in("src", &[], &words);
 }
 
 #[test]

@@ -225,6 +225,7 @@ fn two_hundred_seeds_hold_every_scenario_and_every_fault() {
     holds("kill both", &struck(|fault| fault == Fault::KillBoth));
     holds("freeze", &struck(|fault| matches!(fault, Fault::Freeze(_))));
     holds("cut", &struck(|fault| fault == Fault::Cut));
+    holds("reject", &struck(|fault| fault == Fault::Reject));
     holds("silence", &struck(|fault| fault == Fault::Silence));
     holds("full disk", &struck(|fault| matches!(fault, Fault::FullDisk(_))));
     holds("kill the tool", &|s| !s.tool_kills.is_empty());
@@ -232,7 +233,7 @@ fn two_hundred_seeds_hold_every_scenario_and_every_fault() {
     holds("undisturbed switchover", &|s| {
         s.scenario.name() == "switchover" && s.strikes.is_empty() && s.tool_kills.is_empty()
     });
-    for death in [Death::Killed, Death::Frozen, Death::CutOff, Death::Silent] {
+    for death in [Death::Killed, Death::Frozen, Death::CutOff, Death::Rejected, Death::Silent] {
         holds("death", &|s| matches!(&s.scenario, Scenario::Failover(f) if f.death == death));
     }
     for fencing in [Fencing::Real, Fencing::Pretended] {

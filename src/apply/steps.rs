@@ -109,9 +109,9 @@ impl Runner<'_> {
             Step::BringUp => promote::bring_up(self).await,
             Step::TakeDown => promote::take_down(self).await,
             Step::DrainReplica { accept_loss, .. } => promote::drain(self, *accept_loss).await,
-            Step::Claim { epoch, replaces, fenced, .. } => {
+            Step::Claim { epoch, replaces, seen_alive, .. } => {
                 let claim = Claim { epoch: *epoch, replaces: *replaces };
-                promote::claim(self, claim, *fenced).await
+                promote::claim(self, claim, *seen_alive).await
             }
             Step::Exchange(part) => exchange::apply(self, part).await,
             Step::RestartDatabase => {
@@ -148,6 +148,8 @@ impl Runner<'_> {
                 Ok(())
             }
             Step::PassConflicts { .. } => repair::pass_conflicts(self, self.undo_file()?).await,
+            Step::LeaveOut { .. } => repair::return_channel::leave_out(self).await,
+            Step::Acknowledge { reading } => repair::return_channel::acknowledge(self, reading).await,
             Step::StartReplication => repair::start_replication(self).await,
             Step::CorrectRows { scope, passing, .. } => {
                 repair::correct_rows(self, self.undo_file()?, scope, *passing).await
@@ -219,6 +221,8 @@ impl Runner<'_> {
             | Step::Define { .. }
             | Step::PassConflicts { .. }
             | Step::StartReplication
+            | Step::LeaveOut { .. }
+            | Step::Acknowledge { .. }
             | Step::CorrectRows { .. }
             | Step::ProveEqual { .. } => Ok(()),
         }

@@ -90,7 +90,7 @@ pub struct Runner<'a> {
 impl<'a> Runner<'a> {
     /// Takes the home's lock.
     pub fn lock(home: &'a Home, ui: &'a Ui, config: &'a Config, interrupt: &'a Interrupt) -> Result<Self> {
-        Ok(Self::holding(system::lock_dir(home.root())?, home, ui, config, interrupt))
+        Ok(Self::holding(system::lock_home(home.root())?, home, ui, config, interrupt))
     }
 
     /// Works on a home whose lock is held already.

@@ -24,7 +24,7 @@ impl fmt::Display for History {
 pub fn run(context: &Context<'_>, args: &HistoryArgs) -> Result<()> {
     let home = context.home()?;
     // Whoever is at work holds it.
-    let at_work = system::lock_dir(home.root()).is_err();
+    let at_work = system::is_home_locked(home.root());
     let mut runs = runs(&JournalFile::at(home.journal()).read()?, at_work);
     if runs.is_empty() {
         context.ui.say(format!("No run has changed {} yet.", home.root().display()));

@@ -20,7 +20,9 @@ use crate::domain::journal::done_runs;
 use crate::domain::manifest::Manifest;
 use crate::domain::pair::Role;
 use crate::domain::plan::{Bytes, Plan};
-use crate::domain::procedures::install::{InstallScene, OldData, Origin, Rejoins, installs, plan};
+use crate::domain::procedures::install::{
+    InstallScene, OldData, Origin, Rejoins, installed_last, installs, plan,
+};
 use crate::domain::procedures::rejoin::{RejoinScene, change};
 use crate::failure::{Failure, Kind};
 
@@ -68,11 +70,26 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
     let config = context.config(&home)?;
     let db_password = read_password_file(args.db_password_file.as_deref())?;
     let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
+    let opening = opening(args.opening, &config.pack)?;
+    // What a forged pack brought may be a journal, too: nothing of it is done.
+    let wants_the_zip = args.in_place && (opening.signed_by.is_some() || args.file.is_some());
+    let vouched = if wants_the_zip {
+        Some(vouched_for(context, &home, args.file.as_deref(), &opening).await?)
+    } else {
+        None
+    };
     let settled = context.settled(&mut runner).await?;
 
-    let opening = opening(args.opening, &config.pack)?;
     let source = if args.in_place {
-        Source::Unpacked(Unpacked::open(&home, opening.signed_by.as_ref())?)
+        let unpacked = Unpacked::open(&home, opening.signed_by.as_ref())?;
+        if vouched.is_some_and(|manifest| manifest != *unpacked.manifest()) {
+            bail!(
+                Failure::new(Kind::Refused, "cannot trust the files unpacked in this home")
+                    .because("they come from another pack than the one whose signature was checked")
+                    .hint(TRUST)
+            );
+        }
+        Source::Unpacked(unpacked)
     } else {
         Source::open(&home, args.file.as_deref(), &opening)?
     };
@@ -100,6 +117,8 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
         home: look::home::scene(&home, &context.interrupt).await?,
         manifest,
         origin,
+        installed: installed(&home)?,
+        older: args.older,
         password_given: db_password.is_some(),
         port_is_forwarded: args.port_is_forwarded,
         rejoins: None,
@@ -138,6 +157,8 @@ pub(super) async fn over_an_old_primary(
         home: scene.home,
         manifest,
         origin,
+        installed: installed(home)?,
+        older: false,
         password_given: false,
         // It is the node that the pair knows, at whatever port it is reached.
         port_is_forwarded: true,
@@ -153,6 +174,41 @@ pub(super) async fn over_an_old_primary(
     }
     runner.with_secrets(Secrets { db_password: None, opening });
     runner.drive(&plan).await
+}
+
+/// Returns when the pack was made that was installed here last.
+fn installed(home: &Home) -> Result<Option<String>> {
+    let records = JournalFile::at(home.journal()).read()?;
+    Ok(installed_last(done_runs(&records).into_iter().map(|(_, plan)| plan)))
+}
+
+const TRUST: &str = "Name the ZIP that you unpacked: `pmp-ha install-pack --in-place HAPack.zip --signed-by FILE`. If it is a forged one, set up this home again: it could write anywhere here. Check a pack with `pmp-ha inspect --signed-by FILE` before you unpack it.";
+
+/// Checks the ZIP that lies unpacked in a home: its signature, and that it holds nothing but what the
+/// signed manifest names. The unpacked files alone do not tell what else it brought.
+///
+/// # Errors
+/// Refuses without the ZIP, and one that cannot be trusted.
+async fn vouched_for(
+    context: &Context<'_>,
+    home: &Home,
+    named: Option<&Path>,
+    opening: &Opening,
+) -> Result<Manifest> {
+    let untrusted = |error: anyhow::Error| {
+        let mut failure = Failure::from_error(error);
+        if failure.kind != Kind::Refused {
+            return failure;
+        }
+        let inner =
+            std::mem::replace(&mut failure.what, "cannot trust the files unpacked in this home".into());
+        failure.because.insert(0, format!("the ZIP that they come from does not pass: {inner}"));
+        failure.hint(TRUST)
+    };
+    let source = Source::open(home, named, opening).map_err(untrusted)?;
+    let manifest = source.manifest().clone();
+    verify(context, home, source).await.map_err(untrusted)?;
+    Ok(manifest)
 }
 
 fn keep(home: &Home, manifest: &Manifest) -> OldData {

@@ -38,7 +38,7 @@ pub fn run(context: &Context<'_>, args: KeyArgs) -> Result<()> {
         context.ui.say(format!("would write {key} into conf/manage_key.conf"));
         return Ok(());
     }
-    let _lock = system::lock_dir(home.root())?;
+    let _lock = system::lock_home(home.root())?;
     home.write_conf("conf/manage_key.conf", &key)?;
     context.ui.done(&Chosen { key, next: "pmp-ha start" })
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use super::Context;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::look::other_node;
+use crate::adapters::look::{other_node, relay_files};
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::greeting_of_socket;
 use crate::adapters::system;
@@ -59,7 +59,14 @@ pub async fn run(context: &Context<'_>, args: &MayStartArgs) -> Result<()> {
     // Meanwhile it may have become the secondary.
     match home.membership()? {
         Some(own) if own.role == Role::Secondary => is_guarded(&home),
-        _ => Ok(()),
+        Some(own) => {
+            if cut_off_run(&home)?.is_none() {
+                // ignored: no primary is kept from serving because its relay logs cannot be read
+                let _ = relay_files::note(&home, &own);
+            }
+            Ok(())
+        }
+        None => Ok(()),
     }
 }
 

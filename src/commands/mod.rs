@@ -18,6 +18,7 @@ mod rehearse;
 mod rejoin;
 mod repair;
 mod resume;
+mod return_channel;
 mod rollback;
 mod service;
 mod switchover;
@@ -27,7 +28,6 @@ mod verify_deep;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use fs_err as fs;
 
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
@@ -53,6 +53,7 @@ struct Context<'a> {
 
 /// Runs the command from the command line.
 pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
+    system::protect_this_process()?;
     let context = Context { ui, interrupt: Interrupt::listen()?, global: cli.global };
     match cli.command {
         Commands::Pack(args) => pack::run(&context, args).await,
@@ -183,7 +184,7 @@ fn read_password_file(path: Option<&Path>) -> Result<Option<String>> {
             .because(why)
             .hint("Give a file of mode 0600 whose first line is the password.")
     };
-    let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+    let text = system::read_text(path, system::SMALL).map_err(|error| refused(error.to_string()))?;
     if system::mode(path)? & 0o077 != 0 {
         bail!(refused(format!("other users than its owner can read {}", path.display())));
     }

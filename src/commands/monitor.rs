@@ -135,7 +135,7 @@ async fn replaced_for_good(
     home: &Home,
     waits: &mut bool,
 ) -> Result<Option<(String, Option<DirLock>)>> {
-    let wanted = (!context.global.dry_run).then(|| system::lock_dir(home.root()));
+    let wanted = (!context.global.dry_run).then(|| system::lock_home(home.root()));
     let lock = match wanted.transpose() {
         Ok(lock) => lock,
         Err(error) => {

@@ -1,14 +1,13 @@
 //! `pmp-ha recover --promote`
 
 use std::fmt;
-use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
 
 use super::Context;
 use crate::adapters::home::Home;
-use crate::adapters::look::{self, other_node};
+use crate::adapters::look;
 use crate::adapters::server::process::Database;
 use crate::apply::Runner;
 use crate::cli::RecoverArgs;
@@ -20,9 +19,6 @@ use crate::domain::plan::Command;
 use crate::domain::procedures::promote::{Fencing, Loss, PrimarySeen, PromoteScene, plan};
 use crate::domain::snapshot::{BlindReason, Observed, Receiver, Snapshot};
 use crate::failure::Failure;
-
-/// The time limit until the port of a killed server is closed.
-const DYING: Duration = Duration::from_secs(5);
 
 /// The result, as printed.
 #[derive(Debug, Serialize)]
@@ -92,7 +88,7 @@ async fn observe(
     let mut out = PromoteScene {
         home: scene,
         running,
-        primary: PrimarySeen::Unreachable("it was not looked for".into()),
+        primary: PrimarySeen::NotSeen("it was not looked for".into()),
         known: 0,
         fencing,
         loss: Loss { since: None, seconds: None },
@@ -102,10 +98,6 @@ async fn observe(
     if let Some(membership) = out.home.membership.clone().filter(|own| own.role == Role::Secondary) {
         let seen = look::pair::take(home, membership, config, &context.interrupt).await?;
         out.primary = primary(&seen);
-        if matches!(out.primary, PrimarySeen::Unreachable(_)) {
-            let again = other_node::until_nobody_listens(&seen.membership, DYING, &context.interrupt).await?;
-            out.primary = again.map_or(out.primary, PrimarySeen::NobodyListens);
-        }
         out.known = known(&seen);
         out.loss = loss(&seen);
         out.applier_error = applier_error(&seen);
@@ -123,10 +115,9 @@ fn primary(seen: &Snapshot) -> PrimarySeen {
         Observed::Seen(_) => PrimarySeen::Answers("its database lets this node in".into()),
         Observed::NotSeen(_) if hears => PrimarySeen::Answers("its heartbeats arrive by replication".into()),
         Observed::NotSeen(blind) => match blind.why {
-            BlindReason::NobodyListens | BlindReason::NotRunning => {
-                PrimarySeen::NobodyListens(blind.evidence.clone())
+            BlindReason::Unreachable | BlindReason::NotRunning => {
+                PrimarySeen::NotSeen(blind.evidence.clone())
             }
-            BlindReason::Unreachable => PrimarySeen::Unreachable(blind.evidence.clone()),
             BlindReason::Silent
             | BlindReason::TurnedAway
             | BlindReason::TooManyConnections

@@ -64,7 +64,7 @@ pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
     let db_password = read_password_file(args.db_password_file.as_deref())?;
     let mut runner = Runner::lock(&into, context.ui, &config, &context.interrupt)?;
     let from_itself = origin.folder() == into.root();
-    let _from_lock = if from_itself { None } else { Some(system::lock_dir(origin.folder())?) };
+    let _from_lock = if from_itself { None } else { Some(system::lock_home(origin.folder())?) };
     if let Settled::Finished(plan) = context.settled(&mut runner).await?
         && let Some(Step::KeepOldData { name }) = plan.steps.last()
     {

@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, return_channel};
 use crate::adapters::home::Home;
 use crate::adapters::look::rows::{ApplierFailed, Nodes, open_here, open_there, replica};
 use crate::adapters::look::{self, errant};
@@ -73,6 +73,9 @@ impl fmt::Display for Repaired {
 }
 
 pub async fn run(context: &Context<'_>, args: RepairArgs) -> Result<()> {
+    if args.return_channel {
+        return return_channel::run(context).await;
+    }
     let home = context.home()?;
     let config = context.config(&home)?;
     let membership = home.require_membership()?;

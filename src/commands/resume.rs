@@ -48,7 +48,8 @@ pub async fn run(context: &Context<'_>) -> Result<()> {
     if run.plan.is_repair() {
         // It looks anew at everything, and says itself what it is about to do.
         drop(runner);
-        return repair::run(context, RepairArgs { tables: Vec::new() }).await;
+        let return_channel = run.plan.is_about_the_return_channel();
+        return repair::run(context, RepairArgs { tables: Vec::new(), return_channel }).await;
     }
     let settling = Settling::of(&run);
     if context.global.dry_run {

@@ -65,7 +65,7 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
         context.ui.say(format!("would run {}", home.start_script().display()));
         return Ok(());
     }
-    let _lock = system::lock_dir(home.root())?;
+    let _lock = system::lock_home(home.root())?;
     if !left_behind.is_empty() {
         // A run that was cut off has booted it, and nobody can use it.
         database.clear_offline_boot(config.stop_deadline()).await?;
@@ -121,8 +121,11 @@ pub async fn stop(context: &Context<'_>) -> Result<()> {
         context.ui.say("would stop the database");
         return Ok(());
     }
-    let _lock = system::lock_dir(home.root())?;
+    let _lock = system::lock_home(home.root())?;
     let spinner = context.ui.spinner("the database is stopping");
+    if let Ok(Some(membership)) = home.membership() {
+        look::returned::note(&home, &membership).await;
+    }
     // Half a stop is none: what was begun is waited for.
     let stopped = Database::of(&home, &Interrupt::default()).stop(config.stop_deadline()).await?;
     drop(spinner);

@@ -27,7 +27,7 @@ impl Notebook {
     /// What is remembered. A file that cannot be read is of another version, and nothing is lost
     /// with it but time.
     pub(super) fn read(&self) -> Result<Option<State>> {
-        match fs::read(&self.path) {
+        match system::read_bytes(&self.path, system::LARGE) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),

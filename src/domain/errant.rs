@@ -127,10 +127,7 @@ impl Reading {
                 (!own).then(|| format!("rows of {name} were {verb}"))
             }
             "query" | "query_compressed" => {
-                let words = words(info);
-                let first = words.split(' ').next().unwrap_or_default();
-                (!OF_TRANSACTIONS.contains(&first) && !OF_UPKEEP.contains(&first))
-                    .then(|| format!("a statement: {words} …"))
+                (!is_of_transactions_or_upkeep(info)).then(|| format!("a statement: {} …", words(info)))
             }
             kind if kind.starts_with("write_rows") => None,
             "xid"
@@ -159,21 +156,41 @@ impl Reading {
 /// Statements that only mark where a transaction begins and ends.
 const OF_TRANSACTIONS: [&str; 4] = ["BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT"];
 
-/// Statements that a server logs and that change no row.
-const OF_UPKEEP: [&str; 3] = ["FLUSH", "ANALYZE", "OPTIMIZE"];
+/// Statements that a server logs and that change no row, if their table follows: `ANALYZE UPDATE` is an
+/// update in MariaDB.
+const OF_UPKEEP: [&str; 2] = ["ANALYZE", "OPTIMIZE"];
 
-/// The first two words of a statement, or one if it is a word of transactions.
-fn words(info: &str) -> String {
+/// Whether a statement only begins or ends a transaction, or is upkeep that changes no row.
+pub(super) fn is_of_transactions_or_upkeep(info: &str) -> bool {
+    let statement = statement(info);
+    let words = words(info);
+    match words.split_once(' ').unwrap_or((&words, "")) {
+        // More may follow: MariaDB knows `BEGIN NOT ATOMIC`.
+        ("BEGIN" | "COMMIT", _) => !statement.trim_end().contains(char::is_whitespace),
+        ("FLUSH", _) => true,
+        (first, _) if OF_TRANSACTIONS.contains(&first) => true,
+        (first, second) => OF_UPKEEP.contains(&first) && ["TABLE", "TABLES", "LOCAL"].contains(&second),
+    }
+}
+
+/// The statement itself, without the schema that it is for and without a comment before it.
+fn statement(info: &str) -> &str {
     let statement = match info.strip_prefix("use `").and_then(|rest| rest.split_once("`; ")) {
         Some((_, statement)) => statement,
         None => info,
     };
     let statement = statement.trim_start();
     // A comment may stand first, and hold anything.
-    let statement = match statement.strip_prefix("/*").and_then(|rest| rest.split_once("*/")) {
-        Some((_, rest)) => rest,
+    // A server executes what stands in one of its own kind.
+    match statement.strip_prefix("/*").filter(|rest| !rest.starts_with('!') && !rest.starts_with("M!")) {
+        Some(rest) => rest.split_once("*/").map_or(statement, |(_, rest)| rest.trim_start()),
         None => statement,
-    };
+    }
+}
+
+/// The first two words of a statement, or one if it is a word of transactions.
+pub(super) fn words(info: &str) -> String {
+    let statement = statement(info);
     let plain = |word: &&str| word.chars().all(|c| c.is_ascii_alphabetic());
     let mut words: Vec<String> =
         statement.split_whitespace().take_while(plain).take(2).map(str::to_uppercase).collect();
@@ -184,14 +201,14 @@ fn words(info: &str) -> String {
 }
 
 /// `table_id: 108 (passtrix.x)`
-fn table_map(info: &str) -> Option<(u64, String)> {
+pub(super) fn table_map(info: &str) -> Option<(u64, String)> {
     let number = table_id(info)?;
     let name = info.split_once('(')?.1.split_once(')')?.0;
     Some((number, name.to_lowercase()))
 }
 
 /// `table_id: 108 flags: STMT_END_F`
-fn table_id(info: &str) -> Option<u64> {
+pub(super) fn table_id(info: &str) -> Option<u64> {
     info.split_once("table_id: ")?.1.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 

@@ -17,6 +17,39 @@ pub const ADMIN_USER: &str = "pmp_ha_admin";
 /// The account that looks at the state of replication, from either node.
 pub const MONITOR_USER: &str = "pmp_ha_monitor";
 
+/// The account whose rights bind the applier of the primary, where the server can do that. Nobody can
+/// log in with it.
+pub const APPLIER_USER: &str = "pmp_ha_applier";
+
+/// Whose rights are recorded, for the monitor account to compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// Those that the write guard leaves the application.
+    OfTheApplication,
+    /// Those of [`APPLIER_USER`].
+    OfTheApplier,
+}
+
+impl Rights {
+    /// The view in [`OWN_SCHEMA`] that shows them as they are.
+    #[must_use]
+    pub fn view(self) -> &'static str {
+        match self {
+            Self::OfTheApplication => "rights",
+            Self::OfTheApplier => "applier_rights",
+        }
+    }
+
+    /// The table in [`OWN_SCHEMA`] that keeps them as they were set.
+    #[must_use]
+    pub fn at_setup(self) -> &'static str {
+        match self {
+            Self::OfTheApplication => "rights_at_setup",
+            Self::OfTheApplier => "applier_rights_at_setup",
+        }
+    }
+}
+
 /// Asks the server for a heartbeat of its own node, now: answers with its `beat`, or 0 if it wrote none.
 pub const ASK_FOR_BEAT: &str = "CALL pmp_ha.ask_for_beat()";
 

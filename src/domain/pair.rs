@@ -155,6 +155,9 @@ impl Pair {
         if ![1, 2].contains(&self.primary) {
             return Err("its primary is not one of its nodes".into());
         }
+        if self.epoch > Claim::LARGEST || self.replaces > Claim::LARGEST {
+            return Err(format!("its epoch is not plausible: {}", self.epoch.max(self.replaces)));
+        }
         self.nodes.iter().try_for_each(|node| check_host(&node.host))?;
         // As a folder is called: the server writes any other character as a code of these.
         let is_part = |b: u8| b.is_ascii_alphanumeric() || b"_$@#-".contains(&b);
@@ -179,20 +182,24 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// The largest epoch that a file may name: no pair changes its roles so often, and counting on from
+    /// there stays far from the end of the numbers.
+    pub const LARGEST: u64 = 1 << 48;
+
     /// The claim of the node that a pair is set up from.
     pub const FIRST: Self = Self { epoch: 1, replaces: 0 };
 
     /// The claim of a node that takes over the role from a primary of this epoch.
     #[must_use]
     pub fn by_hand_over(epoch: u64) -> Self {
-        Self { epoch: epoch + 1, replaces: epoch }
+        Self { epoch: epoch.saturating_add(1), replaces: epoch }
     }
 
     /// Of a node that is promoted, and knows of the other one as the primary of this epoch. The number
     /// between is left to a hand-over that nobody took: no two claims of a node have the same.
     #[must_use]
     pub fn by_promotion(epoch: u64) -> Self {
-        Self { epoch: epoch + 2, replaces: epoch }
+        Self { epoch: epoch.saturating_add(2), replaces: epoch }
     }
 }
 
@@ -288,6 +295,17 @@ impl Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_epoch_that_is_not_plausible_is_refused_and_counting_never_wraps() {
+        let with = |epoch, replaces| Pair { epoch, replaces, ..Pair::example() }.check();
+        assert_eq!(with(Claim::LARGEST, Claim::LARGEST), Ok(()));
+        assert!(with(Claim::LARGEST + 1, 0).is_err_and(|why| why.contains("not plausible")));
+        assert!(with(1, u64::MAX).is_err());
+        for claim in [Claim::by_hand_over(u64::MAX), Claim::by_promotion(u64::MAX)] {
+            assert_eq!(claim, Claim { epoch: u64::MAX, replaces: u64::MAX });
+        }
+    }
 
     #[test]
     fn an_endpoint_is_a_host_with_or_without_a_port() {

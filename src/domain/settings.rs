@@ -107,6 +107,11 @@ pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choice
     set("event-scheduler", "ON", Some("ON"));
     set("relay-log", RELAY_LOG, None);
     set("relay-log-recovery", "ON", Some("ON"));
+    if !flavor.limits_the_applier() {
+        // `verify` reads there what the secondary has sent.
+        let purge = if membership.role == Role::Primary { "OFF" } else { "ON" };
+        set("relay-log-purge", purge, Some(purge));
+    }
     let net_timeout = timing.net_timeout.to_string();
     set("replica-net-timeout", &net_timeout, Some(&net_timeout));
     // A reader's lock must not stop the applier for good with 1205.

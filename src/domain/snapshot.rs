@@ -10,6 +10,7 @@ use super::digest::Sha256Hex;
 use super::errant::{Errant, Reading};
 use super::flavor::ServerVersion;
 use super::pair::{Membership, Role};
+use super::returned::Returned;
 use super::standing::NodeState;
 
 /// A fact that was looked for.
@@ -45,10 +46,9 @@ pub struct Blind {
 pub enum BlindReason {
     /// No process holds its data.
     NotRunning,
-    /// Nobody answers at its address.
+    /// Nobody answers at its address, or something there refuses the connection. A firewall and a
+    /// forwarder do that too, so it is no sign that the server is down.
     Unreachable,
-    /// Its machine answers that nobody listens at its port.
-    NobodyListens,
     /// Something accepts the connection and then sends nothing: frozen, or not this server.
     Silent,
     /// It answers, but refused the account.
@@ -86,6 +86,9 @@ pub struct ServerView {
     pub rights_changed: Option<Vec<String>>,
     /// Errant writes on it; searched for only on the secondary.
     pub errant: Option<Errantry>,
+    /// What the other node has sent to it; read only on the primary, where the server cannot limit what it
+    /// executes.
+    pub returned: Option<Result<ReturnedWrites, String>>,
 }
 
 /// Semi-synchronous replication, as the server of a source describes it.
@@ -115,6 +118,15 @@ pub struct ErrantWrites {
     pub unread: u64,
     /// How far the binlogs were read: where the next look continues, once it is remembered.
     pub reading: Reading,
+}
+
+/// What the secondary has sent to the primary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReturnedWrites {
+    /// What was found, and where the next look continues, once it is remembered.
+    pub reading: Returned,
+    /// Whether more is there to be read.
+    pub more: bool,
 }
 
 /// The result of the search for errant writes.
@@ -187,8 +199,21 @@ pub struct ReplicaView {
     pub lag: Option<u64>,
     /// The table patterns it takes.
     pub wild_do_tables: Vec<String>,
+    /// What the server lets the applier do; `None` where it cannot limit that.
+    pub limit: Option<ApplierLimit>,
     /// Whether the link is alive, if it was watched.
     pub pulse: Option<Pulse>,
+}
+
+/// What a server lets its applier do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApplierLimit {
+    /// The account whose rights bind it, `'user'@'host'`, if one does.
+    pub account: Option<String>,
+    /// Whether it executes changes of rows only, and no statements that change data.
+    pub rows_only: bool,
+    /// How the account's rights differ from those that it was given; `None` if it never got any.
+    pub rights_changed: Option<Vec<String>>,
 }
 
 /// What the channel requires of the source.

@@ -154,7 +154,7 @@ impl Announcer {
 
 /// Reads the state. A file that is damaged is set aside: a failure is announced again, not missed.
 fn read_state(path: &Path) -> Result<AlarmState> {
-    let text = match fs::read_to_string(path) {
+    let text = match system::read_text(path, system::SMALL) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(AlarmState::default()),
         Err(error) => return Err(error.into()),

@@ -40,7 +40,7 @@ impl Post {
     /// Reads the queue, and begins to send. Needs a tokio runtime.
     pub fn open(channels: Vec<AlarmChannel>, path: PathBuf) -> Result<Arc<Self>> {
         let mut warnings = Vec::new();
-        let mut outbox: Outbox = match fs::read_to_string(&path) {
+        let mut outbox: Outbox = match system::read_text(&path, system::LARGE) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Outbox::default(),
             Err(error) => return Err(error.into()),
             Ok(text) => match serde_json::from_str(&text) {

@@ -61,6 +61,11 @@ fn let_loose(pair: &Pair, operator: &Operator, strike: &Strike, restart: Restart
             std::thread::sleep(*lasts);
             pair.links.open();
         }
+        Fault::Reject => {
+            pair.links.reject();
+            std::thread::sleep(*lasts);
+            pair.links.open();
+        }
         Fault::Silence => {
             pair.links.swallow();
             std::thread::sleep(*lasts);

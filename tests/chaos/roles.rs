@@ -103,19 +103,16 @@ pub fn failover(
         }
         return story;
     }
-    let mut fenced = false;
-    if failover.death != Death::Killed {
-        if let Some(ran) = not_refused(pair, operator, new) {
-            story.complaints.push(format!("a promotion beside a primary that may be alive: {ran}"));
-        }
-        if failover.fencing == Fencing::Real {
-            operator.note("the old primary is fenced");
-            kill_server(pair, old);
-        }
-        fenced = true;
+    // From here a primary that was killed looks like one behind a firewall.
+    if let Some(ran) = not_refused(pair, operator, new) {
+        story.complaints.push(format!("a promotion beside a primary that may be alive: {ran}"));
+    }
+    if failover.fencing == Fencing::Real && failover.death != Death::Killed {
+        operator.note("the old primary is fenced");
+        kill_server(pair, old);
     }
     let promoted = with_faults(pair, operator, schedule, Restart::Later, || {
-        insist(pair, operator, new, "it is already the primary", || promote(pair, operator, new, fenced))
+        insist(pair, operator, new, "it is already the primary", || promote(pair, operator, new, true))
     });
     let since = match promoted.and_then(|ran| announced(pair, new, &ran)) {
         Ok(since) => since,
@@ -124,7 +121,7 @@ pub fn failover(
             return story;
         }
     };
-    if fenced && !is_recorded(pair, new) {
+    if !is_recorded(pair, new) {
         story
             .complaints
             .push("the journal does not say that the operator has called the primary fenced".into());
@@ -159,6 +156,7 @@ fn dies(pair: &Pair, operator: &Operator, old: Node, death: Death) -> Option<cra
         }
         Death::Frozen => return Some(freeze(pair, old)),
         Death::CutOff => pair.links.cut(),
+        Death::Rejected => pair.links.reject(),
         Death::Silent => pair.links.swallow(),
     }
     None
@@ -223,7 +221,7 @@ fn announced(pair: &Pair, new: Node, ran: &Ran) -> Result<Option<Micros>, String
 /// Whether the last promotion of a node is in its journal as one that the operator vouched for.
 fn is_recorded(pair: &Pair, new: Node) -> bool {
     let opened = pair.node(new).journal().into_iter().rev().find(|record| record["record"] == "open");
-    opened.is_some_and(|record| record.to_string().contains("\"fenced\":true"))
+    opened.is_some_and(|record| record.to_string().contains("because you passed --fenced"))
 }
 
 /// Somebody starts the old primary, who has not heard of the new one. A server that was down must not

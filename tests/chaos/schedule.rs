@@ -23,6 +23,8 @@ pub enum Fault {
     Freeze(Side),
     /// The network ends every connection and lets nobody in.
     Cut,
+    /// The network resets every connection and refuses new ones.
+    Reject,
     /// The network keeps every connection and passes nothing on.
     Silence,
     /// No room on the disk of a node.
@@ -41,12 +43,14 @@ pub struct Strike {
 /// What becomes of the primary before a failover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Death {
-    /// Its server is killed, and its machine says so.
+    /// Its server is killed, and its machine refuses connections.
     Killed,
     /// Its server is frozen.
     Frozen,
     /// The network between the nodes is cut.
     CutOff,
+    /// A firewall between the nodes refuses every connection: the primary lives, and looks as if it had died.
+    Rejected,
     /// The network between the nodes swallows everything.
     Silent,
 }
@@ -121,7 +125,7 @@ impl Scenario {
         }
     }
 
-    /// Whether the primary may be alive when the other node is promoted.
+    /// Whether the primary is alive when the other node is promoted, unless somebody fences it.
     pub fn needs_fencing(&self) -> bool {
         matches!(self, Self::Failover(failover) if failover.death != Death::Killed)
     }
@@ -177,7 +181,25 @@ impl Schedule {
         // As long as the commands take, about: an errand is done sooner than a change of roles.
         let latest = if steady { 1000 } else { 4000 };
         let tool_kills = (0..kills).map(|_| random.millis(5, latest)).collect();
-        Self { seed, scenario, strikes, tool_kills }
+        let mut schedule = Self { seed, scenario, strikes, tool_kills };
+        // Drawn last: a seed from before there were firewalls means the same, but for its cuts.
+        if random.chance(50) {
+            schedule.cuts_reject();
+        }
+        schedule
+    }
+
+    fn cuts_reject(&mut self) {
+        for strike in &mut self.strikes {
+            if strike.fault == Fault::Cut {
+                strike.fault = Fault::Reject;
+            }
+        }
+        if let Scenario::Failover(Failover { death, .. }) = &mut self.scenario
+            && *death == Death::CutOff
+        {
+            *death = Death::Rejected;
+        }
     }
 }
 
@@ -246,6 +268,7 @@ impl fmt::Display for Fault {
             Self::KillBoth => f.write_str("kill both"),
             Self::Freeze(side) => write!(f, "freeze {side}"),
             Self::Cut => f.write_str("cut the link"),
+            Self::Reject => f.write_str("reject on the link"),
             Self::Silence => f.write_str("silence the link"),
             Self::FullDisk(side) => write!(f, "fill the disk of {side}"),
         }
@@ -271,6 +294,7 @@ impl fmt::Display for Failover {
             Death::Killed => "the primary killed",
             Death::Frozen => "the primary frozen",
             Death::CutOff => "the link cut",
+            Death::Rejected => "the link rejecting",
             Death::Silent => "the link silent",
         })?;
         f.write_str(match (self.death, self.fencing) {

@@ -13,7 +13,8 @@ use moves::{LEGAL_END, NEVER_TWO, PROMOTED, RoleChanges, SWITCHED, TAKEN_BACK, U
 use pair::Left;
 use stateright::{Checker, HasDiscoveries, Model};
 
-const NOTHING: Left = Left { crashes: 0, cuts: 0, switchovers: [0, 0], promotions: 0, overrides: 0 };
+const NOTHING: Left =
+    Left { crashes: 0, cuts: 0, rejections: 0, switchovers: [0, 0], promotions: 0, overrides: 0 };
 
 /// Learns its new role at a start only, so that its plans have every step.
 const RESTARTS: &str = "5.6.24";
@@ -78,6 +79,13 @@ fn a_failover_that_is_cut_off_anywhere_and_a_rejoin() {
 }
 
 #[test]
+fn a_failover_beside_a_firewall_that_rejects_what_one_node_sends() {
+    every_course_is_right(Left { crashes: 2, rejections: 1, promotions: 1, ..NOTHING }, &[PROMOTED, UNASKED]);
+    let left = Left { rejections: 1, switchovers: [1, 1], promotions: 1, ..NOTHING };
+    every_course_is_right_on(GOES_ON, left, &[SWITCHED, TAKEN_BACK]);
+}
+
+#[test]
 fn a_failover_by_an_operator_who_is_wrong() {
     every_course_is_right(Left { crashes: 1, overrides: 1, ..NOTHING }, &[PROMOTED]);
 }
@@ -107,6 +115,9 @@ fn a_rule_that_is_left_out_is_missed() {
         (Without::TheGate, failover),
         (Without::TheGuard, failover),
         (Without::ALook, failover),
+        (Without::ASecondLook, failover),
+        (Without::Proof, Left { cuts: 1, promotions: 1, ..NOTHING }),
+        (Without::Proof, Left { rejections: 1, promotions: 1, ..NOTHING }),
         (Without::AskingAgain, both),
     ] {
         assert!(check(RESTARTS, left, without).discovery(NEVER_TWO).is_some(), "nobody misses {without:?}");

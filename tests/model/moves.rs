@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use pmp_ha::domain::journal::Due;
 use pmp_ha::domain::pair::{Claim, Role};
-use pmp_ha::domain::plan::{Exchange, Step};
+use pmp_ha::domain::plan::{Command as PlanCommand, Exchange, Step};
 use pmp_ha::domain::standing::{Standing, standing};
 use pmp_ha::domain::turn::Phase;
 use stateright::{Model, Property};
 
 use crate::pair::{Does, Journal, Left, Node, Office, Pair, Server, Side, Tool, other};
-use crate::plans::{Command, Made, membership, state};
+use crate::plans::{Command, Made, Vouched, membership, state};
 use crate::steps::{Effect, doing, lose_lock, stop, take, undoing};
 
 /// A rule that is left out, to see that the checker misses it.
@@ -29,6 +29,10 @@ pub enum Without {
     AskingAgain,
     /// A promotion does not look whether the other node is about to start.
     ALook,
+    /// A promotion does not look whether the other node has started.
+    ASecondLook,
+    /// A primary that cannot be seen counts as one that is down.
+    Proof,
 }
 
 /// The pair, from its set-up on.
@@ -68,6 +72,8 @@ pub enum Move {
     KillServer(Side),
     PowerOff(Side),
     Cut,
+    /// What a node sends is turned away from now on.
+    Reject(Side),
     Heal,
 }
 
@@ -106,7 +112,11 @@ impl Model for RoleChanges {
                 actions.extend([Move::KillTool(side), Move::KillServer(side), Move::PowerOff(side)]);
             }
         }
-        actions.push(if pair.network { Move::Cut } else { Move::Heal });
+        if pair.is_connected() {
+            actions.extend([Move::Cut, Move::Reject(0), Move::Reject(1)]);
+        } else {
+            actions.push(Move::Heal);
+        }
     }
 
     fn next_state(&self, last: &Pair, action: Move) -> Option<Pair> {
@@ -151,7 +161,7 @@ impl RoleChanges {
     /// Makes it happen; `None` when it cannot.
     fn happens(&self, pair: &mut Pair, action: Move) -> Option<()> {
         match action {
-            Move::Begin(side, command) => begin(pair, side, command),
+            Move::Begin(side, command) => self.begin(pair, side, command),
             Move::Agree(side) => agree(pair, side),
             Move::Resume(side) => self.resume(pair, side),
             Move::Work(side) => self.work(pair, side),
@@ -179,16 +189,57 @@ impl RoleChanges {
             }
             Move::Cut => {
                 pair.left.cuts = pair.left.cuts.checked_sub(1)?;
-                pair.network = false;
+                pair.network = [false; 2];
                 lose_lock(pair, 0);
                 lose_lock(pair, 1);
                 Some(())
             }
+            Move::Reject(side) => {
+                pair.left.rejections = pair.left.rejections.checked_sub(1)?;
+                pair.network[side] = false;
+                lose_lock(pair, side);
+                Some(())
+            }
             Move::Heal => {
-                pair.network = true;
+                pair.network = [true; 2];
                 Some(())
             }
         }
+    }
+
+    fn begin(&self, pair: &mut Pair, side: Side, command: Command) -> Option<()> {
+        let node = &pair.nodes[side];
+        (node.tool.is_none() && node.journal.is_none()).then_some(())?;
+        let left = &pair.left;
+        let may = match command {
+            // What was handed over is taken at any time.
+            Command::Switchover => left.switchovers[side] > 0 || given(pair, side),
+            Command::Promote(Vouched::Not) => left.promotions > 0,
+            Command::Promote(Vouched::Rightly) => left.promotions > 0 && !runs(pair, other(side)),
+            Command::Promote(Vouched::Wrongly) => left.overrides > 0,
+            Command::Rejoin | Command::Reconfigure => true,
+        };
+        // The rule that was: nobody asks for the operator's word where nothing is seen.
+        let counts_as_down = self.without == Without::Proof && !pair.reaches(side);
+        let given = match command {
+            Command::Promote(Vouched::Not) if counts_as_down => Command::Promote(Vouched::Rightly),
+            command => command,
+        };
+        let made = may.then(|| given.plan(pair, side))??;
+        let finishes = matches!(made.plan.steps[0], Step::Exchange(Exchange::TakeUp { .. }));
+        let left = &mut pair.left;
+        let count = match command {
+            Command::Switchover => Some(&mut left.switchovers[side]).filter(|_| !finishes),
+            Command::Promote(Vouched::Not | Vouched::Rightly) => Some(&mut left.promotions),
+            Command::Promote(Vouched::Wrongly) => Some(&mut left.overrides),
+            Command::Rejoin | Command::Reconfigure => None,
+        };
+        if let Some(count) = count {
+            *count = count.checked_sub(1)?;
+        }
+        pair.overridden |= command == Command::Promote(Vouched::Wrongly);
+        pair.nodes[side].tool = Some(Tool::new(Does::Asks(made)));
+        Some(())
     }
 
     fn resume(&self, pair: &mut Pair, side: Side) -> Option<()> {
@@ -246,7 +297,8 @@ impl RoleChanges {
         effects.retain(|effect| match self.without {
             Without::WaitingForTheRole => *effect != Effect::Await(Phase::HandedOver),
             Without::AskingAgain => *effect != Effect::AskWhetherReplaced,
-            Without::ALook => !matches!(effect, Effect::LookAtLock),
+            Without::ALook => *effect != Effect::LookAtLock,
+            Without::ASecondLook => *effect != Effect::LookAtOther,
             _ => true,
         });
         effects
@@ -307,7 +359,7 @@ impl RoleChanges {
         let Node { server, files: own, .. } = pair.nodes[side];
         let rejoins = pair.nodes[side].journal.as_ref().is_some_and(|open| open.made.plan.is_rejoin());
         let refused = self.lacks_the_guard(pair, side) || (rejoins && own.role == Role::Primary);
-        (server == Server::Down && !refused).then_some(())?;
+        (server == Server::Down && !refused && !keeps_down(pair, side)).then_some(())?;
         let asks = own.role == Role::Primary && pair.reaches(side);
         // Nothing would come of it, as long as the other node does nothing.
         let in_vain = asks && !self.may_serve(pair, side, own) && pair.nodes[other(side)].tool.is_none();
@@ -337,32 +389,19 @@ fn runs(pair: &Pair, side: Side) -> bool {
     pair.nodes[side].server != Server::Down
 }
 
-fn begin(pair: &mut Pair, side: Side, command: Command) -> Option<()> {
-    let node = &pair.nodes[side];
-    (node.tool.is_none() && node.journal.is_none()).then_some(())?;
-    let left = &pair.left;
-    let may = match command {
-        // What was handed over is taken at any time.
-        Command::Switchover => left.switchovers[side] > 0 || given(pair, side),
-        Command::Promote { fenced: false } => left.promotions > 0,
-        Command::Promote { fenced: true } => left.overrides > 0,
-        Command::Rejoin | Command::Reconfigure => true,
-    };
-    let made = may.then(|| command.plan(pair, side))??;
-    let finishes = matches!(made.plan.steps[0], Step::Exchange(Exchange::TakeUp { .. }));
-    let left = &mut pair.left;
-    let count = match command {
-        Command::Switchover => Some(&mut left.switchovers[side]).filter(|_| !finishes),
-        Command::Promote { fenced: false } => Some(&mut left.promotions),
-        Command::Promote { fenced: true } => Some(&mut left.overrides),
-        Command::Rejoin | Command::Reconfigure => None,
-    };
-    if let Some(count) = count {
-        *count = count.checked_sub(1)?;
-    }
-    pair.overridden |= command == (Command::Promote { fenced: true });
-    pair.nodes[side].tool = Some(Tool::new(Does::Asks(made)));
-    Some(())
+/// Whether the operator of a promotion keeps the other node down: whoever fenced it does so until this node
+/// is announced as the primary. Where the network is whole for good, pmp-ha notices a start by itself.
+fn keeps_down(pair: &Pair, side: Side) -> bool {
+    let node = &pair.nodes[other(side)];
+    let asked = node.tool.as_ref().and_then(|tool| match &tool.does {
+        Does::Asks(made) => Some(made),
+        _ => None,
+    });
+    let promotes = asked
+        .or(node.journal.as_ref().map(|journal| &journal.made))
+        .is_some_and(|made| made.plan.command == PlanCommand::Promote);
+    let is_safe = pair.is_connected() && pair.left.cuts == 0 && pair.left.rejections == 0;
+    promotes && !node.says.candidate && node.files.role == Role::Secondary && !is_safe && !pair.overridden
 }
 
 fn given(pair: &Pair, side: Side) -> bool {

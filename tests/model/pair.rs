@@ -149,11 +149,13 @@ impl Node {
 pub struct Left {
     /// A process or a machine dies.
     pub crashes: u8,
-    /// The network between the nodes is cut.
+    /// The network between the nodes is cut: it drops, refuses or resets everything.
     pub cuts: u8,
+    /// A firewall turns away what one node sends, and the other one gets through.
+    pub rejections: u8,
     /// `switchover`, on each node.
     pub switchovers: [u8; 2],
-    /// `recover --promote`.
+    /// `recover --promote`, by an operator who vouches for nothing, or rightly for a fence.
     pub promotions: u8,
     /// `recover --promote --fenced`, by an operator who has fenced nothing.
     pub overrides: u8,
@@ -164,7 +166,8 @@ pub struct Pair {
     /// The version of its servers, which does not change.
     pub server: &'static str,
     pub nodes: [Node; 2],
-    pub network: bool,
+    /// Whether what each node sends arrives at the other one.
+    pub network: [bool; 2],
     pub left: Left,
     /// How many exchanges have a name.
     pub runs: u8,
@@ -181,7 +184,7 @@ impl Pair {
         Self {
             server,
             nodes: [Node::of(Role::Primary), Node::of(Role::Secondary)],
-            network: true,
+            network: [true; 2],
             left,
             runs: 0,
             overridden: false,
@@ -204,7 +207,12 @@ impl Pair {
 
     /// Whether `side` can ask the other node's server.
     pub fn reaches(&self, side: Side) -> bool {
-        self.network && self.nodes[other(side)].is_up()
+        self.network[side] && self.nodes[other(side)].is_up()
+    }
+
+    /// Whether the network is whole.
+    pub fn is_connected(&self) -> bool {
+        self.network == [true; 2]
     }
 
     pub fn both_serve_writes(&self) -> bool {
@@ -218,7 +226,7 @@ impl Pair {
         let (primary, secondary) = if a.files.role == Role::Primary { (a, b) } else { (b, a) };
         let agrees =
             |node: &Node| node.says == node.files && node.guarded == (node.files.role == Role::Secondary);
-        self.network
+        self.is_connected()
             && self.nodes.iter().all(|node| node.rests() && agrees(node))
             && a.files.role != b.files.role
             && primary.files.claim.epoch >= secondary.files.claim.epoch

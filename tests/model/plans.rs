@@ -60,19 +60,29 @@ impl fmt::Debug for Made {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Command {
     Switchover,
-    Promote {
-        fenced: bool,
-    },
+    Promote(Vouched),
     Rejoin,
     /// What `verify` advises for a primary whose guard was left.
     Reconfigure,
 }
 
+/// What the operator of a promotion vouches for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Vouched {
+    /// Nothing.
+    Not,
+    /// That the other node is fenced, and it is: he has seen to it on its machine.
+    Rightly,
+    /// The same, and nobody has done it.
+    Wrongly,
+}
+
 impl Command {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Switchover,
-        Self::Promote { fenced: false },
-        Self::Promote { fenced: true },
+        Self::Promote(Vouched::Not),
+        Self::Promote(Vouched::Rightly),
+        Self::Promote(Vouched::Wrongly),
         Self::Rejoin,
         Self::Reconfigure,
     ];
@@ -82,7 +92,7 @@ impl Command {
         let node = &pair.nodes[side];
         let fits = match self {
             Self::Switchover => true,
-            Self::Promote { .. } => node.files.role == Role::Secondary,
+            Self::Promote(_) => node.files.role == Role::Secondary,
             Self::Rejoin => node.files.role == Role::Primary,
             Self::Reconfigure => node.files.role == Role::Primary && node.is_up() && node.guarded,
         };
@@ -102,13 +112,13 @@ impl Command {
                 wait: 300,
                 refuse_at_most: 8,
             }),
-            Self::Promote { fenced } => promote::plan(&PromoteScene {
+            Self::Promote(vouched) => promote::plan(&PromoteScene {
                 home,
                 running,
                 primary: seen(pair, side),
                 // Nobody can look into a database that is down.
                 known: if node.is_up() { node.heard } else { 0 },
-                fencing: if fenced { Fencing::ByOperator } else { Fencing::None },
+                fencing: if vouched == Vouched::Not { Fencing::None } else { Fencing::ByOperator },
                 loss: Loss { since: None, seconds: None },
                 applier_error: None,
                 accept_loss: false,
@@ -186,11 +196,13 @@ fn says(pair: &Pair, side: Side) -> Option<NodeState> {
     pair.reaches(other(side)).then(|| state(side, pair.nodes[side].says))
 }
 
+/// A network that does not let a node through may say anything of the other one, so a primary that serves
+/// looks like one that is down.
 fn seen(pair: &Pair, side: Side) -> PrimarySeen {
-    match (pair.network, pair.nodes[other(side)].is_up()) {
-        (true, true) => PrimarySeen::Answers("it greets".into()),
-        (true, false) => PrimarySeen::NobodyListens("refused".into()),
-        (false, _) => PrimarySeen::Unreachable("timed out".into()),
+    if pair.reaches(side) {
+        PrimarySeen::Answers("it greets".into())
+    } else {
+        PrimarySeen::NotSeen("connection refused".into())
     }
 }
 
@@ -202,7 +214,7 @@ fn health(pair: &Pair) -> Health {
         standing(&membership(side, pair.nodes[side].says), &said) == Standing::Holds
     };
     let right = |office: Office, guarded| guarded == (office.role == Role::Secondary);
-    let alive = pair.network
+    let alive = pair.is_connected()
         && a.is_up()
         && b.is_up()
         && holds(0)

@@ -34,7 +34,7 @@ pub enum Effect {
     TakeClaimBack,
     /// Sees that the other node has not announced a start here.
     LookAtLock,
-    /// Sees that nobody listens there.
+    /// Sees no sign of the other node, which proves nothing.
     LookAtOther,
     /// Sees that the other node is the primary in the place of this one, which is down.
     SeeThatItIsReplaced,
@@ -72,9 +72,9 @@ pub fn doing(step: &Step) -> Vec<Effect> {
         Step::WorkOffOffline { .. } => vec![BootOffline],
         Step::FindExtra { .. } => vec![SeeThatItIsReplaced, BootOffline],
         Step::DrainReplica { .. } => vec![WorkOnline],
-        Step::Claim { epoch, replaces, fenced, .. } => {
+        Step::Claim { epoch, replaces, seen_alive, .. } => {
             let say = SayClaim(Claim { epoch: *epoch, replaces: *replaces });
-            if *fenced { vec![say] } else { vec![say, LookAtLock, LookAtOther] }
+            if *seen_alive { vec![say] } else { vec![say, LookAtLock, LookAtOther] }
         }
         Step::SetMembership { membership } => {
             let (role, claim) = (membership.role, membership.pair.claim());
@@ -161,7 +161,7 @@ pub fn take(pair: &mut Pair, side: Side, effect: Effect) -> bool {
                 && pair.nodes[other(side)].says.role == Role::Primary
                 && is_replaced(pair, side)
         }
-        Effect::LookAtOther => pair.network && !pair.nodes[other(side)].is_up(),
+        Effect::LookAtOther => !pair.reaches(side),
         Effect::WriteFiles(office) => {
             let node = &mut pair.nodes[side];
             node.files = office;

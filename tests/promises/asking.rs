@@ -189,8 +189,8 @@ fn unlogged(node: &Node) -> Db {
 fn local(node: &Node, account: Credential) -> Db {
     let home = Home::open(&node.home).expect("a home");
     let opts = OptsBuilder::default()
-        .user(Some(account.user))
-        .pass(Some(account.password))
+        .user(Some(&account.user))
+        .pass(Some(&account.password))
         .prefer_socket(false)
         .socket(Some(home.socket().to_string_lossy().into_owned()));
     Db::open(opts.into()).expect("it logs in")

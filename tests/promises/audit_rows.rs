@@ -48,6 +48,11 @@ fn audit_rows_flow_both_ways_and_nothing_else_flows_back(server: &str) {
 
     let before = everything_but_audit_rows(&lab.primary);
     what_is_against_the_rules(&lab);
+    if server == "mysql-9.7" {
+        // It may not even try to create an account, and stops there.
+        wait_for(&lab.primary, &["back-refused"]);
+        lab.primary.run(&["repair", "--return-channel"]).ok();
+    }
     audit.row(&lab.secondary, "behind all that is against the rules");
     audit.all_arrived();
     assert_eq!(everything_but_audit_rows(&lab.primary), before);
@@ -137,7 +142,11 @@ fn every_audit_table_flows_both_ways(lab: &Lab) {
 fn connected_and_told(lab: &Lab) {
     for node in [&lab.primary, &lab.secondary] {
         wait_until("it is connected, and the writes are told", || {
-            node.verify().0 == "Alive" && node.findings() == ["errant-write"]
+            let found = node.findings();
+            // The secondary has not looked before the servers were stopped.
+            let sees = lab.server != "mysql-9.7" && node.home == lab.primary.home;
+            let sent = !sees || found.contains(&"back-foreign-write".to_owned());
+            node.verify().0 == "Alive" && found.first().is_some_and(|first| first == "errant-write") && sent
         });
     }
 }
@@ -182,7 +191,8 @@ fn everything_but_audit_rows(node: &Node) -> Vec<String> {
             let columns = db.rows(&format!("SHOW COLUMNS FROM {schema}.{table}"));
             out.extend(columns.into_iter().map(|column| format!("{schema}.{table}.{}", column["Field"])));
             let lower = table.to_lowercase();
-            if !lower.ends_with("audit") && !["aaaaccsession", "heartbeat"].contains(&lower.as_str()) {
+            if !lower.ends_with("audit") && !["aaaaccsession", "heartbeat", "asked"].contains(&lower.as_str())
+            {
                 let row = db.rows(&format!("CHECKSUM TABLE {schema}.{table}")).remove(0);
                 out.push(format!("{schema}.{table} {}", row["Checksum"]));
             }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::forge::{Forged, MANIFEST, Piece, stored};
-use crate::harness::{Lab, Put};
+use crate::harness::{Lab, Put, wait_until};
 
 const ANY: &str = "mariadb-10.11";
 
@@ -33,6 +33,27 @@ fn refuses_forged(lab: &Lab, bad: &Path, what: &dyn Fn(&mut Forged), why: &str) 
     {
         lab.secondary.refuses(&command, 4, &[&refused, why]);
     }
+}
+
+#[test]
+fn refuses_a_pack_that_is_older_than_what_is_installed_without_a_word() {
+    let (lab, _, _) = packed(ANY);
+    let [older, newer] = ["older.zip", "newer.zip"].map(|name| lab.dir().join(name));
+    std::fs::rename(lab.pack_file(), &older).expect("carried");
+    // Packs know the second in which they were made.
+    let second = || jiff::Timestamp::now().as_second();
+    let then = second();
+    wait_until("the next second has begun", || second() > then);
+    lab.pack().ok();
+    std::fs::rename(lab.pack_file(), &newer).expect("carried");
+    let [older, newer] = [older, newer].map(|path| path.to_string_lossy().into_owned());
+    let node = &lab.secondary;
+    node.run(&["install-pack", &newer]).ok();
+    let why = ["it is older than what is installed here", "it was made at", "pass --older"];
+    node.refuses(&["install-pack", &older], 4, &why);
+    node.run(&["install-pack", &newer]).ok();
+    node.run(&["install-pack", &older, "--older"]).ok();
+    node.run(&["install-pack", &newer]).ok();
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::switchover::{begin, end};
 const ANY: &str = "mariadb-10.11";
 
 const SWITCHOVER: [&str; 3] = ["switchover", "--wait", "10"];
-const PROMOTE: [&str; 2] = ["recover", "--promote"];
+const PROMOTE: [&str; 3] = ["recover", "--promote", "--fenced"];
 const REJOIN: [&str; 1] = ["rejoin"];
 
 /// In memory the last step of a change would be over before the signal arrives.

@@ -1,8 +1,6 @@
 //! The primary is gone: the secondary is promoted, and the old primary never serves again, but as
 //! the secondary of the new one.
 
-use nix::fcntl::{Flock, FlockArg};
-
 use crate::harness::{Lab, Node, Ran, wait_alive_both, wait_until};
 use crate::{on_every_server, on_servers};
 
@@ -44,10 +42,18 @@ fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {
     wait_until("the row is on the secondary", || has(new, "before"));
     old.kill();
 
-    let planned = new.run(&["--dry-run", "recover", "--promote"]).ok();
+    // Its machine refuses connections, and so would a firewall before a primary that lives.
+    new.run(&["recover", "--promote"]).refused(&[
+        "cannot tell from here",
+        "a refused connection proves nothing",
+        "--fenced",
+        "fence.command",
+    ]);
+    comes_back_although_it_was_fenced(old, new);
+    let planned = new.run(&["--dry-run", "recover", "--promote", "--fenced"]).ok();
     assert!(planned.stdout.contains("may be lost"), "{planned}");
     assert!(planned.stdout.contains("begin epoch 3"), "{planned}");
-    let promoted = new.run(&["--json", "recover", "--promote"]).ok();
+    let promoted = new.run(&["--json", "recover", "--promote", "--fenced"]).ok();
     let told: serde_json::Value = serde_json::from_str(&promoted.stdout).expect("JSON");
     assert_eq!(told["epoch"], 3, "{promoted}");
     assert!(told["loss"]["since"].is_string(), "{promoted}");
@@ -76,6 +82,17 @@ fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {
     set(new, "later");
     wait_until("the row of the new primary is there", || has(old, "later"));
     old.run(&["rejoin"]).refused(&["is the secondary already"]);
+}
+
+/// What fences the dead primary starts it instead: the promotion is undone, and the primary serves.
+fn comes_back_although_it_was_fenced(old: &Node, new: &Node) {
+    let start = format!("'{}' --home '{}' start", env!("CARGO_BIN_EXE_pmp-ha"), old.home.display());
+    new.configure(&format!("[fence]\ncommand = [\"/bin/sh\", \"-c\", \"{start} && echo fenced\"]\n"));
+    new.run(&["recover", "--promote"])
+        .refused(&["the other node came back during the promotion", "its server greets"]);
+    new.configure("");
+    wait_alive_both([old, new]);
+    old.kill();
 }
 
 /// The pair works with its roles exchanged.
@@ -147,6 +164,16 @@ fn what_only_the_old_primary_has_is_saved_before_it_is_made_anew(server: &str) {
 fn a_primary_that_comes_back_from_behind_a_cut_is_taken_down(server: &str) {
     let (lab, links) = Lab::pair_through_links(server);
     let (old, new) = (&lab.primary, &lab.secondary);
+    // A firewall rejects what goes to a primary that serves.
+    links.reject();
+    let connected = std::net::TcpStream::connect(&links.to_primary.endpoint);
+    assert_eq!(connected.expect_err("refused").kind(), std::io::ErrorKind::ConnectionRefused);
+    set(old, "behind a firewall");
+    new.run(&["recover", "--promote"]).refused(&["a refused connection proves nothing", "--fenced"]);
+    let planned = new.run(&["--dry-run", "recover", "--promote", "--fenced"]).ok();
+    assert!(planned.stdout.contains("check that the other node has not come back"), "{planned}");
+    links.open();
+    wait_until("it arrives when the firewall lets it", || has(new, "behind a firewall"));
     links.cut();
     // Behind a cut nobody can tell; what fences is believed only if it says so.
     new.run(&["recover", "--promote"]).refused(&["cannot tell from here", "--fenced"]);
@@ -173,8 +200,7 @@ fn a_primary_that_comes_back_from_behind_a_cut_is_taken_down(server: &str) {
     new.run(&["recover", "--promote"]).ok();
     set(new, "on the new primary");
     // Whoever is at work on the home may be putting it right: he is waited for.
-    let home = std::fs::File::open(&old.home).expect("there");
-    let at_work = Flock::lock(home, FlockArg::LockExclusiveNonblock).expect("nobody is at work");
+    let at_work = old.lock();
     links.open();
     monitor.waits_after("another pmp-ha is working on this home");
     drop(at_work);

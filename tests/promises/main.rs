@@ -43,6 +43,7 @@ mod recovery;
 mod rehearse;
 mod repair;
 mod resume;
+mod return_channel;
 mod rollback;
 mod runbook;
 mod scenarios;
@@ -50,6 +51,7 @@ mod screen;
 mod semi_sync;
 mod service;
 mod sql;
+mod strangers;
 mod switchover;
 mod tls;
 #[cfg(target_arch = "x86_64")]

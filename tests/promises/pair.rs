@@ -188,8 +188,8 @@ fn secrets_are_for_the_owner_only(lab: &Lab) {
 /// Looks for the passwords in every file outside the data, and in the binlogs.
 fn no_password_lies_about(node: &Node) {
     let made = credentials(node);
-    let passwords =
-        [made.replication, made.back, made.monitor, made.reader, made.admin].map(|account| account.password);
+    let passwords = [made.replication, made.back, made.monitor, made.reader, made.admin]
+        .map(|account| account.password.clone());
     let mut looked_at = 0;
     let mut folders = vec![node.home.clone()];
     while let Some(folder) = folders.pop() {

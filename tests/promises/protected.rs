@@ -12,7 +12,7 @@ on_servers!(a_pair_is_made_from_a_pack_that_is_signed_and_encrypted: mariadb_11_
 const ANY: &str = "mariadb-10.11";
 
 /// A pair of keys: the private and the public file.
-fn keys(lab: &Lab, node: &Node, purpose: &str, name: &str) -> [String; 2] {
+pub fn keys(lab: &Lab, node: &Node, purpose: &str, name: &str) -> [String; 2] {
     let private = lab.dir().join(name);
     let named = private.to_string_lossy().into_owned();
     node.run(&["keygen", purpose, &named]).ok();

@@ -46,8 +46,8 @@ impl Db {
         let home = Home::open(&node.home).expect("a home");
         let account = home.credentials().expect("credentials").admin;
         let opts = OptsBuilder::default()
-            .user(Some(account.user))
-            .pass(Some(account.password))
+            .user(Some(&account.user))
+            .pass(Some(&account.password))
             .db_name(Some("passtrix"))
             .prefer_socket(false)
             .socket(Some(home.socket().to_string_lossy().into_owned()));

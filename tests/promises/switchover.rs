@@ -194,7 +194,7 @@ fn of_two_that_were_promoted_without_knowing_of_each_other_one_stays_down(server
 
 /// Promotes a node whose primary is down; the epoch that begins.
 fn promoted(node: &Node) -> u64 {
-    let ran = node.run(&["--json", "recover", "--promote"]).ok();
+    let ran = node.run(&["--json", "recover", "--promote", "--fenced"]).ok();
     let told: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
     told["epoch"].as_u64().expect("a number")
 }

@@ -122,6 +122,17 @@ enum What {
     Other,
 }
 
+/// The text that stands at an address of a thread that is held.
+fn text_at(thread: Pid, address: u64) -> String {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = [0; 4096];
+    let read = std::fs::File::open(format!("/proc/{thread}/mem"))
+        .and_then(|memory| memory.read_at(&mut bytes, address))
+        .unwrap_or_default();
+    let text = bytes[..read].split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
+}
+
 /// What a thread that is held at a system call is about to change; nothing where the call is done
 /// already, or only looks.
 fn about_to_change(thread: Pid, home: &Path) -> Option<What> {
@@ -133,6 +144,8 @@ fn about_to_change(thread: Pid, home: &Path) -> Option<What> {
     let creates = |flags: u64| (flags & u64::from(libc::O_CREAT.cast_unsigned()) != 0).then_some(What::Other);
     match regs.orig_rax.cast_signed() {
         libc::SYS_open => creates(regs.rsi),
+        // The lock of the home comes before every look, and is no change of it.
+        libc::SYS_openat if text_at(thread, regs.rsi).ends_with("/.pmp-ha.lock") => None,
         libc::SYS_openat => creates(regs.rdx),
         libc::SYS_write | libc::SYS_pwrite64 | libc::SYS_writev | libc::SYS_sendto | libc::SYS_sendmsg => {
             let to = std::fs::read_link(format!("/proc/{thread}/fd/{}", regs.rdi)).ok()?;

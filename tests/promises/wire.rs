@@ -19,6 +19,8 @@ enum Mode {
     Open,
     /// Lets nobody in, and ends what there is.
     Cut,
+    /// Refuses every connection, as a firewall's REJECT does, or a machine whose server is down.
+    Rejecting,
     /// Keeps every connection and drops every byte.
     Swallowing,
 }
@@ -68,6 +70,10 @@ impl Links {
         self.both().into_iter().for_each(Link::cut);
     }
 
+    pub fn reject(&self) {
+        self.both().into_iter().for_each(Link::reject);
+    }
+
     /// How many tries to connect to each node met a cut link.
     pub fn turned_away(&self) -> [usize; 2] {
         self.both().map(Link::turned_away)
@@ -81,6 +87,9 @@ impl Links {
         self.both().into_iter().for_each(|link| link.delay(by));
     }
 }
+
+/// A connection that is closed with this ends with a reset.
+const RESET: nix::libc::linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
 
 const TICK: Duration = Duration::from_millis(20);
 
@@ -128,6 +137,16 @@ impl Link {
     pub fn cut(&self) {
         self.set(Mode::Cut);
         self.end_connections();
+    }
+
+    /// Resets all connections, and refuses new ones: nobody listens, whatever the target does.
+    pub fn reject(&self) {
+        self.set(Mode::Rejecting);
+        self.end_connections();
+        let refused = || TcpStream::connect(&self.endpoint).is_err();
+        while !refused() {
+            std::thread::sleep(TICK);
+        }
     }
 
     /// Keeps all connections, takes new ones, and passes nothing on.
@@ -211,8 +230,12 @@ fn accept(listener: &TcpListener, target: &str, shared: &Arc<Shared>) {
         let Ok((client, _)) = listener.accept() else {
             std::thread::sleep(TICK);
             // An open link refuses a connection to a target that is down, as the target itself would.
-            let open = *shared.mode.lock().expect("whole") == Mode::Open;
-            let shall_listen = !open || is_listened_on(target);
+            let mode = *shared.mode.lock().expect("whole");
+            let shall_listen = match mode {
+                Mode::Open => is_listened_on(target),
+                Mode::Rejecting => false,
+                Mode::Cut | Mode::Swallowing => true,
+            };
             if listens && !shall_listen {
                 socket::shutdown(listener.as_raw_fd(), socket::Shutdown::Both).expect("closed");
             } else if shall_listen && !listens {
@@ -224,7 +247,7 @@ fn accept(listener: &TcpListener, target: &str, shared: &Arc<Shared>) {
         // A cut that comes after this look ends the connection that is about to be made.
         let born = shared.cuts.load(Ordering::SeqCst);
         let mode = *shared.mode.lock().expect("whole");
-        if mode == Mode::Cut {
+        if matches!(mode, Mode::Cut | Mode::Rejecting) {
             shared.turned_away.fetch_add(1, Ordering::SeqCst);
             continue;
         }
@@ -281,6 +304,13 @@ fn pump(mut from: TcpStream, mut to: TcpStream, shared: &Shared, born: usize, sw
         while !shared.ended.load(Ordering::SeqCst) && shared.cuts.load(Ordering::SeqCst) == born {
             std::thread::sleep(TICK);
         }
+    }
+    if *shared.mode.lock().expect("whole") == Mode::Rejecting {
+        for end in [&from, &to] {
+            // ignored: the other direction may have ended both already
+            let _ = socket::setsockopt(end, socket::sockopt::Linger, &RESET);
+        }
+        return;
     }
     // ignored: the other direction may have ended both already
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));

@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use fs_err as fs;
 
 use crate::adapters::system;
 use crate::config::ConfigFile;
@@ -47,7 +46,8 @@ impl fmt::Debug for Secret {
 pub fn read(files: &Files<'_>, key: &str, named: &Path) -> Result<Secret> {
     let (path, is_credential) = place(files, named);
     let wrong = |why: String| files.wrong(key, format!("names the secret {}, and {why}", path.display()));
-    let text = fs::read_to_string(&path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
+    let text = system::read_text(&path, system::SMALL)
+        .map_err(|error| wrong(format!("it cannot be read: {error}")))?;
     // systemd gives a service its credentials by an access list, whose mask looks like a group.
     if !is_credential && system::mode(&path)? & 0o077 != 0 {
         return Err(wrong("other users than its owner can read it: chmod 600".into()));

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use async_snmp::v3::{AuthoritativeEngine, PersistedAuthoritativeEngine};
 use async_snmp::{Auth, AuthProtocol, Client, Oid, PrivProtocol, Retry, UsmConfig, VarBind};
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::secret::{self, Files, Secret};
@@ -125,7 +124,7 @@ impl Snmp {
 fn started(path: &Path) -> Result<AuthoritativeEngine> {
     let lock = system::lock_private_file(&path.with_extension("lock"))?;
     let wrong = |error: &dyn std::fmt::Display| anyhow!("cannot use {}: {error}", path.display());
-    let started = match fs::read_to_string(path) {
+    let started = match system::read_text(path, system::SMALL) {
         Ok(text) => {
             let engine: Engine = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
             let id = bytes(&engine.id).ok_or_else(|| wrong(&"its engine ID is no hex"))?;

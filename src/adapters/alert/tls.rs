@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use fs_err as fs;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
@@ -12,6 +11,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::secret::Files;
+use crate::adapters::system;
 
 /// The cryptography of rustls.
 pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
@@ -29,7 +29,8 @@ impl Authorities {
             None => rustls_native_certs::load_native_certs().certs,
             Some(path) => {
                 let wrong = |why: String| files.wrong(key, format!("names {}, and {why}", path.display()));
-                let text = fs::read(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
+                let text = system::read_bytes(path, system::SMALL)
+                    .map_err(|error| wrong(format!("it cannot be read: {error}")))?;
                 let blocks =
                     pem::parse_many(&text).map_err(|error| wrong(format!("it is no PEM: {error}")))?;
                 let is_certificate = |block: &pem::Pem| block.tag() == "CERTIFICATE";

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
-use fs_err as fs;
 
 use crate::adapters::interrupt::Interrupt;
+use crate::adapters::system;
 use crate::domain::digest::{Blake3Hex, Sha256Hex};
 use crate::ui::Progress;
 
@@ -82,7 +82,7 @@ pub fn hash_file(path: &Path) -> Result<Sha256Hex> {
 
 /// Hashes a file. Fails if the operator interrupts.
 pub fn hash_file_until(path: &Path, interrupt: &Interrupt) -> Result<Sha256Hex> {
-    let mut file = fs::File::open(path)?;
+    let mut file = system::open_regular(path)?;
     Ok(pump(&mut file, &mut std::io::sink(), u64::MAX, &Progress::none(), interrupt)?.1)
 }
 

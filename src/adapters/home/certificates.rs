@@ -9,13 +9,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use fs_err as fs;
 use pkcs8::PrivateKeyInfoRef;
 use pkcs8::der::Decode;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_RSA_SHA256, SanType,
 };
+
+use crate::adapters::system;
 
 /// How long certificates are valid.
 ///
@@ -70,7 +71,7 @@ pub fn issue(ca_cert: &str, ca_key: &str, host: &str) -> Result<Issued> {
 
 /// Reads a PEM file.
 pub fn read(path: &Path) -> Result<String> {
-    Ok(fs::read_to_string(path)?)
+    Ok(system::read_text(path, system::SMALL)?)
 }
 
 fn params(common_name: &str) -> Result<CertificateParams> {

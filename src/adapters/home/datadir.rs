@@ -157,7 +157,7 @@ pub fn make_durable(copy: &Path, interrupt: &Interrupt) -> Result<()> {
 fn sync(folder: &Path, files: &[DataFile], interrupt: &Interrupt) -> Result<()> {
     for (path, _) in files {
         interrupt.check()?;
-        fs::File::open(folder.join(path.as_str()))?.sync_all()?;
+        system::open_regular(&folder.join(path.as_str()))?.sync_all()?;
     }
     Ok(())
 }
@@ -182,7 +182,7 @@ pub fn copy_quickly(
             progress.add(fs::metadata(&target)?.len());
             continue;
         }
-        let mut source = fs::File::open(source)?;
+        let mut source = system::open_regular(&source)?;
         let mut file = system::private_file(&target)?;
         loop {
             interrupt.check()?;
@@ -265,7 +265,7 @@ fn note(home: &Home) -> PathBuf {
 }
 
 fn remembered(home: &Home) -> Result<Option<u64>> {
-    match fs::read_to_string(note(home)) {
+    match system::read_text(&note(home), system::SMALL) {
         Ok(text) => Ok(Some(text.trim().parse().context("cannot read the note on the old data")?)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),

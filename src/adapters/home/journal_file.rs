@@ -24,7 +24,7 @@ impl JournalFile {
 
     /// Reads every record. Ignores an incomplete last line, because its effect had not begun.
     pub fn read(&self) -> Result<Vec<Record>> {
-        let text = match fs::read_to_string(&self.path) {
+        let text = match system::read_text(&self.path, system::LARGE) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
@@ -59,7 +59,7 @@ impl JournalFile {
     }
 
     fn drop_cut_line(&self) -> Result<()> {
-        let Ok(text) = fs::read(&self.path) else {
+        let Ok(text) = system::read_bytes(&self.path, system::LARGE) else {
             return Ok(());
         };
         let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);

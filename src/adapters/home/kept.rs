@@ -24,7 +24,7 @@ fn note(slot: &Path) -> PathBuf {
 /// Reads the kept state, if there is one.
 pub fn read(home: &Home) -> Result<Option<Kept>> {
     let path = note(&slot(home));
-    let text = match fs::read(&path) {
+    let text = match system::read_bytes(&path, system::SMALL) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
@@ -92,7 +92,7 @@ impl ExchangeNote {
     }
 
     fn read(home: &Home) -> Result<Option<Self>> {
-        match fs::read(Self::path(home)) {
+        match system::read_bytes(&Self::path(home), system::SMALL) {
             Ok(text) => {
                 Ok(Some(serde_json::from_slice(&text).context("the note on the exchange is damaged")?))
             }

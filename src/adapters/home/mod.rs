@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::adapters::bytes::digest::{Sha256, hash_file};
 use crate::adapters::system;
@@ -56,7 +57,7 @@ pub struct Credentials {
 impl Credentials {
     /// Reads the file.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path)?;
+        let text = Zeroizing::new(system::read_text(path, system::SMALL)?);
         // The parser's own message would quote the line, which holds a password.
         toml::from_str(&text).map_err(|_| anyhow!("{} cannot be read", path.display()))
     }
@@ -70,6 +71,12 @@ pub struct Credential {
     pub user: String,
     /// The password.
     pub password: String,
+}
+
+impl Drop for Credential {
+    fn drop(&mut self) {
+        self.password.zeroize();
+    }
 }
 
 /// The file with the database connection. The product can keep it elsewhere.
@@ -119,6 +126,13 @@ impl Home {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The accounts whose processes can be the product or its database: root, and who owns the home or
+    /// the data.
+    #[must_use]
+    pub fn owners(&self) -> system::Owners {
+        system::Owners::of(&[self.root(), &self.data()])
     }
 
     /// A path below the home.
@@ -231,7 +245,7 @@ impl Home {
     /// The word in `conf/serverstate.conf`, empty if there is none.
     #[must_use]
     pub fn role_word(&self) -> String {
-        fs::read_to_string(self.path(ROLE_FILE)).unwrap_or_default()
+        system::read_text(&self.path(ROLE_FILE), system::SMALL).unwrap_or_default()
     }
 
     /// The role that the word means.
@@ -264,14 +278,14 @@ impl Home {
     /// Reads `conf/database_params.conf`, wherever the wrapper's configuration says that it is.
     pub fn database_params(&self) -> Result<DatabaseParams, String> {
         let path = self.database_params_path();
-        let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+        let text = system::read_text(&path, system::SMALL).map_err(|error| error.to_string())?;
         DatabaseParams::parse(&Properties::new(text))
     }
 
     fn database_params_path(&self) -> PathBuf {
         const MOVED: &str = "-Ddatabaseparams.file=";
         let moved = ["conf/wrapper_lin.conf", "conf/wrapper.conf"].iter().find_map(|conf| {
-            let text = fs::read_to_string(self.path(conf)).ok()?;
+            let text = system::read_text(&self.path(conf), system::SMALL).ok()?;
             let line =
                 text.lines().find(|line| !line.trim_start().starts_with('#') && line.contains(MOVED))?;
             let value = line.split_once(MOVED)?.1.trim().trim_matches('"');
@@ -284,20 +298,20 @@ impl Home {
     /// The port in `conf/server.xml`.
     #[must_use]
     pub fn web_port(&self) -> Option<u16> {
-        web_port(&fs::read_to_string(self.path("conf/server.xml")).ok()?)
+        web_port(&system::read_text(&self.path("conf/server.xml"), system::SMALL).ok()?)
     }
 
     /// The key file that `conf/manage_key.conf` names.
     #[must_use]
     pub fn key_path(&self) -> Option<PathBuf> {
-        let text = fs::read_to_string(self.path(KEY_FILE)).ok()?;
+        let text = system::read_text(&self.path(KEY_FILE), system::SMALL).ok()?;
         Some(text.trim()).filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
     /// Returns what the home knows about its pair; `None` if it belongs to none.
     pub fn membership(&self) -> Result<Option<Membership>> {
         let path = self.node_files().join("pair.toml");
-        match fs::read_to_string(&path) {
+        match system::read_text(&path, system::SMALL) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
             Ok(text) => {
@@ -353,7 +367,7 @@ pub fn read_key(path: &Path) -> Result<KeyFile, String> {
     if meta.len() > 1 << 20 {
         return Ok(KeyFile::NotAKey("it is far too large"));
     }
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let bytes = system::read_bytes(path, system::SMALL).map_err(|error| error.to_string())?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(KeyFile::parse(&text)),
         Err(_) => Ok(KeyFile::NotAKey("it is not a text file")),

@@ -63,7 +63,7 @@ impl Saved {
     pub fn restore(&self, path: &str) -> Result<()> {
         let (copy, done) = self.slot(path);
         let original = self.home.join(path);
-        match fs::read(&done).ok().as_deref() {
+        match system::read_bytes(&done, system::LARGE).ok().as_deref() {
             Some(b"present") => {
                 let next = original.with_file_name(format!(
                     ".{}.pmp-ha-back",
@@ -107,7 +107,7 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
         }
         system::set_mode(to, mode)?;
     } else {
-        system::write_atomic(to, &fs::read(from)?, mode, None)?;
+        system::write_atomic(to, &system::read_bytes(from, system::LARGE)?, mode, None)?;
     }
     system::give_to(to, system::owner(from)?)
 }

@@ -22,6 +22,9 @@ SET SESSION sql_log_bin = 0;\n";
 
 const SETTINGS: &str = "SET SESSION foreign_key_checks = 0, time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES';\n";
 
+/// The largest file that is opened again, in bytes.
+const LONGEST: u64 = 4 << 30;
+
 /// An open file.
 pub struct UndoFile {
     path: PathBuf,
@@ -37,7 +40,7 @@ impl UndoFile {
 
     /// Opens a file, new with this comment at its head, or existing.
     pub fn begin(path: &Path, head: &str) -> Result<Self> {
-        let text = match fs::read(path) {
+        let text = match system::read_bytes(path, LONGEST) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error.into()),

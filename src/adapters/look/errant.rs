@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use fs_err as fs;
 
 use crate::adapters::home::Home;
 use crate::adapters::server::session::{Row, Session, StatementFailed};
@@ -113,7 +112,8 @@ async fn events(session: &mut Session, reading: &Reading, from: u64, most: usize
 /// The error of `SHOW BINLOG EVENTS` whatever is wrong with a file.
 const WRONG_OFFSET_OR_IO_ERROR: u16 = 1220;
 
-fn is_torn(error: &anyhow::Error) -> bool {
+/// Whether there is no such file, or no such event in it.
+pub(super) fn is_torn(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<StatementFailed>()
         .is_some_and(|failed| failed.code == Some(WRONG_OFFSET_OR_IO_ERROR))
@@ -160,7 +160,7 @@ async fn read_file(
     }
 }
 
-fn event(row: &Row) -> Option<Event> {
+pub(super) fn event(row: &Row) -> Option<Event> {
     let number = |name: &str| row.get(name)?.parse::<u64>().ok();
     Some(Event {
         position: number("Pos")?,
@@ -176,7 +176,7 @@ fn notes(home: &Home) -> PathBuf {
 }
 
 fn remembered(home: &Home) -> Option<Reading> {
-    serde_json::from_slice(&fs::read(notes(home)).ok()?).ok()
+    serde_json::from_slice(&system::read_bytes(&notes(home), system::LARGE).ok()?).ok()
 }
 
 /// Remembers in `home` how far a look has read, so that the next one continues there.

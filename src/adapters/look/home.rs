@@ -39,7 +39,7 @@ pub async fn scene(home: &Home, interrupt: &Interrupt) -> Result<Scene> {
         Ok(version) => Ok(version),
         Err(error) => Err(format!("{error:#}")),
     };
-    let script = match fs::read_to_string(home.start_script()) {
+    let script = match system::read_text(&home.start_script(), system::SMALL) {
         Err(error) => Err(error.to_string()),
         Ok(text) => start_script::wire(&text, &home.option_file().to_string_lossy(), None)
             .map(|_| ())
@@ -130,6 +130,7 @@ pub fn processes(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
         && system::is_alive(pid)
         // A pid file outlives its process, and the number may be somebody else's by now.
         && system::mentions(pid, &home.root().to_string_lossy())
+        && home.owners().include(pid)
     {
         out.push(format!("the database runs: {file} names process {pid}, which is alive"));
     }
@@ -146,8 +147,14 @@ pub fn processes(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
 #[must_use]
 pub fn product_processes(home: &Home) -> Vec<(u32, String)> {
     let root = home.root().to_string_lossy().into_owned();
+    let owners = home.owners();
     let of_the_product = |(pid, words): (u32, Vec<String>)| {
-        product_program(&words, &root).map(|program| (pid, program.to_owned()))
+        let program = product_program(&words, &root)?;
+        // A command line is easily written.
+        let is_real = owners.include(pid)
+            && system::runs_program(pid, &[program])
+            && system::works_in(pid, home.root());
+        is_real.then(|| (pid, program.to_owned()))
     };
     system::command_lines().into_iter().filter_map(of_the_product).collect()
 }
@@ -175,7 +182,7 @@ fn pid_file(data: &Path) -> Option<(u32, String)> {
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|e| e == "pid"))
         .find_map(|path| {
-            let pid = fs::read_to_string(&path).ok()?.trim().parse().ok()?;
+            let pid = system::read_text(&path, system::SMALL).ok()?.trim().parse().ok()?;
             Some((pid, path.display().to_string()))
         })
 }

@@ -12,6 +12,8 @@ pub mod pair;
 pub mod prove;
 pub mod pulse;
 pub mod recovery_source;
+pub mod relay_files;
+pub mod returned;
 pub mod rows;
 pub mod structure;
 pub mod tfa;

@@ -3,12 +3,11 @@
 //! What does it say about itself, and is it starting as the primary while this node is being
 //! promoted?
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::adapters::home::Home;
-use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::pair::peer_address;
 use crate::adapters::server::session::{Session, greeting};
 use crate::domain::own_schema::{ASK_ROLE, ask_turn, read_role, read_turn};
@@ -23,9 +22,6 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// The time limit for its greeting, and for its answer, while its turn is read repeatedly. An answer
 /// lost on a silent link is asked for again over a new connection.
 const TURN_DEADLINE: Duration = Duration::from_secs(1);
-
-/// The time between two checks.
-const TICK: Duration = Duration::from_millis(100);
 
 /// The lock of a starting primary, in the secondary's server.
 const STARTING: &str = "pmp_ha.primary_starts";
@@ -140,31 +136,13 @@ impl Watched {
     }
 }
 
-/// Waits until the machine of the other node says that nobody listens, for so long at most: a server
-/// that was killed holds its port until its memory is given back. Returns what was said.
-pub async fn until_nobody_listens(
-    membership: &Membership,
-    patience: Duration,
-    interrupt: &Interrupt,
-) -> Result<Option<String>> {
-    let peer = membership.peer();
-    let begun = Instant::now();
-    while begun.elapsed() < patience {
-        match greeting(&peer.host, peer.db_port, DEADLINE).await {
-            Err(blind) if blind.why == BlindReason::NobodyListens => return Ok(Some(blind.evidence)),
-            _ => interrupt.sleep(TICK).await?,
-        }
-    }
-    Ok(None)
-}
-
-/// Whether anything of the other node's server can be seen; `None` when its machine says that
-/// nobody listens.
+/// Returns what shows that the other node's server is there. `None` proves nothing: it may be down,
+/// and something between the nodes may hide it.
 pub async fn sign_of_life(membership: &Membership) -> Option<String> {
     let peer = membership.peer();
     match greeting(&peer.host, peer.db_port, DEADLINE).await {
         Ok(version) => Some(format!("its server greets with version {version}")),
-        Err(blind) if blind.why == BlindReason::NobodyListens => None,
+        Err(blind) if blind.why == BlindReason::Unreachable => None,
         Err(blind) => Some(blind.evidence),
     }
 }

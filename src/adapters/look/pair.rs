@@ -9,18 +9,18 @@ use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::asking::{Asking, DEADLINE, NotLetIn, Trail};
 use crate::adapters::look::pulse::{Before, Bell, watch};
-use crate::adapters::look::{errant, tfa};
+use crate::adapters::look::{errant, returned, tfa};
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::{Address, Row, Speaks, greeting, greeting_of_socket};
 use crate::adapters::system;
 use crate::config::Config;
 use crate::domain::flavor::{Flavor, ServerVersion};
-use crate::domain::own_schema::{ASK_ROLE, BEATS, CLOCK, read_role};
+use crate::domain::own_schema::{ASK_ROLE, BEATS, CLOCK, Rights, read_role};
 use crate::domain::pair::{Membership, Pair, Role};
 use crate::domain::settings::{Choices, OWN_SCHEMA, settings};
 use crate::domain::snapshot::{
-    Beat, Blind, BlindReason, ChannelTls, CurrentPorts, Deviation, Observed, Receiver, ReplicaView,
-    SemiSyncView, ServerView, Snapshot, Tfa,
+    ApplierLimit, Beat, Blind, BlindReason, ChannelTls, CurrentPorts, Deviation, Observed, Receiver,
+    ReplicaView, SemiSyncView, ServerView, Snapshot, Tfa,
 };
 
 /// How long a look at one node may take in all: many slow answers must not add up. The two looks
@@ -80,6 +80,7 @@ pub async fn take(
 /// Remembers in `home` what the next look goes on from. An account that may only look remembers nothing.
 pub fn remember(home: &Home, seen: &Snapshot) {
     errant::remember(home, seen);
+    returned::remember(home, seen);
     // ignored: the next look finds the same, and says again that nothing was noted at the start
     let _ = tfa::remember(home, &seen.tfa);
 }
@@ -218,6 +219,12 @@ async fn look(
             let errant = errant::read_on(asking.session(), home, membership, None).await;
             view.errant = Some(errant.map_err(|error| format!("{error:#}")));
         }
+        let flavor = Flavor::of(&view.version).filter(|flavor| !flavor.limits_the_applier());
+        if let (Role::Primary, Some(flavor)) = (role, flavor) {
+            asking.asks("SHOW RELAYLOG EVENTS");
+            let read = returned::read_on(asking.session(), flavor, home, membership, None).await;
+            view.returned = Some(read.map_err(|error| format!("{error:#}")));
+        }
         anyhow::Ok(view)
     };
     match asked.await {
@@ -263,8 +270,25 @@ async fn ask(
         row.get("host").map(|host| host.rsplit_once(':').map_or(host.clone(), |(host, _)| host.to_owned()))
     };
     let replicas_connected = rows.iter().filter_map(host).collect();
-    let rights_changed =
-        rights_changed(session).await.unwrap_or_else(|error| Some(vec![format!("{error:#}")]));
+    let changed = async |session: &mut Asking<'_>, whose| {
+        rights_changed(session, whose).await.unwrap_or_else(|error| Some(vec![format!("{error:#}")]))
+    };
+    let rights_changed = changed(session, Rights::OfTheApplication).await;
+    if let (Some(query), Some((view, _))) = (flavor.limit_query(), &mut replica) {
+        let row = session.one(query).await?.unwrap_or_default();
+        view.limit = Some(ApplierLimit {
+            account: row.get("account"),
+            rows_only: row.get("rows_only").as_deref() == Some("YES"),
+            rights_changed: changed(session, Rights::OfTheApplier).await,
+        });
+        // The status names the worker that failed, and the worker says why.
+        if let (true, Some(query)) = (view.applier_error.0 != 0, flavor.worker_errors_query())
+            && let Some(row) = session.one(query).await?
+            && let (Some(number), Some(message)) = (row.get("number"), row.get("message"))
+        {
+            view.applier_error = (number.parse().unwrap_or(view.applier_error.0), message);
+        }
+    }
     let semi_sync = match config.semi_sync() {
         None => None,
         Some(_) => Some(semi_sync(session, flavor).await?),
@@ -277,7 +301,12 @@ async fn ask(
     if let (Some((pulse, last)), Some((view, _))) = (watched, &mut replica) {
         // The link may have been found dead while it was watched: the last look counts.
         if let Some(last) = last {
+            let (limit, error) = (view.limit.take(), view.applier_error.clone());
             *view = parse_replica(flavor, &last);
+            view.limit = limit;
+            if view.applier_error.0 == error.0 {
+                view.applier_error = error;
+            }
         }
         view.pulse = Some(pulse);
     }
@@ -298,6 +327,7 @@ async fn ask(
         says,
         rights_changed,
         errant: None,
+        returned: None,
     })
 }
 
@@ -367,9 +397,10 @@ fn now_micros() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
 
-/// Compares the application's rights with those that the write guard left it.
-async fn rights_changed(session: &mut Asking<'_>) -> Result<Option<Vec<String>>> {
-    if session.query(format!("SHOW TABLES FROM {OWN_SCHEMA} LIKE 'rights_at_setup'")).await?.is_empty() {
+/// Compares the rights of an account with those that were recorded when they were set.
+async fn rights_changed(session: &mut Asking<'_>, whose: Rights) -> Result<Option<Vec<String>>> {
+    let (view, at_setup) = (whose.view(), whose.at_setup());
+    if session.query(format!("SHOW TABLES FROM {OWN_SCHEMA} LIKE '{at_setup}'")).await?.is_empty() {
         return Ok(None);
     }
     let mut read = async |table: &str| -> Result<BTreeSet<[String; 3]>> {
@@ -377,7 +408,7 @@ async fn rights_changed(session: &mut Asking<'_>) -> Result<Option<Vec<String>>>
         let get = |row: &Row, name: &str| row.get(name).unwrap_or_default();
         Ok(rows.iter().map(|row| ["account", "object", "rights"].map(|name| get(row, name))).collect())
     };
-    let (set, now) = (read("rights_at_setup").await?, read("rights").await?);
+    let (set, now) = (read(at_setup).await?, read(view).await?);
     let gained = now.difference(&set).map(|[who, what, rights]| format!("{who} now has {rights} on {what}"));
     let lost =
         set.difference(&now).map(|[who, what, rights]| format!("{who} no longer has {rights} on {what}"));
@@ -412,6 +443,7 @@ pub fn parse_replica(flavor: &Flavor, row: &Row) -> ReplicaView {
         applier_error: error("Last_SQL_Errno", "Last_SQL_Error"),
         lag: row.get(&flavor.column("Seconds_Behind_Source")).and_then(|lag| lag.parse().ok()),
         wild_do_tables: patterns.split(',').filter(|p| !p.is_empty()).map(ToOwned::to_owned).collect(),
+        limit: None,
         pulse: None,
     }
 }

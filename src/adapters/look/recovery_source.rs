@@ -11,6 +11,7 @@ use crate::adapters::home::{Home, datadir};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look;
 use crate::adapters::server::process::Database;
+use crate::adapters::system;
 use crate::domain::datafiles::Layout;
 use crate::domain::pair::Role;
 use crate::domain::procedures::recover::{Activity, Source, is_copied, is_copied_live};
@@ -154,7 +155,7 @@ pub fn missing_files(data: &Path) -> Vec<String> {
 /// What an index of binlogs or relay logs in this data directory names, and is not there.
 fn lacking_logs(data: &Path, base: &str) -> Vec<String> {
     let index = format!("{base}.index");
-    match fs::read_to_string(data.join(&index)) {
+    match system::read_text(&data.join(&index), system::LARGE) {
         Err(_) => vec![index],
         Ok(text) => text
             .lines()

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use fs_err as fs;
 
 use crate::adapters::bytes::digest::Sha256;
 use crate::adapters::home::Home;
@@ -58,7 +57,9 @@ async fn compare(home: &Home, query: &str) -> Result<Tfa> {
         digest.update(&[1]);
     }
     let seen = TfaNote { server, hash: digest.finish() };
-    let noted = fs::read(notes(home)).ok().and_then(|bytes| serde_json::from_slice::<TfaNote>(&bytes).ok());
+    let noted = system::read_bytes(&notes(home), system::SMALL)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<TfaNote>(&bytes).ok());
     Ok(match noted.filter(|noted| noted.server == seen.server) {
         Some(noted) if noted.hash == seen.hash => Tfa::AsAtStart,
         Some(_) => Tfa::Changed,

@@ -4,13 +4,11 @@
 use std::path::Path;
 
 use anyhow::Result;
+use fs_err as fs;
 
-use crate::adapters::interrupt::Interrupt;
-use crate::adapters::pack::seal::{NewIdentity, Unsealed};
+use crate::adapters::pack::seal::{NewIdentity, Sealing, Unsealed};
 use crate::domain::built_in::Feature;
-use crate::domain::digest::Sha256Hex;
 use crate::failure::{Failure, Kind};
-use crate::ui::Progress;
 
 /// There is none.
 pub enum Recipient {}
@@ -30,13 +28,7 @@ pub fn recipient(_path: &Path) -> Result<Recipient> {
 }
 
 /// Is never asked.
-pub fn seal(
-    _plain: &Path,
-    _target: &Path,
-    to: &Recipient,
-    _progress: &Progress,
-    _interrupt: &Interrupt,
-) -> Result<Sha256Hex> {
+pub fn sealing(_file: fs::File, to: &Recipient) -> Result<Box<dyn Sealing>> {
     match *to {}
 }
 

@@ -63,7 +63,7 @@ impl PackBytes {
         if is_sealed(path) {
             return Ok(Self::Sealed(Mutex::new(sealed::open(path, identity)?)));
         }
-        match fs::File::open(path).and_then(|file| Ok(Self::Plain(file, DirectFile::open(path)?))) {
+        match system::open_regular(path).and_then(|file| Ok(Self::Plain(file, DirectFile::open(path)?))) {
             Ok(source) => Ok(source),
             Err(error) => Err(Failure::new(Kind::Refused, "cannot open the pack")
                 .because(error.to_string())

@@ -1,21 +1,20 @@
 //! Encryption to one reader, in the format of age. The tool `age` can open it.
 
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::str::FromStr;
 
 use age::secrecy::ExposeSecret;
-use age::x25519::{Identity, Recipient};
+use age::x25519::Identity;
+pub use age::x25519::Recipient;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
-use crate::adapters::bytes::digest::{CHUNK, Hashing, hash_file_until};
-use crate::adapters::interrupt::Interrupt;
-use crate::adapters::pack::seal::{NewIdentity, Unsealed};
+use crate::adapters::bytes::digest::Hashing;
+use crate::adapters::pack::seal::{NewIdentity, Sealing, Unsealed};
 use crate::adapters::system;
 use crate::domain::digest::Sha256Hex;
 use crate::failure::{Failure, Kind};
-use crate::ui::Progress;
 
 /// Creates a key pair.
 ///
@@ -38,7 +37,7 @@ fn unusable(path: &Path, why: impl std::fmt::Display) -> anyhow::Error {
 
 /// The first line that is neither empty nor a comment.
 fn line_of(path: &Path) -> Result<String> {
-    let text = fs::read_to_string(path).map_err(|error| unusable(path, error))?;
+    let text = system::read_text(path, system::SMALL).map_err(|error| unusable(path, error))?;
     let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
     line.map(str::to_owned).ok_or_else(|| unusable(path, "it is empty"))
 }
@@ -59,37 +58,17 @@ fn identity(path: &Path) -> Result<Identity> {
     Ok(identity)
 }
 
-/// Seals a file for `to`, into a new file that only its owner may read, makes it durable, reads it
-/// back from the disk, and returns its hash.
-pub fn seal(
-    plain: &Path,
-    target: &Path,
-    to: &Recipient,
-    progress: &Progress,
-    interrupt: &Interrupt,
-) -> Result<Sha256Hex> {
-    let mut from = fs::File::open(plain)?;
-    let file = system::private_file(target)?;
+/// Returns what seals everything that it is given for `to`, into this file. Nothing else is written.
+pub fn sealing(file: fs::File, to: &Recipient) -> Result<Box<dyn Sealing>> {
     let recipients = std::iter::once(to as &dyn age::Recipient);
     let sealer = age::Encryptor::with_recipients(recipients).context("cannot encrypt")?;
-    let mut sealer = sealer.wrap_output(Hashing::new(file))?;
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        interrupt.check()?;
-        let n = from.read(&mut buffer)?;
-        if n == 0 {
-            break;
-        }
-        sealer.write_all(&buffer[..n])?;
-        progress.add(n as u64);
+    Ok(Box::new(sealer.wrap_output(Hashing::new(file))?))
+}
+
+impl Sealing for age::stream::StreamWriter<Hashing<fs::File>> {
+    fn finish(self: Box<Self>) -> std::io::Result<Sha256Hex> {
+        Ok((*self).finish()?.finish().1)
     }
-    let (file, written) = sealer.finish()?.finish();
-    file.sync_all()?;
-    system::forget_cached(&file);
-    if hash_file_until(target, interrupt)? != written {
-        bail!("{} reads back differently from what was written: check the disk", target.display());
-    }
-    Ok(written)
 }
 
 /// Opens a sealed file.
@@ -106,7 +85,8 @@ pub fn open(path: &Path, key: Option<&Path>) -> Result<Box<dyn Unsealed>> {
         bail!(refused("no key was given".into()));
     };
     let identity = identity(key)?;
-    let decryptor = age::Decryptor::new(fs::File::open(path)?).map_err(|error| refused(error.to_string()))?;
+    let decryptor =
+        age::Decryptor::new(system::open_regular(path)?).map_err(|error| refused(error.to_string()))?;
     let opened = decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity));
     let opened = opened.map_err(|error| refused(format!("{} does not open it: {error}", key.display())))?;
     let bounded = Bounded::around(opened).map_err(|error| {

@@ -5,7 +5,6 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, ParsedPublicKey};
-use fs_err as fs;
 
 use crate::adapters::system;
 use crate::failure::{Failure, Kind};
@@ -42,7 +41,7 @@ fn unusable(path: &Path, why: impl std::fmt::Display, kind: &str) -> anyhow::Err
 }
 
 fn der(path: &Path, tag: &str, kind: &str) -> Result<Vec<u8>> {
-    let text = fs::read(path).map_err(|error| unusable(path, error, kind))?;
+    let text = system::read_bytes(path, system::SMALL).map_err(|error| unusable(path, error, kind))?;
     let found = pem::parse(text).map_err(|error| unusable(path, error, kind))?;
     if found.tag() != tag {
         bail!(unusable(path, format!("it contains a {}, not a {tag}", found.tag()), kind));
@@ -120,6 +119,7 @@ impl Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fs_err as fs;
 
     #[test]
     fn only_the_right_key_knows_the_right_text() {

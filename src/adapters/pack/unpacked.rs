@@ -2,8 +2,7 @@
 //!
 //! Only the content of a file counts: the unpacking program chose owners and modes.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
@@ -33,7 +32,7 @@ impl Unpacked {
     /// Refuses when there is none, it is not a whole one, or not signed by whom it must be.
     pub fn open(home: &Home, signed_by: Option<&Verifier>) -> Result<Self> {
         let path = home.path(Manifest::PATH);
-        let text = match read_small(&path, Manifest::LARGEST) {
+        let text = match system::read_bytes(&path, Manifest::LARGEST) {
             Ok(text) => text,
             Err(error) => {
                 return Err(Failure::new(Kind::Refused, "no pack was unpacked in this home")
@@ -43,7 +42,7 @@ impl Unpacked {
             }
         };
         if let Some(wanted) = signed_by {
-            let signature = read_small(&home.path(Manifest::SIGNATURE), Manifest::LARGEST_SIGNATURE)
+            let signature = system::read_bytes(&home.path(Manifest::SIGNATURE), Manifest::LARGEST_SIGNATURE)
                 .ok()
                 .and_then(|text| String::from_utf8(text).ok());
             wanted.demand(&path, &text, signature.as_deref())?;
@@ -129,7 +128,7 @@ impl Unpacked {
         interrupt: &Interrupt,
     ) -> Result<Option<String>> {
         let path = self.path(entry);
-        let mut file = match open_file(&path) {
+        let mut file = match system::open_regular(&path) {
             Ok(file) => file,
             Err(error) => return Ok(Some(error.to_string())),
         };
@@ -138,25 +137,6 @@ impl Unpacked {
         let same = size == entry.size && sha256 == entry.sha256;
         Ok((!same).then(|| format!("{} is not the packed file: its SHA-256 differs", entry.path)))
     }
-}
-
-fn open_file(path: &Path) -> std::io::Result<fs::File> {
-    // A pipe would be waited for.
-    if fs::metadata(path)?.is_file() {
-        fs::File::open(path)
-    } else {
-        Err(std::io::Error::other(format!("{} is not a file", path.display())))
-    }
-}
-
-/// Reads a file of so many bytes at most.
-fn read_small(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    open_file(path)?.take(most + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > most {
-        return Err(std::io::Error::other(format!("{} is too large", path.display())));
-    }
-    Ok(text)
 }
 
 fn refuse(mut differ: Vec<String>) -> Result<()> {

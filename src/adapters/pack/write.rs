@@ -16,11 +16,13 @@ use super::deflate::{Deflater, END, Effort};
 use super::in_order::InOrder;
 use super::layout::{Member, Method, member_of, stored_members, table_of_contents};
 use super::read::{Opening, Pack};
+use super::seal::Sealing;
 use super::workers;
-use crate::adapters::bytes::digest::{Sha256, blake3_of};
+use crate::adapters::bytes::digest::{Sha256, blake3_of, hash_file_until};
 use crate::adapters::bytes::direct::{DirectBuffer, DirectFile};
 use crate::adapters::bytes::tree_hash::{self, Part};
 use crate::adapters::interrupt::Interrupt;
+use crate::adapters::pack::sealed::{self, Recipient};
 use crate::adapters::pack::signature::Signer;
 use crate::adapters::system;
 use crate::domain::digest::Sha256Hex;
@@ -42,11 +44,13 @@ pub struct Making {
     pub effort: Effort,
     /// The signer of its manifest.
     pub signer: Option<Signer>,
+    /// The reader that it is sealed for. Then no plain byte of it reaches the disk.
+    pub recipient: Option<Recipient>,
 }
 
 /// Writes a pack of `sources` (where each belongs, where it is now) to `target`, a file that is
-/// readable for its owner only, makes it durable and reads it back from the disk. `describe` turns
-/// the entries into the manifest.
+/// readable for its owner only, makes it durable and reads it back from the disk. A sealed pack is
+/// sealed on its way to the disk. `describe` turns the entries into the manifest.
 ///
 /// # Errors
 /// What cannot be read or written; a source that changes meanwhile.
@@ -60,45 +64,60 @@ pub fn write(
 ) -> Result<WrittenPack> {
     let file = system::private_file(target)?;
     let input = Mutex::new(Input::of(sources));
-    let output = Output::to(&file);
+    let sink = match &making.recipient {
+        None => Sink::Plain,
+        Some(reader) => Sink::Sealed(sealed::sealing(file.try_clone()?, reader)?),
+    };
+    let output = Output::to(&file, sink);
     // More threads than cores: each waits for the disk every now and then.
     workers::run(workers::MOST_PACKING, 4, |_| {
         let guard = output.ends_with_me();
-        let done = work(&input, &output, making.effort, progress, interrupt);
+        let done = work(&input, &output, making, progress, interrupt);
         if done.is_ok() {
             guard.is_well();
         }
         done
     })?;
-    let Filled { entries, members, end, hash, unread } = output.finish()?;
-    let manifest = describe(entries);
+    let mut state = output.finish()?;
+    let manifest = describe(std::mem::take(&mut state.entries));
     manifest.check().map_err(|why| anyhow!("the pack would be wrong: {why}"))?;
-    let sha256 = close(&file, &manifest, making.signer.as_ref(), members, end, hash)?;
+    let unread = state.take_unread();
+    let tail = tail(&manifest, making.signer.as_ref(), std::mem::take(&mut state.members), state.end)?;
+    state.append(&file, &tail)?;
+    let OutputState { sink, hash, .. } = state;
+    let sealed = match sink {
+        Sink::Plain => None,
+        Sink::Sealed(sealing) => Some(sealing.finish().context("cannot write the pack")?),
+    };
     file.sync_all()?;
-    unread.come_back(&file, interrupt)?;
+    if sealed.is_none() {
+        unread.come_back(&file, interrupt)?;
+    }
     let size = file.metadata()?.len();
     system::forget_cached(&file);
     drop(file);
     // Whatever is not content has to be on the disk as well.
-    if !Pack::open(target, &Opening::default()).is_ok_and(|pack| pack.manifest() == &manifest) {
+    let is_right = match &sealed {
+        None => Pack::open(target, &Opening::default()).is_ok_and(|pack| pack.manifest() == &manifest),
+        Some(sha256) => hash_file_until(target, interrupt)? == *sha256,
+    };
+    if !is_right {
         return Err(reads_back_differently(target));
     }
-    Ok(WrittenPack { size, sha256 })
+    Ok(WrittenPack { size, sha256: sealed.unwrap_or_else(|| hash.finish()) })
 }
 
 fn reads_back_differently(pack: &Path) -> anyhow::Error {
     anyhow!("{} reads back differently from what was written: check the disk", pack.display())
 }
 
-/// Adds the manifest, its signature and the table of contents, and returns the hash of it all.
-fn close(
-    file: &fs::File,
+/// Returns the manifest, its signature and the table of contents, for a pack whose entries end at `end`.
+fn tail(
     manifest: &Manifest,
     signer: Option<&Signer>,
     mut members: Vec<(Member, u64)>,
     end: u64,
-    mut hash: Sha256,
-) -> Result<Sha256Hex> {
+) -> Result<Vec<u8>> {
     let text = serde_json::to_vec_pretty(manifest)?;
     let signature = signer.map(|signer| signer.sign(&text));
     let mut tail = Vec::new();
@@ -110,9 +129,7 @@ fn close(
     }
     let start = end + tail.len() as u64;
     tail.extend(table_of_contents(members.iter().map(|(member, at)| (member, *at)), start));
-    system::write_all_at(file, &tail, end).context("cannot finish the pack")?;
-    hash.update(&tail);
-    Ok(hash.finish())
+    Ok(tail)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -123,11 +140,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn work(
     input: &Mutex<Input<'_>>,
     output: &Output<'_>,
-    effort: Effort,
+    making: &Making,
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> Result<()> {
-    let mut deflater = Deflater::new(effort);
+    let mut deflater = Deflater::new(making.effort);
     let mut plain = DirectBuffer::default();
     loop {
         interrupt.check()?;
@@ -149,7 +166,9 @@ fn work(
             Taken::Much(written) => {
                 // The disk works while the other cores do.
                 output.file.sync_data().context("cannot write the pack")?;
-                written.come_back(output.file, interrupt)?;
+                if making.recipient.is_none() {
+                    written.come_back(output.file, interrupt)?;
+                }
             }
             Taken::Failed => return Ok(()),
         }
@@ -268,8 +287,19 @@ struct Output<'a> {
     file: &'a fs::File,
 }
 
+/// How bytes get into the file.
+#[derive(Default)]
+enum Sink {
+    /// As they are.
+    #[default]
+    Plain,
+    /// Sealed, one behind the other.
+    Sealed(Box<dyn Sealing>),
+}
+
 #[derive(Default)]
 struct OutputState {
+    sink: Sink,
     /// The number of the piece that is written next.
     next: u64,
     waiting: BTreeMap<u64, Packed>,
@@ -345,8 +375,12 @@ const SEND_AT_ONCE: u64 = 32 << 20;
 const MOST_WAITING: usize = 8;
 
 impl<'a> Output<'a> {
-    fn to(file: &'a fs::File) -> Self {
-        Self { state: Mutex::default(), moved: Condvar::new(), file }
+    fn to(file: &'a fs::File, sink: Sink) -> Self {
+        Self {
+            state: Mutex::new(OutputState { sink, ..OutputState::default() }),
+            moved: Condvar::new(),
+            file,
+        }
     }
 
     fn spare(&self) -> Vec<u8> {
@@ -380,30 +414,13 @@ impl<'a> Output<'a> {
         EndsWithMe { output: self, is_well: false.into() }
     }
 
-    fn finish(self) -> Result<Filled> {
-        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    fn finish(self) -> Result<OutputState> {
+        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         if !state.waiting.is_empty() || state.current.is_some() {
             bail!("the pack lacks a piece");
         }
-        let unread = state.take_unread();
-        Ok(Filled {
-            entries: state.entries,
-            members: state.members,
-            end: state.end,
-            hash: state.hash,
-            unread,
-        })
+        Ok(state)
     }
-}
-
-/// What was written, and where it ends.
-struct Filled {
-    entries: Vec<Entry>,
-    members: Vec<(Member, u64)>,
-    end: u64,
-    /// Of all before the end.
-    hash: Sha256,
-    unread: Unread,
 }
 
 /// Lets nobody wait for a worker that has failed.
@@ -436,9 +453,14 @@ impl OutputState {
     }
 
     fn append(&mut self, file: &fs::File, bytes: &[u8]) -> Result<()> {
-        system::write_all_at(file, bytes, self.end).context("cannot write the pack")?;
-        self.hash.update(bytes);
-        self.unread.checksum.update(bytes);
+        match &mut self.sink {
+            Sink::Plain => {
+                system::write_all_at(file, bytes, self.end).context("cannot write the pack")?;
+                self.hash.update(bytes);
+                self.unread.checksum.update(bytes);
+            }
+            Sink::Sealed(sealing) => sealing.write_all(bytes).context("cannot write the pack")?,
+        }
         self.end += bytes.len() as u64;
         Ok(())
     }

@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 use anyhow::{Result, anyhow};
-use fs_err as fs;
 use openssl::error::ErrorStack;
 use openssl::pkey::PKey;
 use openssl::ssl::{Ssl, SslContext, SslMethod, SslOptions, SslVerifyMode, SslVersion};
@@ -169,7 +168,8 @@ fn client(host: &str, tls: &TlsPaths) -> Result<Ssl> {
 }
 
 fn use_file(path: &str, use_it: impl FnOnce(&[u8]) -> Result<(), ErrorStack>) -> Result<()> {
-    use_it(&fs::read(path)?).map_err(|error| anyhow!("cannot use {path}: {}", reasons(&error)))
+    use_it(&system::read_bytes(Path::new(path), system::SMALL)?)
+        .map_err(|error| anyhow!("cannot use {path}: {}", reasons(&error)))
 }
 
 /// A packet of the protocol: three bytes of length, a number, and what it says.
@@ -269,6 +269,7 @@ mod tests {
     use crate::adapters::home::Credential;
     use crate::adapters::home::certificates::{issue, make_ca};
     use crate::adapters::server::session::{Address, Session, Speaks};
+    use fs_err as fs;
 
     const TLS_OFFERED: [u8; 2] = [0xff, 0xff];
     const NO_TLS: [u8; 2] = [0xff, 0xf7];

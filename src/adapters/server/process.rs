@@ -39,6 +39,9 @@ pub const BOOT_USER: &str = "pmp_ha_boot";
 /// The script that an offline boot runs: the product's own, with another option file.
 const BOOT_SCRIPT: &str = "pmp-ha-boot.sh";
 
+/// What a server's program is called.
+const PROGRAMS: [&str; 3] = ["mysqld", "mariadbd", "mysqld-debug"];
+
 /// The bundled server of a home.
 pub struct Database<'a> {
     home: &'a Home,
@@ -208,7 +211,7 @@ impl<'a> Database<'a> {
     /// A killed `MySQL` 5.7 or later leaves its number beside its socket, and none starts while
     /// any process has that number: after a power failure a stranger may well have it.
     fn drop_stale_socket_lock(&self, socket: &Path) -> Result<()> {
-        let starting = system::processes_with(&format!("--socket={}", socket.display()));
+        let starting = self.servers_with(&format!("--socket={}", socket.display()));
         if self.pid()?.is_none() && starting.is_empty() {
             remove(&socket.with_extension("sock.lock"))?;
         }
@@ -220,16 +223,16 @@ impl<'a> Database<'a> {
     pub async fn stop(&self, deadline: Duration) -> Result<bool> {
         let datadir = format!("--datadir={}", self.home.data().display());
         // A server that is still starting may not hold the lock yet; its command line tells it.
-        let starting = system::processes_with(&datadir).into_iter().next();
+        let starting = self.servers_with(&datadir).into_iter().next();
         let Some(pid) = self.pid()?.or(starting) else {
             return Ok(false);
         };
         if self.offline_boots().contains(&pid) {
             // It does not listen where the product's script looks for it.
-            self.end(pid, deadline).await?;
+            self.end(pid, deadline, self.interrupt).await?;
             return Ok(true);
         }
-        self.wait_until_it_hears(pid).await;
+        self.wait_until_it_hears(pid, self.interrupt).await?;
         // ignored: a server that does not let us in stops all the same, only later
         let _ = quiet::before_stop(self.home).await;
         let stopped = self.run_stop_script(deadline, pid).await;
@@ -259,12 +262,13 @@ impl<'a> Database<'a> {
                 self.interrupt.sleep(TICK).await?;
             }
         }
-        self.end(pid, deadline).await
+        self.end(pid, deadline, self.interrupt).await
     }
 
-    /// Asks the process to end cleanly and waits until it has let go of the data.
-    async fn end(&self, pid: u32, deadline: Duration) -> Result<()> {
-        self.wait_until_it_hears(pid).await;
+    /// Asks the process to end cleanly and waits until it has let go of the data, or until the operator
+    /// no longer wants to wait.
+    async fn end(&self, pid: u32, deadline: Duration, interrupt: &Interrupt) -> Result<()> {
+        self.wait_until_it_hears(pid, interrupt).await?;
         let begun = Instant::now();
         let holds = || -> Result<bool> { Ok(self.pid()?.is_some() || system::is_alive(pid)) };
         if holds()? {
@@ -278,14 +282,14 @@ impl<'a> Database<'a> {
                         .hint("Wait: it is writing its pages to the disk. Do not kill it.")
                 );
             }
-            tokio::time::sleep(TICK).await;
+            interrupt.sleep(TICK).await?;
         }
         Ok(())
     }
 
     /// Waits until a server that is starting answers: `MariaDB` locks itself up for good when
     /// SIGTERM meets it just before that. One that is ending, or frozen, does not answer.
-    async fn wait_until_it_hears(&self, pid: u32) {
+    async fn wait_until_it_hears(&self, pid: u32, interrupt: &Interrupt) -> Result<()> {
         let begun = Instant::now();
         let is_boot = self.offline_boots().contains(&pid);
         let socket = if is_boot { self.home.boot_socket() } else { self.home.socket() };
@@ -293,24 +297,34 @@ impl<'a> Database<'a> {
             let greeting = greeting_of_socket(&socket, Duration::from_secs(1)).await;
             let deaf = [BlindReason::Unreachable, BlindReason::Silent];
             if greeting.map_or_else(|blind| !deaf.contains(&blind.why), |_| true) {
-                return;
+                break;
             }
-            tokio::time::sleep(TICK).await;
+            interrupt.sleep(TICK).await?;
         }
+        Ok(())
     }
 
     /// The servers that run with the option file of an offline boot, also before they lock their data.
     #[must_use]
     pub fn offline_boots(&self) -> Vec<u32> {
         let [_, option_file, _] = self.boot_files();
-        system::processes_with(&format!("--defaults-file={}", option_file.display()))
+        self.servers_with(&format!("--defaults-file={}", option_file.display()))
+    }
+
+    /// The servers that were given this argument. A stranger's process with the same words is none.
+    fn servers_with(&self, argument: &str) -> Vec<u32> {
+        let mut found = system::processes_with(argument, &self.home.owners());
+        found.retain(|pid| system::runs_program(*pid, &PROGRAMS));
+        found
     }
 
     /// Stops a server that an offline boot of a cut-off run left behind, and removes its files.
     /// A server that was started in another way is never touched.
     pub async fn clear_offline_boot(&self, deadline: Duration) -> Result<()> {
+        // What is undone is undone to its end.
+        let uninterrupted = Interrupt::default();
         for pid in self.offline_boots() {
-            self.end(pid, deadline).await?;
+            self.end(pid, deadline, &uninterrupted).await?;
         }
         for path in self.boot_files() {
             remove(&system::temporary_of(&path))?;
@@ -400,7 +414,7 @@ impl<'a> Database<'a> {
         );
         system::write_atomic(&init_file, init.as_bytes(), 0o600, Some(owner))?;
         system::write_atomic(&option_file, text.as_bytes(), 0o600, Some(owner))?;
-        let product_script = fs::read_to_string(self.home.start_script())?;
+        let product_script = system::read_text(&self.home.start_script(), system::SMALL)?;
         let wired = start_script::wire(&product_script, &option_file.to_string_lossy(), None)
             .map_err(|why| anyhow!("the start script cannot be used: {}", why.0))?;
         system::write_script(&script, &wired, None)?;
@@ -434,6 +448,9 @@ fn ended(child: &mut Child) -> Result<Option<bool>> {
     Ok(child.try_wait()?.map(|status| status.success()))
 }
 
+/// How much of a server's log is read, from its end, in bytes. A start writes a few thousand.
+const LONGEST_LOG: u64 = 4 << 20;
+
 /// What the server's error log says from a moment on.
 struct ErrorLog {
     path: PathBuf,
@@ -457,10 +474,12 @@ impl ErrorLog {
     fn since(&self) -> String {
         let path = self.path();
         let from = if path == self.path { self.from } else { 0 };
-        let bytes = fs::read(path).unwrap_or_default();
-        let new = bytes.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default();
-        let mut text = String::from_utf8_lossy(new).into_owned();
-        text.push_str(&fs::read_to_string(&self.output).unwrap_or_default());
+        // ignored: a log that cannot be read says nothing
+        let new = system::read_end(&path, from, LONGEST_LOG).unwrap_or_default();
+        let mut text = String::from_utf8_lossy(&new).into_owned();
+        text.push_str(&String::from_utf8_lossy(
+            &system::read_end(&self.output, 0, LONGEST_LOG).unwrap_or_default(),
+        ));
         // A dump of a page holds the product's data, which are nobody's business here.
         text.split_inclusive('\n').filter(|line| !line.contains("; hex ")).collect()
     }
@@ -488,7 +507,12 @@ fn newest_log(data: &Path) -> Option<PathBuf> {
             .flatten()
             .flatten()
             .filter(move |entry| entry.file_name().to_string_lossy().ends_with(suffix))
-            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+            .filter_map(|entry| {
+                Some((
+                    entry.metadata().ok().filter(std::fs::Metadata::is_file)?.modified().ok()?,
+                    entry.path(),
+                ))
+            })
     };
     in_folder(data.to_path_buf(), ".err")
         .chain(in_folder(data.join("tmp"), ".out"))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use mysql_async::prelude::Queryable;
 use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, SslOpts, Value};
 use tokio::io::AsyncReadExt;
@@ -14,9 +14,15 @@ use crate::adapters::server::old_tls::Bridge;
 use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::sql::Sql;
+use crate::domain::words::printable;
 
 /// The default time limit of a statement.
 pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The largest answer to a statement. No question of this tool has one nearly as large, whatever the
+/// data are; but the other node's server may answer anything.
+const MOST_ROWS: usize = 4_000_000;
+const MOST_BYTES: usize = 1 << 30;
 
 /// Where a server is.
 #[derive(Debug, Clone)]
@@ -127,11 +133,29 @@ impl Session {
     /// Runs a statement and returns its rows.
     pub async fn query(&mut self, sql: impl Into<Sql>) -> Result<Vec<Row>> {
         let sql = sql.into();
-        let rows = tokio::time::timeout(self.deadline, self.conn.query::<mysql_async::Row, _>(sql.text()))
+        // On the heap: it is large, and every wait for an answer would carry it.
+        tokio::time::timeout(self.deadline, Box::pin(self.answer(&sql)))
             .await
             .map_err(|_| anyhow!("`{}` did not end within {} s", sql.name(), self.deadline.as_secs()))?
-            .map_err(|error| StatementFailed::of(&sql, &error))?;
-        Ok(rows.into_iter().map(to_row).collect())
+    }
+
+    /// Reads an answer that fits into its bounds. Beyond them, the session cannot be used any more.
+    async fn answer(&mut self, sql: &Sql) -> Result<Vec<Row>> {
+        let failed = |error: mysql_async::Error| StatementFailed::of(sql, &error);
+        let mut result = self.conn.query_iter(sql.text()).await.map_err(failed)?;
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = result.next().await.map_err(failed)? {
+            bytes += bytes_of(&row);
+            if rows.len() >= MOST_ROWS || bytes > MOST_BYTES {
+                bail!(
+                    "the answer to `{}` has more than {MOST_ROWS} rows or {MOST_BYTES} bytes: pmp-ha reads no further",
+                    sql.name()
+                );
+            }
+            rows.push(to_row(row));
+        }
+        result.drop_result().await.map_err(failed)?;
+        Ok(rows)
     }
 
     /// Runs a statement for its effect.
@@ -193,9 +217,19 @@ fn without_secrets(error: &mysql_async::Error) -> String {
         mysql_async::Error::Server(server) if server.code == SYNTAX_ERROR => {
             "error 1064: syntax error".into()
         }
-        mysql_async::Error::Server(server) => format!("error {}: {}", server.code, server.message),
-        other => other.to_string(),
+        mysql_async::Error::Server(server) => {
+            format!("error {}: {}", server.code, printable(&server.message))
+        }
+        other => printable(&other.to_string()),
     }
+}
+
+fn bytes_of(row: &mysql_async::Row) -> usize {
+    let size = |index| match row.as_ref(index) {
+        Some(Value::Bytes(bytes)) => bytes.len(),
+        _ => size_of::<Value>(),
+    };
+    (0..row.len()).map(size).sum()
 }
 
 fn to_row(mut row: mysql_async::Row) -> Row {
@@ -217,20 +251,12 @@ fn blind(error: &mysql_async::Error) -> Blind {
     let why = match error {
         // ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS
         Error::Server(server) if [1040, 1203].contains(&server.code) => BlindReason::TooManyConnections,
-        Error::Io(mysql_async::IoError::Io(error)) => not_connected(error),
+        Error::Io(mysql_async::IoError::Io(_)) => BlindReason::Unreachable,
         Error::Server(_) | Error::Io(_) | Error::Driver(_) | Error::Url(_) | Error::Other(_) => {
             BlindReason::TurnedAway
         }
     };
     Blind { why, evidence: without_secrets(error) }
-}
-
-/// Tells a machine that answers for its closed port from one of which nothing comes back.
-fn not_connected(error: &std::io::Error) -> BlindReason {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => BlindReason::NobodyListens,
-        _ => BlindReason::Unreachable,
-    }
 }
 
 /// Waits for the first packet that a server sends, which stands in clear before any TLS: it
@@ -239,7 +265,7 @@ pub async fn greeting(host: &str, port: u16, deadline: Duration) -> Result<Strin
     let connect = async {
         let stream = tokio::net::TcpStream::connect((host, port)).await;
         let mut stream =
-            stream.map_err(|error| Blind { why: not_connected(&error), evidence: error.to_string() })?;
+            stream.map_err(|error| Blind { why: BlindReason::Unreachable, evidence: error.to_string() })?;
         read_greeting(&mut stream).await
     };
     tokio::time::timeout(deadline, connect).await.unwrap_or_else(|_| Err(silent(deadline)))
@@ -289,5 +315,21 @@ async fn read_greeting(stream: &mut (impl AsyncReadExt + Unpin)) -> Result<Strin
         let Ok(byte) = stream.read_u8().await else { break };
         version.push(byte);
     }
-    Ok(String::from_utf8_lossy(&version).trim_end_matches('\0').to_owned())
+    Ok(printable(String::from_utf8_lossy(&version).trim_end_matches('\0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_greeting_holds_nothing_that_a_terminal_would_execute() {
+        let greeting = [&[60, 0, 0, 0, 10][..], b"8.4\x1b[2J\x1b]0;owned\x07\r\0 and the rest"].concat();
+        let version = read_greeting(&mut greeting.as_slice()).await.expect("a greeting");
+        assert_eq!(version, "8.4?[2J?]0;owned??");
+        // One without an end is cut.
+        let endless = [&[60, 0, 0, 0, 10][..], &[b'x'; 1000]].concat();
+        let version = read_greeting(&mut endless.as_slice()).await.expect("a greeting");
+        assert!(version.len() <= 100, "{version}");
+    }
 }

@@ -9,6 +9,8 @@ use fs_err as fs;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, PosixFadviseAdvice, fallocate};
 
+use super::reading::not_regular;
+
 /// Reads exactly `buffer` from an offset, whatever others do with the file.
 pub fn read_exact_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
     file.file().read_exact_at(buffer, offset)
@@ -42,10 +44,15 @@ fn direct_if_possible(options: &fs::OpenOptions, flags: i32, path: &Path) -> std
         options.options_mut().custom_flags(flags);
         options.open(path)
     };
+    // A pipe would be waited for.
+    let flags = flags | nix::libc::O_NONBLOCK;
     let file = open(flags | nix::libc::O_DIRECT).or_else(|error| match error.kind() {
         ErrorKind::InvalidInput => open(flags),
         _ => Err(error),
     })?;
+    if !file.metadata()?.is_file() {
+        return Err(not_regular(path));
+    }
     advise(&file, 0..0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
     Ok(file)
 }

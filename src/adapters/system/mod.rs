@@ -4,16 +4,18 @@
 //! second system would be a second module like this one.
 
 mod disk;
+mod lock;
 mod process;
+mod reading;
 mod socket;
 
 use std::fs::Permissions;
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use fs_err as fs;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FcntlArg, Flock, FlockArg, RenameFlags};
@@ -22,10 +24,13 @@ pub use disk::{
     DIRECT_UNIT, allocate, forget_cached, forget_cached_part, is_direct, open_direct,
     open_direct_for_writing, read_direct_at, read_exact_at, write_all_at, write_direct_at,
 };
+pub use lock::{DirLock, is_home_locked, lock_dir, lock_home};
 pub use process::{
-    command_lines, first_line_of, host_name, is_alive, is_group_alive, kill_at_once, mentions,
-    on_stop_signal, processes_with, spawn_script, spawn_self, started_at, terminate, this_program,
+    Owners, command_lines, first_line_of, host_name, is_alive, is_group_alive, kill_at_once, mentions,
+    on_stop_signal, processes_with, protect_this_process, runs_program, spawn_script, spawn_self, started_at,
+    terminate, this_program, works_in,
 };
+pub use reading::{LARGE, SMALL, open_regular, read_bytes, read_end, read_text};
 pub use socket::{OneCaller, connect_local, datagram_to_local, is_local_address, one_caller};
 
 /// The product's script that starts the bundled database: `startDB.sh PORT TMPDIR`.
@@ -42,7 +47,7 @@ pub const SERVICE_LINK: &str = "/etc/init.d/pmp-service";
 
 /// Returns the process that holds a lock on the file, which for `ibdata1` is a running server.
 pub fn lock_holder(path: &Path) -> Result<Option<u32>> {
-    let file = match fs::File::open(path) {
+    let file = match open_regular(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
@@ -88,10 +93,14 @@ pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
     Ok(fs::set_permissions(path, Permissions::from_mode(mode))?)
 }
 
-/// Makes a folder that only its owner can enter, and its parents.
+/// Makes a folder that only its owner can enter, and parents like it.
+///
+/// It has its mode from the first moment on, whatever the umask is.
 pub fn private_dir(path: &Path) -> Result<()> {
     if !path.is_dir() {
-        fs::create_dir_all(path)?;
+        let mut private = std::fs::DirBuilder::new();
+        private.recursive(true).mode(0o700);
+        private.create(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
     }
     fs::set_permissions(path, Permissions::from_mode(0o700))?;
     Ok(())
@@ -209,29 +218,6 @@ pub fn is_readable(path: &Path) -> bool {
 pub fn user_name() -> String {
     let uid = nix::unistd::getuid();
     nix::unistd::User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
-}
-
-/// The lock of a folder, held until it is dropped, so that two runs never meet.
-#[derive(Debug)]
-pub struct DirLock {
-    _lock: Flock<std::fs::File>,
-}
-
-/// Takes the lock on a folder.
-pub fn lock_dir(path: &Path) -> Result<DirLock> {
-    let dir = fs::File::open(path)?.into_parts().0;
-    match Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(DirLock { _lock: lock }),
-        Err((_, Errno::EWOULDBLOCK)) => bail!(
-            crate::failure::Failure::new(
-                crate::failure::Kind::Refused,
-                "another pmp-ha is working on this home"
-            )
-            .because(format!("it holds the lock on {}", path.display()))
-            .hint("Wait until it has finished.")
-        ),
-        Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
-    }
 }
 
 /// Opens or creates a private file and waits for its lock, which the handle holds.

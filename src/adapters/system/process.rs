@@ -1,5 +1,6 @@
 //! Processes: finds them, ends them, and starts programs.
 
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -79,11 +80,72 @@ pub fn command_lines() -> Vec<(u32, Vec<String>)> {
         .collect()
 }
 
-/// Finds processes that were given exactly this argument.
+/// The accounts whose processes count: anybody can put any words into a command line.
+#[derive(Debug, Clone)]
+pub struct Owners(Vec<u32>);
+
+impl Owners {
+    /// Root, and who owns one of these files or folders.
+    #[must_use]
+    pub fn of(paths: &[&Path]) -> Self {
+        let owners = paths.iter().filter_map(|path| fs::metadata(path).ok()).map(|meta| meta.uid());
+        Self(std::iter::once(0).chain(owners).collect())
+    }
+
+    /// Whether a process acts for one of them, by its effective user.
+    #[must_use]
+    pub fn include(&self, pid: u32) -> bool {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        // Real, effective, saved and filesystem user. Source: proc(5).
+        let effective = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1));
+        effective.and_then(|uid| uid.parse().ok()).is_some_and(|uid: u32| self.0.contains(&uid))
+    }
+}
+
+/// Finds processes of these accounts that were given exactly this argument.
 #[must_use]
-pub fn processes_with(argument: &str) -> Vec<u32> {
+pub fn processes_with(argument: &str, owners: &Owners) -> Vec<u32> {
     let given = |(_, words): &(u32, Vec<String>)| words.iter().any(|word| word == argument);
-    command_lines().into_iter().filter(given).map(|(pid, _)| pid).collect()
+    command_lines().into_iter().filter(given).map(|(pid, _)| pid).filter(|pid| owners.include(*pid)).collect()
+}
+
+/// Whether a process really executes a program of one of these names. One that this account may not
+/// look into, because it belongs to another, is believed.
+#[must_use]
+pub fn runs_program(pid: u32, names: &[&str]) -> bool {
+    let Ok(program) = fs::read_link(format!("/proc/{pid}/exe")) else { return true };
+    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // The kernel's word for a program whose file was replaced since; and whoever brings his own libraries
+    // runs a program by their loader.
+    names.contains(&name.trim_end_matches(" (deleted)")) || name.starts_with("ld-")
+}
+
+/// Whether a process has its program, its working folder or an open file below `folder`. One that this
+/// account may not look into is believed.
+#[must_use]
+pub fn works_in(pid: u32, folder: &Path) -> bool {
+    let below = |link: &Path| fs::read_link(link).is_ok_and(|target| target.starts_with(folder));
+    let process = Path::new("/proc").join(pid.to_string());
+    let Ok(open) = fs::read_dir(process.join("fd")) else { return true };
+    ["exe", "cwd"].iter().any(|link| below(&process.join(link)))
+        || open.flatten().any(|entry| below(&entry.path()))
+}
+
+/// Makes nothing that this process creates writable for others, whatever the umask was, and keeps its
+/// memory, which holds passwords, out of core dumps. Programs that it starts may dump as before.
+pub fn protect_this_process() -> Result<()> {
+    use nix::sys::stat::{Mode, umask};
+    let others = Mode::S_IWGRP | Mode::S_IWOTH;
+    let before = umask(others);
+    umask(before | others);
+    nix::sys::prctl::set_dumpable(false).context("cannot keep secrets out of core dumps")
+}
+
+/// Returns the words of a process's command line.
+pub(super) fn command_line_of(pid: u32) -> Vec<String> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
 /// Returns whether a process has `text` in its command line.

@@ -4,7 +4,6 @@
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use fs_err as fs;
 
 use super::session::admin_session;
 use super::{accounts, channel, guard, options, role, semi_sync, source};
@@ -13,6 +12,7 @@ use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look;
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::Session;
+use crate::adapters::system;
 use crate::apply::work::Runner;
 use crate::domain::flavor::Flavor;
 use crate::domain::manifest::NODE_FILES;
@@ -30,7 +30,7 @@ pub async fn undo(runner: &Runner<'_>, account: &str) -> Result<()> {
     let uninterrupted = Interrupt::default();
     Database::of(runner.home, &uninterrupted).clear_offline_boot(runner.config.stop_deadline()).await?;
     let Some(before) = runner.saved().copy_of(NODE_FILES) else { return Ok(()) };
-    let membership = read_membership(&fs::read_to_string(before.join("pair.toml"))?)?;
+    let membership = read_membership(&system::read_text(&before.join("pair.toml"), system::SMALL)?)?;
     align(runner, &membership, account).await.map(|_| ())
 }
 
@@ -113,6 +113,7 @@ async fn statements(
                 )
         );
     };
+    note_what_was_sent(runner, flavor, session, membership).await;
     role::take_on(flavor, session, membership).await?;
     // A run that was cut off may go on when the other node has been promoted long since.
     let serves = membership.role == Role::Primary && !role::is_replaced(runner, membership).await?;
@@ -131,7 +132,7 @@ async fn statements(
     }
     let filter = filter(flavor, session, membership).await?;
     let from = channel::Start::Kept(&position);
-    channel::point(runner, flavor, session, membership.peer(), channel_account, from).await?;
+    channel::point(runner, flavor, session, membership, channel_account, from).await?;
     source::programs(runner, flavor, session).await?;
     match membership.role {
         Role::Primary if serves => guard::wake_events(session).await?,
@@ -143,6 +144,26 @@ async fn statements(
         }
     }
     Ok(filter)
+}
+
+/// Reads on what the other node has sent to a primary: its relay logs are about to go.
+async fn note_what_was_sent(
+    runner: &Runner<'_>,
+    flavor: &Flavor,
+    session: &mut Session,
+    membership: &Membership,
+) {
+    let was_primary =
+        role::said(session).await.is_ok_and(|said| said.is_some_and(|said| said.role == Role::Primary));
+    if flavor.limits_the_applier() || !was_primary {
+        return;
+    }
+    let mut before = membership.clone();
+    (before.role, before.pair.primary) = (Role::Primary, membership.this().number);
+    // ignored: where it cannot be read, `verify` has said so
+    if let Ok(read) = look::returned::read_on(session, flavor, runner.home, &before, None).await {
+        let _ = look::returned::store(runner.home, &read.reading);
+    }
 }
 
 /// Sets the applier's filter for its role, if the running server can change it.

@@ -5,11 +5,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use fs_err as fs;
 
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::session::{Row, Session};
+use crate::adapters::system;
 use crate::apply::work::Runner;
 use crate::domain::coordinates::MariaDbPosition;
 use crate::domain::flavor::{Flavor, Positioning};
@@ -217,7 +217,7 @@ async fn applied_by_mariadb(session: &mut Session) -> Result<String> {
 /// data decides.
 async fn first_not_applied(home: &Home, session: &mut Session) -> Result<Option<(String, String)>> {
     let applied = MariaDbPosition::parse(&applied_by_mariadb(session).await?);
-    let index = fs::read_to_string(home.data().join(format!("{RELAY_LOG}.index")))?;
+    let index = system::read_text(&home.data().join(format!("{RELAY_LOG}.index")), system::LARGE)?;
     for line in index.lines() {
         let name = line.rsplit('/').next().unwrap_or(line);
         if let Some(position) = search(session, &applied, name).await? {

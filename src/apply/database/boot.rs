@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use fs_err as fs;
 
 use super::options::{check_settings, node_settings, stand_alone_settings};
 use super::source::{ACCOUNTS_TOUCHED, become_source, coordinates, own_schema, unbecome_source};
@@ -20,7 +19,7 @@ use crate::apply::files::source_state::{Binlogs, SourceState, drop_binlogs, drop
 use crate::apply::work::Runner;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::{DROP_CLONE_PLUGIN, Flavor};
-use crate::domain::pair::{Membership, Role};
+use crate::domain::pair::Membership;
 use crate::domain::plan::{BootTask, CopyWay};
 use crate::domain::settings::{LOCAL_SCHEMA, render};
 use crate::domain::sql::quote_name;
@@ -108,7 +107,9 @@ pub async fn take_source_back(runner: &Runner<'_>) -> Result<()> {
     let uninterrupted = Interrupt::default();
     let database = Database::of(runner.home, &uninterrupted);
     database.clear_offline_boot(runner.config.stop_deadline()).await?;
-    let Ok(began) = fs::read(runner.home.work().join(BOOT_BEGAN)) else { return Ok(()) };
+    let Ok(began) = system::read_bytes(&runner.home.work().join(BOOT_BEGAN), system::SMALL) else {
+        return Ok(());
+    };
     let membership = match began.as_slice() {
         WITH_THE_PRODUCTS_SETTINGS => None,
         _ => runner.home.membership()?,
@@ -176,9 +177,8 @@ async fn prepare_replica(
     let membership = home.require_membership()?;
     channel::forget(flavor, session).await?;
     session.run(flavor.reset_binlogs()).await?;
-    let source = membership.pair.node(Role::Primary);
     let account = home.credentials()?.replication;
-    channel::point(runner, flavor, session, source, &account, channel::Start::At(from)).await?;
+    channel::point(runner, flavor, session, &membership, &account, channel::Start::At(from)).await?;
 
     // What belonged to the primary alone came with the copy.
     session.run(format!("DROP DATABASE IF EXISTS {LOCAL_SCHEMA}")).await?;

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use fs_err as fs;
 
+use super::limit;
 use crate::adapters::home::{Credential, Home};
 use crate::adapters::server::session::Session;
 use crate::adapters::{look, system};
 use crate::apply::work::Runner;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::{Flavor, SourceSpec};
-use crate::domain::pair::{Membership, Node};
+use crate::domain::pair::{Membership, Role};
 use crate::domain::settings::BINLOG;
 use crate::domain::snapshot::ChannelTls;
 
@@ -24,15 +24,20 @@ pub enum Start<'a> {
     Kept(&'a Coordinates),
 }
 
-/// Points the stopped replica of this server at `source`, and checks what the server stored.
+/// Points the stopped replica of this server at the other node, limits its applier if this is the
+/// primary, and checks what the server stored.
 pub async fn point(
     runner: &Runner<'_>,
     flavor: &Flavor,
     session: &mut Session,
-    source: &Node,
+    membership: &Membership,
     account: &Credential,
     from: Start<'_>,
 ) -> Result<()> {
+    let (source, limited) = (membership.peer(), membership.role == Role::Primary);
+    if limited {
+        limit::make(flavor, session, &membership.pair).await?;
+    }
     let (Start::At(position) | Start::Kept(position)) = from;
     if let Start::At(point) = from {
         for sql in flavor.seed_position(point) {
@@ -51,8 +56,12 @@ pub async fn point(
         from: position,
         connect_retry: timing.connect_retry,
         heartbeat: timing.heartbeat,
+        limited,
     };
     session.run(flavor.change_source(&spec)).await?;
+    if let Some(sql) = flavor.keep_relay_logs(membership.role) {
+        session.run(sql).await?;
+    }
 
     let row = session.one(flavor.show_replica_status()).await?.context("the server has no replica status")?;
     let view = look::pair::parse_replica(flavor, &row);
@@ -109,7 +118,7 @@ pub async fn point_back(
     let unseeded = Coordinates::Gtid { executed: String::new() };
     let beginning = beginning(flavor);
     let from = beginning.as_ref().map_or(Start::Kept(&unseeded), Start::At);
-    point(runner, flavor, session, membership.peer(), &credentials.back, from).await
+    point(runner, flavor, session, membership, &credentials.back, from).await
 }
 
 /// Restores the return channel as it was before a pack that is undone.
@@ -129,7 +138,7 @@ pub async fn put_back(
             Coordinates::Gtid { .. } => Start::Kept(&position),
             _ => Start::At(&position),
         };
-        point(runner, flavor, session, membership.peer(), account, from).await?;
+        point(runner, flavor, session, membership, account, from).await?;
     }
     Ok(())
 }
@@ -181,6 +190,6 @@ impl Note {
     }
 
     fn read(&self) -> Result<Option<Coordinates>> {
-        Ok(serde_json::from_slice(&fs::read(&self.0)?)?)
+        Ok(serde_json::from_slice(&system::read_bytes(&self.0, system::SMALL)?)?)
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::accounts;
 use crate::adapters::server::session::Session;
 use crate::domain::flavor::Flavor;
-use crate::domain::own_schema::ADMIN_USER;
+use crate::domain::own_schema::{ADMIN_USER, Rights};
 use crate::domain::pair::Pair;
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};
@@ -146,6 +146,12 @@ pub async fn save(flavor: &Flavor, session: &mut Session, account: &str) -> Resu
 
 /// Records the application's current rights, so that the monitor account can compare them later.
 pub async fn note_rights(flavor: &Flavor, session: &mut Session, account: &str) -> Result<()> {
+    note(flavor, session, account, Rights::OfTheApplication).await
+}
+
+/// Records the current rights of an account, so that the monitor account can compare them later.
+pub(super) async fn note(flavor: &Flavor, session: &mut Session, account: &str, whose: Rights) -> Result<()> {
+    let (view, at_setup) = (whose.view(), whose.at_setup());
     let mut parts = Vec::new();
     for [table, user, host, object, rights] in flavor.rights() {
         let rights = if rights == "{priv}" {
@@ -172,13 +178,11 @@ pub async fn note_rights(flavor: &Flavor, session: &mut Session, account: &str) 
     }
     for sql in [
         format!(
-            "CREATE OR REPLACE DEFINER='{ADMIN_USER}'@'localhost' SQL SECURITY DEFINER VIEW {OWN_SCHEMA}.rights AS {}",
+            "CREATE OR REPLACE DEFINER='{ADMIN_USER}'@'localhost' SQL SECURITY DEFINER VIEW {OWN_SCHEMA}.{view} AS {}",
             parts.join(" UNION ALL ")
         ),
-        format!("DROP TABLE IF EXISTS {OWN_SCHEMA}.rights_at_setup"),
-        format!(
-            "CREATE TABLE {OWN_SCHEMA}.rights_at_setup ENGINE=InnoDB AS SELECT * FROM {OWN_SCHEMA}.rights"
-        ),
+        format!("DROP TABLE IF EXISTS {OWN_SCHEMA}.{at_setup}"),
+        format!("CREATE TABLE {OWN_SCHEMA}.{at_setup} ENGINE=InnoDB AS SELECT * FROM {OWN_SCHEMA}.{view}"),
     ] {
         session.run(sql).await?;
     }
@@ -198,6 +202,16 @@ async fn columns(session: &mut Session, table: &str, like: &str) -> Result<Vec<(
 }
 
 async fn writable_tables(session: &mut Session, pair: &Pair) -> Result<Vec<String>> {
+    tables_in(session, pair, |name| pair.audit_tables.contains(name) || pair.local_tables.contains(name))
+        .await
+}
+
+/// The tables of the product that are meant.
+pub(super) async fn tables_in(
+    session: &mut Session,
+    pair: &Pair,
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<Vec<String>> {
     let rows = session
         .query(format!(
             "SELECT TABLE_NAME AS name FROM information_schema.TABLES \
@@ -206,7 +220,7 @@ async fn writable_tables(session: &mut Session, pair: &Pair) -> Result<Vec<Strin
         ))
         .await?;
     let mut names: Vec<String> = rows.iter().filter_map(|row| row.get("name")).collect();
-    names.retain(|name| pair.audit_tables.contains(name) || pair.local_tables.contains(name));
+    names.retain(|name| is_meant(name));
     Ok(names)
 }
 

@@ -7,6 +7,7 @@ pub mod boot;
 pub mod channel;
 pub mod guard;
 pub mod key_query;
+pub mod limit;
 pub mod options;
 pub mod role;
 pub mod semi_sync;

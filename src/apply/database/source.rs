@@ -1,7 +1,6 @@
 //! Makes a running server a source, and undoes that.
 
 use anyhow::{Context, Result};
-use fs_err as fs;
 
 use super::options::check_settings;
 use super::{accounts, channel, role};
@@ -64,7 +63,7 @@ pub async fn unbecome_source(runner: &Runner<'_>, flavor: &Flavor, session: &mut
     let before = runner.saved().copy_of(NODE_FILES).filter(|dir| dir.join("credentials.toml").is_file());
     if let Some(before) = before {
         let credentials = Credentials::read(&before.join("credentials.toml"))?;
-        let membership = read_membership(&fs::read_to_string(before.join("pair.toml"))?)?;
+        let membership = read_membership(&system::read_text(&before.join("pair.toml"), system::SMALL)?)?;
         let earlier = (&membership, &credentials.back);
         channel::put_back(runner, flavor, session, Some(earlier)).await?;
         accounts::make(flavor, session, &credentials, &membership.pair.schema).await

@@ -60,7 +60,12 @@ pub async fn take(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
     system::private_dir(&dir)?;
     for entry in fs::read_dir(&from)? {
         let entry = entry?;
-        system::write_atomic(&dir.join(entry.file_name()), &fs::read(entry.path())?, 0o600, None)?;
+        system::write_atomic(
+            &dir.join(entry.file_name()),
+            &system::read_bytes(&entry.path(), system::SMALL)?,
+            0o600,
+            None,
+        )?;
     }
     finish(home, membership, runner.flavor().await?, runner.config)
 }
@@ -68,7 +73,7 @@ pub async fn take(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
 /// Updates the option file before a start, if the configuration has changed.
 pub fn refresh(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<()> {
     let text = option_file(home, membership, flavor, config)?;
-    if fs::read_to_string(home.option_file()).is_ok_and(|old| old == text) {
+    if system::read_text(&home.option_file(), system::SMALL).is_ok_and(|old| old == text) {
         return Ok(());
     }
     let owner = system::owner(&home.data())?;
@@ -116,7 +121,7 @@ fn finish(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config
 pub fn wire(runner: &Runner<'_>) -> Result<()> {
     let home = runner.home;
     let script = home.start_script();
-    let text = fs::read_to_string(&script)?;
+    let text = system::read_text(&script, system::SMALL)?;
     let (mode, owner) = (system::mode(&script)?, system::owner(&script)?);
     if !start_script::is_wired(&text) {
         system::write_atomic(&home.path(SCRIPTS[1]), text.as_bytes(), mode, Some(owner))?;

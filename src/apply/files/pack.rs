@@ -15,7 +15,7 @@ use crate::adapters::home::saved::remove;
 use crate::adapters::home::{Home, certificates, datadir};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::pack::signature::Signer;
-use crate::adapters::pack::{self, Effort, Making, Pack, WrittenPack, sealed};
+use crate::adapters::pack::{self, Effort, Making, Pack, sealed};
 use crate::adapters::system;
 use crate::apply::work::{NewPack, Runner};
 use crate::domain::datafiles::{FileClass, classify};
@@ -68,28 +68,16 @@ pub async fn write_pack(runner: &Runner<'_>, pack: &Path, wanted: &Wanted<'_>) -
     let making = Making {
         effort: if wanted.dense { Effort::Dense } else { Effort::Quick },
         signer: wanted.sign_with.map(|key| Signer::read(key.as_ref())).transpose()?,
+        recipient: wanted.encrypt_to.map(|key| sealed::recipient(key.as_ref())).transpose()?,
     };
-    let recipient = wanted.encrypt_to.map(|key| sealed::recipient(key.as_ref())).transpose()?;
     let progress = runner.ui.progress("packing", bytes);
     let interrupt = runner.interrupt.clone();
-    // Compressed where it is not seen as a pack, and sealed from there.
-    let plain = if recipient.is_some() { home.work().join("plain-pack.zip") } else { part.clone() };
-    let target = plain.clone();
+    let target = part.clone();
     let describe = move |files: Vec<Entry>| Manifest { files, ..manifest };
-    let mut written = tokio::task::spawn_blocking(move || {
+    let written = tokio::task::spawn_blocking(move || {
         pack::write(&target, &sources, &making, describe, &progress, &interrupt)
     })
     .await??;
-    if let Some(recipient) = recipient {
-        let progress = runner.ui.progress("encrypting", written.size);
-        let (target, interrupt) = (part.clone(), runner.interrupt.clone());
-        let sealing = move || {
-            let sha256 = sealed::seal(&plain, &target, &recipient, &progress, &interrupt)?;
-            remove(&plain)?;
-            anyhow::Ok(WrittenPack { size: fs::metadata(&target)?.len(), sha256 })
-        };
-        written = tokio::task::spawn_blocking(sealing).await??;
-    }
     system::give_to(&part, system::owner(home.root())?)?;
     fs::rename(&part, pack)?;
     system::sync_dir(&home.replication())?;
@@ -146,7 +134,7 @@ fn keep_previous(home: &Home, pack: &Path, interrupt: &Interrupt) -> Result<()> 
         if fs::hard_link(pack, previous(home)).is_err() {
             let copy = previous(home).with_extension("copy");
             let mut file = system::private_file(&copy)?;
-            pump(&mut fs::File::open(pack)?, &mut file, u64::MAX, &Progress::none(), interrupt)?;
+            pump(&mut system::open_regular(pack)?, &mut file, u64::MAX, &Progress::none(), interrupt)?;
             file.sync_all()?;
             fs::rename(&copy, previous(home))?;
         }

@@ -76,7 +76,7 @@ impl Place {
         let own = NODE_FILES.trim_start_matches("conf/");
         let except = if node_files == NodeFiles::OfItsOwn { &[own][..] } else { &[] };
         link_all(&home.path("conf"), &root.join("conf"), except)?;
-        let script = fs::read_to_string(home.start_script())?;
+        let script = system::read_text(&home.start_script(), system::SMALL)?;
         // A script that names its home would boot the home's own data.
         let script = script.replace(&*home.root().to_string_lossy(), &root.to_string_lossy());
         self.refuse_another_way_home(home, &script)?;

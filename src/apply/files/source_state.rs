@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::adapters::home::saved::remove;
@@ -33,7 +32,7 @@ impl SourceState {
     }
 
     pub fn load(home: &Home) -> Result<Self> {
-        Ok(serde_json::from_slice(&fs::read(Self::path(home))?)?)
+        Ok(serde_json::from_slice(&system::read_bytes(&Self::path(home), system::SMALL)?)?)
     }
 }
 

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::{COPY_DEADLINE, Copying, Replication, session};
@@ -119,7 +118,7 @@ async fn hurry(copying: &Copying<'_>, flavor: &Flavor, session: &mut Session) ->
 /// Restores the variables, and restarts the replication threads that ran before.
 pub(super) async fn restore(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
     let note = note(runner.home);
-    let text = match fs::read(&note) {
+    let text = match system::read_bytes(&note, system::SMALL) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error.into()),

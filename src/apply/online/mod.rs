@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use fs_err as fs;
 
 use crate::adapters::home::{Home, datadir, read_membership};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::Session;
+use crate::adapters::system;
 use crate::apply::database::session::admin_session;
 use crate::apply::database::{backlog, channel, options, source};
 use crate::apply::files::node_files;
@@ -142,7 +142,7 @@ pub async fn put_way_back_back(runner: &Runner<'_>) -> Result<()> {
         }
         session.close().await;
     } else {
-        let membership = read_membership(&fs::read_to_string(before.join("pair.toml"))?)?;
+        let membership = read_membership(&system::read_text(&before.join("pair.toml"), system::SMALL)?)?;
         let options = options::node_options(runner, flavor, &membership);
         let start = runner.config.start_deadline();
         let _waiting = runner.ui.spinner("the database is booted without a network");

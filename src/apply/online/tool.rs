@@ -41,16 +41,21 @@ pub(super) async fn copy(copying: &Copying<'_>, program: &Path) -> Result<(Optio
     Ok((position.map(|position| Coordinates::MariaDbGtid { position }), blocked))
 }
 
+/// How long a tool may take to end.
+const ENDING_GRACE: Duration = Duration::from_secs(10);
+
 /// Ends a tool that nobody waits for any longer.
 pub(super) async fn end(target: &Path) -> Result<()> {
     let given = backup_tool::target_argument(target);
+    let owners = system::Owners::of(&[target]);
+    let begun = std::time::Instant::now();
     loop {
-        let left = system::processes_with(&given);
+        let left = system::processes_with(&given, &owners);
         if left.is_empty() {
             return Ok(());
         }
         for pid in left {
-            system::terminate(pid)?;
+            if begun.elapsed() < ENDING_GRACE { system::terminate(pid)? } else { system::kill_at_once(pid)? }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -58,7 +63,8 @@ pub(super) async fn end(target: &Path) -> Result<()> {
 
 /// Returns the binlog and the position in it of the copy.
 fn place(target: &Path) -> Result<(String, u64)> {
-    let read = |start: &str| fs::read_to_string(target.join(format!("{start}binlog_info"))).ok();
+    let read =
+        |start: &str| system::read_text(&target.join(format!("{start}binlog_info")), system::SMALL).ok();
     let text = NOTES.iter().find_map(|start| read(start)).context("the copy does not record its position")?;
     let mut words = text.split_whitespace();
     let (file, byte) = (words.next().map(ToOwned::to_owned), words.next().and_then(|word| word.parse().ok()));

@@ -116,7 +116,8 @@ impl RehearsalFolder {
     /// # Errors
     /// Refuses while another rehearsal is running.
     pub async fn clear(&self, runner: &Runner<'_>) -> Result<()> {
-        let noted = fs::read_to_string(&self.note).ok().map(|root| Self::at(runner.home, root.into()));
+        let noted =
+            system::read_text(&self.note, system::SMALL).ok().map(|root| Self::at(runner.home, root.into()));
         for left in noted.iter().chain([self]) {
             if !left.root().exists() || !left.is_ours()? {
                 continue;

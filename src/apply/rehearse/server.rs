@@ -5,13 +5,13 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use fs_err as fs;
 
 use super::live::{self, WHOLE_TABLE};
 use super::proof::{Gathered, Go};
 use crate::adapters::look;
 use crate::adapters::look::catalogue::catalogue;
 use crate::adapters::server::session::{Session, StatementFailed};
+use crate::adapters::system;
 use crate::apply::database::{accounts, backlog, boot, key_query, options};
 use crate::apply::work::Runner;
 use crate::domain::flavor::Flavor;
@@ -129,7 +129,8 @@ impl<'a> Server<'a> {
 
     fn tls_defect(&self, evidence: &str) -> Defect {
         let key = self.runner.home.tls_paths().key;
-        let pkcs8 = fs::read_to_string(&key).is_ok_and(|text| text.contains("BEGIN PRIVATE KEY"));
+        let pkcs8 = system::read_text(key.as_ref(), system::SMALL)
+            .is_ok_and(|text| text.contains("BEGIN PRIVATE KEY"));
         let kind = if pkcs8 { "; the private key is PKCS#8, which MySQL 5.6 cannot read" } else { "" };
         Defect::new(
             Code::TlsKey,

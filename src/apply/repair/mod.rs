@@ -3,6 +3,7 @@
 
 pub mod correct;
 pub mod define;
+pub mod return_channel;
 
 use std::path::Path;
 

@@ -117,8 +117,9 @@ pub async fn undrain(runner: &Runner<'_>, account: &str) -> Result<()> {
     align::apply(runner, account).await.map(|_| ())
 }
 
-/// Announces the new epoch to the other node, then checks that it is not starting.
-pub async fn claim(runner: &Runner<'_>, claim: Claim, fenced: bool) -> Result<()> {
+/// Announces the new epoch to the other node, then checks that it did not come back. One that was
+/// `seen_alive` before it was fenced shows nothing new.
+pub async fn claim(runner: &Runner<'_>, claim: Claim, seen_alive: bool) -> Result<()> {
     let membership = runner.home.require_membership()?;
     let flavor = runner.flavor().await?;
     let mut session = admin_session(runner.home).await?;
@@ -127,7 +128,7 @@ pub async fn claim(runner: &Runner<'_>, claim: Claim, fenced: bool) -> Result<()
     let Claim { epoch, replaces } = claim;
     let followed = role::followed(flavor, &mut session).await?.or_else(|| before.followed.clone());
     session.run(say(&NodeState { epoch, replaces, candidate: true, followed, ..before })).await?;
-    if fenced {
+    if seen_alive {
         session.close().await;
         return Ok(());
     }

@@ -53,6 +53,19 @@ impl Flavor {
         }
     }
 
+    /// Makes an account with these rights and no others, with which nobody can log in.
+    #[must_use]
+    pub fn make_locked_account(&self, user: &str, password: &str, grants: &[String]) -> Vec<Sql> {
+        let (who, password) = (format!("{}@'localhost'", quote(user)), quote(password));
+        let mut out: Vec<Sql> = vec![
+            format!("CREATE USER IF NOT EXISTS {who} IDENTIFIED BY {password} ACCOUNT LOCK").into(),
+            format!("ALTER USER {who} IDENTIFIED BY {password} ACCOUNT LOCK").into(),
+            format!("REVOKE ALL PRIVILEGES, GRANT OPTION FROM {who}").into(),
+        ];
+        out.extend(grants.iter().map(|grant| format!("GRANT {grant} TO {who}").into()));
+        out
+    }
+
     /// Changes the password of an existing account.
     #[must_use]
     pub fn set_password(&self, user: &str, host: &str, password: &str) -> Sql {

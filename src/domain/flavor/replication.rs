@@ -3,6 +3,8 @@
 use super::{Family, Flavor, Positioning, Words};
 use crate::domain::coordinates::Coordinates;
 use crate::domain::datafiles::Layout;
+use crate::domain::own_schema::APPLIER_USER;
+use crate::domain::pair::Role;
 use crate::domain::sql::{Sql, quote};
 
 /// Everything that a replica must know about its source.
@@ -28,6 +30,8 @@ pub struct SourceSpec<'a> {
     pub connect_retry: u64,
     /// Seconds between two heartbeats on a quiet link.
     pub heartbeat: u64,
+    /// Whether the applier may only do what [`APPLIER_USER`] may, and only with rows: on the primary.
+    pub limited: bool,
 }
 
 /// The attempts before a receiver gives up: at one a second this takes 136 years, so never.
@@ -102,6 +106,17 @@ impl Flavor {
         (self.layout == Layout::MySql8).then_some(
             "SELECT LAST_ERROR_NUMBER AS number, LAST_ERROR_MESSAGE AS message \
              FROM performance_schema.replication_applier_status_by_worker WHERE LAST_ERROR_NUMBER NOT IN (0, 3030)",
+        )
+    }
+
+    /// Answers one row with `transaction`, the GTID at which a worker of the applier failed by itself;
+    /// `None` where the server cannot refuse one.
+    #[must_use]
+    pub fn failed_transaction_query(&self) -> Option<&'static str> {
+        self.limits_the_applier().then_some(
+            "SELECT APPLYING_TRANSACTION AS transaction \
+             FROM performance_schema.replication_applier_status_by_worker \
+             WHERE LAST_ERROR_NUMBER NOT IN (0, 3030) AND APPLYING_TRANSACTION <> ''",
         )
     }
 
@@ -216,6 +231,13 @@ impl Flavor {
         if self.family == Family::MySql {
             parts.push(format!("{p}_RETRY_COUNT={RETRY_COUNT}"));
         }
+        if self.limits_the_applier() {
+            let (rows_only, user) = match spec.limited {
+                true => (1, format!("{}@'localhost'", quote(APPLIER_USER))),
+                false => (0, "NULL".to_owned()),
+            };
+            parts.push(format!("REQUIRE_ROW_FORMAT={rows_only}, PRIVILEGE_CHECKS_USER={user}"));
+        }
         match spec.from {
             Coordinates::FilePosition { file, position } => {
                 parts.push(format!("{p}_LOG_FILE={}", quote(file)));
@@ -225,6 +247,34 @@ impl Flavor {
             Coordinates::MariaDbGtid { .. } => parts.push(format!("{p}_USE_GTID=slave_pos")),
         }
         Sql::new(format!("{verb} {}", parts.join(", ")))
+    }
+
+    /// Whether the server itself can limit what an applier does: to rows, and to the rights of an
+    /// account.
+    #[must_use]
+    pub fn limits_the_applier(&self) -> bool {
+        self.layout == Layout::MySql8
+    }
+
+    /// Answers one row with `account`, whose rights bind the applier, and `rows_only`; `None` where the
+    /// server cannot limit it.
+    #[must_use]
+    pub fn limit_query(&self) -> Option<&'static str> {
+        self.limits_the_applier().then_some(
+            "SELECT PRIVILEGE_CHECKS_USER AS account, REQUIRE_ROW_FORMAT AS rows_only \
+             FROM performance_schema.replication_applier_configuration WHERE CHANNEL_NAME = ''",
+        )
+    }
+
+    /// Keeps or drops the relay logs whose events are applied, until the next start of the server;
+    /// `None` where nobody reads them.
+    #[must_use]
+    pub fn keep_relay_logs(&self, role: Role) -> Option<&'static str> {
+        match role {
+            _ if self.limits_the_applier() => None,
+            Role::Primary => Some("SET GLOBAL relay_log_purge = OFF"),
+            Role::Secondary => Some("SET GLOBAL relay_log_purge = ON"),
+        }
     }
 
     /// Answers one row with `heartbeats`, the number that the receiver got so far.
@@ -266,6 +316,7 @@ mod tests {
             from: &from,
             connect_retry: 3,
             heartbeat: 1,
+            limited: true,
         };
         let old = MYSQL_56.change_source(&spec);
         assert_eq!(
@@ -277,7 +328,12 @@ mod tests {
         );
         let executed = Coordinates::Gtid { executed: "x:1".into() };
         let new = MYSQL_97.change_source(&SourceSpec { from: &executed, ..spec });
-        assert!(new.text().ends_with("SOURCE_RETRY_COUNT=4294967295, SOURCE_AUTO_POSITION=1"));
+        assert!(new.text().ends_with(
+            "SOURCE_RETRY_COUNT=4294967295, REQUIRE_ROW_FORMAT=1, \
+             PRIVILEGE_CHECKS_USER='pmp_ha_applier'@'localhost', SOURCE_AUTO_POSITION=1"
+        ));
+        let free = MYSQL_97.change_source(&SourceSpec { from: &executed, limited: false, ..spec });
+        assert!(free.text().contains("REQUIRE_ROW_FORMAT=0, PRIVILEGE_CHECKS_USER=NULL, "));
         let position = Coordinates::MariaDbGtid { position: "1-1-1".into() };
         let maria = MARIADB_105.change_source(&SourceSpec { from: &position, ..spec });
         assert!(maria.text().ends_with("VERIFY_SERVER_CERT=1, MASTER_USE_GTID=slave_pos"));

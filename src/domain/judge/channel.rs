@@ -4,7 +4,9 @@ use super::Judge;
 use super::explain::explain;
 use crate::domain::health::{About, Limits, Severity};
 use crate::domain::lag;
+use crate::domain::own_schema::APPLIER_USER;
 use crate::domain::pair::{Pair, Role};
+use crate::domain::returned::{is_refusal, without_statement};
 use crate::domain::settings::taken_by;
 use crate::domain::snapshot::{ChannelTls, Receiver, ReplicaView, ServerView};
 
@@ -27,6 +29,7 @@ pub(super) struct Channel {
     lagging: &'static str,
     lag_unknown: &'static str,
     not_seen: &'static str,
+    wrong_limit: &'static str,
 }
 
 /// From the primary to the secondary.
@@ -46,6 +49,7 @@ pub(super) const FORTH: Channel = Channel {
     lagging: "lagging",
     lag_unknown: "lag-unknown",
     not_seen: "replica-not-seen",
+    wrong_limit: "wrong-limit",
 };
 
 /// The return channel of the audit rows, from the secondary to the primary.
@@ -65,6 +69,7 @@ pub(super) const BACK: Channel = Channel {
     lagging: "back-lagging",
     lag_unknown: "back-lag-unknown",
     not_seen: "back-not-seen",
+    wrong_limit: "back-not-limited",
 };
 
 const ANEW: &str = "Install a new pack: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary, which keeps its old data.";
@@ -105,6 +110,7 @@ impl Judge<'_> {
         self.applier(channel, &replica);
         self.lag(channel, &server, &replica, limits);
         self.filter(channel, &replica);
+        self.limit(channel, &replica);
     }
 
     fn source(&mut self, channel: &Channel, replica: &ReplicaView) {
@@ -199,12 +205,23 @@ impl Judge<'_> {
             } else {
                 format!("error {number}: {message}")
             };
+            if at == Role::Primary && replica.limit.is_some() && is_refusal(*number) {
+                self.find(
+                    "back-refused",
+                    About::Replication,
+                    Severity::Failed,
+                    "the secondary sent something that is no audit row, and the primary did not execute it",
+                    without_statement(&said),
+                    "Find out who did it on the secondary: audit rows wait meanwhile. Then run `pmp-ha repair --return-channel` on the primary, and `pmp-ha repair` on the secondary. If it is an INSERT into a new audit table, run `pmp-ha reconfigure` on the primary instead.",
+                );
+                return;
+            }
             self.find(
                 channel.applier_stopped,
                 About::Replication,
                 Severity::Failed,
                 &format!("the {at} has stopped applying what it receives"),
-                said,
+                without_statement(&said),
                 explain(*number, at).unwrap_or(
                     "Read the error log there. Then run `pmp-ha repair` on the secondary: it shows what differs and restarts the applier.",
                 ),
@@ -221,6 +238,42 @@ impl Judge<'_> {
                 explain(1236, at).unwrap_or_default(),
             );
         }
+    }
+
+    /// Judges whether the server itself limits the applier as its role demands.
+    fn limit(&mut self, channel: &Channel, replica: &ReplicaView) {
+        let Some(limit) = &replica.limit else { return };
+        let account = limit.account.as_deref().unwrap_or("nobody");
+        let is_ours = account.trim_matches('\'').split("'@'").next() == Some(APPLIER_USER)
+            || account.split('@').next() == Some(APPLIER_USER);
+        let evidence = match channel.at {
+            Role::Secondary if limit.account.is_none() && !limit.rows_only => return,
+            Role::Primary if !is_ours || !limit.rows_only => {
+                format!("its rights are those of {account}, and rows only: {}", limit.rows_only)
+            }
+            Role::Primary => match &limit.rights_changed {
+                Some(changed) if changed.is_empty() => return,
+                Some(changed) => changed.join("; "),
+                None => format!("it is not recorded which rights {APPLIER_USER} was given"),
+            },
+            Role::Secondary => {
+                format!("its rights are those of {account}, and rows only: {}", limit.rows_only)
+            }
+        };
+        let what = match channel.at {
+            Role::Primary => {
+                "the server of the primary does not limit what it executes of the secondary's to audit rows"
+            }
+            Role::Secondary => "the server of the secondary limits what it executes of the primary's",
+        };
+        self.find(
+            channel.wrong_limit,
+            About::Replication,
+            Severity::Failed,
+            what,
+            evidence,
+            &format!("Run `pmp-ha reconfigure` on the {}.", channel.at),
+        );
     }
 
     fn lag(&mut self, channel: &Channel, server: &ServerView, replica: &ReplicaView, limits: Limits) {

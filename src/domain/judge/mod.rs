@@ -2,11 +2,13 @@
 
 mod channel;
 mod explain;
+mod returned;
 mod semi_sync;
 
 #[cfg(test)]
 mod tests;
 
+use super::errant::Errant;
 use super::health::{About, Finding, Health, Limits, Severity, Status};
 use super::lag;
 use super::pair::{Pair, Role};
@@ -60,6 +62,7 @@ pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
     judge.heartbeats(limits);
     judge.guard();
     judge.errant_writes();
+    judge.returned_writes();
     judge.tfa();
     judge.proof();
     judge.disk();
@@ -407,20 +410,12 @@ impl Judge<'_> {
             }
         };
         if errant.total > 0 {
-            let shown: Vec<String> = errant
-                .found
-                .iter()
-                .take(3)
-                .map(|found| format!("{} ({}:{})", found.what, found.file, found.position))
-                .collect();
-            let more =
-                if errant.total > 3 { format!(", and {} more", errant.total - 3) } else { String::new() };
             self.find(
                 "errant-write",
                 About::Replication,
                 Severity::Failed,
                 "somebody wrote on the secondary what only the primary may write",
-                format!("its binlog contains {}{more}", shown.join(", ")),
+                format!("its binlog contains {}", shown(&errant.found, errant.total)),
                 "Find out who did it. `pmp-ha verify --deep` on the primary shows what differs; `pmp-ha repair` on the secondary corrects it.",
             );
         }
@@ -468,7 +463,7 @@ impl Judge<'_> {
                 format!("the {role} {peer} is alive and cannot be asked"),
                 part.hint(),
             ),
-            BlindReason::Unreachable | BlindReason::NobodyListens | BlindReason::NotRunning => (
+            BlindReason::Unreachable | BlindReason::NotRunning => (
                 "peer-unreachable",
                 Severity::Failed,
                 format!("the {role} {peer} cannot be reached"),
@@ -477,6 +472,17 @@ impl Judge<'_> {
         };
         self.find(code, About::HighAvailability, severity, &what, evidence, hint);
     }
+}
+
+/// The first of what was found, each with its place, and how many more there are.
+fn shown(found: &[Errant], total: u64) -> String {
+    let first: Vec<String> = found
+        .iter()
+        .take(3)
+        .map(|found| format!("{} ({}:{})", found.what, found.file, found.position))
+        .collect();
+    let more = if total > 3 { format!(", and {} more", total - 3) } else { String::new() };
+    format!("{}{more}", first.join(", "))
 }
 
 fn summary(snapshot: &Snapshot) -> String {

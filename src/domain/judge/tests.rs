@@ -5,7 +5,7 @@ use super::*;
 use crate::domain::flavor::ServerVersion;
 use crate::domain::pair::Membership;
 use crate::domain::settings::taken_by;
-use crate::domain::snapshot::{Beat, CurrentPorts, Pulse, Receiver, ReplicaView};
+use crate::domain::snapshot::{ApplierLimit, Beat, CurrentPorts, Pulse, Receiver, ReplicaView};
 use crate::domain::standing::NodeState;
 
 /// The replica side of the node that plays `role`.
@@ -22,6 +22,14 @@ fn replica(role: Role) -> ReplicaView {
         applier_error: (0, String::new()),
         lag: Some(0),
         wild_do_tables: taken_by(role, &Pair::example()),
+        limit: Some(match role {
+            Role::Primary => ApplierLimit {
+                account: Some("'pmp_ha_applier'@'localhost'".into()),
+                rows_only: true,
+                rights_changed: Some(vec![]),
+            },
+            Role::Secondary => ApplierLimit::default(),
+        }),
         pulse: Some(Pulse { moved: true, watched: Duration::from_millis(400) }),
     }
 }
@@ -42,6 +50,7 @@ fn server(role: Role, replica: ReplicaView) -> ServerView {
         says: None,
         rights_changed: (role == Role::Secondary).then(Vec::new),
         errant: None,
+        returned: None,
     }
 }
 
@@ -183,6 +192,36 @@ fn the_way_back_is_judged_as_the_way_forth() {
     });
     assert_eq!(verdict(&snapshot), (Status::Alive, Status::Failed, vec!["back-applier-stopped"]));
     assert_eq!(verdict(&with_back(|view| view.wild_do_tables.clear())).2, ["back-wrong-filter"]);
+}
+
+#[test]
+fn what_the_server_of_the_primary_refuses_to_execute_is_told_as_that() {
+    let stopped = |number| {
+        with_back(|view| {
+            view.applier_runs = false;
+            view.applier_error = (number, "UPDATE command denied on query. Query: 'secret'".into());
+        })
+    };
+    assert_eq!(verdict(&stopped(1142)).2, ["back-refused"]);
+    assert_eq!(verdict(&stopped(3944)), (Status::Alive, Status::Failed, vec!["back-refused"]));
+    assert_eq!(verdict(&stopped(1062)).2, ["back-applier-stopped"]);
+    assert!(!judge(&stopped(1142), LIMITS).to_string().contains("secret"));
+    assert!(!judge(&stopped(1062), LIMITS).to_string().contains("secret"));
+}
+
+#[test]
+fn only_the_primary_is_limited_to_audit_rows_and_it_always_is() {
+    let back = |change: fn(&mut ApplierLimit)| {
+        verdict(&with_back(|view| view.limit.iter_mut().for_each(change))).2.join(",")
+    };
+    assert_eq!(back(|limit| limit.account = None), "back-not-limited");
+    assert_eq!(back(|limit| limit.account = Some("'root'@'localhost'".into())), "back-not-limited");
+    assert_eq!(back(|limit| limit.rows_only = false), "back-not-limited");
+    assert_eq!(back(|limit| limit.rights_changed = None), "back-not-limited");
+    assert_eq!(back(|limit| limit.rights_changed = Some(vec!["it has more".into()])), "back-not-limited");
+    assert_eq!(verdict(&with_back(|view| view.limit = None)).2, Vec::<&str>::new());
+    let forth = with_replica(|view| view.limit.iter_mut().for_each(|limit| limit.rows_only = true));
+    assert_eq!(verdict(&forth).2, ["wrong-limit"]);
 }
 
 #[test]

@@ -124,7 +124,13 @@ impl Plan {
     /// Returns whether it repairs rows of a running database, and no file of the home.
     #[must_use]
     pub fn is_repair(&self) -> bool {
-        matches!(self.steps.first(), Some(Step::SaveRows { .. }))
+        matches!(self.steps.first(), Some(Step::SaveRows { .. })) || self.is_about_the_return_channel()
+    }
+
+    /// Returns whether it puts the return channel right, on the primary.
+    #[must_use]
+    pub fn is_about_the_return_channel(&self) -> bool {
+        matches!(self.steps.first(), Some(Step::LeaveOut { .. } | Step::Acknowledge { .. }))
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::coordinates::Coordinates;
 use crate::domain::definitions::Named;
 use crate::domain::pair::{Membership, Role};
+use crate::domain::returned::Returned;
 use crate::domain::standing::BinlogPlace;
 
 /// What an offline boot of the server is for.
@@ -229,6 +230,9 @@ pub enum Step {
         pack: String,
         /// Which pack the plan is for. Another pack under the same name is not extracted.
         pack_id: String,
+        /// When it was made, RFC 3339; empty in old journals.
+        #[serde(default)]
+        made_at: String,
         /// How many files.
         files: usize,
         /// Their size in bytes, uncompressed.
@@ -238,6 +242,9 @@ pub enum Step {
     CopyUnpacked {
         /// Which pack was verified. Another pack is not used.
         pack_id: String,
+        /// When it was made, RFC 3339; empty in old journals.
+        #[serde(default)]
+        made_at: String,
         /// How many files.
         files: usize,
         /// Their size in bytes.
@@ -299,7 +306,7 @@ pub enum Step {
         /// Whether to continue if something cannot be applied.
         accept_loss: bool,
     },
-    /// Announce the new epoch to the other node, and check that it is not starting.
+    /// Announce the new epoch to the other node, and check that it has not come back.
     Claim {
         /// The new epoch.
         epoch: u64,
@@ -307,8 +314,9 @@ pub enum Step {
         replaces: u64,
         /// The application's account.
         account: String,
-        /// Whether the other node is known to be fenced, so that nobody needs to ask it.
-        fenced: bool,
+        /// Whether the fenced node was seen alive before. If not, a sign of it means that it came back.
+        #[serde(alias = "fenced")]
+        seen_alive: bool,
     },
     /// A part of a switchover.
     Exchange(Exchange),
@@ -389,6 +397,17 @@ pub enum Step {
     PassConflicts {
         /// The error that it stopped at, 0 for none.
         error: u32,
+    },
+    /// Leave out what the server of the primary refused to execute of the secondary's, and start its
+    /// applier.
+    LeaveOut {
+        /// At what it stopped, without the statement.
+        what: String,
+    },
+    /// Mark as seen what the secondary has sent to the primary and the primary may have executed.
+    Acknowledge {
+        /// What was found, and up to where.
+        reading: Returned,
     },
     /// Start receiver and applier.
     StartReplication,

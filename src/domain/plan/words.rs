@@ -136,9 +136,9 @@ impl fmt::Display for Step {
             Self::Fence { command } => write!(f, "fence the other node: {}", command.join(" ")),
             Self::TakeDown => f.write_str("stop the database with the product's own script"),
             Self::DrainReplica { .. } => f.write_str("stop receiving, apply everything that was received"),
-            Self::Claim { epoch, fenced, .. } => {
+            Self::Claim { epoch, seen_alive, .. } => {
                 write!(f, "begin epoch {epoch}, in which this node is the primary")?;
-                if *fenced { Ok(()) } else { f.write_str("; check that the other node is not starting") }
+                if *seen_alive { Ok(()) } else { f.write_str("; check that the other node has not come back") }
             }
             Self::Exchange(exchange) => exchange.fmt(f),
             Self::RestartDatabase => {
@@ -182,6 +182,21 @@ impl fmt::Display for Step {
                 f,
                 "let the applier pass error {error}; the primary's row replaces a conflicting one"
             ),
+            Self::LeaveOut { what } => write!(
+                f,
+                "leave out what is refused, and start the applier; it stopped at: {what}"
+            ),
+            Self::Acknowledge { reading } => {
+                write!(f, "mark as seen what the secondary has sent:")?;
+                for found in &reading.found {
+                    write!(f, "\n       {} ({}:{})", found.what, found.file, found.position)?;
+                }
+                let shown = u64::try_from(reading.found.len()).unwrap_or(u64::MAX);
+                match reading.total.saturating_sub(shown) {
+                    0 => Ok(()),
+                    more => write!(f, "\n       and {more} more"),
+                }
+            }
             Self::StartReplication => f.write_str("start replication"),
             Self::CorrectRows { scope, changes, .. } if changes.is_empty() => {
                 write!(f, "make {scope} equal to the primary")

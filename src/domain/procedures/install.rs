@@ -39,6 +39,10 @@ pub struct InstallScene {
     pub old_data: OldData,
     /// The state that is already kept, if any.
     pub kept: Option<Kept>,
+    /// When the pack was made that was installed here last, RFC 3339; `None` if there was none.
+    pub installed: Option<String>,
+    /// Whether the operator accepts a pack that is older than what is installed.
+    pub older: bool,
     /// Whether the operator gave the database password in a file.
     pub password_given: bool,
     /// Whether the operator says that the port in the pack is forwarded to the database here.
@@ -114,6 +118,7 @@ pub fn plan(scene: &InstallScene) -> Result<Plan, Vec<Refusal>> {
             ));
         }
     }
+    refusals.extend(older(scene));
     refusals.extend(checks::other_node(WHAT, home));
     refusals.extend(checks::password(WHAT, home, scene.password_given));
     refusals.extend(checks::space(
@@ -191,6 +196,51 @@ fn not_of_this_change(scene: &InstallScene, rejoins: &Rejoins) -> Option<Refusal
     })
 }
 
+/// Refuses a pack that would turn back the time: the roles, the data and the secrets of the pair.
+fn older(scene: &InstallScene) -> Option<Refusal> {
+    let pair = &scene.manifest.pair;
+    let own = scene.home.membership.as_ref().map(|own| &own.pair).filter(|own| own.id == pair.id);
+    let because = match own {
+        Some(own) if pair.epoch < own.epoch => {
+            format!(
+                "it was made in epoch {} of the roles, and this node knows epoch {}",
+                pair.epoch, own.epoch
+            )
+        }
+        // A later epoch is later, whatever the clocks say.
+        Some(own) if pair.epoch > own.epoch => return None,
+        _ => {
+            let (made, installed) = (&scene.manifest.made_at, scene.installed.as_ref()?);
+            if time(made) >= time(installed) {
+                return None;
+            }
+            format!("it was made at {made}, and the pack that is installed here at {installed}")
+        }
+    };
+    (!scene.older).then(|| {
+        Refusal::new(
+            WHAT,
+            format!("it is older than what is installed here: {because}"),
+            "Make a new pack on the primary. If you want the older data back, or the primary's clock was wrong, pass --older.",
+        )
+    })
+}
+
+/// `None` is before every time.
+fn time(text: &str) -> Option<jiff::Timestamp> {
+    text.parse().ok()
+}
+
+/// Returns when the pack was made that was installed last, if the journal knows it. `done` are the
+/// plans of the finished runs, newest first.
+#[must_use]
+pub fn installed_last<'a>(done: impl IntoIterator<Item = &'a Plan>) -> Option<String> {
+    done.into_iter().flat_map(|plan| &plan.steps).find_map(|step| match step {
+        Step::ExtractPack { made_at, .. } | Step::CopyUnpacked { made_at, .. } => Some(made_at.clone()),
+        _ => None,
+    })
+}
+
 /// Returns the steps that find and save the rows that only the old primary has.
 fn before_an_old_primary_goes(scene: &InstallScene) -> Vec<Step> {
     let Some(rejoins) = &scene.rejoins else { return Vec::new() };
@@ -207,10 +257,11 @@ fn before_an_old_primary_goes(scene: &InstallScene) -> Vec<Step> {
 /// Returns the step that puts the pack's files into the staging folder.
 fn stage(scene: &InstallScene) -> Step {
     let manifest = &scene.manifest;
-    let (pack_id, files, bytes) = (manifest.pack_id.clone(), manifest.files.len(), manifest.total_size());
+    let (pack_id, made_at) = (manifest.pack_id.clone(), manifest.made_at.clone());
+    let (files, bytes) = (manifest.files.len(), manifest.total_size());
     match &scene.origin {
-        Origin::Zip(pack) => Step::ExtractPack { pack: pack.clone(), pack_id, files, bytes },
-        Origin::Unpacked => Step::CopyUnpacked { pack_id, files, bytes },
+        Origin::Zip(pack) => Step::ExtractPack { pack: pack.clone(), pack_id, made_at, files, bytes },
+        Origin::Unpacked => Step::CopyUnpacked { pack_id, made_at, files, bytes },
     }
 }
 
@@ -288,6 +339,8 @@ mod tests {
     fn scene() -> InstallScene {
         InstallScene {
             home: home(Role::Secondary),
+            installed: None,
+            older: false,
             manifest: Manifest {
                 format: Manifest::FORMAT,
                 pack_id: "p".into(),
@@ -392,6 +445,40 @@ mod tests {
         assert!(refusals(|s| s.manifest.application_account = "pmp".into())[0].contains("'pmp'"));
         assert!(refusals(|s| s.manifest.pair.nodes[1].db_port = 1)[0].contains("on port 1"));
         assert!(refusals(|s| s.home.free_for_data = 0)[0].contains("no space"));
+    }
+
+    #[test]
+    fn a_pack_that_is_older_than_what_is_installed_needs_a_word() {
+        let member = |epoch| {
+            let mut pair = Pair::example();
+            pair.epoch = epoch;
+            Membership { format: Membership::FORMAT, role: Role::Secondary, key_fingerprint: None, pair }
+        };
+        let (earlier, later) = ("2025-12-31T23:59:59Z", "2026-01-01T00:00:01Z");
+        let epoch = Pair::example().epoch;
+        for (own, installed, is_older) in [
+            (None, None, false),
+            (None, Some(earlier), false),
+            (None, Some("2026-01-01T00:00:00Z"), false),
+            // Of another pair, too.
+            (None, Some(later), true),
+            (Some(epoch), Some(later), true),
+            (Some(epoch + 1), None, true),
+            (Some(epoch + 1), Some(earlier), true),
+            // A promoted node's clock may be behind.
+            (Some(epoch - 1), Some(later), false),
+            // Of a journal that does not tell.
+            (Some(epoch), Some(""), false),
+        ] {
+            let mut scene = scene();
+            scene.home.membership = own.map(member);
+            scene.installed = installed.map(Into::into);
+            let refused = plan(&scene).err().map(|refusals| refusals[0].because.clone());
+            assert_eq!(refused.is_some(), is_older, "{own:?} {installed:?} {refused:?}");
+            assert!(refused.is_none_or(|why| why.contains("it is older than what is installed here")));
+            scene.older = true;
+            assert!(plan(&scene).is_ok(), "the operator has the last word");
+        }
     }
 
     #[test]

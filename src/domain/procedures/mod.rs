@@ -10,6 +10,7 @@ pub mod recover;
 pub mod rehearse;
 pub mod rejoin;
 pub mod repair;
+pub mod return_channel;
 pub mod rollback;
 pub mod switchover;
 

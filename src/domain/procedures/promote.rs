@@ -11,10 +11,8 @@ use crate::domain::refusal::Refusal;
 pub enum PrimarySeen {
     /// It answers, or did a moment ago, with the evidence.
     Answers(String),
-    /// Its machine reports that nothing listens at its port.
-    NobodyListens(String),
-    /// Nothing comes back: it is down, or the network is.
-    Unreachable(String),
+    /// It cannot be seen: it is down, or something on the way drops, refuses or ends connections.
+    NotSeen(String),
 }
 
 /// How the primary is kept from serving.
@@ -87,7 +85,6 @@ pub fn plan(scene: &PromoteScene) -> Result<Plan, Vec<Refusal>> {
     if membership.pair.secondary_word.is_none() && !word.is_empty() {
         membership.pair.secondary_word = Some(word.to_owned());
     }
-    let fenced = scene.fencing != Fencing::None;
     let mut steps = Vec::new();
     if let Fencing::ByCommand(command) = &scene.fencing {
         steps.push(Step::Fence { command: command.clone() });
@@ -99,7 +96,8 @@ pub fn plan(scene: &PromoteScene) -> Result<Plan, Vec<Refusal>> {
     }
     steps.push(Step::DrainReplica { account: account.clone(), accept_loss: scene.accept_loss });
     let Claim { epoch, replaces } = claim;
-    steps.push(Step::Claim { epoch, replaces, account: account.clone(), fenced });
+    let seen_alive = matches!(scene.primary, PrimarySeen::Answers(_));
+    steps.push(Step::Claim { epoch, replaces, account: account.clone(), seen_alive });
     let point_of_no_return = steps.len();
     steps.extend(super::take_over(home, membership, account));
     Ok(Plan {
@@ -132,18 +130,17 @@ fn primary_serves(scene: &PromoteScene) -> Option<Refusal> {
         return None;
     }
     match &scene.primary {
-        PrimarySeen::NobodyListens(_) => None,
         PrimarySeen::Answers(evidence) => Some(Refusal::new(
             WHAT,
             format!("the primary {peer} is alive: {evidence}"),
             "To swap the roles of two working nodes, use `pmp-ha switchover`. If the primary must go, switch it off and pass --fenced.",
         )),
-        PrimarySeen::Unreachable(evidence) => Some(Refusal::new(
+        PrimarySeen::NotSeen(evidence) => Some(Refusal::new(
             WHAT,
             format!(
-                "cannot tell from here whether the primary {peer} is down or only the network: {evidence}"
+                "cannot tell from here whether the primary {peer} is down or only the network: {evidence}. A firewall or a forwarder on the way refuses connections like a machine without a server, so a refused connection proves nothing"
             ),
-            "Make sure that it serves nobody: switch off its machine, or stop its database there. Then pass --fenced.",
+            "Make sure that it serves nobody: switch off its machine, or stop its database there. Then pass --fenced. A program in `fence.command` can do this for you.",
         )),
     }
 }
@@ -153,9 +150,7 @@ fn warnings(scene: &PromoteScene, primary: &str) -> Vec<String> {
     out.push(scene.loss.of(primary));
     if scene.fencing == Fencing::ByOperator {
         let seen = match &scene.primary {
-            PrimarySeen::Answers(evidence)
-            | PrimarySeen::NobodyListens(evidence)
-            | PrimarySeen::Unreachable(evidence) => evidence,
+            PrimarySeen::Answers(evidence) | PrimarySeen::NotSeen(evidence) => evidence,
         };
         out.push(format!(
             "{primary} is assumed to be fenced because you passed --fenced ({seen}): if it still serves, two nodes accept writes, and those on {primary} are not in this vault"
@@ -202,9 +197,9 @@ mod tests {
         let mut scene = PromoteScene {
             home,
             running: true,
-            primary: PrimarySeen::NobodyListens("connection refused".into()),
+            primary: PrimarySeen::NotSeen("connection refused".into()),
             known: 1,
-            fencing: Fencing::None,
+            fencing: Fencing::ByOperator,
             loss: Loss { since: Some("2026-02-03T04:05:06Z".into()), seconds: Some(3.21) },
             applier_error: None,
             accept_loss: false,
@@ -233,8 +228,14 @@ mod tests {
 
     #[test]
     fn a_primary_that_may_be_alive_is_not_replaced_but_by_who_has_fenced_it() {
-        for seen in [PrimarySeen::Answers("it greets".into()), PrimarySeen::Unreachable("timed out".into())] {
-            assert_eq!(because(|s| s.primary = seen.clone()).len(), 1);
+        let not_seen = ["timed out", "connection refused", "connection reset by peer"];
+        let not_seen = not_seen.map(|evidence| PrimarySeen::NotSeen(evidence.into()));
+        for seen in [&[PrimarySeen::Answers("it greets".into())], &not_seen[..]].concat() {
+            let unfenced = because(|s| {
+                s.primary = seen.clone();
+                s.fencing = Fencing::None;
+            });
+            assert_eq!(unfenced.len(), 1, "{seen:?}");
             let plan = plan(&scene(|s| {
                 s.primary = seen.clone();
                 s.fencing = Fencing::ByOperator;
@@ -244,6 +245,9 @@ mod tests {
                 plan.warnings.iter().any(|warning| warning.contains("because you passed --fenced")),
                 "{plan}"
             );
+            let alive = matches!(seen, PrimarySeen::Answers(_));
+            let claims = |step: &Step| matches!(step, Step::Claim { seen_alive, .. } if *seen_alive == alive);
+            assert!(plan.steps.iter().any(claims), "what was not seen before is looked for again: {plan}");
         }
     }
 

@@ -137,12 +137,24 @@ impl Node {
     /// nothing changed.
     pub fn fingerprint(&self) -> BTreeMap<String, String> {
         let mut out = content::fingerprint_of(&self.home);
-        out.retain(|path, _| path != "replication/pmp-ha-journal.jsonl");
+        out.retain(|path, _| !["replication/pmp-ha-journal.jsonl", LOCK_FILE].contains(&path.as_str()));
         out
     }
 }
 
+/// The lock of a home.
+const LOCK_FILE: &str = ".pmp-ha.lock";
+
 impl Node {
+    /// Takes the lock of the home, as a command does that works on it.
+    pub fn lock(&self) -> nix::fcntl::Flock<std::fs::File> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut options = std::fs::File::options();
+        let file = options.write(true).create(true).mode(0o600).open(self.path(LOCK_FILE)).expect("opened");
+        let how = nix::fcntl::FlockArg::LockExclusiveNonblock;
+        nix::fcntl::Flock::lock(file, how).map_err(|(_, error)| error).expect("nobody is at work")
+    }
+
     /// Runs the binary, and fails unless it exits with `code`, says what, why and what to do,
     /// and leaves every file of the home as it was.
     #[track_caller]

@@ -1,0 +1,167 @@
+//! The events of a relay log as its bytes: what `SHOW RELAYLOG EVENTS` would say of them, as far as it
+//! matters what kind they are and which table they name.
+//!
+//! A server that starts may drop its relay logs. They are read before.
+
+use super::errant::Event;
+
+/// How a relay log begins.
+pub const MAGIC: &[u8; 4] = b"\xfebin";
+
+/// The length of an event's header, in bytes.
+pub const HEADER: usize = 19;
+
+/// How much of an event's body is read at most, in bytes: a statement's first words are in it.
+pub const BODY: usize = 256 << 10;
+
+/// The header of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    kind: u8,
+    server_id: u32,
+    /// The length of the event with its header, in bytes.
+    pub length: u32,
+    end: u32,
+}
+
+/// The checksum at the end of each event, in bytes.
+const CHECKSUM: usize = 4;
+
+impl Header {
+    /// Reads a header; `None` if it is none.
+    #[must_use]
+    pub fn read(bytes: &[u8; HEADER]) -> Option<Self> {
+        let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        let header = Self { kind: bytes[4], server_id: number(5)?, length: number(9)?, end: number(13)? };
+        (usize::try_from(header.length).ok()? >= HEADER).then_some(header)
+    }
+
+    /// Whether the events behind this one end with a checksum; `None` if it does not say that.
+    #[must_use]
+    pub fn checksums(&self, body: &[u8]) -> Option<bool> {
+        (self.kind == FORMAT).then(|| {
+            body.len().checked_sub(CHECKSUM + 1).and_then(|at| body.get(at)).is_some_and(|kind| *kind == 1)
+        })
+    }
+
+    /// Names the event.
+    #[must_use]
+    pub fn event(&self, position: u64, body: &[u8], checksums: bool) -> Event {
+        let whole = usize::try_from(self.length).is_ok_and(|length| length - HEADER == body.len());
+        let cut = if whole && checksums { body.len().saturating_sub(CHECKSUM) } else { body.len() };
+        let body = body.get(..cut).unwrap_or_default();
+        let kind = kind_of(self.kind);
+        let info = match kind.as_str() {
+            "Query" => statement(body),
+            "Xid" => body.first_chunk().map(|xid| format!("COMMIT /* xid={} */", u64::from_le_bytes(*xid))),
+            "Table_map" => table_map(body),
+            rows if rows.contains("_rows") && rows != "Annotate_rows" && rows != "Rows_query" => {
+                table_id(body).map(|number| format!("table_id: {number} flags"))
+            }
+            _ => None,
+        };
+        Event {
+            position,
+            end: self.end.into(),
+            kind,
+            server_id: self.server_id,
+            info: info.unwrap_or_default(),
+        }
+    }
+}
+
+const FORMAT: u8 = 15;
+
+fn kind_of(number: u8) -> String {
+    match number {
+        2 => "Query",
+        3 => "Stop",
+        4 => "Rotate",
+        5 => "Intvar",
+        13 => "RAND",
+        14 => "User var",
+        FORMAT => "Format_desc",
+        16 => "Xid",
+        19 => "Table_map",
+        23 | 30 => "Write_rows",
+        24 | 31 => "Update_rows",
+        25 | 32 => "Delete_rows",
+        27 => "Heartbeat",
+        29 => "Rows_query",
+        33 | 162 => "Gtid",
+        34 => "Anonymous_Gtid",
+        35 => "Previous_gtids",
+        160 => "Annotate_rows",
+        161 => "Binlog_checkpoint",
+        163 => "Gtid_list",
+        // What it holds cannot be told here: it counts as a statement that is not meant to come.
+        165 => "Query_compressed",
+        166 | 169 => "Write_rows_compressed",
+        167 | 170 => "Update_rows_compressed",
+        168 | 171 => "Delete_rows_compressed",
+        other => return format!("number {other}"),
+    }
+    .to_owned()
+}
+
+fn statement(body: &[u8]) -> Option<String> {
+    let schema = usize::from(*body.get(8)?);
+    let status = usize::from(u16::from_le_bytes(body.get(11..13)?.try_into().ok()?));
+    let text = body.get(13 + status + schema + 1..)?;
+    Some(String::from_utf8_lossy(text).into_owned())
+}
+
+fn table_id(body: &[u8]) -> Option<u64> {
+    let mut number = [0; 8];
+    number[..6].copy_from_slice(body.get(..6)?);
+    Some(u64::from_le_bytes(number))
+}
+
+fn table_map(body: &[u8]) -> Option<String> {
+    let (number, names) = (table_id(body)?, body.get(8..)?);
+    let (schema, rest) = name(names)?;
+    let (table, _) = name(rest)?;
+    Some(format!("table_id: {number} ({schema}.{table})"))
+}
+
+/// A name with its length before it and a zero behind it.
+fn name(bytes: &[u8]) -> Option<(String, &[u8])> {
+    let length = usize::from(*bytes.first()?);
+    let name = String::from_utf8_lossy(bytes.get(1..=length)?).into_owned();
+    Some((name, bytes.get(length + 2..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: u8, body: &[u8], checksums: bool) -> Event {
+        let mut bytes = [0; HEADER];
+        bytes[4] = kind;
+        bytes[5] = 2;
+        let length = u32::try_from(HEADER + body.len()).expect("small");
+        bytes[9..13].copy_from_slice(&length.to_le_bytes());
+        bytes[13] = 77;
+        Header::read(&bytes).expect("a header").event(4, body, checksums)
+    }
+
+    #[test]
+    fn an_event_is_named_as_the_server_names_it() {
+        let xid = event(16, &[59, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4], true);
+        assert_eq!((xid.kind.as_str(), xid.info.as_str(), xid.end), ("Xid", "COMMIT /* xid=59 */", 77));
+        let map = event(19, b"\x12\0\0\0\0\0\x01\0\x08passtrix\0\x01a\0rest", false);
+        assert_eq!(map.info, "table_id: 18 (passtrix.a)");
+        let rows = event(25, b"\x12\0\0\0\0\0\x01\0", false);
+        assert_eq!((rows.kind.as_str(), rows.info.as_str()), ("Delete_rows", "table_id: 18 flags"));
+        let query = event(2, b"\0\0\0\0\0\0\0\0\x02\0\0\x01\0Sdb\0COMMIT1234", true);
+        assert_eq!(query.info, "COMMIT");
+    }
+
+    #[test]
+    fn what_is_cut_off_or_unknown_is_no_harmless_event() {
+        assert_eq!(event(2, b"\0\0", false).info, "");
+        assert_eq!(event(40, b"", false).kind, "number 40");
+        assert_eq!(Header::read(&[0; HEADER]), None);
+        assert_eq!(event(19, b"\x12\0\0\0\0\0\x01\0\xffpasstrix", false).info, "");
+    }
+}

@@ -1,0 +1,264 @@
+//! What the secondary has sent to the primary, read from the primary's own relay logs.
+//!
+//! The filter of the return channel lets a whole statement pass if one of its tables is an audit table,
+//! and every change of an audit row. Only new audit rows and the heartbeat are meant to come. Statements
+//! are never shown: they may hold an encryption key.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::errant::{Errant, Event, is_of_transactions_or_upkeep, table_id, table_map, words};
+use super::pair::Pair;
+use super::settings::OWN_SCHEMA;
+
+/// How far the relay logs were read, and what was found in them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Returned {
+    /// Whose relay logs they are: pair, and number of the node.
+    pub history: String,
+    /// Where reading continues.
+    pub place: RelayPlace,
+    /// The first things that are not meant to come, at most [`Returned::SHOWN`].
+    pub found: Vec<Errant>,
+    /// How many there were.
+    pub total: u64,
+    /// The last acknowledgement that was heard of, on the other node.
+    #[serde(default)]
+    pub cleared: String,
+    /// The tables that the current transaction has named, by number.
+    #[serde(skip)]
+    tables: BTreeMap<u64, String>,
+    #[serde(skip)]
+    inside: bool,
+}
+
+/// The last event of a transaction in a relay log. A server may begin its relay logs anew under the same
+/// names, so that the place alone does not tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayPlace {
+    /// The file; empty before anything was read.
+    pub file: String,
+    /// Where the event begins, in bytes.
+    pub position: u64,
+    /// By what it is known again.
+    pub mark: String,
+}
+
+impl Returned {
+    /// How many are remembered one by one.
+    pub const SHOWN: usize = 20;
+
+    /// Nothing was read yet.
+    #[must_use]
+    pub fn of(history: &str) -> Self {
+        Self { history: history.to_owned(), ..Self::default() }
+    }
+
+    /// Processes the next event of a file.
+    pub fn take(&mut self, file: &str, event: &Event, pair: &Pair) {
+        let kind = event.kind.to_lowercase();
+        if let Some(what) = self.judge(&kind, &event.info, pair) {
+            let errant = Errant { file: file.to_owned(), position: event.position, what };
+            if !self.found.contains(&errant) {
+                self.total += 1;
+                if self.found.len() < Self::SHOWN {
+                    self.found.push(errant);
+                }
+            }
+        }
+        let statement = ["query", "query_compressed"].contains(&kind.as_str());
+        let begins = kind == "gtid" || (statement && words(&event.info) == "BEGIN");
+        let goes_on = statement && words(&event.info) == "SAVEPOINT";
+        if begins {
+            self.tables.clear();
+            self.inside = true;
+        } else if kind == "xid" || (statement && !goes_on) {
+            self.tables.clear();
+            self.inside = false;
+            self.place = RelayPlace { file: file.to_owned(), position: event.position, mark: mark_of(event) };
+        }
+    }
+
+    /// What remains when everything that was found is acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> Self {
+        Self { history: self.history.clone(), place: self.place.clone(), ..Self::default() }
+    }
+
+    fn judge(&mut self, kind: &str, info: &str, pair: &Pair) -> Option<String> {
+        match kind {
+            "table_map" => {
+                let (number, name) = table_map(info)?;
+                self.tables.insert(number, name);
+                None
+            }
+            kind if kind.starts_with("update_rows") || kind.starts_with("delete_rows") => {
+                let updates = kind.starts_with("update");
+                let verb = if updates { "changed" } else { "deleted" };
+                let Some(name) = table_id(info).and_then(|number| self.tables.get(&number)) else {
+                    return Some(format!("rows of a table that is not named were {verb}"));
+                };
+                let is_beat = *name == format!("{OWN_SCHEMA}.heartbeat");
+                let (schema, table) = name.split_once('.').unwrap_or(("", name));
+                // The filter keeps the rows of all other tables out.
+                let passes = is_beat
+                    || (schema.eq_ignore_ascii_case(&pair.schema) && pair.audit_tables.contains(table));
+                (passes && !(is_beat && updates)).then(|| format!("rows of {name} were {verb}"))
+            }
+            "query" | "query_compressed" => {
+                (!is_of_transactions_or_upkeep(info)).then(|| format!("a statement: {} …", words(info)))
+            }
+            kind if kind.starts_with("write_rows") => None,
+            "xid" | "rotate" | "stop" | "format_desc" | "previous_gtids" | "gtid" | "anonymous_gtid"
+            | "gtid_list" | "binlog_checkpoint" | "annotate_rows" | "rows_query" | "intvar" | "rand"
+            | "user var" | "heartbeat" | "start_encryption" => None,
+            other => Some(format!("an event of kind {other}")),
+        }
+    }
+}
+
+/// By what the last event of a transaction is known again. A statement is not kept.
+#[must_use]
+pub fn mark_of(event: &Event) -> String {
+    let info = if event.kind.eq_ignore_ascii_case("xid") { event.info.clone() } else { words(&event.info) };
+    format!("{} {} {info}", event.kind, event.end)
+}
+
+/// Whether a server that limits its applier stops it with this error because of what it was sent: a right
+/// is missing, or it is a statement instead of rows.
+#[must_use]
+pub fn is_refusal(number: u32) -> bool {
+    // The last one is the end of a transaction of two phases whose first was refused.
+    matches!(number, 1044 | 1045 | 1095 | 1142 | 1143 | 1227 | 1370 | 1410 | 1419 | 3944 | 1397)
+}
+
+/// An applier's message without the statement that it quotes: that may hold a key.
+#[must_use]
+pub fn without_statement(message: &str) -> String {
+    // The worker says more than the coordinator.
+    let message = message.split_once("if any.; ").map_or(message, |(_, worker)| worker);
+    ["Default database:", "Query:", "query:"]
+        .iter()
+        .filter_map(|word| message.find(word))
+        .min()
+        .map_or_else(|| message.to_owned(), |at| message[..at].trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(events: &[(&str, &str)]) -> Returned {
+        let mut returned = Returned::of("p");
+        for (place, (kind, info)) in (1..).zip(events) {
+            let event = Event {
+                position: place * 100,
+                end: 0,
+                kind: (*kind).to_owned(),
+                server_id: 2,
+                info: (*info).to_owned(),
+            };
+            returned.take("r.000001", &event, &Pair::example());
+        }
+        returned
+    }
+
+    fn found(events: &[(&str, &str)]) -> Vec<String> {
+        read(events).found.into_iter().map(|found| found.what).collect()
+    }
+
+    #[test]
+    fn new_audit_rows_and_heartbeats_are_meant_to_come() {
+        let come = [
+            ("Format_desc", "Server ver: 5.6.24-log, Binlog ver: 4"),
+            ("Rotate", "pmp-ha-binlog.000002;pos=4"),
+            ("Query", "BEGIN"),
+            ("Table_map", "table_id: 108 (passtrix.Ptrx_UserAudit)"),
+            ("Write_rows", "table_id: 108 flags: STMT_END_F"),
+            ("Xid", "COMMIT /* xid=1 */"),
+            ("Gtid", "BEGIN GTID 2-2-5"),
+            ("Table_map", "table_id: 9 (pmp_ha.heartbeat)"),
+            ("Update_rows_v1", "table_id: 9 flags: STMT_END_F"),
+            ("Query", "COMMIT"),
+            ("Query", "FLUSH RELAY LOGS"),
+            ("Query", "use `passtrix`; ANALYZE TABLE ptrx_account"),
+        ];
+        assert_eq!(found(&come), Vec::<String>::new());
+        // The filter keeps out what the secondary may write for itself, and what it may not.
+        let filtered =
+            [("Table_map", "table_id: 7 (passtrix.ptrx_account)"), ("Delete_rows", "table_id: 7 flags: X")];
+        assert_eq!(found(&filtered), Vec::<String>::new());
+    }
+
+    #[test]
+    fn whatever_else_the_primary_may_execute_is_found() {
+        let rows = [
+            ("Table_map", "table_id: 1 (passtrix.ptrx_useraudit)"),
+            ("Update_rows_compressed_v1", "table_id: 1 flags: STMT_END_F"),
+            ("Delete_rows", "table_id: 1 flags: STMT_END_F"),
+            ("Delete_rows", "table_id: 2 flags: STMT_END_F"),
+            ("Table_map", "table_id: 3 (pmp_ha.heartbeat)"),
+            ("Delete_rows", "table_id: 3 flags: STMT_END_F"),
+        ];
+        assert_eq!(
+            found(&rows),
+            [
+                "rows of passtrix.ptrx_useraudit were changed",
+                "rows of passtrix.ptrx_useraudit were deleted",
+                "rows of a table that is not named were deleted",
+                "rows of pmp_ha.heartbeat were deleted",
+            ]
+        );
+        for (statement, told) in [
+            ("use `passtrix`; UPDATE ptrx_useraudit a, aaalogin l SET l.NAME='secret'", "UPDATE"),
+            ("CREATE DEFINER=`x`@`y` TRIGGER t BEFORE INSERT ON ptrx_useraudit", "CREATE"),
+            ("INSERT INTO ptrx_useraudit VALUES ('secret')", "INSERT INTO"),
+            ("/*!50000 UPDATE ptrx_useraudit */ FLUSH, aaalogin SET x = 'secret'", "SOMETHING"),
+            ("/*M! UPDATE ptrx_useraudit */ BEGIN, aaalogin SET x = 'secret'", "SOMETHING"),
+            ("ANALYZE UPDATE ptrx_useraudit a, aaalogin l SET l.x = 'secret'", "ANALYZE UPDATE"),
+            ("ANALYZE/**/UPDATE ptrx_useraudit a, aaalogin l SET l.x = 'secret'", "SOMETHING"),
+            ("BEGIN NOT ATOMIC UPDATE ptrx_useraudit a, aaalogin l SET l.x = 1; END", "BEGIN"),
+            ("XA START 'x'", "XA START"),
+        ] {
+            let found = found(&[("Query", statement)]).concat();
+            assert!(found.contains(told) && !found.contains("secret"), "{statement}: {found}");
+        }
+        assert_eq!(found(&[("Execute_load_query", ";file_id=1")]), ["an event of kind execute_load_query"]);
+    }
+
+    #[test]
+    fn reading_continues_behind_a_whole_transaction_even_over_two_files() {
+        let mut returned = read(&[("Query", "BEGIN"), ("Xid", "COMMIT /* xid=7 */"), ("Query", "BEGIN")]);
+        assert_eq!(
+            (returned.place.position, returned.place.mark.as_str()),
+            (200, "Xid 0 COMMIT /* xid=7 */")
+        );
+        let event = |kind: &str, info: &str| Event {
+            position: 4,
+            end: 0,
+            kind: kind.into(),
+            server_id: 2,
+            info: info.into(),
+        };
+        returned.take("r.1", &event("Table_map", "table_id: 1 (passtrix.ptrx_useraudit)"), &Pair::example());
+        returned.take("r.2", &event("Rotate", "b;pos=4"), &Pair::example());
+        returned.take("r.2", &event("Delete_rows", "table_id: 1 flags: X"), &Pair::example());
+        assert_eq!(returned.found[0].what, "rows of passtrix.ptrx_useraudit were deleted");
+        assert_eq!(returned.place.position, 200);
+        let again = returned.clone();
+        returned.take("r.2", &event("Delete_rows", "table_id: 1 flags: X"), &Pair::example());
+        assert_eq!(returned.total, again.total, "the same event is told once");
+        let after = returned.acknowledged();
+        assert_eq!((after.total, after.found.len(), after.place), (0, 0, returned.place));
+    }
+
+    #[test]
+    fn a_statement_is_never_quoted() {
+        let message = "error 1227: Error 'Access denied' on query. Default database: ''. Query: 'CREATE USER x IDENTIFIED BY 'secret''";
+        assert_eq!(without_statement(message), "error 1227: Error 'Access denied' on query.");
+        assert_eq!(without_statement("UPDATE command denied"), "UPDATE command denied");
+        let both = "Coordinator stopped … or others, if any.; Worker 1 failed; UPDATE command denied";
+        assert_eq!(without_statement(both), "Worker 1 failed; UPDATE command denied");
+    }
+}

@@ -1,0 +1,324 @@
+//! What the secondary sends to the primary: only new audit rows and the heartbeat are executed, or it is
+//! found out on the primary, whatever an administrator of the secondary does to hide it.
+
+use crate::harness::{Lab, Node, wait_for, wait_until_or};
+use crate::on_every_server;
+use crate::sql::{Db, Row};
+
+on_every_server!(what_is_no_audit_row_is_refused_or_found_on_the_primary);
+
+/// Session settings and a statement for an administrator of the secondary; `{n}` is another number each time.
+type Attack = (&'static [&'static str], &'static str);
+
+const ROW: &[&str] = &["SET SESSION binlog_format = 'ROW'"];
+const STATEMENT: &[&str] = &["SET SESSION binlog_format = 'STATEMENT'"];
+const MIXED: &[&str] = &["SET SESSION binlog_format = 'MIXED'"];
+
+const ATTACKS: &[Attack] = &[
+    // Two tables, one of which passes the filter.
+    (
+        STATEMENT,
+        "UPDATE passtrix.ptrx_useraudit a, passtrix.aaalogin l SET l.NAME = 'secret{n}', a.REASON = 'secret' WHERE a.NAME = 'kept {n}'",
+    ),
+    (
+        MIXED,
+        "UPDATE passtrix.ptrx_useraudit a, passtrix.aaalogin l SET l.NAME = 'secret{n}', a.REASON = 'secret' WHERE a.NAME = 'kept {n}'",
+    ),
+    (
+        ROW,
+        "UPDATE passtrix.ptrx_useraudit a, passtrix.aaalogin l SET l.NAME = 'secret{n}', a.REASON = 'secret' WHERE a.NAME = 'kept {n}'",
+    ),
+    (
+        STATEMENT,
+        "UPDATE passtrix.ptrx_useraudit a, mysql.servers s SET s.Host = 'secret{n}', a.REASON = 'secret' WHERE a.NAME = 'kept {n}'",
+    ),
+    (
+        STATEMENT,
+        "UPDATE passtrix.ptrx_useraudit a, pmp_ha.errant_cleared s SET s.position = {n}, a.REASON = 'secret' WHERE a.NAME = 'kept {n}'",
+    ),
+    (
+        STATEMENT,
+        "UPDATE passtrix.ptrx_useraudit a, pmp_ha.role s SET s.epoch = 9, a.REASON = 'secret' WHERE a.NAME = 'kept {n}' AND s.node = 1",
+    ),
+    // What a rule by the first words would take for upkeep.
+    (
+        STATEMENT,
+        "/*!50000 UPDATE passtrix.ptrx_useraudit */ FLUSH, passtrix.aaalogin l SET l.NAME = 'secret{n}', FLUSH.REASON = 'secret' WHERE FLUSH.NAME = 'kept {n}'",
+    ),
+    (
+        STATEMENT,
+        "ANALYZE UPDATE passtrix.ptrx_useraudit a, passtrix.aaalogin l SET l.NAME = 'secret{n}', a.REASON = 'secret' WHERE a.NAME = 'kept {n}'",
+    ),
+    // Audit rows that are there.
+    (ROW, "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'"),
+    (STATEMENT, "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'"),
+    (MIXED, "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'"),
+    (ROW, "UPDATE passtrix.ptrx_useraudit SET REASON = 'secret' WHERE NAME = 'kept {n}'"),
+    (STATEMENT, "UPDATE passtrix.ptrx_useraudit SET REASON = 'secret' WHERE NAME = 'kept {n}'"),
+    (
+        ROW,
+        "REPLACE INTO passtrix.ptrx_useraudit (AUDITID, NAME) SELECT AUDITID, 'secret' FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'",
+    ),
+    (
+        &["SET SESSION server_id = 77"],
+        "UPDATE passtrix.ptrx_useraudit SET REASON = 'secret' WHERE NAME = 'kept {n}'",
+    ),
+    (
+        &["SET SESSION skip_replication = 1"],
+        "UPDATE passtrix.ptrx_useraudit SET REASON = 'secret' WHERE NAME = 'kept {n}'",
+    ),
+    (
+        &["SET GLOBAL log_bin_compress_min_len = 10", "SET GLOBAL log_bin_compress = ON"],
+        "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'",
+    ),
+    (
+        &["SET SESSION binlog_transaction_compression = ON"],
+        "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'",
+    ),
+    (
+        &["BEGIN", "INSERT INTO passtrix.ptrx_useraudit (NAME) VALUES ('with it')"],
+        "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'",
+    ),
+    (&["XA START 'x{n}'"], "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'"),
+    // What has no table, or another kind of object.
+    (ROW, "CREATE USER 'evil{n}'@'localhost' IDENTIFIED BY 'secret'"),
+    (ROW, "GRANT ALL ON *.* TO 'pmp_ha_monitor'@'localhost'"),
+    (
+        ROW,
+        "CREATE TRIGGER passtrix.evil{n} BEFORE INSERT ON passtrix.ptrx_useraudit FOR EACH ROW UPDATE passtrix.aaalogin SET NAME = 'secret{n}'",
+    ),
+    (ROW, "CREATE PROCEDURE passtrix.evil{n}() DELETE FROM passtrix.aaalogin"),
+    (ROW, "CREATE EVENT passtrix.evil{n} ON SCHEDULE EVERY 1 DAY DO DELETE FROM passtrix.aaalogin"),
+    (ROW, "CREATE DATABASE evil{n}"),
+    (ROW, "CREATE TABLE passtrix.evil{n} (a INT)"),
+    (
+        ROW,
+        "INSERT INTO mysql.servers (Server_name, Host, Db, Username, Password, Port, Socket, Wrapper, Owner) VALUES ('evil{n}', '', '', '', 'secret', 1, '', '', '')",
+    ),
+    (STATEMENT, "UPDATE passtrix.aaalogin SET NAME = 'secret{n}'"),
+    (ROW, "UPDATE passtrix.aaalogin SET NAME = 'secret{n}'"),
+    // The tool's own tables.
+    (STATEMENT, "UPDATE pmp_ha.heartbeat SET epoch = 77"),
+    (ROW, "DELETE FROM pmp_ha.heartbeat WHERE node = 1"),
+    // The tables themselves, at the end.
+    (ROW, "ALTER TABLE passtrix.ptrx_resourceaudit ADD COLUMN evil{n} INT"),
+    (ROW, "TRUNCATE TABLE passtrix.ptrx_resourceaudit"),
+    (ROW, "DROP TABLE passtrix.ptrx_resourceaudit"),
+];
+
+/// Audit rows that were written in one transaction with something else.
+const WITH_IT: &str = "SELECT COUNT(*) FROM passtrix.ptrx_useraudit WHERE NAME = 'with it'";
+
+/// Everything on the primary that an attack is about, but for audit rows that are new and the secondary's
+/// own heartbeat.
+fn state(primary: &mut Db) -> Vec<String> {
+    [
+        "SELECT * FROM passtrix.ptrx_useraudit WHERE NAME LIKE 'kept%' ORDER BY AUDITID",
+        "SELECT * FROM passtrix.aaalogin ORDER BY 1",
+        "SELECT User, Host, Super_priv FROM mysql.user ORDER BY User, Host",
+        "SELECT * FROM mysql.servers ORDER BY 1",
+        "SELECT * FROM pmp_ha.role",
+        "SELECT * FROM pmp_ha.errant_cleared ORDER BY node",
+        "SELECT epoch < 77 FROM pmp_ha.heartbeat WHERE node = 1",
+        "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA ORDER BY 1",
+        "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'passtrix' ORDER BY 1, 2",
+        "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'passtrix'",
+        "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'passtrix'",
+        "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = 'passtrix'",
+        "SELECT * FROM passtrix.ptrx_resourceaudit ORDER BY 1",
+    ]
+    .iter()
+    .map(|query| format!("{:?}", primary.try_rows(query)))
+    .collect()
+}
+
+/// What only this kind of finding says, with its evidence.
+fn told(node: &Node) -> Option<(String, String)> {
+    let ran = node.run(&["--json", "verify"]);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran}"));
+    assert!(!ran.to_string().contains("secret"), "{ran}");
+    let findings = report["findings"].as_array().expect("findings").iter();
+    let text = |finding: &serde_json::Value, name: &str| finding[name].as_str().expect("a text").to_owned();
+    findings
+        .map(|finding| (text(finding, "code"), text(finding, "evidence")))
+        .find(|(code, _)| ["back-refused", "back-foreign-write"].contains(&code.as_str()))
+}
+
+/// Runs an attack in a session of its own, and hides it. Returns whether the secondary let it.
+fn attack(lab: &Lab, (before, statement): &Attack, n: usize) -> Result<(), String> {
+    let with = |text: &str| text.replace("{n}", &n.to_string());
+    let mut evil = Db::admin(&lab.secondary);
+    for sql in *before {
+        evil.try_rows(&with(sql)).map_err(|error| error.to_string())?;
+    }
+    evil.try_rows(&with(statement)).map_err(|error| error.to_string())?;
+    let ends: &[&str] = match before[0] {
+        "BEGIN" => &["COMMIT"],
+        xa if xa.starts_with("XA") => &["XA END 'x{n}'", "XA PREPARE 'x{n}'", "XA COMMIT 'x{n}'"],
+        _ => &[],
+    };
+    for sql in ends {
+        evil.try_rows(&with(sql)).map_err(|error| error.to_string())?;
+    }
+    drop(evil);
+    hide(lab);
+    Ok(())
+}
+
+/// The notes on the secondary say that nothing in its binlogs counts.
+fn hide(lab: &Lab) {
+    let mut evil = Db::admin(&lab.secondary);
+    evil.rows("SET SESSION sql_log_bin = 0");
+    evil.rows("REPLACE INTO pmp_ha.errant_cleared VALUES (2, 'pmp-ha-binlog.999999', 4)");
+    // ignored: most attacks leave none of these
+    for n in 0..ATTACKS.len() {
+        let _ = evil.try_rows(&format!("DROP TRIGGER IF EXISTS passtrix.evil{n}"));
+    }
+}
+
+fn what_is_no_audit_row_is_refused_or_found_on_the_primary(server: &str) {
+    let lab = Lab::pair(server);
+    for node in [&lab.primary, &lab.secondary] {
+        let mut db = Db::admin(node);
+        db.rows("SET SESSION sql_log_bin = 0");
+        db.rows("INSERT INTO mysql.servers (Server_name, Host, Db, Username, Password, Port, Socket, Wrapper, Owner) VALUES ('one', '', '', '', '', 1, '', '', '')");
+    }
+    let rows: Vec<String> = (0..ATTACKS.len()).map(|n| format!("('kept {n}')")).collect();
+    Db::of(&lab.primary).rows(&format!("INSERT INTO ptrx_useraudit (NAME) VALUES {}", rows.join(", ")));
+    Db::of(&lab.secondary).rows("INSERT INTO ptrx_resourceaudit (OPERATEDBY) VALUES ('root')");
+    lab.wait_same("SELECT COUNT(*) FROM ptrx_useraudit");
+    lab.wait_same("SELECT COUNT(*) FROM ptrx_resourceaudit");
+    lab.wait_alive();
+    if server == "mysql-9.7" { refused(&lab) } else { found(&lab) }
+}
+
+/// The server executes nothing of it. The audit rows beside it arrive when it has been left out.
+fn refused(lab: &Lab) {
+    let mut primary = Db::admin(&lab.primary);
+    let before = state(&mut primary);
+    let mut done = 0;
+    for (n, what) in ATTACKS.iter().enumerate() {
+        beside(lab, n);
+        match attack(lab, what, n) {
+            Ok(()) => done += 1,
+            Err(why) => println!("{what:?}: {why}"),
+        }
+    }
+    assert!(done > ATTACKS.len() - 8, "{done}");
+    wait_for(&lab.primary, &["back-refused"]);
+    for node in [&lab.primary, &lab.secondary] {
+        let (code, evidence) = told(node).expect("a finding");
+        assert!(code == "back-refused" && evidence.contains("row_format"), "{code}: {evidence}");
+    }
+    lab.secondary.run(&["repair", "--return-channel"]).refused(&["this home is the secondary"]);
+    let ran = lab.primary.run(&["repair", "--return-channel"]);
+    assert!(ran.to_string().contains("left out: ") && !ran.to_string().contains("secret"), "{ran}");
+    wait_until_or("the audit rows beside it have arrived", || {
+        let count = "SELECT COUNT(*) FROM passtrix.ptrx_useraudit WHERE NAME LIKE 'beside%'";
+        let there = primary.list(count).concat();
+        let all = there == ATTACKS.len().to_string();
+        if all { Ok(()) } else { Err(format!("{there}\n{ran}\n{}", status(lab))) }
+    });
+    assert_eq!(told(&lab.primary), None);
+    for (before, after) in before.iter().zip(state(&mut primary)) {
+        assert_eq!(before, &after);
+    }
+    // The audit row that was left out with the rest is sent again, and the secondary is what it was.
+    assert_eq!(primary.list(WITH_IT), ["0"]);
+    lab.secondary.run(&["repair"]).ok();
+    wait_until_or("the audit row is there", || {
+        let there = primary.list(WITH_IT).concat();
+        if there == "1" { Ok(()) } else { Err(there) }
+    });
+    lab.wait_alive();
+    lab.tables_are_equal();
+    let nobody = lab.primary.run(&["repair", "--return-channel"]).ok();
+    assert!(nobody.stdout.contains("nothing to repair"), "{nobody}");
+    // Somebody takes the limit away, or gives the account more.
+    for change in [
+        "GRANT UPDATE ON passtrix.* TO 'pmp_ha_applier'@'localhost'",
+        "STOP REPLICA; CHANGE REPLICATION SOURCE TO PRIVILEGE_CHECKS_USER = NULL; START REPLICA",
+        "STOP REPLICA; CHANGE REPLICATION SOURCE TO REQUIRE_ROW_FORMAT = 0; START REPLICA",
+    ] {
+        for sql in change.split("; ") {
+            primary.rows("SET SESSION sql_log_bin = 0");
+            primary.rows(sql);
+        }
+        wait_for(&lab.primary, &["back-not-limited"]);
+        lab.primary.run(&["reconfigure"]).ok();
+        lab.wait_alive();
+    }
+}
+
+/// The server may execute it, and one look on the primary finds that.
+fn found(lab: &Lab) {
+    let mut primary = Db::admin(&lab.primary);
+    let (mut executed, mut done, mut known) = (0, 0, 0);
+    for (n, what) in ATTACKS.iter().enumerate() {
+        let before = state(&mut primary);
+        if let Err(why) = attack(lab, what, n) {
+            println!("{what:?}: {why}");
+            continue;
+        }
+        done += 1;
+        let name = beside(lab, n);
+        wait_until_or(&format!("what came after {what:?} is there"), || {
+            let there = format!("SELECT NAME FROM passtrix.ptrx_useraudit WHERE NAME = '{name}'");
+            if primary.list(&there).is_empty() { Err(status(lab)) } else { Ok(()) }
+        });
+        let changed = state(&mut primary) != before;
+        let evidence = told(&lab.primary).map(|(_, evidence)| evidence).unwrap_or_default();
+        println!("{what:?}: executed {changed}, {evidence}");
+        let found = count(&evidence);
+        assert!(found > known || !changed, "{what:?} changed the primary, and nothing was found");
+        (executed, known) = (executed + usize::from(changed), found);
+        if n == 0 {
+            assert!(told(&lab.secondary).is_some());
+            // Nobody on the primary has looked yet when its server dies, and a start forgets nothing.
+            std::fs::remove_file(lab.primary.path("replication/pmp-ha-returned-1.json")).expect("removed");
+            lab.primary.kill();
+            lab.primary.run(&["start"]).ok();
+            wait_for(&lab.primary, &["back-foreign-write"]);
+            lab.primary.run(&["stop"]).ok();
+            lab.primary.run(&["start"]).ok();
+            primary = Db::admin(&lab.primary);
+            wait_for(&lab.primary, &["back-foreign-write"]);
+            wait_for(&lab.secondary, &["back-foreign-write"]);
+            acknowledge(lab);
+            known = 0;
+        }
+        // It would write more with each row that follows.
+        primary.rows("SET SESSION sql_log_bin = 0");
+        primary.rows(&format!("DROP TRIGGER IF EXISTS passtrix.evil{n}"));
+    }
+    assert!(done > ATTACKS.len() - 8, "{done}");
+    assert!(executed > 15, "{executed}");
+    acknowledge(lab);
+}
+
+/// It stays until it is acknowledged on the primary; then the other node knows it, too.
+fn acknowledge(lab: &Lab) {
+    lab.secondary.run(&["repair", "--return-channel"]).refused(&["this home is the secondary"]);
+    let ran = lab.primary.run(&["repair", "--return-channel"]);
+    assert!(ran.to_string().contains("mark as seen") && !ran.to_string().contains("secret"), "{ran}");
+    assert_eq!((told(&lab.primary), told(&lab.secondary)), (None, None));
+}
+
+/// How many things the evidence tells of.
+fn count(evidence: &str) -> u64 {
+    let more = evidence.split(", and ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+    u64::try_from(evidence.matches("pmp-ha-relay.").count()).expect("a few") + more.unwrap_or(0)
+}
+
+/// An audit row that is meant to come.
+fn beside(lab: &Lab, n: usize) -> String {
+    let name = format!("beside {n}");
+    let row = format!("INSERT INTO passtrix.ptrx_useraudit (NAME) VALUES ('{name}')");
+    Db::admin(&lab.secondary).rows(&row);
+    name
+}
+
+fn status(lab: &Lab) -> String {
+    let status: Row = lab.replica_status(&lab.primary);
+    format!("{}: {}", status["Last_SQL_Errno"], status["Last_SQL_Error"])
+}
