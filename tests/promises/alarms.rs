@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::harness::{Bare, Lab, Node, Ran, free_port, listens, send_signal, wait_until, wait_until_or};
+use crate::harness::{
+    Bare, Lab, Node, Ran, command_lines, free_port, listens, send_signal, wait_until, wait_until_or,
+};
 use crate::on_servers;
 
 #[test]
@@ -27,10 +29,11 @@ fn a_webhook_is_signed_and_a_command_gets_the_same_event() {
          [[alarm.webhook]]\nname = \"moved\"\nurl = \"https://localhost:{port}/moved\"\nca_file = \"{{dir}}/cert.pem\"\n\
          [[alarm.webhook]]\nname = \"stranger\"\nurl_file = \"url\"\n\
          [[alarm.command]]\ncommand = [\"/bin/sh\", \"-c\", \"cat > {{dir}}/got/command.json\"]\n\
-         [[alarm.command]]\nname = \"slow\"\ncommand = [\"/bin/sleep\", \"99\"]\ndeadline = 1\n\
+         [[alarm.command]]\nname = \"leaves\"\ncommand = [\"/bin/sh\", \"-c\", \"sleep 5 >&2 & exit 0\"]\ndeadline = 3\n\
+         [[alarm.command]]\nname = \"slow\"\ncommand = [\"/bin/sh\", \"-c\", \"sleep 98765; true\"]\ndeadline = 1\n\
          [[alarm.command]]\nname = \"bad\"\ncommand = [\"/bin/sh\", \"-c\", \"echo no luck >&2; exit 3\"]\n"
     ));
-    home.run(&["alert", "test", "webhook-1", "command-1"]).ok();
+    home.run(&["alert", "test", "webhook-1", "command-1", "leaves"]).ok();
     let got = home.got("web-1");
     assert_eq!(got["signed"], true, "{got}");
     assert_eq!(got["headers"]["x-pmp-ha-event"], "Test of the alarms");
@@ -48,6 +51,8 @@ fn a_webhook_is_signed_and_a_command_gets_the_same_event() {
     ] {
         assert!(said.stdout.contains(text), "no {text:?} in {said}");
     }
+    let left = command_lines().into_iter().find(|(_, line)| line.contains("98765"));
+    assert_eq!(left, None, "what a program started dies with it");
     assert!(!said.stdout.contains("private"), "a URL of a file is a secret: {said}");
     home.run(&["alert", "test", "nobody"]).exits(2).says(&["there is no channel nobody", "webhook-1"]);
 }

@@ -51,6 +51,14 @@ pub fn terminate(pid: u32) -> Result<()> {
     }
 }
 
+/// Kills every process of a group that this process made.
+pub fn kill_group(group: u32) {
+    if let Some(group) = i32::try_from(group).ok().filter(|group| *group > 1) {
+        // ignored: they have ended already, which is what is wanted
+        let _ = nix::sys::signal::killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
+}
+
 /// Kills a process.
 pub fn kill_at_once(pid: u32) -> Result<()> {
     if pid == 0 {
