@@ -239,7 +239,7 @@ impl Config {
                 "{}:{}: {}{}",
                 source.path.display(),
                 place::line_of(&text, at),
-                key.unwrap_or_default(),
+                key.unwrap_or_else(|| "the TOML is wrong: ".into()),
                 error.message().trim().replace('\n', " ")
             ))
         })?;
@@ -389,6 +389,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_file_line_and_key() {
         for (text, wanted) in [
+            ("this is no TOML", ".toml:1: the TOML is wrong: "),
             ("[health]\nmaxlag = 3\n", ".toml:2: health.maxlag: unknown field `maxlag`"),
             ("[health]\n\nmax_lag = \"x\"\n", ".toml:3: health.max_lag: invalid type"),
             ("[replication]\nbeat = 0\n", ".toml:2: replication.beat must be at least 1 second"),
