@@ -101,7 +101,7 @@ pub enum Commands {
     /// --signed-by. An intact pack is genuine only if its signature was checked.
     Inspect(InspectArgs),
     /// Create a key pair, to sign or to encrypt packs.
-    #[command(after_long_help = "Example:\n  $ pmp-ha keygen signing /root/pmp-ha-signing")]
+    #[command(after_long_help = "Example:\n  $ pmp-ha keygen signing /etc/pmp-ha/signing")]
     Keygen(KeygenArgs),
     /// Return to the kept state, or undo an interrupted run.
     ///

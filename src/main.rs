@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     match run(cli, &ui) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let failure = Failure::from_error(error);
+            let failure = commands::explained(Failure::from_error(error));
             if !failure.kind.is_verdict() {
                 ui.failure(&failure);
             }
@@ -29,6 +29,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, ui: &Ui) -> Result<()> {
+    // Before there is a second thread: an account belongs to a thread.
+    commands::begin(&cli)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
     let ran = runtime.block_on(commands::run(cli, ui));
     // A host name that is still being looked up must not hold back an answer that is there.

@@ -262,6 +262,7 @@ fn each_outside_thing_has_one_door() {
         "src",
         &[
             "system/mod.rs",
+            "system/account.rs",
             "system/disk.rs",
             "system/lock.rs",
             "system/process.rs",
@@ -329,6 +330,38 @@ fn the_words_of_work_that_takes_time_fit_a_terminal_of_60_columns() {
         }
     }
     assert!(seen > 25, "only {seen} were found");
+}
+
+#[test]
+fn root_enters_a_home_before_it_uses_it() {
+    // A command gets its home from one place, where root becomes its owner.
+    nobody_in("src/commands", &["commands/mod.rs", "commands/recover.rs"], &["Home::open(", "find_home("]);
+    // Programs do not get root's terminal.
+    nobody_in("src", &["system/account.rs", "lab/home.rs"], &["Command::new("]);
+    nobody_in("src", &["system/account.rs", "home/entry.rs"], &["become_account("]);
+}
+
+#[test]
+fn the_units_run_without_rights() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+    let entries = std::fs::read_dir(folder).expect("readable").flatten().map(|entry| entry.path());
+    let units: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|ending| ending == "service")).collect();
+    assert!(units.len() > 1, "{units:?}");
+    for unit in units {
+        let text = std::fs::read_to_string(&unit).expect("readable");
+        for line in ["User=pmp", "NoNewPrivileges=yes", "CapabilityBoundingSet=", "ProtectSystem=strict"] {
+            assert!(text.lines().any(|each| each == line), "no {line} in {}", unit.display());
+        }
+        // Exposure, times ten.
+        let mut judge = std::process::Command::new("systemd-analyze");
+        judge.args(["security", "--offline=true", "--threshold=30", "--no-pager"]).arg(&unit);
+        match judge.output() {
+            Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
+            #[expect(clippy::print_stderr, reason = "what was not tested is said")]
+            Err(error) => eprintln!("NOT TESTED, because systemd-analyze cannot be run: {error}"),
+        }
+    }
 }
 
 /// The string literals of a source, each with what follows it.

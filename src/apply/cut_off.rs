@@ -12,7 +12,7 @@ use crate::failure::{Failure, Kind};
 ///
 /// # Errors
 /// Refuses when the journal speaks of another home, of which this one is a copy: its way back
-/// does not lead here.
+/// does not lead here. Refuses a plan that no run on this home would have made.
 pub fn cut_off_run(home: &Home) -> Result<Option<OpenRun>> {
     let Some(run) = open_run(&JournalFile::at(home.journal()).read()?) else { return Ok(None) };
     let (_, inode) = system::identity(&home.path("conf"))?;
@@ -21,6 +21,17 @@ pub fn cut_off_run(home: &Home) -> Result<Option<OpenRun>> {
             Failure::new(Kind::Refused, "this home is a copy of one in which a run was interrupted")
                 .because(format!("its journal names `pmp-ha {}` in {}", run.plan.command, run.plan.home.path))
                 .hint(format!("Run `pmp-ha {}` again there, then copy the home again.", run.plan.command))
+        );
+    }
+    if let Some(why) = run.plan.stray(&run.plan.home.path) {
+        bail!(
+            Failure::new(Kind::Refused, "the journal of this home was altered")
+                .because(format!(
+                    "the interrupted `pmp-ha {}` in {}: {why}",
+                    run.plan.command,
+                    home.journal().display()
+                ))
+                .hint("Find out who wrote it. No run of pmp-ha has; nothing of it is carried out.")
         );
     }
     Ok(Some(run))

@@ -62,7 +62,7 @@ impl Runner<'_> {
         if matches!(run.due(), Due::Back(_)) {
             self.refuse_strangers(&run)?;
         }
-        self.journal().append(&Record::Resumed { at: now(), by: system::user_name() })?;
+        self.journal().append(&Record::Resumed { at: now(), by: system::acting_name() })?;
         // A server that an offline boot left behind is none that a step could work on.
         let uninterrupted = Interrupt::default();
         Database::of(self.home, &uninterrupted).clear_offline_boot(self.config.stop_deadline()).await?;
@@ -120,7 +120,7 @@ impl Runner<'_> {
     pub async fn drive(&mut self, plan: &Plan) -> Result<()> {
         make_replication(self.home)?;
         self.begun = Some(Instant::now());
-        self.journal().append(&Record::Open { at: now(), by: system::user_name(), plan: plan.clone() })?;
+        self.journal().append(&Record::Open { at: now(), by: system::acting_name(), plan: plan.clone() })?;
         self.forward(plan, 0).await
     }
 

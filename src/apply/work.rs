@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::adapters::home::Home;
 use crate::adapters::home::journal_file::JournalFile;
 use crate::adapters::home::saved::Saved;
+use crate::adapters::home::{Home, entry};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::other_node::Watched;
 use crate::adapters::pack::Opening;
@@ -88,8 +88,9 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// Takes the home's lock.
+    /// Takes the home's lock. Refuses if its owner could not do every step.
     pub fn lock(home: &'a Home, ui: &'a Ui, config: &'a Config, interrupt: &'a Interrupt) -> Result<Self> {
+        entry::require_usable(home)?;
         Ok(Self::holding(system::lock_home(home.root())?, home, ui, config, interrupt))
     }
 

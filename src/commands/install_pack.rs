@@ -20,10 +20,10 @@ use crate::domain::journal::done_runs;
 use crate::domain::manifest::Manifest;
 use crate::domain::pair::Role;
 use crate::domain::plan::{Bytes, Plan};
-use crate::domain::procedures::install::{
-    InstallScene, OldData, Origin, Rejoins, installed_last, installs, plan,
-};
+use crate::domain::procedures::incoming::{OldData, Origin, PackForHome, installed_last, installs};
+use crate::domain::procedures::install::plan;
 use crate::domain::procedures::rejoin::{RejoinScene, change};
+use crate::domain::procedures::rejoin_by_pack::{self, RejoinByPack};
 use crate::failure::{Failure, Kind};
 
 #[derive(Serialize)]
@@ -111,7 +111,7 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
     let was_in_a_pair = home.membership()?.is_some();
     let keeps = args.keep || (was_in_a_pair && !args.in_place && !args.discard_old);
     let old_data = if keeps { keep(&home, &manifest) } else { OldData::Drop };
-    let scene = InstallScene {
+    let scene = PackForHome {
         old_data,
         kept: kept::read(&home)?,
         home: look::home::scene(&home, &context.interrupt).await?,
@@ -121,7 +121,6 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
         older: args.older,
         password_given: db_password.is_some(),
         port_is_forwarded: args.port_is_forwarded,
-        rejoins: None,
     };
     let plan = plan(&scene).map_err(Failure::refused)?;
     if !context.agreed(&plan)? {
@@ -151,7 +150,7 @@ pub(super) async fn over_an_old_primary(
     let (manifest, origin) = (source.manifest().clone(), source.origin());
     verify(context, home, source).await?;
     let file = scene.file;
-    let scene = InstallScene {
+    let pack = PackForHome {
         old_data: keep(home, &manifest),
         kept: kept::read(home)?,
         home: scene.home,
@@ -162,13 +161,14 @@ pub(super) async fn over_an_old_primary(
         password_given: false,
         // It is the node that the pair knows, at whatever port it is reached.
         port_is_forwarded: true,
-        rejoins: Some(Rejoins {
-            epoch: change.membership.pair.epoch,
-            running: scene.running,
-            extra: change.since.map(|since| (since, file)),
-        }),
     };
-    let plan = plan(&scene).map_err(Failure::refused)?;
+    let by_pack = RejoinByPack {
+        pack,
+        epoch: change.membership.pair.epoch,
+        running: scene.running,
+        extra: change.since.map(|since| (since, file)),
+    };
+    let plan = rejoin_by_pack::plan(&by_pack).map_err(Failure::refused)?;
     if !context.agreed(&plan)? {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Context;
-use crate::adapters::home::Home;
+use crate::adapters::home::{Home, entry};
 use crate::adapters::{look, system};
 use crate::cli::KeyArgs;
 use crate::domain::procedures::key::{Expected, check};
@@ -38,6 +38,7 @@ pub fn run(context: &Context<'_>, args: KeyArgs) -> Result<()> {
         context.ui.say(format!("would write {key} into conf/manage_key.conf"));
         return Ok(());
     }
+    entry::require_usable(&home)?;
     let _lock = system::lock_home(home.root())?;
     home.write_conf("conf/manage_key.conf", &key)?;
     context.ui.done(&Chosen { key, next: "pmp-ha start" })

@@ -14,6 +14,7 @@ use crate::adapters::system;
 use crate::apply::{cut_off_run, refuse_cut_off_run};
 use crate::cli::MayStartArgs;
 use crate::domain::pair::{Membership, Role};
+use crate::domain::settings::strange_option;
 use crate::domain::snapshot::Blind;
 use crate::domain::standing::{Standing, standing};
 use crate::failure::{Failure, Kind};
@@ -35,6 +36,7 @@ const WAIT: &str = "wait";
 pub async fn run(context: &Context<'_>, args: &MayStartArgs) -> Result<()> {
     let home = context.home()?;
     let Some(membership) = home.membership()? else { return Ok(()) };
+    require_our_options(&home)?;
     if membership.role == Role::Secondary {
         return is_guarded(&home);
     }
@@ -67,6 +69,20 @@ pub async fn run(context: &Context<'_>, args: &MayStartArgs) -> Result<()> {
             Ok(())
         }
         None => Ok(()),
+    }
+}
+
+/// Refuses an option file that would give the server another account, or let another file do so.
+fn require_our_options(home: &Home) -> Result<()> {
+    let file = home.option_file();
+    let text = system::read_text(&file, system::SMALL)?;
+    match strange_option(&text, home.account_of_server()?.as_deref()) {
+        None => Ok(()),
+        Some(line) => bail!(
+            Failure::new(Kind::Refused, "the option file of the server was altered")
+                .because(format!("{} has the line {:?}", file.display(), line.trim()))
+                .hint("Find out who wrote it. `pmp-ha start` writes the file anew.")
+        ),
     }
 }
 

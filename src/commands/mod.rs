@@ -29,14 +29,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::adapters::home::Home;
+use crate::adapters::home::{Home, entry};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::other_node;
 use crate::adapters::pack::Opening;
 use crate::adapters::pack::signature::Verifier;
 use crate::adapters::system;
 use crate::apply::{Runner, Settled, refuse_half_exchanged};
-use crate::cli::{Cli, Commands, Global, OpeningArgs};
+use crate::cli::{Cli, Commands, Global, LabCommand, OpeningArgs};
 use crate::config::{Config, ConfigFile, PackConfig};
 use crate::domain::pair::Role;
 use crate::domain::plan::Plan;
@@ -51,9 +51,45 @@ struct Context<'a> {
     global: Global,
 }
 
+/// Settles as whom this process acts. Root becomes the home's owner, before anything else is done.
+///
+/// # Errors
+/// Refuses a home in which somebody else would direct what root does.
+pub fn begin(cli: &Cli) -> Result<()> {
+    system::protect_this_process()?;
+    if let Commands::Lab(LabCommand::Down(args)) = &cli.command {
+        return entry::enter_folder(&args.dir);
+    }
+    let home = match &cli.command {
+        // It writes there; what it reads may belong to nobody else.
+        Commands::Recover(args) if args.into.is_some() => args.into.as_deref().map(Home::open),
+        Commands::Lab(LabCommand::Sql(args)) => Some(Home::open(&args.dir)),
+        Commands::Keygen(_) | Commands::Lab(_) => None,
+        _ => Some(cli.global.find_home()),
+    };
+    match home {
+        Some(Ok(home)) => entry::enter(&home),
+        // The command says so, if it needs one.
+        Some(Err(_)) | None => Ok(()),
+    }
+}
+
+/// Adds to a failure as whom this process acted, where that may be its cause.
+#[must_use]
+pub fn explained(failure: Failure) -> Failure {
+    const DENIED: [&str; 2] = ["Permission denied", "Operation not permitted"];
+    let says = |text: &String| DENIED.iter().any(|words| text.contains(words));
+    let is_denied = says(&failure.what) || failure.because.iter().any(says);
+    match system::became() {
+        Some(name) if is_denied => failure
+            .because(format!("root works on this home as its owner, {name}"))
+            .hint(format!("Give the file to {name} with chown, or put it where {name} can use it.")),
+        _ => failure,
+    }
+}
+
 /// Runs the command from the command line.
 pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
-    system::protect_this_process()?;
     let context = Context { ui, interrupt: Interrupt::listen()?, global: cli.global };
     match cli.command {
         Commands::Pack(args) => pack::run(&context, args).await,
@@ -83,15 +119,14 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
     }
 }
 
-impl Context<'_> {
+impl Global {
     /// Returns whether no home was named, so that this program finds it. `PMP_HOME` may be empty.
     fn names_no_home(&self) -> bool {
-        self.global.home.as_ref().is_none_or(|path| path.as_os_str().is_empty())
+        self.home.as_ref().is_none_or(|path| path.as_os_str().is_empty())
     }
 
-    /// Returns the home that the command is about.
-    fn home(&self) -> Result<Home> {
-        if let Some(named) = self.global.home.as_ref().filter(|_| !self.names_no_home()) {
+    fn find_home(&self) -> Result<Home> {
+        if let Some(named) = self.home.as_ref().filter(|_| !self.names_no_home()) {
             return Home::open(named);
         }
         let here = std::env::current_dir().unwrap_or_default();
@@ -110,6 +145,20 @@ impl Context<'_> {
                     .hint("Name the installation folder with --home or PMP_HOME.")
             ),
         }
+    }
+}
+
+impl Context<'_> {
+    /// Returns whether no home was named, so that this program finds it.
+    fn names_no_home(&self) -> bool {
+        self.global.names_no_home()
+    }
+
+    /// Returns the home that the command is about. Root works on no home that it has not entered.
+    fn home(&self) -> Result<Home> {
+        let home = self.global.find_home()?;
+        entry::enter(&home)?;
+        Ok(home)
     }
 
     fn config(&self, home: &Home) -> Result<Config> {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{Context, key, read_password_file};
-use crate::adapters::home::{Home, datadir};
+use crate::adapters::home::{Home, datadir, entry};
 use crate::adapters::look::recovery_source::{self, SourcePaths};
 use crate::adapters::{look, system};
 use crate::apply::{Runner, Secrets, Settled, refuse_half_exchanged};
@@ -55,11 +55,15 @@ impl fmt::Display for Recovered {
 pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
     let origin = match &args.from {
         Some(named) => SourcePaths::find(named)?,
-        None => SourcePaths::Home(context.home()?),
+        None => SourcePaths::Home(context.global.find_home()?),
     };
+    if let Some(from) = origin.home() {
+        entry::require_safe_source(from)?;
+    }
     // clap asks for it.
     let Some(into) = &args.into else { return Ok(()) };
     let into = Home::open(into)?;
+    entry::enter(&into)?;
     let config = context.config(&into)?;
     let db_password = read_password_file(args.db_password_file.as_deref())?;
     let mut runner = Runner::lock(&into, context.ui, &config, &context.interrupt)?;

@@ -74,7 +74,7 @@ impl fmt::Display for Repaired {
 
 pub async fn run(context: &Context<'_>, args: RepairArgs) -> Result<()> {
     if args.return_channel {
-        return return_channel::run(context).await;
+        return Box::pin(return_channel::run(context)).await;
     }
     let home = context.home()?;
     let config = context.config(&home)?;

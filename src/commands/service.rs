@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use super::Context;
-use crate::adapters::home::Home;
+use crate::adapters::home::{Home, entry};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::{self, tfa};
 use crate::adapters::server::process::Database;
@@ -65,6 +65,7 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
         context.ui.say(format!("would run {}", home.start_script().display()));
         return Ok(());
     }
+    entry::require_usable(&home)?;
     let _lock = system::lock_home(home.root())?;
     if !left_behind.is_empty() {
         // A run that was cut off has booted it, and nobody can use it.
@@ -121,6 +122,7 @@ pub async fn stop(context: &Context<'_>) -> Result<()> {
         context.ui.say("would stop the database");
         return Ok(());
     }
+    entry::require_usable(&home)?;
     let _lock = system::lock_home(home.root())?;
     let spinner = context.ui.spinner("the database is stopping");
     if let Ok(Some(membership)) = home.membership() {

@@ -11,7 +11,7 @@ use super::Context;
 use crate::adapters::home::Home;
 use crate::adapters::look::other_node::{self, Watched};
 use crate::adapters::server::process::Database;
-use crate::adapters::{look, random};
+use crate::adapters::{look, random, system};
 use crate::apply::{Cost, Runner};
 use crate::cli::SwitchoverArgs;
 use crate::config::Config;
@@ -100,7 +100,7 @@ async fn observe(context: &Context<'_>, home: &Home, config: &Config, wait: u64)
 
 /// Runs the other node's part on that node.
 fn answer(program: &str, words: &[String], wait: u64) -> Result<tokio::process::Child> {
-    tokio::process::Command::new(program)
+    tokio::process::Command::from(system::program(program.as_ref()))
         .args(words)
         .args(["--yes", Command::Switchover.words(), "--answer", "--wait", &wait.to_string()])
         .stdin(Stdio::null())

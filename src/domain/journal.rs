@@ -114,8 +114,8 @@ pub fn open_run(records: &[Record]) -> Option<OpenRun> {
                 let (at, by, plan) = (at.clone(), by.clone(), plan.clone());
                 open = Some(OpenRun { at, by, plan, next: 0, begun: 0 });
             }
-            (Record::Begin { step }, Some(run)) => run.begun = run.begun.max(step + 1),
-            (Record::Done { step }, Some(run)) => run.next = step + 1,
+            (Record::Begin { step }, Some(run)) => run.begun = run.begun.max(step.saturating_add(1)),
+            (Record::Done { step }, Some(run)) => run.next = step.saturating_add(1),
             (Record::Undone { step }, Some(run)) => {
                 run.begun = *step;
                 run.next = run.next.min(*step);

@@ -3,6 +3,7 @@
 //! Nothing here acts: no file, network, process, clock, randomness or output. Facts come in as
 //! arguments, and decisions go out as values.
 
+pub mod acting;
 pub mod alarm;
 pub mod built_in;
 pub mod coordinates;

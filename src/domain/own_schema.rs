@@ -94,7 +94,7 @@ pub fn tables() -> Vec<Sql> {
             "CREATE TABLE IF NOT EXISTS {OWN_SCHEMA}.errant_cleared (node INT UNSIGNED NOT NULL PRIMARY KEY, \
              file VARCHAR(255) NOT NULL, position BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB"
         ),
-        format!("INSERT IGNORE INTO {OWN_SCHEMA}.heartbeat VALUES (1, 0, 0, 0), (2, 0, 0, 0)"),
+        HEARTBEAT_ROWS.to_owned(),
         // The last comparison of the data, a row a range of keys: what this node found itself, and
         // what the primary found at the same point. The bounds are JSON arrays of the key's values
         // as text, bytes as 0x…; the lower one is exclusive, the upper one inclusive, NULL is open.
@@ -109,6 +109,9 @@ pub fn tables() -> Vec<Sql> {
     .map(Sql::new)
     .into()
 }
+
+/// Makes the heartbeat rows that are not there: an event only updates them.
+pub const HEARTBEAT_ROWS: &str = "INSERT IGNORE INTO pmp_ha.heartbeat VALUES (1, 0, 0, 0), (2, 0, 0, 0)";
 
 /// What a secondary says that it is while it is being promoted.
 const CANDIDATE: &str = "candidate";

@@ -211,6 +211,25 @@ pub fn render(settings: &[Setting]) -> String {
     lines.concat()
 }
 
+/// Returns the first line of an option file that none of ours has, if there is one: it reads another
+/// file, or changes the account of the server. `account` is the one that root names to it.
+#[must_use]
+pub fn strange_option<'a>(text: &'a str, account: Option<&str>) -> Option<&'a str> {
+    let is_strange = |line: &&str| {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with(['#', ';']) || line == "[mysqld]" {
+            return false;
+        }
+        let (name, value) = line.split_once('=').unwrap_or((line, ""));
+        let name = name.trim().to_lowercase().replace('_', "-");
+        let name = name.strip_prefix(LOOSE).unwrap_or(&name);
+        // A server takes the beginning of a name for the name.
+        let is_user = "user".starts_with(name);
+        line.starts_with(['!', '[']) || (is_user && account != Some(value.trim().trim_matches('"')))
+    };
+    text.lines().find(is_strange)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +243,30 @@ mod tests {
         let timing = Timing { net_timeout: 5, connect_retry: 3, heartbeat: 1, beat: 2 };
         let choices = Choices { timing, keep_binlogs_days: 0, semi_sync: Some(SemiSync { timeout: 10 }) };
         render(&settings(Flavor::of(&version).expect("a row"), &membership, &tls, &choices))
+    }
+
+    #[test]
+    fn an_option_file_names_the_account_that_root_chose_or_none() {
+        let ours = rendered("5.6.24", Role::Primary);
+        assert_eq!(strange_option(&format!("# a\n[mysqld]\n{ours}"), None), None);
+        assert_eq!(strange_option("[mysqld]\nuser = \"mysql\"\n", Some("mysql")), None);
+        for line in [
+            "user = root",
+            "user=root",
+            "  User = \"root\"",
+            "loose_user = root",
+            "use=root",
+            "!include /tmp/x",
+            "! includedir /x",
+            "[client]",
+            "[mysqld-9.7]",
+            "user",
+        ] {
+            let text = format!("[mysqld]\n{line}\n{ours}");
+            for account in [None, Some("mysql")] {
+                assert_eq!(strange_option(&text, account), Some(line), "{account:?}");
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,9 @@ pub struct NotWirable(pub String);
 /// another one than the product's, so that nobody who looks for the database finds it.
 pub const BOOT_TMP: &str = "mysql/tmp/boot";
 
+/// Its name in the product's own one.
+pub const BOOT_FOLDER: &str = "boot";
+
 /// How the script calls the socket in the folder that it is given.
 pub const SOCKET: &str = "mysql.sock";
 

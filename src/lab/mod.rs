@@ -14,7 +14,7 @@ use anyhow::{Result, anyhow, bail};
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::adapters::home::{Credential, Home};
+use crate::adapters::home::{Credential, Home, entry};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::{Address, Session};
@@ -197,6 +197,7 @@ pub async fn down(dir: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<()> {
         let path = entry?.path();
         if Home::is_at(&path) {
             let home = Home::open(&path)?;
+            entry::enter(&home)?;
             let waiting = ui.spinner("a database of the lab is stopping");
             let stopped = Database::of(&home, interrupt).stop(STOP_DEADLINE).await?;
             drop(waiting);

@@ -7,12 +7,16 @@
 )]
 #![allow(clippy::needless_pass_by_value, reason = "a test hands over what it made for the purpose")]
 
+#[cfg(target_arch = "x86_64")]
+mod accounts;
 mod agreement;
 mod alarms;
 mod asking;
 mod audit_rows;
 mod bad_input;
 mod bad_packs;
+#[cfg(target_arch = "x86_64")]
+mod both;
 mod cli;
 mod crash;
 mod cut_off_changes;

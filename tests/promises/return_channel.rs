@@ -196,15 +196,15 @@ fn what_is_no_audit_row_is_refused_or_found_on_the_primary(server: &str) {
 fn refused(lab: &Lab) {
     let mut primary = Db::admin(&lab.primary);
     let before = state(&mut primary);
-    let mut done = 0;
+    let (mut done, mut story) = (0, Vec::new());
     for (n, what) in ATTACKS.iter().enumerate() {
         beside(lab, n);
         match attack(lab, what, n) {
             Ok(()) => done += 1,
-            Err(why) => println!("{what:?}: {why}"),
+            Err(why) => story.push(format!("{what:?}: {why}")),
         }
     }
-    assert!(done > ATTACKS.len() - 8, "{done}");
+    assert!(done > ATTACKS.len() - 8, "{done}\n{}", story.join("\n"));
     wait_for(&lab.primary, &["back-refused"]);
     for node in [&lab.primary, &lab.secondary] {
         let (code, evidence) = told(node).expect("a finding");
@@ -254,10 +254,11 @@ fn refused(lab: &Lab) {
 fn found(lab: &Lab) {
     let mut primary = Db::admin(&lab.primary);
     let (mut executed, mut done, mut known) = (0, 0, 0);
+    let mut story = Vec::new();
     for (n, what) in ATTACKS.iter().enumerate() {
         let before = state(&mut primary);
         if let Err(why) = attack(lab, what, n) {
-            println!("{what:?}: {why}");
+            story.push(format!("{what:?}: {why}"));
             continue;
         }
         done += 1;
@@ -268,7 +269,7 @@ fn found(lab: &Lab) {
         });
         let changed = state(&mut primary) != before;
         let evidence = told(&lab.primary).map(|(_, evidence)| evidence).unwrap_or_default();
-        println!("{what:?}: executed {changed}, {evidence}");
+        story.push(format!("{what:?}: executed {changed}, {evidence}"));
         let found = count(&evidence);
         assert!(found > known || !changed, "{what:?} changed the primary, and nothing was found");
         (executed, known) = (executed + usize::from(changed), found);
@@ -291,9 +292,16 @@ fn found(lab: &Lab) {
         primary.rows("SET SESSION sql_log_bin = 0");
         primary.rows(&format!("DROP TRIGGER IF EXISTS passtrix.evil{n}"));
     }
-    assert!(done > ATTACKS.len() - 8, "{done}");
-    assert!(executed > 15, "{executed}");
+    assert!(done > ATTACKS.len() - 8, "{done}\n{}", story.join("\n"));
+    assert!(executed > 15, "{executed}\n{}", story.join("\n"));
     acknowledge(lab);
+    // One of them has taken the primary's heartbeat away.
+    assert!(lab.primary.findings().contains(&"heartbeat-stopped".to_owned()));
+    lab.primary.run(&["reconfigure"]).ok();
+    wait_until_or("the primary writes its heartbeat again", || {
+        let found = lab.primary.findings();
+        if found.contains(&"heartbeat-stopped".to_owned()) { Err(found.join(", ")) } else { Ok(()) }
+    });
 }
 
 /// It stays until it is acknowledged on the primary; then the other node knows it, too.

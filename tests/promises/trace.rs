@@ -2,7 +2,7 @@
 //! can become full, at the same point in every run.
 
 use std::io::{Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::libc;
@@ -20,6 +20,62 @@ pub struct Change {
     pub number: usize,
     /// Records of the journal that the run has written.
     pub records: usize,
+    /// The thread that is about to make it, and is held.
+    thread: Pid,
+}
+
+impl Change {
+    /// The account that makes it. Only while it is held.
+    pub fn account(&self) -> u32 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.thread)).expect("held");
+        let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).expect("a line");
+        // Real, effective, saved, and the one that counts for files.
+        line.split_whitespace().last().and_then(|uid| uid.parse().ok()).expect("a number")
+    }
+
+    /// The paths that it is about. Only while it is held.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let regs = ptrace::getregs(self.thread).expect("held");
+        let fd = |number: u64| std::fs::read_link(format!("/proc/{}/fd/{number}", self.thread)).ok();
+        let at = |folder: u64, name: u64| {
+            let name = self.text(name)?;
+            // The upper half of the register says nothing.
+            let here = folder & 0xffff_ffff == u64::from(libc::AT_FDCWD.cast_unsigned());
+            if here { Some(name) } else { Some(fd(folder)?.join(name)) }
+        };
+        let found = match regs.orig_rax.cast_signed() {
+            libc::SYS_openat
+            | libc::SYS_unlinkat
+            | libc::SYS_mkdirat
+            | libc::SYS_fchmodat
+            | libc::SYS_fchownat => vec![at(regs.rdi, regs.rsi)],
+            libc::SYS_renameat | libc::SYS_renameat2 | libc::SYS_linkat => {
+                vec![at(regs.rdi, regs.rsi), at(regs.rdx, regs.r10)]
+            }
+            libc::SYS_rename | libc::SYS_link => vec![self.text(regs.rdi), self.text(regs.rsi)],
+            libc::SYS_open
+            | libc::SYS_unlink
+            | libc::SYS_rmdir
+            | libc::SYS_mkdir
+            | libc::SYS_chmod
+            | libc::SYS_chown
+            | libc::SYS_lchown => vec![self.text(regs.rdi)],
+            libc::SYS_symlink => vec![self.text(regs.rsi)],
+            libc::SYS_kill => Vec::new(),
+            _ => vec![fd(regs.rdi)],
+        };
+        found.into_iter().flatten().filter(|path| path.is_absolute()).collect()
+    }
+
+    /// The path at an address of the thread's memory.
+    fn text(&self, address: u64) -> Option<PathBuf> {
+        let mut memory = std::fs::File::open(format!("/proc/{}/mem", self.thread)).ok()?;
+        memory.seek(std::io::SeekFrom::Start(address)).ok()?;
+        let mut bytes = vec![0; 4096];
+        let read = memory.read(&mut bytes).ok()?;
+        let end = bytes[..read].iter().position(|byte| *byte == 0)?;
+        String::from_utf8(bytes[..end].to_vec()).ok().map(PathBuf::from)
+    }
 }
 
 /// What happens next.
@@ -68,7 +124,7 @@ pub fn traced(command: Command, home: &Path, mut then: impl FnMut(Change) -> The
             WaitStatus::Signaled(ended, _, _) if ended == pid => break None,
             WaitStatus::PtraceSyscall(thread) => {
                 if let Some(what) = about_to_change(thread, home) {
-                    let change = Change { number: changes.len(), records };
+                    let change = Change { number: changes.len(), records, thread };
                     changes.push(change);
                     records += usize::from(what == What::Record);
                     if !killed && then(change) == Then::Kill {
@@ -169,8 +225,11 @@ fn about_to_change(thread: Pid, home: &Path) -> Option<What> {
         | libc::SYS_chmod
         | libc::SYS_fchmod
         | libc::SYS_fchmodat
+        | libc::SYS_chown
+        | libc::SYS_fchown
         | libc::SYS_lchown
         | libc::SYS_fchownat
+        | libc::SYS_symlink
         | libc::SYS_ftruncate
         | libc::SYS_fsync
         | libc::SYS_fdatasync => Some(What::Other),

@@ -9,7 +9,12 @@ pub struct Listed {
     pub names: Vec<String>,
     /// Those that are left to a run on every server.
     pub left: Vec<String>,
+    /// Those that need two accounts, where there is only one.
+    pub of_two_accounts: Vec<String>,
 }
+
+/// How the names of the tests begin that need two accounts.
+const TWO_ACCOUNTS: &str = "accounts::";
 
 impl Listed {
     pub fn of(program: &Path, filters: &[String], skip: &[String], every_server: bool) -> Self {
@@ -30,10 +35,15 @@ impl Listed {
                 .filter(wanted)
                 .collect()
         };
-        let (all, ignored) = (list(&[]), list(&["--ignored"]));
+        let (mut names, mut left) = (list(&[]), list(&["--ignored"]));
         if every_server {
-            return Self { names: all, left: Vec::new() };
+            left.clear();
         }
-        Self { names: all.into_iter().filter(|name| !ignored.contains(name)).collect(), left: ignored }
+        names.retain(|name| !left.contains(name));
+        // A space that somebody without rights makes has one account.
+        let is_root = nix::unistd::geteuid().is_root();
+        let (of_two_accounts, names) =
+            names.into_iter().partition(|name| !is_root && name.starts_with(TWO_ACCOUNTS));
+        Self { names, left, of_two_accounts }
     }
 }

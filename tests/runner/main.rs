@@ -82,6 +82,7 @@ fn main() -> ExitCode {
         println!("{} tests, {jobs} at once, in the order of --seed {seed}", listed.names.len());
         let ended = run(&args.program, &listed.names, seed, jobs);
         all_well &= tell::result(&ended, listed.left.len());
+        tell::not_tested(&listed.of_two_accounts);
     }
     if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

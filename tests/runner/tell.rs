@@ -38,6 +38,17 @@ pub fn result(ended: &[Ended], left: usize) -> bool {
     failed.is_empty()
 }
 
+/// Says which tests nobody has run.
+pub fn not_tested(of_two_accounts: &[String]) {
+    if of_two_accounts.is_empty() {
+        return;
+    }
+    println!("NOT TESTED, because only root can be two accounts: {}", of_two_accounts.len());
+    for name in of_two_accounts {
+        println!("  {name}");
+    }
+}
+
 /// The lines with which a test gave up.
 fn why(said: &str) -> String {
     let lines = said.lines().skip_while(|line| !line.contains("panicked at"));

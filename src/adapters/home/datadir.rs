@@ -57,12 +57,14 @@ pub fn second_holder(data: &Path) -> Result<Option<u32>> {
 /// Lists a data directory.
 pub fn list(data: &Path) -> Result<Listing> {
     let mut out = Listing { files: Vec::new(), odd: Vec::new(), unreadable: Vec::new() };
-    walk(data, "", &mut out)?;
+    // Root reads nothing there that the account of the server could not read itself.
+    let owner = Some(system::owner(data)?).filter(|owner| system::is_root() && !owner.is_root());
+    walk(data, "", owner, &mut out)?;
     out.files.sort();
     Ok(out)
 }
 
-fn walk(dir: &Path, prefix: &str, out: &mut Listing) -> Result<()> {
+fn walk(dir: &Path, prefix: &str, owner: Option<system::Owner>, out: &mut Listing) -> Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -71,7 +73,7 @@ fn walk(dir: &Path, prefix: &str, out: &mut Listing) -> Result<()> {
         if !kind.is_dir() && classify(&shown) == FileClass::Own {
             // Never copied: what it is does not matter.
         } else if kind.is_dir() {
-            walk(&entry.path(), &format!("{shown}/"), out)?;
+            walk(&entry.path(), &format!("{shown}/"), owner, out)?;
         } else if kind.is_symlink() {
             out.odd.push(format!("the symbolic link {shown}"));
         } else if is_link_file(&shown) {
@@ -82,7 +84,13 @@ fn walk(dir: &Path, prefix: &str, out: &mut Listing) -> Result<()> {
             }
             match RelPath::new(shown.as_str()) {
                 Ok(path) if name.to_str().is_some() => match entry.metadata() {
-                    Ok(meta) => out.files.push((path, meta.len())),
+                    Ok(meta) => {
+                        if let Some(other) = owner.filter(|owner| !owner.has(&meta)) {
+                            out.odd
+                                .push(format!("the file {shown}, which does not belong to {}", other.name()));
+                        }
+                        out.files.push((path, meta.len()));
+                    }
                     // A running server removes files of its own while they are listed.
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error.into()),
@@ -172,18 +180,19 @@ pub fn copy_quickly(
     interrupt: &Interrupt,
 ) -> Result<()> {
     let mut buffer = vec![0; CHUNK];
+    let owner = system::owner(from)?;
     for (path, _) in files {
         let target = to.join(path.as_str());
         if let Some(folder) = target.parent() {
             system::private_dir(folder)?;
         }
-        let source = from.join(path.as_str());
-        if share_blocks(&source, &target)? {
-            progress.add(fs::metadata(&target)?.len());
+        let mut source = system::open_regular(&from.join(path.as_str()))?;
+        system::require_owner(&source, owner)?;
+        let mut file = system::private_file(&target)?;
+        if share_blocks(&source, &file) {
+            progress.add(file.metadata()?.len());
             continue;
         }
-        let mut source = system::open_regular(&source)?;
-        let mut file = system::private_file(&target)?;
         loop {
             interrupt.check()?;
             let n = source.read(&mut buffer)?;
@@ -197,14 +206,9 @@ pub fn copy_quickly(
     Ok(())
 }
 
-/// Makes a copy that shares its blocks with the original. Returns whether the filesystem can.
-fn share_blocks(from: &Path, to: &Path) -> Result<bool> {
-    if reflink_copy::reflink(from, to).is_err() {
-        remove(to)?;
-        return Ok(false);
-    }
-    system::set_mode(to, 0o600)?;
-    Ok(true)
+/// Makes an empty file share its blocks with the original. Returns whether the filesystem can.
+fn share_blocks(from: &fs::File, to: &fs::File) -> bool {
+    reflink_copy::reflink_file(from.file(), to.file()).is_ok()
 }
 
 /// Returns whether copies of the data in `folder` share their blocks, and so need no time or space.
@@ -234,19 +238,19 @@ pub fn adopt(to: &Path, like: &Path) -> Result<()> {
     if like.join("tmp").is_dir() && !folder.exists() {
         system::private_dir(&folder)?;
     }
-    give_tree(to, owner)?;
-    system::sync_dir(to)
+    system::give_tree(to, owner)?;
+    sync_tree(to)
 }
 
-fn give_tree(path: &Path, owner: system::Owner) -> Result<()> {
-    system::give_to(path, owner)?;
-    if path.is_dir() {
-        for entry in fs::read_dir(path)? {
-            give_tree(&entry?.path(), owner)?;
+/// Makes the names in a folder and in all folders below it durable.
+fn sync_tree(path: &Path) -> Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_tree(&entry.path())?;
         }
-        system::sync_dir(path)?;
     }
-    Ok(())
+    system::sync_dir(path)
 }
 
 /// Records which folder is the old data directory, before the exchange.

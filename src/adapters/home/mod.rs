@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod datadir;
+pub mod entry;
 pub mod journal_file;
 pub mod kept;
 pub mod saved;
@@ -145,6 +146,13 @@ impl Home {
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.path("mysql/data")
+    }
+
+    /// The account of the server, if root starts it for another one. Then the server must be told: of
+    /// several that are named to it, it takes the first.
+    pub fn account_of_server(&self) -> Result<Option<String>> {
+        let owner = system::owner(&self.data())?;
+        Ok((system::is_root() && !owner.is_root()).then(|| owner.name()))
     }
 
     /// The folder that the server's socket and temporary files go to.

@@ -134,7 +134,7 @@ async fn has_clone_plugin(session: &mut Session) -> Result<bool> {
 
 /// Whether a backup tool belongs to the server: another version may not know its files.
 async fn is_of(program: &Path, version: &ServerVersion) -> bool {
-    let mut command = tokio::process::Command::new(program);
+    let mut command = tokio::process::Command::from(system::program(program));
     command.arg("--version").stdin(std::process::Stdio::null()).kill_on_drop(true);
     let Ok(Ok(output)) = tokio::time::timeout(TOOL_DEADLINE, command.output()).await else { return false };
     let text = [output.stdout, output.stderr].concat();

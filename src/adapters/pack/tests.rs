@@ -27,7 +27,7 @@ fn manifest() -> Manifest {
 }
 
 fn making(effort: Effort) -> Making {
-    Making { effort, signer: None, recipient: None }
+    Making { effort, ..Making::default() }
 }
 
 /// Packs contents under the names 0, 1, …, and returns the file.

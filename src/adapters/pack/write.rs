@@ -26,7 +26,7 @@ use crate::adapters::pack::sealed::{self, Recipient};
 use crate::adapters::pack::signature::Signer;
 use crate::adapters::system;
 use crate::domain::digest::Sha256Hex;
-use crate::domain::manifest::{Block, Entry, Manifest, RelPath};
+use crate::domain::manifest::{Block, DATA, Entry, Manifest, RelPath};
 use crate::ui::Progress;
 
 /// A pack, written and read back.
@@ -44,6 +44,8 @@ pub struct Making {
     pub effort: Effort,
     /// The signer of its manifest.
     pub signer: Option<Signer>,
+    /// The account whose files the data are. No other file is packed for one of them.
+    pub data_of: Option<system::Owner>,
     /// The reader that it is sealed for. Then no plain byte of it reaches the disk.
     pub recipient: Option<Recipient>,
 }
@@ -63,7 +65,7 @@ pub fn write(
     interrupt: &Interrupt,
 ) -> Result<WrittenPack> {
     let file = system::private_file(target)?;
-    let input = Mutex::new(Input::of(sources));
+    let input = Mutex::new(Input::of(sources, making.data_of));
     let sink = match &making.recipient {
         None => Sink::Plain,
         Some(reader) => Sink::Sealed(sealed::sealing(file.try_clone()?, reader)?),
@@ -207,8 +209,11 @@ struct Open {
 }
 
 impl Open {
-    fn at(path: &RelPath, source: &Path) -> Result<Self> {
+    fn at(path: &RelPath, source: &Path, data_of: Option<system::Owner>) -> Result<Self> {
         let source = DirectFile::open(source)?;
+        if let Some(owner) = data_of.filter(|_| path.below(DATA).is_some()) {
+            system::require_owner(source.file(), owner)?;
+        }
         let size = source.file().metadata()?.len();
         Ok(Self { source, path: path.clone(), size, hashed: InOrder::default() })
     }
@@ -225,11 +230,12 @@ struct Input<'a> {
     /// The file that is being read, and its next piece.
     open: Option<(Arc<Open>, usize)>,
     number: u64,
+    data_of: Option<system::Owner>,
 }
 
 impl<'a> Input<'a> {
-    fn of(sources: &'a [(RelPath, PathBuf)]) -> Self {
-        Self { sources: sources.iter(), open: None, number: 0 }
+    fn of(sources: &'a [(RelPath, PathBuf)], data_of: Option<system::Owner>) -> Self {
+        Self { sources: sources.iter(), open: None, number: 0, data_of }
     }
 
     /// The next piece; none is left after the last file.
@@ -237,7 +243,7 @@ impl<'a> Input<'a> {
         let (open, index) = match self.open.take() {
             Some(open) => open,
             None => match self.sources.next() {
-                Some((path, source)) => (Arc::new(Open::at(path, source)?), 0),
+                Some((path, source)) => (Arc::new(Open::at(path, source, self.data_of)?), 0),
                 None => return Ok(None),
             },
         };

@@ -35,7 +35,7 @@ pub fn backup(program: &Path, home: &Home, target: &Path, work: &Path) -> Result
         quoted(&home.socket().to_string_lossy())
     );
     system::write_atomic(&options, text.as_bytes(), 0o600, None)?;
-    let mut command = Command::new(program);
+    let mut command = Command::from(system::program(program));
     command
         .arg(format!("--defaults-file={}", options.display()))
         .arg("--backup")
@@ -47,7 +47,7 @@ pub fn backup(program: &Path, home: &Home, target: &Path, work: &Path) -> Result
 /// Returns the command that makes a copy consistent.
 #[must_use]
 pub fn prepare(program: &Path, target: &Path) -> Command {
-    let mut command = Command::new(program);
+    let mut command = Command::from(system::program(program));
     command.arg("--no-defaults").arg("--prepare").arg(target_argument(target));
     command
 }

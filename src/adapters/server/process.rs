@@ -89,7 +89,7 @@ impl<'a> Database<'a> {
     /// Runs `mysqld --version`.
     pub async fn version(&self) -> Result<ServerVersion> {
         let program = self.home.path(system::SERVER);
-        let mut command = tokio::process::Command::new(&program);
+        let mut command = tokio::process::Command::from(system::program(&program));
         command.args(["--no-defaults", "--version"]).stdin(std::process::Stdio::null()).kill_on_drop(true);
         let output = tokio::time::timeout(Duration::from_secs(20), command.output())
             .await
@@ -149,7 +149,21 @@ impl<'a> Database<'a> {
         if up.is_err() {
             self.wait_for_lock(&mut child).await?;
         }
-        up
+        up.and_then(|pid| self.require_account(pid).map(|()| pid))
+    }
+
+    /// Refuses a server that acts as root on the data of another account.
+    fn require_account(&self, pid: u32) -> Result<()> {
+        let owner = system::owner(&self.home.data())?;
+        if owner.is_root() || !system::acts_as_root(pid) {
+            return Ok(());
+        }
+        let name = owner.name();
+        bail!(
+            Failure::new(Kind::Failed, "the database runs as root")
+                .because(format!("process {pid} acts as root, and its data belong to {name}"))
+                .hint(format!("Make the start script give mysqld `--user={name}`."))
+        )
     }
 
     /// Waits until a script that was cut off has brought up a server that holds its data, or none.
@@ -404,23 +418,26 @@ impl<'a> Database<'a> {
             init.push_str(";\n");
         }
         system::private_dir(&self.home.work())?;
-        system::give_to(&self.home.work(), owner)?;
+        system::show_to(&self.home.work(), owner)?;
+        let account = self.home.account_of_server()?.map(|name| format!("user = \"{name}\"\n"));
         let text = format!(
-            "{options}\n# this boot only\nskip-networking\n{}{}\nevent-scheduler = OFF\ninit-file = \"{}\"\n",
+            "{options}\n# this boot only\n{}skip-networking\n{}{}\nevent-scheduler = OFF\ninit-file = \"{}\"\n",
+            account.unwrap_or_default(),
             // It has a socket of its own, in a folder that everybody may use.
             if flavor.has_mysqlx() { "mysqlx = OFF\n" } else { "" },
             flavor.option("skip-replica-start"),
             init_file.display()
         );
-        system::write_atomic(&init_file, init.as_bytes(), 0o600, Some(owner))?;
-        system::write_atomic(&option_file, text.as_bytes(), 0o600, Some(owner))?;
+        for (file, text) in [(&init_file, &init), (&option_file, &text)] {
+            system::write_atomic(file, text.as_bytes(), 0o600, None)?;
+            system::show_to(file, owner)?;
+        }
         let product_script = system::read_text(&self.home.start_script(), system::SMALL)?;
         let wired = start_script::wire(&product_script, &option_file.to_string_lossy(), None)
             .map_err(|why| anyhow!("the start script cannot be used: {}", why.0))?;
         system::write_script(&script, &wired, None)?;
         self.make_tmp()?;
-        system::private_dir(&self.home.boot_tmp())?;
-        system::give_to(&self.home.boot_tmp(), owner)?;
+        system::make_folder_of(&self.home.tmp(), start_script::BOOT_FOLDER, owner)?;
 
         let address = Address::Socket(self.home.boot_socket());
         let logs_in = || async { Session::open(&address, &boot, Duration::from_secs(5)).await.is_ok() };

@@ -89,10 +89,16 @@ fn take(file: fs::File, path: &Path) -> Result<DirLock> {
     }
 }
 
-/// Returns whether somebody holds the lock of a home. Takes and creates nothing.
+/// Returns whether somebody holds the lock of a home. Creates nothing.
 #[must_use]
 pub fn is_home_locked(home: &Path) -> bool {
-    pid_of_holder(&home.join(LOCK_FILE)).is_some()
+    let path = home.join(LOCK_FILE);
+    let mut options = fs::OpenOptions::new();
+    options.read(true).options_mut().custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK);
+    match options.open(&path) {
+        Ok(file) => Flock::lock(file.into_parts().0, FlockArg::LockSharedNonblock).is_err(),
+        Err(_) => pid_of_holder(&path).is_some(),
+    }
 }
 
 /// The process that holds a lock, with the words that it was started with.
@@ -107,13 +113,23 @@ fn holder(path: &Path) -> Option<String> {
 fn pid_of_holder(path: &Path) -> Option<u32> {
     let meta = fs::metadata(path).ok()?;
     let (major, minor) = (nix::sys::stat::major(meta.dev()), nix::sys::stat::minor(meta.dev()));
-    let place = format!("{major:02x}:{minor:02x}:{}", meta.ino());
+    let (device, inode) = (format!("{major:02x}:{minor:02x}"), meta.ino().to_string());
     let table = fs::read_to_string("/proc/locks").ok()?;
     table.lines().find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let is_it = words.get(1) == Some(&"FLOCK") && words.get(5) == Some(&place.as_str());
-        is_it.then(|| words.get(4)?.parse::<i64>().ok()).flatten().map(|pid| u32::try_from(pid).unwrap_or(0))
+        let (found, number) = words.get(5)?.rsplit_once(':')?;
+        if words.get(1) != Some(&"FLOCK") || number != inode {
+            return None;
+        }
+        let pid = u32::try_from(words.get(4)?.parse::<i64>().ok()?).unwrap_or(0);
+        // Some filesystems call their device otherwise here; then the process itself must have the file.
+        (found == device || has_open(pid, path)).then_some(pid)
     })
+}
+
+fn has_open(pid: u32, path: &Path) -> bool {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    open.into_iter().any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == path))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Processes, sockets, the disk, locks, owners and modes, and the names of the product's scripts. A
 //! second system would be a second module like this one.
 
+mod account;
 mod disk;
 mod lock;
 mod process;
@@ -20,6 +21,10 @@ use fs_err as fs;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FcntlArg, Flock, FlockArg, RenameFlags};
 
+pub use account::{
+    Owner, acts_as_root, became, become_account, changed_by, give_tree, is_root, make_folder_of, program,
+    require_owner, share_with, show_to,
+};
 pub use disk::{
     DIRECT_UNIT, allocate, forget_cached, forget_cached_part, is_direct, open_direct,
     open_direct_for_writing, read_direct_at, read_exact_at, write_all_at, write_direct_at,
@@ -65,18 +70,21 @@ pub fn lock_holder(path: &Path) -> Result<Option<u32>> {
     Ok(if free { None } else { Some(u32::try_from(lock.l_pid).unwrap_or(0)) })
 }
 
-/// Creates or empties a file that only its owner can read, to write it and read it back.
+/// Creates a file that only its owner can read, to write it and read it back.
+///
+/// It replaces what has its name: that may be somebody else's file, a link, or a pipe.
 pub fn private_file(path: &Path) -> Result<fs::File> {
     let mut options = std::fs::OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(nix::libc::O_NOFOLLOW);
-    let file = fs::OpenOptions::from_options(options).open(path)?;
-    // An old file may have had another mode.
+    options.read(true).write(true).create_new(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
+    let options = fs::OpenOptions::from_options(options);
+    let file = match options.open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            options.open(path)?
+        }
+        opened => opened?,
+    };
+    // The mask of this process may have taken more away.
     file.set_permissions(Permissions::from_mode(0o600))?;
     Ok(file)
 }
@@ -93,30 +101,25 @@ pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
     Ok(fs::set_permissions(path, Permissions::from_mode(mode))?)
 }
 
-/// Makes a folder that only its owner can enter, and parents like it.
-///
-/// It has its mode from the first moment on, whatever the umask is.
+/// Makes a folder that only its owner can enter, and its parents. A link is none.
 pub fn private_dir(path: &Path) -> Result<()> {
-    if !path.is_dir() {
-        let mut private = std::fs::DirBuilder::new();
-        private.recursive(true).mode(0o700);
-        private.create(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
-    }
-    fs::set_permissions(path, Permissions::from_mode(0o700))?;
+    let mut maker = std::fs::DirBuilder::new();
+    maker.recursive(true).mode(0o700);
+    maker.create(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
+    open_dir(path)?.set_permissions(Permissions::from_mode(0o700))?;
     Ok(())
 }
 
-/// Who a file belongs to and what may be done with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
-    uid: u32,
-    gid: u32,
+/// Opens a folder itself, not one that a link names.
+fn open_dir(path: &Path) -> Result<fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_DIRECTORY);
+    Ok(fs::OpenOptions::from_options(options).open(path)?)
 }
 
 /// Returns the owner of a file or folder.
 pub fn owner(path: &Path) -> Result<Owner> {
-    let meta = fs::metadata(path)?;
-    Ok(Owner { uid: meta.uid(), gid: meta.gid() })
+    Ok(Owner::of(&fs::metadata(path)?))
 }
 
 /// Changes the owner of a path, if necessary and if this account may.
@@ -207,13 +210,31 @@ pub fn is_writable_dir(path: &Path) -> bool {
     nix::unistd::access(path, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK).is_ok()
 }
 
+/// Returns whether this account can write to what is at this path.
+#[must_use]
+pub fn is_writable(path: &Path) -> bool {
+    nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok()
+}
+
+/// Returns whether this account can run the program.
+#[must_use]
+pub fn is_runnable(path: &Path) -> bool {
+    nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
+}
+
 /// Returns whether this account can read the file.
 #[must_use]
 pub fn is_readable(path: &Path) -> bool {
     nix::unistd::access(path, nix::unistd::AccessFlags::R_OK).is_ok()
 }
 
-/// The account of the operating system that runs this, for the journal.
+/// Who runs this, for the journal: the account of the operating system, and that it was root before.
+#[must_use]
+pub fn acting_name() -> String {
+    if became().is_some() { format!("root as {}", user_name()) } else { user_name() }
+}
+
+/// The account of the operating system that runs this.
 #[must_use]
 pub fn user_name() -> String {
     let uid = nix::unistd::getuid();

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::account::{became, program};
 use super::private_file;
 
 /// Returns whether a process of this id exists.
@@ -178,20 +179,28 @@ pub fn on_stop_signal(act: impl Fn() + Send + Sync + 'static) -> Result<()> {
     Ok(())
 }
 
+/// The command of a program that Ctrl-C on our terminal does not reach.
+fn of_its_own_group(path: &Path) -> Command {
+    let mut command = program(path);
+    if became().is_none() {
+        command.process_group(0);
+    }
+    // Otherwise it has a session of its own, and is the leader of its group.
+    command
+}
+
 /// Starts a script with the shell, detached from this terminal, with its output in `log`.
 pub fn spawn_script(script: &Path, args: &[String], log: &Path) -> Result<Child> {
     let out = private_file(log)?;
     let err = out.try_clone()?;
     let folder = script.parent().unwrap_or(Path::new("/"));
-    Command::new("/bin/sh")
+    of_its_own_group(Path::new("/bin/sh"))
         .arg(script)
         .args(args)
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::from(out.into_parts().0))
         .stderr(Stdio::from(err.into_parts().0))
-        // Ctrl-C on our terminal must not reach the database.
-        .process_group(0)
         .spawn()
         .with_context(|| format!("cannot run {}", script.display()))
 }
@@ -212,12 +221,11 @@ pub fn this_program() -> Result<PathBuf> {
 
 /// Starts this program again, detached from this terminal. Its stdout can be read.
 pub fn spawn_self(args: &[&str]) -> Result<Child> {
-    Command::new(this_program()?)
+    of_its_own_group(&this_program()?)
         .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .process_group(0)
         .spawn()
         .context("cannot run this program again")
 }

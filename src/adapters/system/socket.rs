@@ -5,6 +5,8 @@ use std::net::{IpAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::is_writable_dir;
+
 /// Connects to the socket of a server on this machine.
 pub async fn connect_local(path: &Path) -> std::io::Result<tokio::net::UnixStream> {
     tokio::net::UnixStream::connect(path).await
@@ -37,7 +39,8 @@ pub fn one_caller() -> std::io::Result<OneCaller> {
     // The path of a socket has at most 107 bytes.
     const LONGEST_FOLDER: usize = 80;
     let temporary = std::env::temp_dir();
-    let fits = temporary.as_os_str().len() <= LONGEST_FOLDER;
+    // The one that root's environment names may be closed to the account that root has become.
+    let fits = temporary.as_os_str().len() <= LONGEST_FOLDER && is_writable_dir(&temporary);
     let folder = tempfile::Builder::new()
         .prefix("pmp-ha-")
         .permissions(Permissions::from_mode(0o700))

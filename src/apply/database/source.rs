@@ -29,6 +29,7 @@ pub async fn own_schema(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sess
 /// Makes what runs inside the server again: the events of this node, the procedure that the monitor
 /// account may call, and those that show definitions to the reader.
 pub async fn programs(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
+    session.run(own_schema::HEARTBEAT_ROWS).await?;
     let events = own_schema::events(flavor, &runner.config.timing());
     let shown = definitions::procedures(&runner.home.require_membership()?.pair.schema);
     for sql in events.into_iter().chain(own_schema::procedure()).chain(shown) {

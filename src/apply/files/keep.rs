@@ -16,13 +16,15 @@ use crate::domain::manifest::NODE_FILES;
 ///
 /// The tool's own files, the start script, the role, the path of the key, and what `verify`
 /// remembers.
-const FILES: [&str; 8] = [
+const FILES: [&str; 10] = [
     NODE_FILES,
     node_files::SCRIPTS[0],
     node_files::SCRIPTS[1],
     ROLE_FILE,
     KEY_FILE,
     "replication/pmp-ha-errant.json",
+    "replication/pmp-ha-returned-1.json",
+    "replication/pmp-ha-returned-2.json",
     "replication/pmp-ha-deep.json",
     "replication/pmp-ha-tfa.json",
 ];

@@ -1,6 +1,6 @@
 //! The tool's own files of a node, `conf/pmp-ha`, and the start script that uses them.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 
 use super::pack;
@@ -11,7 +11,7 @@ use crate::apply::work::Runner;
 use crate::config::Config;
 use crate::domain::flavor::Flavor;
 use crate::domain::pair::Membership;
-use crate::domain::settings::{render, settings};
+use crate::domain::settings::{render, settings, strange_option};
 use crate::domain::start_script::{self, Gate};
 
 /// The start script, and the copy of it as it was before it was ever wired.
@@ -73,25 +73,50 @@ pub async fn take(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
 /// Updates the option file before a start, if the configuration has changed.
 pub fn refresh(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<()> {
     let text = option_file(home, membership, flavor, config)?;
-    if system::read_text(&home.option_file(), system::SMALL).is_ok_and(|old| old == text) {
-        return Ok(());
+    if !system::read_text(&home.option_file(), system::SMALL).is_ok_and(|old| old == text) {
+        system::write_atomic(&home.option_file(), text.as_bytes(), 0o600, None)?;
     }
-    let owner = system::owner(&home.data())?;
-    system::write_atomic(&home.option_file(), text.as_bytes(), 0o600, Some(owner))
+    settle_rights(home)
+}
+
+/// What the server reads itself, after it has given up root's rights.
+const READ_BY_THE_SERVER: [&str; 4] = ["ca.pem", "node.pem", "node-key.pem", "mysqld.cnf"];
+
+/// Makes the files the home's. If the server has another account, that account may read what it needs and
+/// change nothing: the option file directs the server while it is root.
+fn settle_rights(home: &Home) -> Result<()> {
+    let (dir, owner, server) = (home.node_files(), system::owner(home.root())?, system::owner(&home.data())?);
+    let entries = fs::read_dir(&dir)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    for path in [dir.clone()].iter().chain(&entries) {
+        // A group may have been let in already.
+        if !system::owner(path)?.is_account_of(owner) {
+            system::give_to(path, owner)?;
+        }
+    }
+    system::show_to(&dir, server)?;
+    for name in READ_BY_THE_SERVER.iter().filter(|name| dir.join(name).exists()) {
+        system::show_to(&dir.join(name), server)?;
+    }
+    system::sync_dir(&dir)
 }
 
 fn option_file(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<String> {
     let options = settings(flavor, membership, &home.tls_paths(), &config.choices());
-    template::fill(
+    let account = home.account_of_server()?.map(|name| format!("user = \"{name}\"\n")).unwrap_or_default();
+    let text = template::fill(
         include_str!("../../../templates/mysqld.cnf"),
         &[
             ("script", system::START_SCRIPT),
             ("role", &membership.role.to_string()),
             ("node", &membership.this().to_string()),
             ("pair", &membership.pair.id),
-            ("settings", &render(&options)),
+            ("settings", &format!("{account}{}", render(&options))),
         ],
-    )
+    )?;
+    match strange_option(&text, home.account_of_server()?.as_deref()) {
+        None => Ok(text),
+        Some(line) => bail!("what the home knows of its pair would write {line:?} into mysqld.cnf"),
+    }
 }
 
 /// Rewrites what the home knows about its pair, and the option file derived from it.
@@ -104,17 +129,7 @@ fn finish(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config
     system::write_atomic(&dir.join("pair.toml"), toml::to_string(membership)?.as_bytes(), 0o600, None)?;
     let text = option_file(home, membership, flavor, config)?;
     system::write_atomic(&home.option_file(), text.as_bytes(), 0o600, None)?;
-
-    // The server reads these after it has given up root's rights; the CA's key is not for it.
-    let owner = system::owner(&home.data())?;
-    system::give_to(&dir, owner)?;
-    for entry in fs::read_dir(&dir)? {
-        let path = entry?.path();
-        if path.file_name().is_some_and(|name| name != "ca-key.pem") {
-            system::give_to(&path, owner)?;
-        }
-    }
-    system::sync_dir(&dir)
+    settle_rights(home)
 }
 
 /// Makes the start script pass the option file to mysqld, and ask `may-start` first.

@@ -67,6 +67,7 @@ pub async fn write_pack(runner: &Runner<'_>, pack: &Path, wanted: &Wanted<'_>) -
     let part = part_of(pack);
     let making = Making {
         effort: if wanted.dense { Effort::Dense } else { Effort::Quick },
+        data_of: Some(system::owner(&data)?),
         signer: wanted.sign_with.map(|key| Signer::read(key.as_ref())).transpose()?,
         recipient: wanted.encrypt_to.map(|key| sealed::recipient(key.as_ref())).transpose()?,
     };

@@ -52,10 +52,11 @@ impl Place {
 
     /// Creates the folder for the copy, for the account of the server.
     pub fn make(&self, home: &Home) -> Result<()> {
-        for folder in [self.root.clone(), self.root.join("mysql")] {
-            make_folder(home, &folder)?;
-        }
-        Ok(())
+        make_folder(home, &self.root)?;
+        let mysql = self.root.join("mysql");
+        system::private_dir(&mysql)?;
+        // A server that copies itself makes the folder of the data.
+        system::share_with(&mysql, system::owner(&home.data())?)
     }
 
     /// Removes the copy with everything around it.
@@ -67,9 +68,11 @@ impl Place {
     /// `home`'s.
     pub fn around(&self, home: &Home, node_files: NodeFiles) -> Result<Home> {
         let root = &self.root;
-        for folder in ["bin", "conf", "mysql", "mysql/tmp", "logs", "replication"] {
+        for folder in ["bin", "conf", "logs", "replication"] {
             make_folder(home, &root.join(folder))?;
         }
+        let server = system::owner(&home.data())?;
+        system::make_folder_of(&root.join("mysql"), "tmp", server)?;
         link_all(home.root(), root, &["bin", "conf", "mysql", "logs", "replication"])?;
         link_all(&home.path("bin"), &root.join("bin"), &[system::START_SCRIPT])?;
         link_all(&home.path("mysql"), &root.join("mysql"), &["data", "tmp"])?;
@@ -115,7 +118,7 @@ pub fn make_work(home: &Home) -> Result<()> {
 
 fn make_folder(home: &Home, folder: &Path) -> Result<()> {
     system::private_dir(folder)?;
-    system::give_to(folder, system::owner(&home.data())?)
+    system::show_to(folder, system::owner(&home.data())?)
 }
 
 fn link_all(from: &Path, to: &Path, except: &[&str]) -> Result<()> {

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use fs_err as fs;
 
 use crate::adapters::home::saved::remove;
-use crate::adapters::home::{Home, datadir};
+use crate::adapters::home::{Home, datadir, entry};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::process::Database;
 use crate::adapters::system;
@@ -61,6 +61,7 @@ impl RehearsalFolder {
         if !system::is_writable_dir(parent) {
             unfit.push(format!("{} cannot be written to", parent.display()));
         }
+        unfit.extend(entry::unsafe_for_root(parent)?);
         let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         if real(parent).starts_with(real(&home.data())) {
             unfit.push(format!("{} is inside the home's data", parent.display()));

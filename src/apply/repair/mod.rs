@@ -16,6 +16,7 @@ use crate::adapters::home::undo_file::UndoFile;
 use crate::adapters::look::catalogue::{folds, shape};
 use crate::adapters::look::rows::{ApplierFailed, IDS, Nodes, open_here, open_there};
 use crate::apply::work::Runner;
+use crate::domain::own_schema::HEARTBEAT_ROWS;
 use crate::domain::plan::{Plan, Scope};
 use crate::domain::procedures::repair::NEW_PACK;
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
@@ -179,6 +180,8 @@ async fn set_exec_mode(nodes: &mut Nodes<'_>, strict: bool) -> Result<()> {
 }
 
 async fn pass(nodes: &mut Nodes<'_>, file: &Path) -> Result<()> {
+    // Without them nobody would notice that it has caught up.
+    nodes.here.run(HEARTBEAT_ROWS).await?;
     set_exec_mode(nodes, false).await?;
     let clock = nodes.clock_there().await?;
     for _ in 0..MAKINGS {

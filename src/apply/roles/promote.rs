@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::{self, other_node};
 use crate::adapters::server::process::Database;
+use crate::adapters::system;
 use crate::apply::database::session::admin_session;
 use crate::apply::database::{align, backlog, options, role, start};
 use crate::apply::work::Runner;
@@ -32,10 +33,14 @@ pub async fn fence(runner: &Runner<'_>, command: &[String]) -> Result<()> {
     let Some((program, args)) = command.split_first() else {
         bail!(refused("fence.command is empty".into()))
     };
+    // The plan may come back from a journal. What is run is what the configuration says.
+    if command != runner.config.fence.command.as_slice() {
+        bail!(refused(format!("the plan names {program}, and fence.command another program")));
+    }
     let membership = runner.home.require_membership()?;
     let deadline = Duration::from_secs(runner.config.fence.deadline);
     let _spinner = runner.ui.spinner("fencing the other node");
-    let mut child = tokio::process::Command::new(program);
+    let mut child = tokio::process::Command::from(system::program(program.as_ref()));
     child
         .args(args)
         .env("PMP_HA_OTHER_NODE", &membership.peer().host)

@@ -232,9 +232,10 @@ impl Flavor {
             parts.push(format!("{p}_RETRY_COUNT={RETRY_COUNT}"));
         }
         if self.limits_the_applier() {
-            let (rows_only, user) = match spec.limited {
-                true => (1, format!("{}@'localhost'", quote(APPLIER_USER))),
-                false => (0, "NULL".to_owned()),
+            let (rows_only, user) = if spec.limited {
+                (1, format!("{}@'localhost'", quote(APPLIER_USER)))
+            } else {
+                (0, "NULL".to_owned())
             };
             parts.push(format!("REQUIRE_ROW_FORMAT={rows_only}, PRIVILEGE_CHECKS_USER={user}"));
         }

@@ -2,6 +2,7 @@
 
 mod command;
 mod step;
+mod trust;
 mod words;
 
 use serde::{Deserialize, Serialize};

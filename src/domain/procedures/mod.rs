@@ -1,6 +1,7 @@
 //! The procedures: each turns a scene into a plan, or into the reasons why there is none.
 
 mod checks;
+pub mod incoming;
 pub mod install;
 pub mod key;
 pub mod pack;
@@ -9,6 +10,7 @@ pub mod reconfigure;
 pub mod recover;
 pub mod rehearse;
 pub mod rejoin;
+pub mod rejoin_by_pack;
 pub mod repair;
 pub mod return_channel;
 pub mod rollback;

@@ -1,0 +1,265 @@
+//! Accounts of this machine: who runs this, whose something is, and becoming somebody else.
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
+use nix::unistd::{
+    Gid, Uid, User, fchown, fchownat, getegid, geteuid, initgroups, setgroups, setresgid, setresuid, setuid,
+};
+
+/// Who a file belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+impl Owner {
+    /// The owner in what was read of a file.
+    pub(super) fn of(meta: &std::fs::Metadata) -> Self {
+        Self { uid: meta.uid(), gid: meta.gid() }
+    }
+
+    /// Whether it is root.
+    #[must_use]
+    pub fn is_root(self) -> bool {
+        self.uid == 0
+    }
+
+    /// Whether it is the account that runs this.
+    #[must_use]
+    pub fn is_this_account(self) -> bool {
+        self.uid == geteuid().as_raw()
+    }
+
+    /// Whether what was read of a file says that it is this account's.
+    #[must_use]
+    pub fn has(self, meta: &std::fs::Metadata) -> bool {
+        self.uid == meta.uid()
+    }
+
+    /// The account that runs this, with its group.
+    #[must_use]
+    pub fn this_account() -> Self {
+        Self { uid: geteuid().as_raw(), gid: getegid().as_raw() }
+    }
+
+    /// Whether both are the same account, whatever their groups.
+    #[must_use]
+    pub fn is_account_of(self, other: Self) -> bool {
+        self.uid == other.uid
+    }
+
+    /// The name of the account, or its number if it has none.
+    #[must_use]
+    pub fn name(self) -> String {
+        self.user().map_or_else(|| self.uid.to_string(), |user| user.name)
+    }
+
+    fn user(self) -> Option<User> {
+        User::from_uid(Uid::from_raw(self.uid)).ok().flatten()
+    }
+}
+
+/// The account that root has become.
+static BECAME: OnceLock<(String, Option<User>)> = OnceLock::new();
+
+/// Returns whether this account may act as every other one: it is root, and not only the root of a
+/// namespace that somebody without rights has made.
+#[must_use]
+pub fn is_root() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let mapped: u64 = map
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok())
+        .fold(0, u64::saturating_add);
+    geteuid().is_root() && mapped != 1
+}
+
+/// Gives up root's rights for good. From now on this process can do what the account can, and no more.
+pub fn become_account(to: Owner) -> Result<()> {
+    let user = to.user();
+    let name = to.name();
+    let uid = Uid::from_raw(to.uid);
+    let gid = user.as_ref().map_or(Gid::from_raw(to.gid), |user| user.gid);
+    let context = || format!("cannot become the account {name}");
+    match &user {
+        Some(user) => initgroups(&CString::new(user.name.as_str())?, gid).with_context(context)?,
+        None => setgroups(&[gid]).with_context(context)?,
+    }
+    setresgid(gid, gid, gid).with_context(context)?;
+    setresuid(uid, uid, uid).with_context(context)?;
+    if geteuid() != uid || setuid(Uid::from_raw(0)).is_ok() {
+        bail!("the rights of root could not be given up");
+    }
+    // ignored: it can only be set already, by an earlier call for the same account
+    let _ = BECAME.set((name, user));
+    Ok(())
+}
+
+/// Returns the name of the account that root has become, if it has.
+#[must_use]
+pub fn became() -> Option<&'static str> {
+    BECAME.get().map(|(name, _)| name.as_str())
+}
+
+/// A session of its own has no terminal: a program in it cannot type into the one that it was started from.
+const APART: &str = "/usr/bin/setsid";
+
+/// What a program of the account may know of root's environment.
+const KEPT: [&str; 4] = ["PATH", "LANG", "TZ", "TERM"];
+
+/// The command that runs another program.
+///
+/// Where root has become another account, the program belongs to that account, and root's terminal and
+/// environment do not reach it.
+#[must_use]
+pub fn program(path: &Path) -> Command {
+    let Some((name, user)) = BECAME.get() else { return Command::new(path) };
+    let mut command = Command::new(APART);
+    command.arg(path).env_clear();
+    let is_kept = |word: &str| KEPT.contains(&word) || word.starts_with("LC_");
+    command.envs(std::env::vars_os().filter(|(word, _)| word.to_str().is_some_and(is_kept)));
+    command.env("USER", name).env("LOGNAME", name);
+    command.env("HOME", user.as_ref().map_or(Path::new("/"), |user| user.dir.as_path()));
+    command
+}
+
+/// Returns who besides root may change what is at this path, which is looked at without following it;
+/// `None` if nobody. Of a folder that only `leads` to something it counts who may rename what is in it.
+pub fn changed_by(path: &Path, leads: bool) -> Result<Option<String>> {
+    let meta = fs::symlink_metadata(path)?;
+    let owner = Owner::of(&meta);
+    let mode = meta.mode();
+    // Nobody can write a link, and its mode says nothing.
+    let writable = |bit: u32| !meta.is_symlink() && mode & bit != 0;
+    // In such a folder everybody may add names, and nobody may take away those of others.
+    let is_sticky = leads && meta.is_dir() && mode & 0o1000 != 0;
+    Ok(if !owner.is_root() {
+        Some(format!("belongs to {}", owner.name()))
+    } else if is_sticky {
+        None
+    } else if writable(0o002) {
+        Some("can be written by everybody".to_owned())
+    } else if writable(0o020) && owner.gid != 0 {
+        Some("can be written by its group".to_owned())
+    } else {
+        None
+    })
+}
+
+/// Gives everything in a folder to an account, and the folder itself last: as long as it is this
+/// account's alone, nobody else can change what is in it. Every change is made to what was opened, and
+/// never to what a link names.
+pub fn give_tree(path: &Path, owner: Owner) -> Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let context = || format!("cannot change the owner of {}", path.display());
+    let top = nix::fcntl::open(path, ITSELF, Mode::empty()).with_context(context)?;
+    give_opened(&top, owner).with_context(context)
+}
+
+/// Opens what a path names, be it a link, without the right to read it.
+const ITSELF: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+fn give_opened(at: &OwnedFd, owner: Owner) -> Result<()> {
+    let stat = fstat(at)?;
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut folder = Dir::openat(at, ".", flags, Mode::empty())?;
+        let names: Vec<CString> =
+            folder.iter().map(|entry| Ok(entry?.file_name().to_owned())).collect::<nix::Result<_>>()?;
+        for name in names.iter().filter(|name| ![c".", c".."].contains(&name.as_c_str())) {
+            match openat(at, name.as_c_str(), ITSELF, Mode::empty()) {
+                Ok(inside) => give_opened(&inside, owner)?,
+                // A server that runs removes files of its own.
+                Err(Errno::ENOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    } else if stat.st_nlink > 1 && stat.st_uid != owner.uid {
+        bail!("a file in it has another name elsewhere, and belongs to account {}", stat.st_uid);
+    }
+    if (stat.st_uid, stat.st_gid) != (owner.uid, owner.gid) {
+        let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+        fchownat(at, c"", Some(uid), Some(gid), AtFlags::AT_EMPTY_PATH)?;
+    }
+    Ok(())
+}
+
+/// Lets the group of an account read a file, or enter a folder, that stays this account's own.
+pub fn show_to(path: &Path, reader: Owner) -> Result<()> {
+    share(path, reader, 0o640, 0o710)
+}
+
+/// Lets the group of an account make files in a folder that stays this account's own. It can change
+/// nothing there that is not its own.
+pub fn share_with(folder: &Path, writer: Owner) -> Result<()> {
+    share(folder, writer, 0o640, 0o1770)
+}
+
+fn share(path: &Path, with: Owner, file: u32, folder: u32) -> Result<()> {
+    if with.is_this_account() || !geteuid().is_root() {
+        return Ok(());
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let context = || format!("cannot change the rights to {}", path.display());
+    let opened = nix::fcntl::open(path, flags, Mode::empty()).with_context(context)?;
+    let is_dir = SFlag::from_bits_truncate(fstat(&opened)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR;
+    fchown(&opened, Some(geteuid()), Some(Gid::from_raw(with.gid))).with_context(context)?;
+    let mode = Mode::from_bits_truncate(if is_dir { folder } else { file });
+    fchmod(&opened, mode).with_context(context)
+}
+
+/// Makes a folder of this name in the folder of an account, for that account alone, from whatever of its
+/// own is there. Nothing is followed: the account may plant a link there.
+pub fn make_folder_of(parent: &Path, name: &str, owner: Owner) -> Result<()> {
+    let context = || format!("cannot make the folder {}", parent.join(name).display());
+    let folder = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let parent = nix::fcntl::open(parent, folder, Mode::empty()).with_context(context)?;
+    match mkdirat(&parent, name, Mode::S_IRWXU) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(error) => return Err(error).with_context(context),
+    }
+    let made = openat(&parent, name, folder, Mode::empty()).with_context(context)?;
+    let found = fstat(&made)?;
+    if geteuid().is_root() && found.st_uid != owner.uid {
+        if !Uid::from_raw(found.st_uid).is_root() {
+            bail!("{}: it belongs to account {}", context(), found.st_uid);
+        }
+        fchown(&made, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))
+            .with_context(context)?;
+    }
+    fchmod(&made, Mode::S_IRWXU).with_context(context)
+}
+
+/// Refuses an opened file that is not a file of this account. Root opens what lies in a folder of the
+/// account, which may have put a link to a file of root's there.
+pub fn require_owner(file: &fs::File, owner: Owner) -> std::io::Result<()> {
+    let meta = file.metadata()?;
+    if geteuid().is_root() && (meta.uid() != owner.uid || !meta.is_file()) {
+        let (path, name) = (file.path().display(), owner.name());
+        return Err(std::io::Error::other(format!("{path} is no file of the account {name}: find out why")));
+    }
+    Ok(())
+}
+
+/// Returns whether a process acts as root, be it only later on. One that has ended does not.
+#[must_use]
+pub fn acts_as_root(pid: u32) -> bool {
+    // The owner of its folder says nothing: of a process that has given up rights that is root, too.
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    line.is_some_and(|ids| ids.split_whitespace().any(|id| id == "0"))
+}
