@@ -86,7 +86,7 @@ fn silent_as_soon_as(link: &Link, what: &str, come: impl Fn(usize) -> bool) {
     link.cut();
     wait_until("it has lost its source", || link.turned_away() > before.0);
     // So slow that there is time between a question and its answer.
-    link.delay(Duration::from_millis(500));
+    link.delay(Duration::from_millis(1500));
     let known = link.recorded().len();
     link.open();
     wait_until(what, || come(known));

@@ -39,13 +39,17 @@ impl Program {
     /// Runs it. Whoever stops waiting kills it.
     pub async fn run(&self, event: &AlarmEvent) -> Result<String> {
         let [program, arguments @ ..] = self.0.as_slice() else { bail!("no program is named") };
-        let mut child = tokio::process::Command::new(program)
+        let mut command = tokio::process::Command::from(system::program(program.as_ref()));
+        if system::became().is_none() {
+            // Where root has become another account, it has a session of its own, and so a group.
+            command.process_group(0);
+        }
+        let mut child = command
             .args(arguments)
             .env("PMP_HA_EVENT", event.name())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot run {program}"))?;
