@@ -61,14 +61,18 @@ fn a_link_that_was_cut_or_silent_heals_by_itself(server: &str) {
 /// It asks its source a few things before it waits for events, and waits for each answer for good.
 #[test]
 fn a_receiver_of_mysql_5_6_whose_link_went_silent_in_its_first_questions_connects_anew() {
+    const ASKS: &str = "Checking master version";
     let (lab, link) = Lab::pair_through_a_link("mysql-5.6");
     let state = || lab.replica_status(&lab.secondary).remove("Replica_IO_State").expect("there");
-    let asks = || state() == "Checking master version";
-    silent_as_soon_as(&link, "it asks", |_| asks());
-    assert!(asks());
+    // On a busy machine the moment may be over before the link is silent: then once more.
+    let met = (0..8).any(|_| {
+        silent_as_soon_as(&link, "it asks", |_| state() == ASKS);
+        state() == ASKS
+    });
+    assert!(met, "{}", state());
     heals(&lab, &link, "after its first questions");
     silent_as_soon_as(&link, "it was greeted", |known| link.recorded().len() > known);
-    assert!(!asks());
+    assert_ne!(state(), ASKS);
     heals(&lab, &link, "after the greeting");
 
     // As when the watchdog had stopped it, and its start failed. The operator's own stop has no mark.
@@ -86,7 +90,7 @@ fn silent_as_soon_as(link: &Link, what: &str, come: impl Fn(usize) -> bool) {
     link.cut();
     wait_until("it has lost its source", || link.turned_away() > before.0);
     // So slow that there is time between a question and its answer.
-    link.delay(Duration::from_millis(1500));
+    link.delay(Duration::from_millis(500));
     let known = link.recorded().len();
     link.open();
     wait_until(what, || come(known));
