@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use self::alarm::AlarmConfig;
 use self::place::{Complaint, Places};
-use crate::adapters::system;
 use crate::domain::flavor::SemiSync;
 use crate::domain::health::Limits;
 use crate::domain::plan::KEY_PLACEHOLDER;
@@ -66,7 +65,9 @@ impl ConfigFile {
     }
 }
 
-fn unusable(path: &Path) -> Failure {
+/// The failure that a configuration cannot be used at all.
+#[must_use]
+pub fn unusable(path: &Path) -> Failure {
     Failure::new(Kind::Usage, format!("cannot use the configuration {}", path.display()))
         .hint("templates/pmp-ha.toml in the project explains every key. `pmp-ha config check` checks it.")
 }
@@ -218,27 +219,19 @@ impl Default for HealthConfig {
 }
 
 impl Config {
-    /// Reads `named`, or `<home>/conf/pmp-ha.toml`, which may be missing.
-    pub fn read(named: Option<&Path>, home: &Path) -> Result<Self> {
-        Self::read_with_source(named, home).map(|(config, _)| config)
-    }
-
-    /// The same, with the place of each key.
-    pub fn read_with_source(named: Option<&Path>, home: &Path) -> Result<(Self, ConfigFile)> {
-        let path: PathBuf = named.map_or_else(|| home.join("conf/pmp-ha.toml"), Path::to_path_buf);
-        let text = match system::read_text(&path, system::SMALL) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => String::new(),
-            Err(error) => bail!(unusable(&path).because(error.to_string())),
-        };
-        let source = ConfigFile { places: Places::of(&text), path };
-        let mut config: Self = toml::from_str(&text).map_err(|error| {
+    /// Returns what the text of a file says, and where each key stands in it.
+    ///
+    /// # Errors
+    /// Names file, line and key.
+    pub fn parse(text: &str, path: PathBuf) -> Result<(Self, ConfigFile)> {
+        let source = ConfigFile { places: Places::of(text), path };
+        let mut config: Self = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             let key = source.places.key_at(at).map(|key| format!("{}: ", place::shown(key)));
             unusable(&source.path).because(format!(
                 "{}:{}: {}{}",
                 source.path.display(),
-                place::line_of(&text, at),
+                place::line_of(text, at),
                 key.unwrap_or_else(|| "the TOML is wrong: ".into()),
                 error.message().trim().replace('\n', " ")
             ))
@@ -345,8 +338,6 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use fs_err as fs;
-
     use super::*;
 
     #[test]
@@ -371,19 +362,7 @@ mod tests {
     }
 
     fn refused(text: &str) -> String {
-        let folder = tempfile_of_the_test(text);
-        let error = Config::read(Some(&folder), Path::new("/")).expect_err(text);
-        let text = error.to_string();
-        // ignored: a leftover in the folder of the build harms nobody
-        let _ = fs::remove_file(folder);
-        text
-    }
-
-    fn tempfile_of_the_test(text: &str) -> PathBuf {
-        let name = format!("pmp-ha-config-{}-{}.toml", std::process::id(), text.len());
-        let path = std::env::temp_dir().join(name);
-        fs::write(&path, text).expect("written");
-        path
+        Config::parse(text, "/conf/pmp-ha.toml".into()).expect_err(text).to_string()
     }
 
     #[test]

@@ -333,6 +333,15 @@ fn the_words_of_work_that_takes_time_fit_a_terminal_of_60_columns() {
     assert!(seen > 25, "only {seen} were found");
 }
 
+/// What the configuration says is a value; the file is read where a command gets it.
+#[test]
+fn the_configuration_reads_no_file() {
+    nobody_in("src/config", &[], &["crate::adapters", "fs_err", "std::fs"]);
+    let config =
+        sources("src").into_iter().find(|(path, _)| path.ends_with("src/config.rs")).expect("there").1;
+    assert!(!config.contains("crate::adapters"));
+}
+
 #[test]
 fn root_enters_a_home_before_it_uses_it() {
     // A command gets its home from one place, where root becomes its owner.

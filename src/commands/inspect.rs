@@ -7,11 +7,10 @@ use fs_err as fs;
 use serde::Serialize;
 
 use super::install_pack::find_pack;
-use super::{Context, absolute, opening};
+use super::{Context, absolute, configuration, opening};
 use crate::adapters::pack::Pack;
 use crate::adapters::pack::seal::is_sealed;
 use crate::cli::InspectArgs;
-use crate::config::Config;
 use crate::domain::pair::Role;
 use crate::domain::plan::Bytes;
 
@@ -65,8 +64,8 @@ pub async fn run(context: &Context<'_>, args: InspectArgs) -> Result<()> {
     let (path, config) = match (args.file, home) {
         (Some(file), Err(_)) if context.names_no_home() => {
             let named = context.global.config.as_deref();
-            let config = named.map(|named| Config::read(Some(named), named)).transpose()?;
-            (absolute(&file), config.unwrap_or_default().pack)
+            let config = named.map(|named| configuration::read(Some(named), named)).transpose()?;
+            (absolute(&file), config.map(|(config, _)| config.pack).unwrap_or_default())
         }
         (file, home) => {
             let home = home?;

@@ -2,6 +2,7 @@
 
 mod alert;
 mod config;
+mod configuration;
 mod history;
 mod inspect;
 mod install_pack;
@@ -162,12 +163,12 @@ impl Context<'_> {
     }
 
     fn config(&self, home: &Home) -> Result<Config> {
-        Config::read(self.global.config.as_deref(), home.root())
+        self.config_with_source(home).map(|(config, _)| config)
     }
 
     /// The same, with the place of each setting in its file.
     fn config_with_source(&self, home: &Home) -> Result<(Config, ConfigFile)> {
-        Config::read_with_source(self.global.config.as_deref(), home.root())
+        configuration::read(self.global.config.as_deref(), home.root())
     }
 
     /// Finishes or undoes an interrupted run. A dry run only announces it.

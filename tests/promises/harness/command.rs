@@ -99,40 +99,13 @@ pub fn pmp_ha<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Ran {
 
 /// Runs a command and sends it a signal as soon as `moment` holds for what it has said on stderr.
 #[track_caller]
-pub fn cut(
-    mut command: Command,
-    signal: nix::sys::signal::Signal,
-    mut moment: impl FnMut(&str) -> bool,
-) -> Ran {
-    let shown = format!("{command:?}, cut off with {signal}");
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
-    let said = Arc::new(Mutex::new(Vec::new()));
-    let (mut stderr, heard) = (child.stderr.take().expect("a pipe"), Arc::clone(&said));
-    let listener = std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(n @ 1..) = stderr.read(&mut buffer) {
-            heard.lock().expect("no panic").extend(&buffer[..n]);
-        }
-    });
-    let text = || String::from_utf8_lossy(&said.lock().expect("no panic")).into_owned();
-    loop {
-        if moment(&text()) {
-            break;
-        }
-        assert!(
-            child.try_wait().expect("a child").is_none(),
-            "{shown}: it ended before the moment came; it said\n{}",
-            text()
-        );
-        std::thread::sleep(Duration::from_micros(200));
-    }
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+pub fn cut(command: Command, signal: nix::sys::signal::Signal, mut moment: impl FnMut(&str) -> bool) -> Ran {
+    let mut going = Going::begin(command);
+    going.shown = format!("{}, cut off with {signal}", going.shown);
+    going.waits_until("the moment came", |said| moment(said));
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(going.child.id()).expect("a pid"));
     nix::sys::signal::kill(pid, signal).expect("sent");
-    let output = child.wait_with_output().expect("a child");
-    listener.join().expect("no panic");
-    let mut ran = Ran::of(shown, output);
-    ran.stderr = text();
-    ran
+    going.end()
 }
 
 /// A command that goes on, and what it has said so far on stderr.
@@ -166,9 +139,14 @@ impl Going {
     /// Waits until it has said something; it must not end before.
     #[track_caller]
     pub fn waits_for(&mut self, text: &str) {
-        while !self.said().contains(text) {
+        self.waits_until(&format!("it said {text:?}"), |said| said.contains(text));
+    }
+
+    #[track_caller]
+    fn waits_until(&mut self, what: &str, mut moment: impl FnMut(&str) -> bool) {
+        while !moment(&self.said()) {
             let ended = self.child.try_wait().expect("a child");
-            assert!(ended.is_none(), "{}: it ended before it said {text:?}\n{}", self.shown, self.said());
+            assert!(ended.is_none(), "{}: it ended before {what}; it said\n{}", self.shown, self.said());
             std::thread::sleep(Duration::from_micros(200));
         }
     }
