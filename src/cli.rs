@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::config::page::listen_address;
 use crate::domain::built_in::long_version;
 use crate::domain::pair::Endpoint;
 
@@ -119,6 +120,12 @@ pub enum Commands {
     /// It shows when, who, what and the outcome. `start`, `stop` and `key` are not listed, because they
     /// leave nothing to undo.
     History(HistoryArgs),
+    /// List what happened to the pair, as the monitor of this node saw it.
+    ///
+    /// It shows each change of a status or a role, each alarm, each comparison and rehearsal. The newest
+    /// is last. `history` lists what pmp-ha itself did.
+    #[command(after_long_help = "Example:\n  $ pmp-ha events --since 7d\n  $ pmp-ha events --availability")]
+    Events(EventsArgs),
     /// Write the encryption key's path to `conf/manage_key.conf`.
     ///
     /// It first checks that the file is a PMP key and, if possible, that it is the key of this pair's data.
@@ -292,6 +299,17 @@ pub struct HistoryArgs {
     pub limit: Option<usize>,
 }
 
+/// Arguments of `events`.
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// List only what happened since then: 24h, 7d, 2026-02-03, or 2026-02-03T04:05Z.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Show the availability of each month in percent, and its longest outage.
+    #[arg(long, conflicts_with = "since")]
+    pub availability: bool,
+}
+
 /// Arguments of `key`.
 #[derive(Debug, Args)]
 pub struct KeyArgs {
@@ -347,6 +365,13 @@ pub struct MonitorArgs {
     /// Check once, send what is due, and end: for cron. Exit code 5: the pair is not Alive.
     #[arg(long, conflicts_with = "every")]
     pub once: bool,
+    /// Serve the page, metrics and checks for load balancers: PORT, IP or IP:PORT. By default 127.0.0.1:7273. An address of the network needs a certificate and a token in `[page]`.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:7273",
+          value_parser = listen_address, conflicts_with = "once")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// Write the metrics into this file, for node_exporter.
+    #[arg(long, value_name = "FILE", requires = "once")]
+    pub textfile: Option<PathBuf>,
 }
 
 /// The channels of alarms.

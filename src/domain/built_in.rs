@@ -10,11 +10,13 @@ pub enum Feature {
     OldTls,
     /// Packs that are encrypted to one reader.
     Sealed,
+    /// The page of the monitor.
+    Page,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::OldTls, Self::Sealed];
+    pub const ALL: [Self; 3] = [Self::OldTls, Self::Sealed, Self::Page];
 
     /// Its name as a feature.
     #[must_use]
@@ -22,6 +24,7 @@ impl Feature {
         match self {
             Self::OldTls => "old-tls",
             Self::Sealed => "sealed",
+            Self::Page => "page",
         }
     }
 
@@ -31,6 +34,7 @@ impl Feature {
         match self {
             Self::OldTls => cfg!(feature = "old-tls"),
             Self::Sealed => cfg!(feature = "sealed"),
+            Self::Page => cfg!(feature = "page"),
         }
     }
 
@@ -42,6 +46,7 @@ impl Feature {
                 "the database speaks no TLS newer than 1.1, and this pmp-ha was built without `old-tls`"
             }
             Self::Sealed => "this pmp-ha was built without `sealed`",
+            Self::Page => "this pmp-ha was built without `page`",
         }
     }
 
@@ -54,6 +59,9 @@ impl Feature {
             }
             Self::Sealed => {
                 "Install a pmp-ha package, or build it with `cargo build --release --features sealed`."
+            }
+            Self::Page => {
+                "Install a pmp-ha package, or build it with `cargo build --release --features page`."
             }
         }
     }

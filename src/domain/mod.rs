@@ -6,6 +6,7 @@
 pub mod acting;
 pub mod alarm;
 pub mod built_in;
+pub mod chronicle;
 pub mod coordinates;
 pub mod datafiles;
 pub mod deep;
@@ -23,6 +24,7 @@ pub mod lag;
 pub mod manifest;
 pub mod nagios;
 pub mod own_schema;
+pub mod page;
 pub mod pair;
 pub mod plan;
 pub mod procedures;
