@@ -256,8 +256,8 @@ fn each_outside_thing_has_one_door() {
     nobody_in("src", &["pack/signature.rs", "bytes/digest.rs", "alert/tls.rs"], &["aws_lc_rs::"]);
     nobody_in("src", &["bytes/digest.rs", "bytes/tree_hash.rs"], &["blake3::"]);
     nobody_in("src", &["bytes/direct.rs"], &["memmap2::"]);
-    // lettre has a module `message`.
-    nobody_in("src", &["pack/sealed.rs", "alert/email.rs"], &["age::"]);
+    // Not `page::`, nor lettre's `message`.
+    nobody_in("src", &["pack/sealed.rs"], &["use age::", " age::", "(age::", "<age::", "&age::"]);
     nobody_in("src", &["home/certificates.rs"], &["rcgen::"]);
     nobody_in("src", &["home/datadir.rs"], &["reflink_copy::"]);
     nobody_in("src", &["server/old_tls.rs"], &["openssl::"]);

@@ -16,6 +16,8 @@ pub fn run(context: &Context<'_>, command: ConfigCommand) -> Result<()> {
             // The secrets and certificates that the file names are read as well.
             let channels = alert::open(&config.alarm, &source, &home.alarms())?;
             alert::dead_man(&config.alarm, &source)?;
+            #[cfg(feature = "page")]
+            crate::adapters::page::check(&config.page, &source)?;
             let names: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
             let said = match (source.path.exists(), names.is_empty()) {
                 (false, _) => "there is no configuration file: the defaults are in effect".to_owned(),

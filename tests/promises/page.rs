@@ -158,6 +158,7 @@ fn the_page_shows_the_pair_and_serves_everybody_without_disturbing_the_watch(ser
 
     // What a hostile administrator of the other node names his table is no markup.
     lab.secondary.admin_sql("CREATE TABLE passtrix.`<img src=x onerror=alert(1)>` (a INT)");
+    lab.secondary.admin_sql("INSERT INTO passtrix.`<img src=x onerror=alert(1)>` VALUES (1)");
     wait_until_or("the page names the table", || {
         let (_, page) = get(port, "/");
         assert!(!page.contains("<img"), "{page}");

@@ -68,13 +68,7 @@ impl PageServer {
         source: &ConfigFile,
         policy: &'static str,
     ) -> Result<Self> {
-        let is_protected = config.files().iter().all(|(_, file)| file.is_some());
-        let door = if is_protected {
-            let tls = Some(PageTls::open(config, source)?);
-            Door { tls, token: Some(Token::open(config, source)?), policy }
-        } else {
-            Door { tls: None, token: None, policy }
-        };
+        let door = Door::of(config, source, policy)?;
         let listener =
             TcpListener::bind(address).await.with_context(|| format!("cannot listen at {address}"))?;
         Ok(Self { listener, door: Arc::new(door) })
@@ -106,7 +100,19 @@ impl PageServer {
     }
 }
 
+/// Reads the certificate, its key and the token, if they are configured.
+pub fn check(config: &PageConfig, source: &ConfigFile) -> Result<()> {
+    Door::of(config, source, "").map(|_| ())
+}
+
 impl Door {
+    fn of(config: &PageConfig, source: &ConfigFile, policy: &'static str) -> Result<Self> {
+        let is_protected = config.files().iter().all(|(_, file)| file.is_some());
+        let tls = is_protected.then(|| PageTls::open(config, source)).transpose()?;
+        let token = is_protected.then(|| Token::open(config, source)).transpose()?;
+        Ok(Self { tls, token, policy })
+    }
+
     async fn let_in(&self, stream: TcpStream, answering: &Answering) -> Result<()> {
         match &self.tls {
             Some(tls) => self.talk(tls.accept(stream).await?, answering).await,

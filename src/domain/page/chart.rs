@@ -258,7 +258,7 @@ mod tests {
         samples[99].verdict.high_availability = Status::Failed;
         let svg = chart("Lag", LAG, &samples, Period::Hour, NOW).html();
         assert!(
-            svg.contains("<title>Lag, last hour: to the secondary: at most 3.0 s, latest 3.0 s.</title>"),
+            svg.contains("<title>Lag, last hour: to the secondary: at most 3 s, latest 3 s.</title>"),
             "{svg}"
         );
         let curve = svg

@@ -2,11 +2,10 @@
 
 use super::chart::{Curve, Period, chart};
 use super::handbook::handbook;
+use super::lists::{availability, events, upkeep};
 use super::markup::Markup;
-use super::{ChannelView, NodeView, PageView, Remembered, Upkeep, bytes};
-use crate::domain::alarm::{UnixSeconds, in_format, length};
-use crate::domain::chronicle::availability::{Availability, percent};
-use crate::domain::chronicle::occurrence::{Happening, Occurrence};
+use super::{ChannelView, NodeView, PageView, Remembered, class};
+use crate::domain::alarm::{UnixSeconds, length};
 use crate::domain::health::{Finding, Severity, Status};
 use crate::domain::pair::Role;
 use crate::domain::snapshot::ChannelTls;
@@ -20,9 +19,6 @@ pub const SCRIPT: &str = include_str!("page.js");
 /// What a browser may do with the page: show it, with its own style and script, and ask its own server.
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-/// So many occurrences are shown.
-const EVENTS: usize = 20;
 
 const LAG: [Curve; 2] = [
     Curve { name: "to the secondary", figure: |sample| sample.lag },
@@ -127,14 +123,6 @@ fn banner(view: &PageView, now: UnixSeconds) -> Markup {
         out.text(length(now.saturating_sub(view.at))).raw(". What you see is old.</p>\n");
     }
     out
-}
-
-fn class(status: Status) -> &'static str {
-    match status {
-        Status::Alive => "alive",
-        Status::Failed => "failed",
-        Status::Unknown => "unknown",
-    }
 }
 
 /// A sign for each word, so that nobody needs to tell colours apart.
@@ -301,95 +289,11 @@ fn charts(
     out
 }
 
-fn upkeep(upkeep: &Upkeep, now: UnixSeconds) -> Markup {
-    let ago = |at: UnixSeconds| format!("{} ago", length(now.saturating_sub(at)));
-    let never = || "never".to_owned();
-    let mut out = Markup::default();
-    out.raw("<section data-part=\"upkeep\"><h2>Upkeep</h2><dl class=\"cards\">\n");
-    let mut card = |name: &'static str, value: String, more: String| {
-        out.raw("<div><dt>").raw(name).element("</dt><dd>", value, "");
-        out.element("<small>", more, "</small></dd></div>\n");
-    };
-    card("Last pack", upkeep.packed.map_or_else(never, ago), upkeep.packed.map_or_else(String::new, day));
-    let judged = |deed: Option<(UnixSeconds, bool)>, good: &str, bad: &str| match deed {
-        None => (never(), "since the monitor began to remember".to_owned()),
-        Some((at, is_good)) => (ago(at), if is_good { good } else { bad }.to_owned()),
-    };
-    let (value, more) = judged(upkeep.compared, "every row was the same", "rows differed");
-    card("Last comparison", value, more);
-    let (value, more) = judged(upkeep.rehearsed, "no defect", "it found a defect");
-    card("Last rehearsal", value, more);
-    for &(name, ends) in &upkeep.certificates {
-        let left = ends.saturating_sub(now) / 86_400;
-        card(name, format!("{left} days left"), day(ends));
-    }
-    let size = |number: Option<u64>| number.map_or_else(|| "unknown".into(), bytes);
-    card("Binlogs", size(upkeep.binlogs), "of this node".into());
-    card("Disk free", size(upkeep.free), "where the data of this node lie".into());
-    out.raw("</dl></section>\n");
-    out
-}
-
-fn day(at: UnixSeconds) -> String {
-    in_format(at, "%Y-%m-%d %H:%M")
-}
-
-fn availability(table: Option<&Availability>) -> Markup {
-    let mut out = Markup::default();
-    out.raw("<section data-part=\"availability\"><h2>Availability</h2>\n");
-    let Some(table) = table.filter(|table| !table.months.is_empty()) else {
-        out.raw("<p class=\"empty\">Nothing was counted yet.</p></section>\n");
-        return out;
-    };
-    out.raw(
-        "<div class=\"wide\"><table><thead><tr><th>Month</th><th>High Availability</th><th>Replication</th>",
-    );
-    out.raw("<th>Longest outage</th><th>Seen</th></tr></thead><tbody>");
-    for line in table.months.iter().rev() {
-        out.element("<tr><th scope=\"row\">", &line.month, "</th>");
-        out.element("<td>", percent(line.high_availability_percent), "</td>");
-        out.element("<td>", percent(line.replication_percent), "</td><td>");
-        match line.longest_outage {
-            None => out.raw("none"),
-            Some(outage) => {
-                out.text(length(outage.seconds)).raw(" <small>").text(day(outage.since)).raw("</small>")
-            }
-        };
-        out.element("</td><td>", length(line.seen_seconds), "</td></tr>");
-    }
-    out.raw("</tbody></table></div></section>\n");
-    out
-}
-
-fn events(occurrences: &[Occurrence]) -> Markup {
-    let mut out = Markup::default();
-    out.raw("<section data-part=\"events\"><h2>Events</h2>\n");
-    if occurrences.is_empty() {
-        out.raw("<p class=\"empty\">Nothing has happened yet.</p>");
-    }
-    out.raw("<ol class=\"events\">");
-    for occurrence in occurrences.iter().rev().take(EVENTS) {
-        let colour = match (&occurrence.what, occurrence.is_bad()) {
-            (Happening::Status { to, .. }, _) => class(to.high_availability.max(to.replication)),
-            (_, Some(true)) => "failed",
-            (_, Some(false)) => "alive",
-            (_, None) => "none",
-        };
-        out.element(
-            "<li><time>",
-            in_format(occurrence.at, "%Y-%m-%d %H:%M:%S"),
-            "</time> <span class=\"dot ",
-        );
-        out.raw(colour).raw("\"></span><span>").text(occurrence.text()).raw("</span></li>\n");
-    }
-    out.raw("</ol></section>\n");
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::hostile;
     use super::*;
+    use crate::domain::chronicle::occurrence::{Happening, Occurrence};
     use crate::domain::report::Verdict;
 
     fn remembered() -> Remembered {

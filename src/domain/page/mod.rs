@@ -3,6 +3,7 @@
 pub mod chart;
 pub mod handbook;
 pub mod html;
+mod lists;
 pub mod markup;
 pub mod metrics;
 pub mod serving;
@@ -13,6 +14,7 @@ use super::alarm::UnixSeconds;
 use super::chronicle::availability::Availability;
 use super::chronicle::occurrence::Occurrence;
 use super::chronicle::{Sample, beat_age};
+use super::health::Status;
 use super::lag;
 use super::pair::{Node, Pair, Role};
 use super::report::Report;
@@ -187,6 +189,15 @@ impl ChannelView {
     }
 }
 
+/// The class of a status in the style sheet.
+fn class(status: Status) -> &'static str {
+    match status {
+        Status::Alive => "alive",
+        Status::Failed => "failed",
+        Status::Unknown => "unknown",
+    }
+}
+
 /// A number of bytes for people.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
@@ -206,7 +217,7 @@ pub fn bytes(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::health::{About, Finding, Health, Severity, Status};
+    use crate::domain::health::{About, Finding, Health, Severity};
     use crate::domain::report::PairNode;
 
     /// A pair as a monitor on its primary sees it; the secondary's name and server are hostile.
