@@ -337,7 +337,7 @@ mod tests {
             let share = f32::from(u16::try_from(noise >> 48).expect("16 bits")) / 65_536.0;
             let age = now - at;
             let is_down = (912_000..913_500).contains(&age) || (30_000..30_400).contains(&age);
-            let is_busy = at / 3600 % 24 == 2;
+            let is_busy = age / 3600 % 24 == 15;
             let sample = Sample {
                 at,
                 verdict: if is_down { down } else { Verdict::ALIVE },

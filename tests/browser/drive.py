@@ -129,6 +129,10 @@ def drive(browser, url, folder, stop_database, stop_monitor):
             browser.look(width, scheme)
             wide = browser.value("document.documentElement.scrollWidth")
             must(wide <= width, f"{name}, {scheme}: nothing is wider than the window ({wide} of {width})")
+            broken = browser.value(
+                "[...document.querySelectorAll('.status p')].filter(p => p.scrollWidth > p.clientWidth || p.clientHeight > 1.5 * parseFloat(getComputedStyle(p).fontSize)).length"
+            )
+            must(broken == 0, f"{name}, {scheme}: each word of a status is whole, on one line")
             small = browser.value(
                 "[...document.querySelectorAll('.chart .mark')].filter(t => t.getBoundingClientRect().height < 9).length"
             )

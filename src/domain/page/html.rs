@@ -263,10 +263,24 @@ fn findings(view: &PageView) -> Markup {
         });
         out.element("<p class=\"label\"><b>", severity, "</b> ").text(about).raw("</p>");
         out.element("<h3>", what, "</h3>").element("<p class=\"because\">because ", evidence, "</p>");
-        out.element("<p class=\"hint\">", hint, "</p><p><a href=\"/health#").text(code).raw("\">");
+        out.raw("<p class=\"hint\">").put(&with_code(hint)).raw("</p><p><a href=\"/health#");
+        out.text(code).raw("\">");
         out.text(code).raw("</a></p></article>\n");
     }
     out.raw("</section>\n");
+    out
+}
+
+/// A text in which backticks enclose what is to be typed.
+fn with_code(text: &str) -> Markup {
+    let mut out = Markup::default();
+    for (number, part) in text.split('`').enumerate() {
+        if number % 2 == 0 {
+            out.text(part)
+        } else {
+            out.element("<code>", part, "</code>")
+        };
+    }
     out
 }
 
