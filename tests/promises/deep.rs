@@ -426,7 +426,7 @@ impl Writers {
                         longest = longest.max(begun.elapsed());
                     }
                     n += 1;
-                    std::thread::sleep(Duration::from_millis(6));
+                    std::thread::sleep(Duration::from_millis(25));
                 }
                 (n, longest)
             })

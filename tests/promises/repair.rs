@@ -60,7 +60,7 @@ impl Load {
                     db.rows(&format!("REPLACE INTO AaaLogin VALUES ({0}, {0}, 'passing')", 1000 + n % 50));
                     db.rows(&format!("DELETE FROM AaaLogin WHERE LOGIN_ID = {}", 1000 + (n + 25) % 50));
                 }
-                std::thread::sleep(std::time::Duration::from_millis(5));
+                std::thread::sleep(std::time::Duration::from_millis(25));
             }
         });
         Self { inserts: Some(inserts), ended, thread: Some(thread) }
