@@ -1,22 +1,30 @@
 //! The command line: types only. Their doc comments are the help.
 
+mod examples;
+pub mod generate;
+mod groups;
 mod look;
 mod practise;
 mod repair;
 mod roles;
 mod set_up;
+pub mod tried;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::domain::built_in::long_version;
 
 pub use self::look::{
-    AlertCommand, AlertTestArgs, ConfigCommand, HistoryArgs, InspectArgs, MonitorArgs, VerifyArgs,
+    AlertCommand, AlertTestArgs, ConfigCommand, ExplainArgs, HistoryArgs, InspectArgs, MonitorArgs,
+    VerifyArgs,
 };
-pub use self::practise::{LabCommand, LabDownArgs, LabHomeArgs, LabSqlArgs, LabUpArgs, RehearseArgs};
+pub use self::practise::{
+    CompletionsArgs, LabCommand, LabDownArgs, LabHomeArgs, LabSqlArgs, LabUpArgs, ManArgs, RehearseArgs,
+};
 pub use self::repair::{ReconfigureArgs, RepairArgs};
 pub use self::roles::{MayStartArgs, RecoverArgs, RejoinArgs, SwitchoverArgs};
 pub use self::set_up::{InstallPackArgs, KeyArgs, KeyPurpose, KeygenArgs, OpeningArgs, PackArgs};
@@ -39,7 +47,7 @@ Exit codes:
 /// To set up a pair, run `pack` on the primary, then `install-pack` and `key` on the secondary. Run
 /// `start` on both. Then run `verify` on either node.
 #[derive(Debug, Parser)]
-#[command(name = "pmp-ha", version, long_version = long_version(), max_term_width = 100, after_long_help = EXIT_CODES)]
+#[command(name = "pmp-ha", version, long_version = long_version(), max_term_width = 100, after_help = examples::TOP, after_long_help = long_end())]
 pub struct Cli {
     /// The options that every command has.
     #[command(flatten)]
@@ -55,10 +63,30 @@ impl Cli {
     pub fn is_for_nagios(&self) -> bool {
         matches!(&self.command, Commands::Verify(args) if args.nagios)
     }
+
+    /// Returns whether it acts on a home, so that the home's log tells of it.
+    #[must_use]
+    pub fn is_logged(&self) -> bool {
+        !self.global.dry_run
+            && !matches!(
+                &self.command,
+                Commands::Verify(_)
+                    | Commands::Inspect(_)
+                    | Commands::History(_)
+                    | Commands::Config(_)
+                    | Commands::Explain(_)
+                    | Commands::MayStart(_)
+                    | Commands::Lab(_)
+                    | Commands::Keygen(_)
+                    | Commands::Completions(_)
+                    | Commands::Man(_)
+            )
+    }
 }
 
 /// Options of every command.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// The installation folder of Password Manager Pro. By default, the home around the current folder, or the one in /etc/init.d/pmp-service.
     #[arg(long, global = true, value_name = "DIR", env = "PMP_HOME", value_parser = any_path())]
@@ -78,9 +106,75 @@ pub struct Global {
     /// Print only errors and the result. Ask nothing.
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more details.
-    #[arg(long, short, global = true)]
-    pub verbose: bool,
+    /// Print more details. With -vv, print the time before each message.
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Colour the output: auto, always or never. `NO_COLOR`, `CLICOLOR` and `CLICOLOR_FORCE` count if this is auto.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub color: When,
+    /// Show times in UTC. By default, pmp-ha shows them in the local time zone.
+    #[arg(long, global = true)]
+    pub utc: bool,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal only.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The colours that a command line asks for, before it is parsed: for help and errors.
+fn color(words: &[OsString]) -> ColorChoice {
+    let mut words = words.iter().map(|word| word.to_string_lossy()).take_while(|word| word != "--");
+    let mut chosen = ColorChoice::Auto;
+    while let Some(word) = words.next() {
+        let value = if word == "--color" {
+            words.next()
+        } else {
+            word.strip_prefix("--color=").map(|value| value.to_owned().into())
+        };
+        match value.as_deref() {
+            Some("always") => chosen = ColorChoice::Always,
+            Some("never") => chosen = ColorChoice::Never,
+            _ => {}
+        }
+    }
+    chosen
+}
+
+/// The end of the long help of the program.
+fn long_end() -> String {
+    format!("{}\n\n{EXIT_CODES}", examples::TOP)
+}
+
+/// The command line with the commands by task.
+#[must_use]
+pub fn command() -> clap::Command {
+    groups::grouped(Cli::command())
+}
+
+/// Parses a command line.
+///
+/// # Errors
+/// What clap says of it. Help and version are errors, too.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let mut command = command().color(color(&words));
+    let matches = command.try_get_matches_from_mut(words)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 /// Parses a path, which may be empty: an empty `PMP_HOME` names no home.
@@ -96,106 +190,199 @@ pub enum Commands {
     /// Stop Password Manager Pro and its database first, also with --restart. With --online they keep
     /// running. PRIMARY and SECONDARY are the names by which the two machines reach each other. The pack
     /// is <home>/replication/HAPack.zip.
-    #[command(after_long_help = "Example:\n  $ pmp-ha pack --restart pmp-a.example.com pmp-b.example.com")]
+    #[command(after_help = examples::PACK)]
     Pack(PackArgs),
     /// Install HAPack.zip on the secondary.
     ///
     /// Stop Password Manager Pro and its database first. pmp-ha verifies the whole pack before it
     /// replaces the data; a refused pack changes nothing. It deletes the old data of a fresh home unless
     /// you pass --keep. It keeps those of a home that was in a pair unless you pass --discard-old.
-    #[command(
-        after_long_help = "Example:\n  $ pmp-ha install-pack\n  $ pmp-ha key /media/safe/pmp_key.key\n  $ pmp-ha start"
-    )]
+    #[command(after_help = examples::INSTALL_PACK)]
     InstallPack(InstallPackArgs),
     /// Show what a pack holds, and whether it is intact.
     ///
     /// Every file is decompressed and compared with its hashes. No secret is shown and nothing is
     /// changed. Exit code 4: the pack is damaged, cannot be opened, or is not signed by the owner of
     /// --signed-by. An intact pack is genuine only if its signature was checked.
+    #[command(after_help = examples::INSPECT)]
     Inspect(InspectArgs),
     /// Create a key pair, to sign or to encrypt packs.
-    #[command(after_long_help = "Example:\n  $ pmp-ha keygen signing /etc/pmp-ha/signing")]
+    #[command(after_help = examples::KEYGEN)]
     Keygen(KeygenArgs),
     /// Return to the kept state, or undo an interrupted run.
     ///
     /// Stop Password Manager Pro and its database first. A state is kept by `rejoin --pack`, and by
     /// `install-pack` with --keep or on a home that was in a pair. A second `rollback` undoes the first.
     /// An interrupted run is undone instead, or finished if it is past its point of no return.
+    #[command(after_help = examples::ROLLBACK)]
     Rollback,
     /// Finish an interrupted run, or put everything back.
     ///
     /// This works for every command. A run before its point of no return is undone, and finished after
     /// it; --dry-run shows which. An interrupted `repair` compares every table again.
+    #[command(after_help = examples::RESUME)]
     Resume,
     /// List what pmp-ha did to this home, newest last.
     ///
     /// It shows when, who, what and the outcome. `start`, `stop` and `key` are not listed, because they
     /// leave nothing to undo.
+    #[command(after_help = examples::HISTORY)]
     History(HistoryArgs),
     /// Write the encryption key's path to `conf/manage_key.conf`.
     ///
     /// It first checks that the file is a PMP key and, if possible, that it is the key of this pair's data.
-    #[command(after_long_help = "Example:\n  $ pmp-ha key /media/safe/pmp_key.key")]
+    #[command(after_help = examples::KEY)]
     Key(KeyArgs),
     /// Start the bundled database with the product's own script.
+    #[command(after_help = examples::START)]
     Start,
     /// Stop the bundled database with the product's own script.
+    #[command(after_help = examples::STOP)]
     Stop,
     /// Show whether the pair is Alive or Failed, and why.
     ///
-    /// Exit code 0: both statuses are Alive. docs/health.md explains every finding, the JSON and the
-    /// line for monitoring systems.
-    #[command(after_long_help = "Example:\n  $ pmp-ha verify --watch")]
+    /// Exit code 0: both statuses are Alive. `pmp-ha explain` explains every finding. docs/health.md
+    /// describes the JSON and the line for monitoring systems.
+    #[command(visible_alias = "status", after_help = examples::VERIFY)]
     Verify(VerifyArgs),
     /// Check the pair continuously, and announce every status change.
     ///
     /// It runs until Ctrl-C or a signal. It sends alarms through the channels of the configuration. It
     /// stops a primary that the other node has replaced, because such a primary must not serve.
+    #[command(after_help = examples::MONITOR)]
     Monitor(MonitorArgs),
     /// Try the channels through which alarms are sent.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::ALERT)]
     Alert(AlertCommand),
     /// Check or show the configuration.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::CONFIG)]
     Config(ConfigCommand),
+    /// Explain a code that pmp-ha printed.
+    ///
+    /// pmp-ha prints codes in square brackets. Without CODE, it lists all codes. It needs no home.
+    #[command(after_help = examples::EXPLAIN)]
+    Explain(ExplainArgs),
     /// Apply changed ports, tables and times, without a new pack.
     ///
     /// Run it on both nodes. It reads the ports of this node from its files, and the tables and times
     /// from conf/pmp-ha.toml.
+    #[command(after_help = examples::RECONFIGURE)]
     Reconfigure(ReconfigureArgs),
     /// Recover from the loss of the primary.
     ///
     /// With --into, make a new primary in a fresh installation, from the secondary's data. With
     /// --promote, make the secondary the primary where it stands.
-    #[command(
-        after_long_help = "Example:\n  $ pmp-ha --home /opt/PMP recover --into /opt/PMP-new --key /media/safe/pmp_key.key\n  $ pmp-ha recover --promote --fenced"
-    )]
+    #[command(after_help = examples::RECOVER)]
     Recover(RecoverArgs),
     /// Swap the roles of two working nodes, without loss.
     ///
     /// Run it on both nodes, in either order; each waits for the other. A failure before the handover
     /// leaves the pair unchanged.
+    #[command(after_help = examples::SWITCHOVER)]
     Switchover(SwitchoverArgs),
     /// Make an old primary the secondary of the promoted node.
     ///
     /// Run it on the old primary. If it has no rows that the new primary lacks, it follows at once.
     /// Otherwise pmp-ha shows and saves these rows, and you install a new pack with --pack.
+    #[command(after_help = examples::REJOIN)]
     Rejoin(RejoinArgs),
     /// Asked by the start script: may this node start as the primary?
-    #[command(hide = true)]
+    #[command(hide = true, after_help = examples::MAY_START)]
     MayStart(MayStartArgs),
     /// Test a recovery on a throw-away copy of the data.
     ///
     /// Run it on the secondary, with its database running or stopped. With --pack it tests a pack, on
     /// either node. It changes nothing in the home and removes the copy. Exit code 5: it found a
     /// defect; docs/rehearsal.md explains each.
+    #[command(after_help = examples::REHEARSE)]
     Rehearse(RehearseArgs),
     /// Make the secondary's rows equal to the primary's.
     ///
     /// Run it on the secondary while both databases run. It saves every row before it changes it, and
     /// sends audit rows that only the secondary has to the primary. It also restarts a failed applier.
+    #[command(after_help = examples::REPAIR)]
     Repair(RepairArgs),
     /// Create homes with real servers on this machine, for tests.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::LAB)]
     Lab(LabCommand),
+    /// Print a script that completes commands in your shell.
+    ///
+    /// Save it where the shell looks for it. For bash, this is
+    /// `/usr/share/bash-completion/completions/pmp-ha`. Packages install it.
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(CompletionsArgs),
+    /// Write the manual pages into a folder.
+    #[command(hide = true, after_help = examples::MAN)]
+    Man(ManArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command with its names.
+    fn every(command: &clap::Command, names: &str, visit: &mut dyn FnMut(&str, &clap::Command)) {
+        visit(names, command);
+        for sub in command.get_subcommands() {
+            every(sub, format!("{names} {}", sub.get_name()).trim(), visit);
+        }
+    }
+
+    /// The words of a line as a shell splits them; quotes hold spaces together.
+    fn words(line: &str) -> Vec<OsString> {
+        let mut out = Vec::new();
+        for (at, part) in line.split('"').enumerate() {
+            if at % 2 == 1 {
+                out.push(part.into());
+            } else {
+                out.extend(part.split_whitespace().map(OsString::from));
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn every_command_has_examples_and_every_example_is_parsed() {
+        let mut seen = 0;
+        every(&Cli::command(), "", &mut |names, command| {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = help.strip_prefix("Examples:\n").unwrap_or_else(|| panic!("no example: {names}"));
+            let last = names.rsplit(' ').next().unwrap_or_default();
+            for line in examples.lines() {
+                let line = line.strip_prefix("  $ ").unwrap_or_else(|| panic!("{names}: {line}"));
+                assert!(
+                    line.len() <= 76 && line.split(' ').any(|word| word == last || last.is_empty()),
+                    "{line}"
+                );
+                let parsed = parse(words(line));
+                assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+                seen += 1;
+            }
+        });
+        assert!(seen > 50, "only {seen}");
+    }
+
+    #[test]
+    fn a_command_shows_its_own_options_first() {
+        let mut built = command();
+        built.build();
+        every(&built, "", &mut |names, command| {
+            if names.split(' ').any(|name| name == "help" || name.is_empty()) {
+                return;
+            }
+            let help = command.clone().term_width(80).render_help().to_string();
+            let own = help.find("\nOptions:\n");
+            let global = help.find("\nOptions of every command:\n");
+            assert!(own.is_some() && own < global, "{names}:\n{help}");
+        });
+    }
+
+    #[test]
+    fn the_command_line_is_sound_and_colours_are_known_before_it_is_parsed() {
+        command().debug_assert();
+        let chosen = |line: &str| color(&words(line));
+        assert_eq!(chosen("pmp-ha --color always verify"), ColorChoice::Always);
+        assert_eq!(chosen("pmp-ha verify --color=never"), ColorChoice::Never);
+        assert_eq!(chosen("pmp-ha lab sql x -- --color=never"), ColorChoice::Auto);
+    }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::examples;
 use super::set_up::OpeningArgs;
 
 /// Arguments of `inspect`.
@@ -15,6 +16,14 @@ pub struct InspectArgs {
     /// How to open it.
     #[command(flatten)]
     pub opening: OpeningArgs,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The codes, as pmp-ha prints them in square brackets.
+    #[arg(value_name = "CODE")]
+    pub codes: Vec<String>,
 }
 
 /// Arguments of `history`.
@@ -69,7 +78,7 @@ pub enum AlertCommand {
     /// Send one message through each channel, and show what happened.
     ///
     /// docs/alarms.md explains how to set up each channel. Exit code 1: a channel failed.
-    #[command(after_long_help = "Example:\n  $ pmp-ha alert test email")]
+    #[command(after_help = examples::ALERT)]
     Test(AlertTestArgs),
 }
 
@@ -87,9 +96,11 @@ pub enum ConfigCommand {
     /// Check every value, and every file that it names.
     ///
     /// An error names the file, the line and the key. Nothing is started or changed.
+    #[command(after_help = examples::CONFIG_CHECK)]
     Check,
     /// Show every setting in effect, and where it comes from.
     ///
     /// Secrets are not shown.
+    #[command(after_help = examples::CONFIG_SHOW)]
     Show,
 }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use clap_complete::Shell;
 
+use super::examples;
 use super::set_up::OpeningArgs;
 
 /// Arguments of `rehearse`.
@@ -27,12 +29,16 @@ pub struct RehearseArgs {
 #[derive(Debug, Subcommand)]
 pub enum LabCommand {
     /// Create DIR/primary and DIR/secondary, stopped.
+    #[command(after_help = examples::LAB_UP)]
     Up(LabUpArgs),
     /// Create one more fresh installation, stopped.
+    #[command(after_help = examples::LAB_HOME)]
     Home(LabHomeArgs),
     /// Run a statement with the product's account, and print rows.
+    #[command(after_help = examples::LAB_SQL)]
     Sql(LabSqlArgs),
     /// Stop the databases of a lab, and remove it.
+    #[command(after_help = examples::LAB_DOWN)]
     Down(LabDownArgs),
 }
 
@@ -82,6 +88,22 @@ pub struct LabSqlArgs {
 #[derive(Debug, Args)]
 pub struct LabDownArgs {
     /// The folder that `lab up` created.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The folder, which must exist.
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
 }

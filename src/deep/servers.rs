@@ -77,6 +77,7 @@ impl Servers {
         let peer = task.membership.peer();
         let unseen = |node: &str, evidence: String| {
             Failure::new(Kind::Refused, format!("cannot log in to the database of {node}"))
+                .code("login-refused")
                 .because(evidence)
                 .hint("`pmp-ha verify` says whether it runs, and lets this node in.")
         };

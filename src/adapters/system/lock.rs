@@ -79,6 +79,7 @@ fn take(file: fs::File, path: &Path) -> Result<DirLock> {
         Ok(lock) => Ok(DirLock { _lock: lock }),
         Err((_, Errno::EWOULDBLOCK)) => bail!(
             Failure::new(Kind::Refused, "another pmp-ha is working on this home")
+                .code("home-busy")
                 .because(match holder(path) {
                     Some(holder) => format!("{holder} holds the lock on {}", path.display()),
                     None => format!("it holds the lock on {}", path.display()),

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::check::Check;
 use super::tables::TableLine;
+use crate::domain::health::more;
 
 /// The number of the schema.
 pub const SCHEMA: u32 = 1;
@@ -116,7 +117,9 @@ impl fmt::Display for RehearsalReport {
             None => {
                 writeln!(f, "expected recovery time: unknown, because the rehearsal did not finish")
             }
-        }
+        }?;
+        let defects = self.checks.iter().flat_map(|check| &check.defects);
+        write!(f, "{}", more(defects.map(|defect| defect.code)))
     }
 }
 
