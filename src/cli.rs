@@ -89,7 +89,7 @@ impl Cli {
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// The installation folder of Password Manager Pro. By default, the home around the current folder, or the one in /etc/init.d/pmp-service.
-    #[arg(long, global = true, value_name = "DIR", env = "PMP_HOME", value_parser = any_path())]
+    #[arg(long, global = true, value_name = "DIR", env = "PMP_HOME", hide_env_values = true, value_parser = any_path())]
     pub home: Option<PathBuf>,
     /// The configuration file. By default <home>/conf/pmp-ha.toml, if it exists.
     #[arg(long, global = true, value_name = "FILE")]

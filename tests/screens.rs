@@ -230,6 +230,23 @@ fn completions_and_manual_pages_are_generated() {
         assert!(ran.code == Some(0) && ran.stdout.contains(text), "{shell}: {}", ran.stderr);
     }
     assert_eq!(run(&["--json", "completions", "bash"]).code, Some(0));
+    // In a real bash: the words so far, and what it completes.
+    let script = run(&["completions", "bash"]).stdout;
+    for (words, wanted) in [
+        ("verify --w", "--watch"),
+        ("explain receiver-c", "receiver-connecting"),
+        ("lab up --server mysql-5", "mysql-5.6"),
+        ("inst", "install-pack"),
+    ] {
+        let (before, last) = words.rsplit_once(' ').unwrap_or(("", words));
+        let previous = before.rsplit(' ').next().filter(|word| !word.is_empty()).unwrap_or("pmp-ha");
+        let ask = format!(
+            "{script}\nCOMP_WORDS=(pmp-ha {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _pmp__ha pmp-ha {last} {previous}; echo \"${{COMPREPLY[*]}}\""
+        );
+        let output = Command::new("bash").args(["-c", &ask]).output().expect("bash");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.split_whitespace().any(|word| word == wanted), "{words}: {said}{output:?}");
+    }
     let dir = tempfile::tempdir().expect("a folder");
     let folder = dir.path().to_str().expect("a text");
     assert_eq!(run(&["--dry-run", "--json", "man", folder]).code, Some(0));

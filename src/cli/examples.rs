@@ -100,7 +100,7 @@ Examples:
 
 pub(super) const RECOVER: &str = "\
 Examples:
-  $ pmp-ha --home /opt/PMP recover --into /opt/PMP-new --key /media/safe/pmp_key.key
+  $ pmp-ha recover --into /opt/PMP-new --key /media/safe/pmp_key.key
   $ pmp-ha recover --promote --fenced";
 
 pub(super) const SWITCHOVER: &str = "\

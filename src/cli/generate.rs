@@ -24,6 +24,10 @@ pub fn completions(shell: Shell, codes: &[&'static str], servers: &[&'static str
         });
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "pmp-ha", &mut script);
+    if shell == Shell::Bash {
+        // The script of clap_complete 4.6 calls a program with a hyphen by two names.
+        return String::from_utf8_lossy(&script).replace("pmp__subcmd__ha", "pmp__ha").into_bytes();
+    }
     script
 }
 

@@ -15,7 +15,7 @@ use crate::failure::{Failure, Kind};
 const WIDTH: usize = 78;
 
 /// The column of the summaries.
-const COLUMN: usize = 28;
+const COLUMN: usize = 30;
 
 /// What the handbook says of some codes.
 #[derive(Serialize)]

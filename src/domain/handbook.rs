@@ -69,8 +69,9 @@ pub fn codes() -> impl Iterator<Item = &'static str> {
 fn entry(topic: HandbookPart, code: &'static str, section: &'static str) -> HandbookEntry {
     let mut text = plain(section);
     let summary = summary(&text);
-    if text.contains("the table above") {
-        text = text.replace("the table above", "the table below");
+    let tables = ["the table above", "the error numbers above"];
+    if let Some(named) = tables.into_iter().find(|named| text.contains(named)) {
+        text = text.replace(named, &named.replace("above", "below"));
         text.push('\n');
         text.push_str(&plain(thing("**Error numbers**")));
     }
@@ -103,13 +104,13 @@ fn sections(document: &'static str, heading: &str) -> Vec<(&'static str, &'stati
     out
 }
 
-/// Returns the first sentence that says what a code means: after `Failed, Replication.`
+/// Returns the first sentence that says what a code means: after `Failed, Replication.` or `Exit code 1.`
 fn summary(text: &str) -> String {
     let first = text.lines().next().unwrap_or_default();
     let sentences: Vec<&str> = first.split_inclusive(". ").collect();
     let named = |sentence: &&str| {
         let words = sentence.split([',', '.', ' ']).next().unwrap_or_default();
-        ["Failed", "Unknown", "Warning", "Note"].contains(&words)
+        ["Failed", "Unknown", "Warning", "Note", "Exit"].contains(&words)
     };
     let says = sentences.iter().find(|sentence| !named(sentence)).or(sentences.first());
     says.map(|sentence| sentence.trim().to_owned()).unwrap_or_default()

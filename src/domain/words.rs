@@ -57,7 +57,7 @@ pub fn wrapped(text: &str, width: usize) -> String {
 
 fn wrap_line(line: &str, width: usize, out: &mut String) {
     let trimmed = line.trim_start();
-    let is_command = ["$ ", "# ", "pmp-ha "].iter().any(|start| trimmed.starts_with(start));
+    let is_command = ["$ ", "# "].iter().any(|start| trimmed.starts_with(start));
     if line.chars().count() <= width || is_command {
         out.push_str(line);
         return;
@@ -65,7 +65,10 @@ fn wrap_line(line: &str, width: usize, out: &mut String) {
     let indent = line.chars().count() - trimmed.chars().count();
     // What continues a line stands below its words, not below its mark.
     let marks = ["- ", "because ", "hint: ", "warning: ", "failed: ", "unknown: ", "note: ", "error: "];
+    let number = trimmed.chars().take_while(char::is_ascii_digit).count();
+    let is_item = number > 0 && trimmed[number..].starts_with(". ");
     let hang = match marks.iter().find(|mark| trimmed.starts_with(**mark)) {
+        None if is_item => number + 2,
         Some(&"- ") => 2,
         Some(_) if indent == 0 => 2,
         Some(_) => 4,
@@ -143,6 +146,7 @@ mod tests {
         let command = "  $ pmp-ha pack pmp-a.example.com pmp-b.example.com";
         assert_eq!(wrapped(command, 20), command);
         assert_eq!(wrapped("- one two three\n\nfour five", 9), "- one two\n  three\n\nfour five");
+        assert_eq!(wrapped("  10. one two three", 13), "  10. one two\n      three");
         for width in 1..40 {
             let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
             assert_eq!(squeezed(&wrapped(text, width)), squeezed(text));

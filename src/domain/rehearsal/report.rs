@@ -176,7 +176,7 @@ mod tests {
             "Rehearsal: failed\n  with the data of a stopped secondary\n  passed: key: it is the key\n  \
              failed: files: no log [redo-missing]\n    hint: Copy it.\n  not done: start: files are missing\n\
              measured: copy 1.0 s\n\
-             expected recovery time: unknown, because the rehearsal did not finish\n"
+             expected recovery time: unknown, because the rehearsal did not finish\n  more: pmp-ha explain redo-missing\n"
         );
     }
 }

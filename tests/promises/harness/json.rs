@@ -5,7 +5,9 @@ use std::path::Path;
 use serde_json::Value;
 
 /// The objects that a command may print, besides those that every command may.
-const OF: [(&str, &[&str]); 22] = [
+const OF: [(&str, &[&str]); 24] = [
+    ("completions", &["completions"]),
+    ("man", &["man"]),
     ("pack", &["pack"]),
     ("install-pack", &["install-pack"]),
     ("inspect", &["inspect"]),
