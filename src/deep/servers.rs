@@ -118,6 +118,7 @@ impl Servers {
         if here.is_empty() || named(&here) != named(&there) {
             bail!(
                 Failure::new(Kind::Refused, "the tool's own tables are not on both nodes")
+                    .code("other-version")
                     .because(format!("{OWN_SCHEMA}.checksum is missing or another one"))
                     .hint("The pair was set up by another version: set it up anew with `pmp-ha pack`.")
             );
@@ -132,6 +133,7 @@ impl Servers {
         }
         bail!(
             Failure::new(Kind::Refused, "another comparison of the data is under way")
+                .code("home-busy")
                 .because(format!("another session of the database holds the lock {LOCK}"))
                 .hint("Wait until it has ended; the last statement of one that was killed takes its time.")
         )

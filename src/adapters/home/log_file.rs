@@ -28,6 +28,11 @@ pub fn open(home: &Home) -> Result<Option<Box<dyn Write + Send>>> {
     if !folder.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
         return Ok(None);
     }
+    if system::is_root()
+        && let Some(why) = system::changed_by(&folder, false)?
+    {
+        anyhow::bail!("{} {why}", folder.display());
+    }
     rotate(&file)?;
     let log = system::append_private(&file)?;
     system::require_owner(&log, system::owner(home.root())?)?;

@@ -33,7 +33,7 @@ pub fn lock_home(home: &Path) -> Result<DirLock> {
         {
             lock_dir(home)
         }
-        Err(error) => Err(Failure::new(Kind::Refused, "cannot lock this home")
+        Err(error) => Err(Failure::new(Kind::Refused, "cannot lock this home").code("files-of-others")
             .because(error.to_string())
             .hint(format!("{} must be a regular file of the home's owner with mode 0600. Remove it if it is not, and run pmp-ha as that owner.", path.display()))
             .into()),

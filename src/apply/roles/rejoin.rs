@@ -69,6 +69,7 @@ async fn still_replaced(runner: &Runner<'_>, membership: &Membership) -> Result<
     let peer = membership.peer();
     let refused = |because: String| {
         Failure::new(Kind::Refused, "this node cannot become the secondary now")
+            .code("not-replaced")
             .because(because)
             .hint("Run `pmp-ha verify` there, then `pmp-ha rejoin` here again.")
     };
