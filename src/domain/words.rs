@@ -13,8 +13,9 @@ fn is_hidden(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Returns the candidates that a word may mean, the nearest first: a letter or two are wrong, or they
-/// begin with the word.
+/// Returns the candidates that a word may mean, the nearest first: a letter or two are wrong, or the
+/// word is one of their parts.
+#[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let may_differ = (word.chars().count() / 4).clamp(1, 3);
     let mut near: Vec<(usize, &str)> = candidates
