@@ -36,7 +36,7 @@ Exit codes:
   1    failed; nothing changed
   2    wrong usage
   3    incomplete: run `pmp-ha resume`
-  4    refused: a precondition does not hold, or a pack is damaged or not trusted
+  4    refused: a precondition does not hold; a pack is damaged or untrusted
   5    not Alive, rows differ, or a rehearsal found a defect
   130  interrupted or not confirmed; everything was put back
 
