@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pmp_ha::domain::health::{About, Finding, Health, Severity, Status};
+use pmp_ha::domain::journal::{Outcome, Record};
 use pmp_ha::domain::plan::{HomeIdentity, Plan, Step};
 use pmp_ha::domain::refusal::Refusal;
 use pmp_ha::domain::report::Report;
@@ -43,7 +44,8 @@ fn is_the_screen(name: &str, seen: &str) {
     for line in seen.lines() {
         // Commands are never broken, and what has no space cannot be.
         let is_command = line.trim_start().starts_with("$ ") || line.contains('`');
-        assert!(line.chars().count() <= COLUMNS || is_command, "too long for a window: {line}");
+        let is_json = line.trim_start().starts_with('"');
+        assert!(line.chars().count() <= COLUMNS || is_command || is_json, "too long for a window: {line}");
     }
 }
 
@@ -55,15 +57,26 @@ struct Ran {
 
 /// Runs the program where no home is.
 fn run(args: &[&str]) -> Ran {
+    run_in(args, "UTC0")
+}
+
+/// The same, in a time zone.
+fn run_in(args: &[&str], zone: &str) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pmp-ha"));
     for name in ["PMP_HOME", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM"] {
         command.env_remove(name);
     }
-    let output = command.args(args).env("COLUMNS", "80").current_dir("/").output().expect("it runs");
+    let output =
+        command.args(args).env("COLUMNS", "80").env("TZ", zone).current_dir("/").output().expect("it runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let ran = Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) };
     json::check(args, &ran.stdout);
     ran
+}
+
+/// A text as the window shows it. JSON is for programs, and never wrapped.
+fn in_the_window(text: &str) -> String {
+    if text.starts_with('{') { text.to_owned() } else { wrapped(text, COLUMNS) }
 }
 
 /// A screen of a command that was run.
@@ -71,8 +84,8 @@ fn screen(args: &[&str], out: &mut String) {
     let ran = run(args);
     // ignored: it is a text in memory
     let _ = writeln!(out, "$ pmp-ha {}", args.join(" "));
-    out.push_str(&wrapped(&ran.stdout, COLUMNS));
-    out.push_str(&wrapped(&ran.stderr, COLUMNS));
+    out.push_str(&in_the_window(&ran.stdout));
+    out.push_str(&in_the_window(&ran.stderr));
     if ran.code != Some(0) {
         // ignored: it is a text in memory
         let _ = writeln!(out, "[exit code {}]", ran.code.expect("an exit code"));
@@ -202,6 +215,70 @@ fn a_verdict_a_plan_and_a_refusal() {
             .hint("Fix the cause. Then run `pmp-ha resume`.");
     show("a run that is not complete", &format!("error: {incomplete}"));
     is_the_screen("answers.txt", &out);
+}
+
+/// A folder that looks like a home, without a server.
+fn made_up_home() -> tempfile::TempDir {
+    let home = tempfile::tempdir().expect("a folder");
+    for folder in ["bin", "conf", "mysql/bin", "mysql/data", "mysql/tmp", "logs", "replication"] {
+        std::fs::create_dir_all(home.path().join(folder)).expect("made");
+    }
+    let plan = Plan {
+        command: pmp_ha::domain::plan::Command::InstallPack,
+        home: HomeIdentity { path: "/opt/ManageEngine/PMP".into(), device: 1, inode: 2 },
+        warnings: vec![],
+        steps: vec![Step::SwapData],
+        point_of_no_return: 1,
+    };
+    let at = |time: &str| format!("2026-02-03T{time}Z");
+    let records = [
+        Record::Open { at: at("23:05:06"), by: "pmp".into(), plan: plan.clone() },
+        Record::Begin { step: 0 },
+        Record::Done { step: 0 },
+        Record::Close { at: at("23:05:16"), outcome: Outcome::Done },
+        Record::Open { at: at("23:30:00"), by: "root".into(), plan },
+    ];
+    let lines: Vec<String> =
+        records.iter().map(|record| serde_json::to_string(record).expect("JSON")).collect();
+    std::fs::write(home.path().join("replication/pmp-ha-journal.jsonl"), lines.join("\n") + "\n")
+        .expect("written");
+    home
+}
+
+#[test]
+fn what_commands_say_of_a_home_without_a_server() {
+    let home = made_up_home();
+    let path = home.path().to_str().expect("a text").to_owned();
+    let mut out = String::new();
+    let mut show = |args: &[&str], zone: &str| {
+        let args = [&["--home", path.as_str()], args].concat();
+        let ran = run_in(&args, zone);
+        // ignored: it is a text in memory
+        let _ = writeln!(out, "$ pmp-ha {}", args[2..].join(" "));
+        for said in [ran.stdout, ran.stderr] {
+            out.push_str(&in_the_window(&said.replace(&path, "/opt/ManageEngine/PMP")));
+        }
+        // ignored: it is a text in memory
+        let _ = writeln!(out, "[exit code {}]\n", ran.code.expect("an exit code"));
+    };
+    show(&["verify"], "UTC0");
+    show(&["history"], "UTC0");
+    show(&["history", "--limit", "1"], "CET-1");
+    show(&["history", "--limit", "1", "--utc"], "CET-1");
+    show(&["--json", "history", "--limit", "1"], "CET-1");
+    show(&["start"], "UTC0");
+    show(&["--json", "stop", "--dry-run"], "UTC0");
+    show(&["config", "check"], "UTC0");
+    show(&["switchover", "--dry-run"], "UTC0");
+    is_the_screen("home.txt", &out);
+    let log = std::fs::read_to_string(home.path().join("logs/pmp-ha.log")).expect("a log");
+    let acted = log.lines().filter(|line| line.contains("] begin: ")).count();
+    assert_eq!(acted, 1, "one command acts:\n{log}");
+    assert!(
+        log.contains("] begin: pmp-ha --home ") && log.contains("] error: cannot start the database"),
+        "{log}"
+    );
+    assert!(log.lines().last().is_some_and(|line| line.contains("] end: exit code 4 after ")), "{log}");
 }
 
 #[test]
