@@ -68,8 +68,11 @@ fn wrap_line(line: &str, width: usize, out: &mut String) {
     let marks = ["- ", "because ", "hint: ", "warning: ", "failed: ", "unknown: ", "note: ", "error: "];
     let number = trimmed.chars().take_while(char::is_ascii_digit).count();
     let is_item = number > 0 && trimmed[number..].starts_with(". ");
+    // An entry of a list begins with its time.
+    let is_entry = number == 4 && trimmed.get(10..11) == Some("T");
     let hang = match marks.iter().find(|mark| trimmed.starts_with(**mark)) {
         None if is_item => number + 2,
+        None if is_entry => 4,
         Some(&"- ") => 2,
         Some(_) if indent == 0 => 2,
         Some(_) => 4,
@@ -148,6 +151,8 @@ mod tests {
         assert_eq!(wrapped(command, 20), command);
         assert_eq!(wrapped("- one two three\n\nfour five", 9), "- one two\n  three\n\nfour five");
         assert_eq!(wrapped("  10. one two three", 13), "  10. one two\n      three");
+        let entry = "2026-02-03T23:05:06Z  pmp  install-pack";
+        assert_eq!(wrapped(entry, 30), "2026-02-03T23:05:06Z  pmp\n    install-pack");
         for width in 1..40 {
             let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
             assert_eq!(squeezed(&wrapped(text, width)), squeezed(text));
