@@ -89,5 +89,19 @@ fn version_and_parts() -> String {
     let mut text = env!("CARGO_PKG_VERSION").to_owned();
     // ignored: it is a text in memory
     let _ = write!(text, "\nbuilt in: {}\nleft out: {}", named(true), named(false));
+    let known = |value: Option<&'static str>| value.filter(|value| !value.is_empty()).unwrap_or("unknown");
+    let openssl = match (cfg!(feature = "static-openssl"), cfg!(feature = "old-tls")) {
+        (true, _) => ", OpenSSL (compiled in)",
+        (false, true) => ", OpenSSL (of the system)",
+        (false, false) => "",
+    };
+    // ignored: it is a text in memory
+    let _ = write!(
+        text,
+        "\ncommit: {}\ndate: {}\ntarget: {}\nTLS: rustls with AWS-LC{openssl}",
+        known(option_env!("PMP_HA_COMMIT")),
+        known(option_env!("PMP_HA_DATE")),
+        known(option_env!("PMP_HA_TARGET")),
+    );
     text
 }

@@ -209,7 +209,11 @@ pub fn host(membership: &Membership) -> String {
 }
 
 pub fn gave_up(because: String, hint: &str) -> anyhow::Error {
-    Failure::new(Kind::Failed, "the roles were not swapped").because(because).hint(hint.to_owned()).into()
+    Failure::new(Kind::Failed, "the roles were not swapped")
+        .code("roles-not-swapped")
+        .because(because)
+        .hint(hint.to_owned())
+        .into()
 }
 
 pub fn withdrawn() -> anyhow::Error {
