@@ -5,6 +5,10 @@
 //! [`page`] serves the page, and [`look`] gathers what a plan or a verdict needs. [`chronicle`] keeps what
 //! happened.
 
+#[cfg(feature = "alarms")]
+pub mod alert;
+#[cfg(not(feature = "alarms"))]
+#[path = "no_alerts.rs"]
 pub mod alert;
 pub mod bytes;
 pub mod chronicle;
