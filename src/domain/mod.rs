@@ -5,6 +5,7 @@
 
 pub mod acting;
 pub mod built_in;
+pub mod certificate;
 pub mod coordinates;
 pub mod datafiles;
 pub mod deep;
