@@ -134,11 +134,17 @@ pub enum Commands {
     /// line for monitoring systems.
     #[command(after_long_help = "Example:\n  $ pmp-ha verify --watch")]
     Verify(VerifyArgs),
-    /// Check the pair continuously, and log every status change.
+    /// Check the pair continuously, and announce every status change.
     ///
-    /// It runs until Ctrl-C or a signal. It stops a primary that the other node has replaced, because
-    /// such a primary must not serve.
+    /// It runs until Ctrl-C or a signal. It sends alarms through the channels of the configuration. It
+    /// stops a primary that the other node has replaced, because such a primary must not serve.
     Monitor(MonitorArgs),
+    /// Try the channels through which alarms are sent.
+    #[command(subcommand)]
+    Alert(AlertCommand),
+    /// Check or show the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Apply changed ports, tables and times, without a new pack.
     ///
     /// Run it on both nodes. It reads the ports of this node from its files, and the tables and times
@@ -341,6 +347,40 @@ pub struct MonitorArgs {
     /// Seconds between two checks.
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub every: u64,
+    /// Check once, send what is due, and end: for cron. Exit code 5: the pair is not Alive.
+    #[arg(long, conflicts_with = "every")]
+    pub once: bool,
+}
+
+/// The channels of alarms.
+#[derive(Debug, Subcommand)]
+pub enum AlertCommand {
+    /// Send one message through each channel, and show what happened.
+    ///
+    /// docs/alarms.md explains how to set up each channel. Exit code 1: a channel failed.
+    #[command(after_long_help = "Example:\n  $ pmp-ha alert test email")]
+    Test(AlertTestArgs),
+}
+
+/// Arguments of `alert test`.
+#[derive(Debug, Args)]
+pub struct AlertTestArgs {
+    /// Try only these channels. By default, all.
+    #[arg(value_name = "CHANNEL")]
+    pub channels: Vec<String>,
+}
+
+/// The configuration.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum ConfigCommand {
+    /// Check every value, and every file that it names.
+    ///
+    /// An error names the file, the line and the key. Nothing is started or changed.
+    Check,
+    /// Show every setting in effect, and where it comes from.
+    ///
+    /// Secrets are not shown.
+    Show,
 }
 
 /// Arguments of `recover`.

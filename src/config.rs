@@ -1,11 +1,18 @@
 //! `conf/pmp-ha.toml`: optional, read once, validated once, unknown keys refused.
 
+pub mod alarm;
+pub mod channel;
+pub mod place;
+pub mod show;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use self::alarm::AlarmConfig;
+use self::place::{Complaint, Places};
 use crate::adapters::system;
 use crate::domain::flavor::SemiSync;
 use crate::domain::health::Limits;
@@ -15,7 +22,7 @@ use crate::domain::tables::TablePatterns;
 use crate::failure::{Failure, Kind};
 
 /// What can be configured. `templates/pmp-ha.toml` explains each key.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// How the bundled database is handled.
@@ -32,10 +39,40 @@ pub struct Config {
     pub fence: FenceConfig,
     /// How two working nodes swap their roles.
     pub switchover: SwitchoverConfig,
+    /// What is announced, and through which channels.
+    pub alarm: AlarmConfig,
+}
+
+/// A file of settings, read.
+#[derive(Debug, Clone)]
+pub struct ConfigFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Where each key stands; nothing if there is no file.
+    pub places: Places,
+}
+
+impl ConfigFile {
+    /// The failure that a value of the file cannot be used: file, line and key.
+    #[must_use]
+    pub fn wrong(&self, complaint: &Complaint) -> Failure {
+        unusable(&self.path).because(self.located(complaint))
+    }
+
+    fn located(&self, complaint: &Complaint) -> String {
+        let Complaint { key, why } = complaint;
+        let line = self.places.line(key).map(|line| format!(":{line}")).unwrap_or_default();
+        format!("{}{line}: {} {why}", self.path.display(), place::shown(key))
+    }
+}
+
+fn unusable(path: &Path) -> Failure {
+    Failure::new(Kind::Usage, format!("cannot use the configuration {}", path.display()))
+        .hint("templates/pmp-ha.toml in the project explains every key. `pmp-ha config check` checks it.")
 }
 
 /// The section `[switchover]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SwitchoverConfig {
     /// The program that runs `pmp-ha` on the other node, with its arguments; empty if the operator
@@ -52,7 +89,7 @@ impl Default for SwitchoverConfig {
 }
 
 /// The section `[fence]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FenceConfig {
     /// The program and its arguments; empty if the operator fences by hand.
@@ -68,7 +105,7 @@ impl Default for FenceConfig {
 }
 
 /// The section `[product]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProductConfig {
     /// The query that reads the TFA setting; empty if it is not watched.
@@ -86,18 +123,18 @@ impl ProductConfig {
         }
         let is_select = query.get(..7).is_some_and(|word| word.eq_ignore_ascii_case("select "));
         if !is_select || query.contains(';') {
-            return Some("product.key_query must be one SELECT, without a semicolon");
+            return Some("must be one SELECT, without a semicolon");
         }
         let quoted = ["'", "\"", "`"].iter().any(|q| query.contains(&format!("{q}{KEY_PLACEHOLDER}")));
         if quoted || !query.contains(KEY_PLACEHOLDER) {
-            return Some("product.key_query must contain {key}, without quotes around it");
+            return Some("must contain {key}, without quotes around it");
         }
         None
     }
 }
 
 /// The section `[pack]`: key files, none by default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PackConfig {
     /// The private key that signs packs.
@@ -111,7 +148,7 @@ pub struct PackConfig {
 }
 
 /// The section `[database]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DatabaseConfig {
     /// Seconds that a start may take.
@@ -127,7 +164,7 @@ impl Default for DatabaseConfig {
 }
 
 /// The section `[replication]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReplicationConfig {
     /// Seconds of silence after which the secondary reconnects.
@@ -167,7 +204,7 @@ impl Default for ReplicationConfig {
 }
 
 /// The section `[health]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HealthConfig {
     /// Seconds that the secondary may be behind.
@@ -183,38 +220,64 @@ impl Default for HealthConfig {
 impl Config {
     /// Reads `named`, or `<home>/conf/pmp-ha.toml`, which may be missing.
     pub fn read(named: Option<&Path>, home: &Path) -> Result<Self> {
+        Self::read_with_source(named, home).map(|(config, _)| config)
+    }
+
+    /// The same, with the place of each key.
+    pub fn read_with_source(named: Option<&Path>, home: &Path) -> Result<(Self, ConfigFile)> {
         let path: PathBuf = named.map_or_else(|| home.join("conf/pmp-ha.toml"), Path::to_path_buf);
-        let wrong = |why: String| {
-            Failure::new(Kind::Usage, format!("cannot use the configuration {}", path.display()))
-                .because(why)
-                .hint("templates/pmp-ha.toml in the project explains every key.")
-        };
         let text = match system::read_text(&path, system::SMALL) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
-                return Ok(Self::default());
-            }
-            Err(error) => bail!(wrong(error.to_string())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => String::new(),
+            Err(error) => bail!(unusable(&path).because(error.to_string())),
         };
-        let config: Self =
-            toml::from_str(&text).map_err(|error| wrong(error.to_string().trim().replace('\n', " ")))?;
-        let r = &config.replication;
-        if r.net_timeout == 0
-            || r.connect_retry == 0
-            || r.heartbeat == 0
-            || r.beat == 0
-            || r.semi_sync_timeout == 0
-            || config.database.start_deadline == 0
-        {
-            bail!(wrong("a time must be at least 1 second".into()));
+        let source = ConfigFile { places: Places::of(&text), path };
+        let mut config: Self = toml::from_str(&text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let key = source.places.key_at(at).map(|key| format!("{}: ", place::shown(key)));
+            unusable(&source.path).because(format!(
+                "{}:{}: {}{}",
+                source.path.display(),
+                place::line_of(&text, at),
+                key.unwrap_or_else(|| "the TOML is wrong: ".into()),
+                error.message().trim().replace('\n', " ")
+            ))
+        })?;
+        config.alarm.name_channels();
+        let mut complaints = config.complaints().into_iter();
+        if let Some(first) = complaints.next() {
+            let mut failure = source.wrong(&first);
+            failure.because.extend(complaints.map(|complaint| source.located(&complaint)));
+            bail!(failure);
+        }
+        Ok((config, source))
+    }
+
+    /// Returns everything that is wrong with the values.
+    fn complaints(&self) -> Vec<Complaint> {
+        let r = &self.replication;
+        let mut out = Vec::new();
+        let mut wrong = |key: &str, why: &str| out.push(Complaint { key: key.into(), why: why.into() });
+        for (key, time) in [
+            ("replication.net_timeout", r.net_timeout),
+            ("replication.connect_retry", r.connect_retry),
+            ("replication.heartbeat", r.heartbeat),
+            ("replication.beat", r.beat),
+            ("replication.semi_sync_timeout", r.semi_sync_timeout),
+            ("database.start_deadline", self.database.start_deadline),
+        ] {
+            if time == 0 {
+                wrong(key, "must be at least 1 second");
+            }
         }
         if r.heartbeat >= r.net_timeout {
-            bail!(wrong("replication.heartbeat must be smaller than replication.net_timeout".into()));
+            wrong("replication.heartbeat", "must be smaller than replication.net_timeout");
         }
-        if let Some(why) = config.product.wrong_key_query() {
-            bail!(wrong(why.into()));
+        if let Some(why) = self.product.wrong_key_query() {
+            wrong("product.key_query", why);
         }
-        Ok(config)
+        out.extend(self.alarm.complaints());
+        out
     }
 
     /// How quickly the pair notices a failure and reconnects.
@@ -282,6 +345,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
+
     use super::*;
 
     #[test]
@@ -302,6 +367,46 @@ mod tests {
             ["DELETE FROM k WHERE k = {key}", "SELECT {key}; DROP TABLE k", "SELECT 1", "SELECT '{key}' = k"]
         {
             assert!(wrong(bad), "{bad}");
+        }
+    }
+
+    fn refused(text: &str) -> String {
+        let folder = tempfile_of_the_test(text);
+        let error = Config::read(Some(&folder), Path::new("/")).expect_err(text);
+        let text = error.to_string();
+        // ignored: a leftover in the folder of the build harms nobody
+        let _ = fs::remove_file(folder);
+        text
+    }
+
+    fn tempfile_of_the_test(text: &str) -> PathBuf {
+        let name = format!("pmp-ha-config-{}-{}.toml", std::process::id(), text.len());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, text).expect("written");
+        path
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_file_line_and_key() {
+        for (text, wanted) in [
+            ("this is no TOML", ".toml:1: the TOML is wrong: "),
+            ("[health]\nmaxlag = 3\n", ".toml:2: health.maxlag: unknown field `maxlag`"),
+            ("[health]\n\nmax_lag = \"x\"\n", ".toml:3: health.max_lag: invalid type"),
+            ("[replication]\nbeat = 0\n", ".toml:2: replication.beat must be at least 1 second"),
+            ("[replication]\nheartbeat = 5\n", ".toml:2: replication.heartbeat must be smaller"),
+            ("[replication]\nnet_timeout = 1\n", ".toml:1: replication.heartbeat must be smaller"),
+            (
+                "[alarm]\ncalm = 900\n[[alarm.email]]\nserver = \"a b\"\nfrom = \"x@y\"\nto = [\"x@y\"]\n",
+                ".toml:4: alarm.email.server a host name",
+            ),
+            ("[[alarm.email]]\nserver = \"a\"\nfrom = \"x@y\"\n", ".toml:1: alarm.email: missing field `to`"),
+            (
+                "[[alarm.snmp]]\nreceiver = \"a\"\nversion = \"4\"\n",
+                ".toml:3: alarm.snmp.version: unknown variant `4`",
+            ),
+        ] {
+            let told = refused(text);
+            assert!(told.contains(wanted), "{text}: {told}");
         }
     }
 

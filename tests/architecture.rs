@@ -98,7 +98,7 @@ fn floors(folder: &str, rooms: &[&[&str]]) {
 
 #[test]
 fn the_rooms_of_the_adapters_stand_on_floors() {
-    floors("src/adapters", &[&["system"], &["bytes"], &["home"], &["pack", "server"], &["look"]]);
+    floors("src/adapters", &[&["system"], &["bytes"], &["home"], &["pack", "server", "alert"], &["look"]]);
 }
 
 #[test]
@@ -117,7 +117,9 @@ fn no_room_of_apply_knows_the_engine_or_what_a_step_is_matched_to() {
         &["apply::online", "apply::rehearse", "apply::repair", "apply::roles"],
     );
     nobody_in("src/apply/files", &[], &["apply::online", "apply::rehearse", "apply::repair", "apply::roles"]);
-    nobody_in("src/deep", &[], &["crate::apply", "crate::commands", "crate::lab", "crate::cli"]);
+    for room in ["src/deep", "src/watch"] {
+        nobody_in(room, &[], &["crate::apply", "crate::commands", "crate::lab", "crate::cli"]);
+    }
 }
 
 /// The modules that a source imports, as paths from the crate's root.
@@ -248,10 +250,11 @@ fn each_outside_thing_has_one_door() {
     nobody_in("src", &["server/session.rs"], &["mysql_async::"]);
     nobody_in("src", &["pack/read.rs"], &["zip::"]);
     nobody_in("src", &["pack/deflate.rs"], &["flate2::", "libdeflater::"]);
-    nobody_in("src", &["pack/signature.rs", "bytes/digest.rs"], &["aws_lc_rs::"]);
+    nobody_in("src", &["pack/signature.rs", "bytes/digest.rs", "alert/tls.rs"], &["aws_lc_rs::"]);
     nobody_in("src", &["bytes/digest.rs", "bytes/tree_hash.rs"], &["blake3::"]);
     nobody_in("src", &["bytes/direct.rs"], &["memmap2::"]);
-    nobody_in("src", &["pack/sealed.rs"], &["age::"]);
+    // lettre has a module `message`.
+    nobody_in("src", &["pack/sealed.rs", "alert/email.rs"], &["age::"]);
     nobody_in("src", &["home/certificates.rs"], &["rcgen::"]);
     nobody_in("src", &["home/datadir.rs"], &["reflink_copy::"]);
     nobody_in("src", &["server/old_tls.rs"], &["openssl::"]);
@@ -277,6 +280,10 @@ fn each_outside_thing_has_one_door() {
             "/proc/",
         ],
     );
+    nobody_in("src", &["alert/email.rs"], &["lettre::"]);
+    nobody_in("src", &["alert/snmp.rs"], &["async_snmp::"]);
+    nobody_in("src", &["alert/webhook.rs"], &["ureq::"]);
+    nobody_in("src", &["alert/tls.rs"], &["rustls::", "rustls_native_certs::", "tokio_rustls::"]);
     nobody_in("src", &["ui/progress.rs"], &["indicatif::"]);
     nobody_in("src", &["ui.rs"], &["dialoguer::", "io::stdout", "io::stderr"]);
 }

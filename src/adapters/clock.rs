@@ -5,3 +5,15 @@
 pub fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
+
+/// Returns the time in seconds since 1970, UTC.
+#[must_use]
+pub fn seconds() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0)
+}
+
+/// Returns how far the local time is ahead of UTC, in seconds.
+#[must_use]
+pub fn ahead_of_utc() -> i64 {
+    i64::from(jiff::Zoned::now().offset().seconds())
+}

@@ -1,9 +1,10 @@
 //! Each adapter hides one part of the outside world behind the types of the domain.
 //!
 //! From the lowest floor up: [`bytes`] hashes, [`system`] is Linux, [`server`] talks to a database
-//! server, [`home`] reads and writes an installation, [`pack`] is the archive, and [`look`] gathers
+//! server, [`home`] reads and writes an installation, [`pack`] is the archive, [`alert`] sends alarms, and [`look`] gathers
 //! what a plan or a verdict needs.
 
+pub mod alert;
 pub mod bytes;
 pub mod clock;
 pub mod home;

@@ -1,5 +1,7 @@
 //! The commands, one file each: parse, observe, decide, then show or apply.
 
+mod alert;
+mod config;
 mod history;
 mod inspect;
 mod install_pack;
@@ -35,7 +37,7 @@ use crate::adapters::pack::signature::Verifier;
 use crate::adapters::system;
 use crate::apply::{Runner, Settled, refuse_half_exchanged};
 use crate::cli::{Cli, Commands, Global, LabCommand, OpeningArgs};
-use crate::config::{Config, PackConfig};
+use crate::config::{Config, ConfigFile, PackConfig};
 use crate::domain::pair::Role;
 use crate::domain::plan::Plan;
 use crate::domain::snapshot::{Blind, BlindReason};
@@ -107,9 +109,11 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Commands::Recover(args) => recover::run(&context, args).await,
         Commands::Switchover(args) => Box::pin(switchover::run(&context, args)).await,
         Commands::Rejoin(args) => rejoin::run(&context, args).await,
-        Commands::Monitor(args) => monitor::run(&context, args).await,
+        Commands::Monitor(args) => Box::pin(monitor::run(&context, args)).await,
+        Commands::Alert(command) => alert::run(&context, command).await,
+        Commands::Config(command) => config::run(&context, command),
         Commands::MayStart(args) => may_start::run(&context, &args).await,
-        Commands::Rehearse(args) => rehearse::run(&context, args).await,
+        Commands::Rehearse(args) => Box::pin(rehearse::run(&context, args)).await,
         Commands::Repair(args) => repair::run(&context, args).await,
         Commands::Lab(command) => lab::run(&context, command).await,
     }
@@ -159,6 +163,11 @@ impl Context<'_> {
 
     fn config(&self, home: &Home) -> Result<Config> {
         Config::read(self.global.config.as_deref(), home.root())
+    }
+
+    /// The same, with the place of each setting in its file.
+    fn config_with_source(&self, home: &Home) -> Result<(Config, ConfigFile)> {
+        Config::read_with_source(self.global.config.as_deref(), home.root())
     }
 
     /// Finishes or undoes an interrupted run. A dry run only announces it.

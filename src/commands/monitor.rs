@@ -15,41 +15,97 @@ use crate::cli::MonitorArgs;
 use crate::config::Config;
 use crate::domain::judge::judge;
 use crate::domain::pair::Role;
-use crate::domain::report::{Report, Watch};
+use crate::domain::report::{Report, Verdict, Watch as Changes};
 use crate::failure::{Failure, Kind};
+use crate::watch::Announcer;
 
-/// Checks until Ctrl-C, and prints each status change. Stops a primary that was replaced.
+/// Checks until Ctrl-C, prints each status change, and announces it. Stops a primary that was replaced.
 pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
     let home = context.home()?;
-    let config = context.config(&home)?;
-    let pause = Duration::from_secs(args.every);
-    let mut watch = Watch::default();
-    let (mut first, mut waits) = (true, false);
-    loop {
-        let is_replaced = replaced(&home).await?.is_some();
-        waits &= is_replaced;
-        if is_replaced && let Some(why) = replaced_for_good(context, &home, &mut waits).await? {
-            return take_down(context, &home, &config, why).await;
-        }
-        let looked = tokio::select! {
-            looked = look(&home, &config, &context.interrupt) => looked,
-            () = context.interrupt.wanted() => return Ok(()),
+    let (config, source) = context.config_with_source(&home)?;
+    let announces = !context.global.dry_run;
+    let watch =
+        announces.then(|| Announcer::open(&home, &config, &source, !args.once)).transpose()?.flatten();
+    if args.once {
+        return Box::pin(once(context, &home, &config, watch)).await;
+    }
+    let mut monitor = Monitor { context, home, config, watch };
+    let ended = monitor.run(Duration::from_secs(args.every)).await;
+    if let Some(watch) = monitor.watch {
+        warn(context, watch.end().await);
+    }
+    ended
+}
+
+/// Checks once, and sends what is due.
+async fn once(context: &Context<'_>, home: &Home, config: &Config, watch: Option<Announcer>) -> Result<()> {
+    let report = Box::pin(context.interrupt.or(look(home, config, &context.interrupt))).await?;
+    if let Some(mut watch) = watch {
+        watch.see(&report).await;
+        let settled = async {
+            watch.settled().await;
+            Ok(())
         };
-        let mut report = looked?;
-        watch.next(&mut report);
-        if first || report.changed_from.is_some() {
-            let told = if context.global.json {
-                context.ui.line(&report)?
-            } else {
-                context.ui.text(&format!("{}\n", watch.entry(&report)))?
+        context.interrupt.or(settled).await?;
+        warn(context, watch.end().await);
+    }
+    if report.verdict() == Verdict::ALIVE {
+        return Ok(());
+    }
+    context.ui.data(&report)?;
+    bail!(Failure::new(Kind::NotAlive, "the pair is not Alive"))
+}
+
+fn warn(context: &Context<'_>, warnings: Vec<String>) {
+    for warning in warnings {
+        context.ui.warn(warning);
+    }
+}
+
+struct Monitor<'a> {
+    context: &'a Context<'a>,
+    home: Home,
+    config: Config,
+    watch: Option<Announcer>,
+}
+
+impl Monitor<'_> {
+    async fn run(&mut self, pause: Duration) -> Result<()> {
+        let Self { context, home, config, watch } = self;
+        let mut changes = Changes::default();
+        let (mut first, mut waits) = (true, false);
+        loop {
+            let is_replaced = replaced(home).await?.is_some();
+            waits &= is_replaced;
+            if is_replaced && let Some(why) = replaced_for_good(context, home, &mut waits).await? {
+                return take_down(context, home, config, why).await;
+            }
+            let looked = tokio::select! {
+                looked = look(home, config, &context.interrupt) => looked,
+                () = context.interrupt.wanted() => return Ok(()),
             };
-            if !told {
+            let mut report = looked?;
+            changes.next(&mut report);
+            if first || report.changed_from.is_some() {
+                let told = if context.global.json {
+                    context.ui.line(&report)?
+                } else {
+                    context.ui.text(&format!("{}\n", changes.entry(&report)))?
+                };
+                if !told {
+                    return Ok(());
+                }
+            }
+            first = false;
+            if let Some(watch) = watch {
+                for event in watch.see(&report).await {
+                    context.ui.say(format!("announced: {}", event.title()));
+                }
+                warn(context, watch.warnings());
+            }
+            if context.interrupt.sleep(pause).await.is_err() {
                 return Ok(());
             }
-        }
-        first = false;
-        if context.interrupt.sleep(pause).await.is_err() {
-            return Ok(());
         }
     }
 }

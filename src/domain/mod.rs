@@ -4,6 +4,7 @@
 //! arguments, and decisions go out as values.
 
 pub mod acting;
+pub mod alarm;
 pub mod built_in;
 pub mod certificate;
 pub mod coordinates;

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::health::{Health, Status};
 use super::lag;
@@ -39,7 +39,7 @@ pub struct Report {
 }
 
 /// A node of the pair.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairNode {
     /// The name by which the other node reaches it.
     pub host: String,
@@ -47,6 +47,17 @@ pub struct PairNode {
     pub port: u16,
     /// What it is in the pair.
     pub role: Role,
+}
+
+/// `HOST:PORT`, the host in brackets if it is an IPv6 address.
+impl fmt::Display for PairNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
 }
 
 /// The measures. An absent one is unknown.

@@ -229,7 +229,11 @@ fn what_was_unpacked_or_is_kept_survives_a_kill_before_any_change() {
             for number in chosen(&at_stake.changes, records, most) {
                 let Some(cut) = at_stake.kill_at(number) else { continue };
                 killed += 1;
-                assert_eq!(at_stake.settles(&cut.ran), State::Old);
+                // A boot may take a change less: then this one is behind the last that can be undone.
+                let behind = cut.changes.last().is_some_and(|change| change.records > 10);
+                let state = at_stake.settles(&cut.ran);
+                assert_eq!(state, if behind { State::New } else { State::Old }, "{number}: {}", cut.ran);
+                at_stake.reset(state);
             }
         }
         println!("--in-place: killed at {killed} points");
@@ -311,7 +315,12 @@ fn a_pack_killed_before_any_change_leaves_the_previous_pack_and_a_primary_that_s
         let args = ["pack", &lab.primary.endpoint, &lab.secondary.endpoint];
         let whole = run(node, &args, |_| Then::Go);
         whole.ran.ok();
-        let own = || node.fingerprint_of(&["bin", "conf", "replication"]);
+        let own = || {
+            let mut files = node.fingerprint_of(&["bin", "conf", "replication"]);
+            // A stop and a start note how far they have read what the other node sent.
+            files.retain(|path, _| !path.starts_with("replication/pmp-ha-returned-"));
+            files
+        };
         let mut before = own();
         let (mut killed, mut news) = (0, 0);
         for (records, most) in [(0..2, 3), (2..4, 14), (4..6, 8), (6..8, 5), (8..9, 12), (9..20, 6)] {

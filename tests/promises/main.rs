@@ -10,6 +10,7 @@
 #[cfg(target_arch = "x86_64")]
 mod accounts;
 mod agreement;
+mod alarms;
 mod asking;
 mod audit_rows;
 mod bad_input;

@@ -117,13 +117,13 @@ fn a_fault_in_the_middle_of_a_switchover_leaves_one_primary_that_serves(server: 
         for ran in &ran {
             assert!(matches!(ran.code, Some(0 | 1)), "{fault:?}: {ran}");
         }
-        let [serves, _] = roles(both, &format!("after {fault:?}: {} {}", ran[0], ran[1]));
-        let way = if serves.home == from.home { "it went back" } else { "it went on" };
-        assert!(serves.is_running(), "{fault:?}, {way}: {} {}", ran[0], ran[1]);
+        let [leads, _] = roles(both, &format!("after {fault:?}: {} {}", ran[0], ran[1]));
+        let way = if leads.home == from.home { "it went back" } else { "it went on" };
+        assert!(leads.is_running(), "{fault:?}, {way}: {} {}", ran[0], ran[1]);
         let name = format!("{fault:?}, {way}");
         wait_until_or("the primary takes writes", || {
             let insert = format!("INSERT INTO Ptrx_Settings VALUES ('{name}', 'by {name}')");
-            Db::of(serves).try_rows(&insert).map(|_| ()).map_err(|error| error.to_string())
+            Db::of(leads).try_rows(&insert).map(|_| ()).map_err(|error| error.to_string())
         });
         for node in both.into_iter().filter(|node| !node.is_running()) {
             node.run(&["start"]).ok();

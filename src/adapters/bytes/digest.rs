@@ -1,5 +1,6 @@
 //! Hashes, and moving bytes while hashing them.
 
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -47,6 +48,24 @@ fn hex(sha256: &Digest) -> Sha256Hex {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(sha256.as_ref());
     Sha256Hex::from_bytes(bytes)
+}
+
+/// Returns bytes as lower-case hex.
+#[must_use]
+pub fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // ignored: writing into a string cannot fail
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Returns the HMAC-SHA256 (RFC 2104) of some bytes, in lower-case hex.
+#[must_use]
+pub fn hmac_sha256(secret: &[u8], bytes: &[u8]) -> String {
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
+    let tag = aws_lc_rs::hmac::sign(&key, bytes);
+    hex_of(tag.as_ref())
 }
 
 /// Returns the BLAKE3 of some bytes: several times faster than SHA-256, for what only this tool

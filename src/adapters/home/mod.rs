@@ -203,6 +203,12 @@ impl Home {
         self.path("replication/pmp-ha-journal.jsonl")
     }
 
+    /// The folder with what the monitor remembers of alarms, and their queue.
+    #[must_use]
+    pub fn alarms(&self) -> PathBuf {
+        self.path("replication/pmp-ha-alarms")
+    }
+
     /// The start script.
     #[must_use]
     pub fn start_script(&self) -> PathBuf {

@@ -17,3 +17,4 @@ pub mod returned;
 pub mod rows;
 pub mod structure;
 pub mod tfa;
+pub mod watcher;

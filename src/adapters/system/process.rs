@@ -52,6 +52,14 @@ pub fn terminate(pid: u32) -> Result<()> {
     }
 }
 
+/// Kills every process of a group that this process made.
+pub fn kill_group(group: u32) {
+    if let Some(group) = i32::try_from(group).ok().filter(|group| *group > 1) {
+        // ignored: they have ended already, which is what is wanted
+        let _ = nix::sys::signal::killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
+}
+
 /// Kills a process.
 pub fn kill_at_once(pid: u32) -> Result<()> {
     if pid == 0 {
@@ -195,6 +203,15 @@ pub fn spawn_script(script: &Path, args: &[String], log: &Path) -> Result<Child>
         .stderr(Stdio::from(err.into_parts().0))
         .spawn()
         .with_context(|| format!("cannot run {}", script.display()))
+}
+
+/// The name of this machine.
+#[must_use]
+pub fn host_name() -> String {
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "localhost".into())
 }
 
 /// This program.

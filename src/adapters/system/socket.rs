@@ -12,6 +12,21 @@ pub async fn connect_local(path: &Path) -> std::io::Result<tokio::net::UnixStrea
     tokio::net::UnixStream::connect(path).await
 }
 
+/// Sends a message to a datagram socket of this machine, or over a stream socket.
+pub async fn datagram_to_local(path: &Path, message: &[u8]) -> std::io::Result<()> {
+    let socket = tokio::net::UnixDatagram::unbound()?;
+    match socket.connect(path) {
+        Ok(()) => socket.send(message).await.map(|_| ()),
+        // EPROTOTYPE: some daemons of syslog listen on a stream.
+        Err(error) if error.raw_os_error() == Some(nix::libc::EPROTOTYPE) => {
+            let mut stream = connect_local(path).await?;
+            tokio::io::AsyncWriteExt::write_all(&mut stream, message).await?;
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"\n").await
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// A socket for a single caller, in a folder that only this account can enter.
 pub struct OneCaller {
     listener: tokio::net::UnixListener,

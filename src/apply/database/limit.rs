@@ -17,12 +17,13 @@ pub async fn make(flavor: &Flavor, session: &mut Session, pair: &Pair) -> Result
     if !flavor.limits_the_applier() {
         return Ok(());
     }
-    let mut grants = vec!["REPLICATION_APPLIER ON *.*".to_owned()];
+    // FLUSH travels in the binlog, as do ANALYZE and OPTIMIZE: a server without these rights would stop there.
+    let mut grants = vec!["REPLICATION_APPLIER ON *.*".to_owned(), "RELOAD ON *.*".to_owned()];
     if session.one(format!("SHOW TABLES FROM {OWN_SCHEMA} LIKE 'heartbeat'")).await?.is_some() {
         grants.push(format!("UPDATE ON {OWN_SCHEMA}.heartbeat"));
     }
     for table in guard::tables_in(session, pair, |table| pair.audit_tables.contains(table)).await? {
-        grants.push(format!("INSERT ON {}.{}", quote_name(&pair.schema), quote_name(&table)));
+        grants.push(format!("INSERT, SELECT ON {}.{}", quote_name(&pair.schema), quote_name(&table)));
     }
     // Nobody knows the password: if somebody unlocks the account, it still lets nobody in.
     for sql in flavor.make_locked_account(APPLIER_USER, &random::password(), &grants) {

@@ -9,6 +9,7 @@ mod node;
 mod pristine;
 mod process;
 mod put;
+mod receiver;
 mod terminal;
 mod wait;
 mod writer;
@@ -23,6 +24,8 @@ pub use moment::{BOOTED, at, kill_in, nothing_runs, when, without_logs};
 pub use node::Node;
 pub use process::{command_lines, is_alive, send_signal};
 pub use put::Put;
+#[allow(unused_imports, reason = "the proof by chaos sends no alarms")]
+pub use receiver::{Bare, free_port, listens};
 pub use terminal::OnTerminal;
 pub use wait::{PATIENCE, wait_until, wait_until_or, wait_within};
 pub use writer::{TABLE, UNDER_LOAD, Writer, everything_is_there_once};

@@ -1,0 +1,71 @@
+//! Secrets: in files that only their owner can read, or among the credentials of a systemd service.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::adapters::system;
+use crate::config::ConfigFile;
+use crate::config::place::Complaint;
+
+/// The files that channels are made from.
+pub struct Files<'a> {
+    /// The configuration.
+    pub source: &'a ConfigFile,
+    /// A folder that only this account can enter, for what a channel remembers.
+    pub folder: &'a Path,
+}
+
+impl Files<'_> {
+    /// The failure that a value cannot be used.
+    pub fn wrong(&self, key: &str, why: impl std::fmt::Display) -> anyhow::Error {
+        self.source.wrong(&Complaint { key: key.to_owned(), why: why.to_string() }).into()
+    }
+}
+
+/// A text that is never shown.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// Reads the first line of a file. A name without a folder is a credential of the service, or a file
+/// beside the configuration.
+pub fn read(files: &Files<'_>, key: &str, named: &Path) -> Result<Secret> {
+    let (path, is_credential) = place(files, named);
+    let wrong = |why: String| files.wrong(key, format!("names the secret {}, and {why}", path.display()));
+    let text = system::read_text(&path, system::SMALL)
+        .map_err(|error| wrong(format!("it cannot be read: {error}")))?;
+    // systemd gives a service its credentials by an access list, whose mask looks like a group.
+    if !is_credential && system::mode(&path)? & 0o077 != 0 {
+        return Err(wrong("other users than its owner can read it: chmod 600".into()));
+    }
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(Secret(line.to_owned())),
+        _ => Err(wrong("its first line is empty".into())),
+    }
+}
+
+fn place(files: &Files<'_>, named: &Path) -> (PathBuf, bool) {
+    if named.is_absolute() {
+        return (named.to_owned(), false);
+    }
+    let credentials =
+        std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| PathBuf::from(folder).join(named));
+    if let Some(path) = credentials.filter(|path| path.is_file()) {
+        return (path, true);
+    }
+    (files.source.path.with_file_name("").join(named), false)
+}

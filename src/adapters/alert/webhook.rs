@@ -1,0 +1,136 @@
+//! Webhooks, and the dead man's switch: the only file that speaks HTTP as a client.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Proxy};
+
+use super::secret::{self, Files, Secret};
+use super::tls::{Authorities, provider};
+use crate::adapters::bytes::digest::hmac_sha256;
+use crate::adapters::clock;
+use crate::config::alarm::AlarmConfig;
+use crate::config::channel::{WebhookConfig, wrong_url};
+use crate::config::show::masked;
+use crate::domain::alarm::AlarmEvent;
+
+/// How long the dead man's switch may take.
+const SWITCH: Duration = Duration::from_secs(10);
+
+/// A URL that events are posted to.
+pub struct Webhook {
+    url: Secretive,
+    secret: Option<Secret>,
+    agent: Agent,
+}
+
+/// A URL that is asked after each good look.
+pub struct DeadMan {
+    url: Secretive,
+    agent: Agent,
+}
+
+/// A URL. Its path may be a secret.
+#[derive(Clone)]
+struct Secretive(String);
+
+impl Webhook {
+    pub fn open(config: &WebhookConfig, files: &Files<'_>, key: &str) -> Result<Self> {
+        let url = match &config.url_file {
+            None => config.url.clone(),
+            Some(path) => url_of(files, &format!("{key}.url_file"), path)?,
+        };
+        let secret = config.secret_file.as_ref();
+        let secret =
+            secret.map(|path| secret::read(files, &format!("{key}.secret_file"), path)).transpose()?;
+        let agent = agent(files, &format!("{key}.ca_file"), &url, config.ca_file.as_deref())?;
+        Ok(Self { url: Secretive(url), secret, agent })
+    }
+
+    /// Posts an event, signed over its time and its bytes.
+    pub async fn send(&self, event: &AlarmEvent, deadline: Duration) -> Result<String> {
+        let body = event.json().to_string();
+        let at = clock::seconds().to_string();
+        let mut request = self
+            .agent
+            .post(&self.url.0)
+            .header("Content-Type", "application/json")
+            .header("X-Pmp-Ha-Event", event.name())
+            .header("X-Pmp-Ha-Delivery", format!("{}-{}", event.incident, event.message))
+            .header("X-Pmp-Ha-Timestamp", at.clone());
+        if let Some(secret) = &self.secret {
+            let signature = hmac_sha256(secret.text().as_bytes(), format!("{at}.{body}").as_bytes());
+            request = request.header("X-Pmp-Ha-Signature", format!("sha256={signature}"));
+        }
+        let request = request.config().timeout_global(Some(deadline)).build();
+        let url = self.url.clone();
+        blocking(move || answered(request.send(body), &url)).await
+    }
+}
+
+impl DeadMan {
+    pub(super) fn open(config: &AlarmConfig, files: &Files<'_>) -> Result<Option<Self>> {
+        let url = match &config.dead_man_url_file {
+            Some(path) => url_of(files, "alarm.dead_man_url_file", path)?,
+            None if config.dead_man_url.is_empty() => return Ok(None),
+            None => config.dead_man_url.clone(),
+        };
+        let agent = agent(files, "alarm.dead_man_url", &url, None)?;
+        Ok(Some(Self { url: Secretive(url), agent }))
+    }
+
+    /// Asks the URL.
+    pub async fn ask(&self) -> Result<String> {
+        let request = self.agent.get(&self.url.0).config().timeout_global(Some(SWITCH)).build();
+        let url = self.url.clone();
+        blocking(move || answered(request.call(), &url)).await
+    }
+}
+
+fn url_of(files: &Files<'_>, key: &str, path: &std::path::Path) -> Result<String> {
+    let url = secret::read(files, key, path)?.text().trim().to_owned();
+    match wrong_url(&url) {
+        None => Ok(url),
+        Some(why) => Err(files.wrong(key, format!("names a file whose URL cannot be used: {why}"))),
+    }
+}
+
+fn agent(files: &Files<'_>, key: &str, url: &str, ca_file: Option<&std::path::Path>) -> Result<Agent> {
+    let mut tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());
+    if url.starts_with("https:") {
+        let authorities = Authorities::read(files, key, ca_file)?;
+        let certificates: Vec<Certificate<'static>> =
+            authorities.certificates().map(|der| Certificate::from_der(der).to_owned()).collect();
+        tls = tls.root_certs(RootCerts::new_with_certs(&certificates));
+    }
+    let config = Agent::config_builder()
+        .tls_config(tls.build())
+        .proxy(Proxy::try_from_env())
+        // A redirection would carry the event to a place that nobody configured.
+        .max_redirects(0)
+        .http_status_as_error(false)
+        .user_agent(concat!("pmp-ha/", env!("CARGO_PKG_VERSION")))
+        .build();
+    Ok(Agent::new_with_config(config))
+}
+
+/// Runs a request on a thread that may block. It has a deadline of its own.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.context("the request was ended")?
+}
+
+fn answered(
+    answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    Secretive(url): &Secretive,
+) -> Result<String> {
+    let shown = masked(url);
+    // An error of the library may quote the URL, whose path may be a secret.
+    let answer =
+        answer.map_err(|error| anyhow!("{shown}: {}", error.to_string().replace(url.as_str(), &shown)))?;
+    let status = answer.status();
+    if !status.is_success() {
+        bail!("{shown} answered {status}");
+    }
+    Ok(format!("{shown} answered {status}"))
+}

@@ -1,0 +1,379 @@
+//! The event that every channel gets, and its words.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use super::{UnixSeconds, length, text_of};
+use crate::domain::health::{About, Finding, Severity};
+use crate::domain::report::{PairNode, Report};
+
+/// The number of the schema of an event.
+pub const SCHEMA: u32 = 1;
+
+/// What an event says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmKind {
+    /// A status turned to Failed.
+    Failed,
+    /// A status is Alive again.
+    Alive,
+    /// A status could not be seen for long.
+    Unknown,
+    /// An incident is still open.
+    Reminder,
+    /// A channel can send nothing.
+    ChannelFailed,
+    /// That channel works again.
+    ChannelWorks,
+    /// A test of a channel.
+    Test,
+}
+
+/// One reason, as the look found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The code of the finding.
+    pub code: String,
+    /// The problem.
+    pub what: String,
+    /// The evidence.
+    pub evidence: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// One message about the pair. Its JSON is what webhooks and commands get.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlarmEvent {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// What it says.
+    pub kind: AlarmKind,
+    /// The status it is about; `None` for a channel and for a test.
+    pub about: Option<About>,
+    /// The same in all messages of one incident.
+    pub incident: String,
+    /// The number of the message in its incident, from 1.
+    pub message: u32,
+    /// When it was decided, seconds since 1970.
+    pub at: UnixSeconds,
+    /// Since when it is so.
+    pub since: UnixSeconds,
+    /// At the end: how long it lasted, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasted: Option<u64>,
+    /// How often the status failed within the last hour, if it flaps.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failures: usize,
+    /// The node whose monitor says it.
+    pub node: Option<PairNode>,
+    /// The other node.
+    pub peer: Option<PairNode>,
+    /// The pair in one line.
+    pub summary: String,
+    /// Why, and what to do.
+    pub reasons: Vec<Reason>,
+    /// The channel it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl Reason {
+    /// Returns the findings that explain why a status is not Alive.
+    #[must_use]
+    pub fn of(report: &Report, about: About) -> Vec<Self> {
+        let explains = |finding: &&Finding| {
+            finding.about == about && matches!(finding.severity, Severity::Failed | Severity::Unknown)
+        };
+        report.health.findings.iter().filter(explains).map(Self::from).collect()
+    }
+}
+
+impl From<&Finding> for Reason {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            code: finding.code.to_owned(),
+            what: finding.what.clone(),
+            evidence: finding.evidence.clone(),
+            hint: finding.hint.clone(),
+        }
+    }
+}
+
+impl AlarmEvent {
+    /// The test of a channel.
+    #[must_use]
+    pub fn test(at: UnixSeconds, node: Option<PairNode>, peer: Option<PairNode>) -> Self {
+        Self {
+            schema: SCHEMA,
+            kind: AlarmKind::Test,
+            about: None,
+            incident: format!("test-{}", super::in_format(at, "%Y%m%d-%H%M%S")),
+            message: 1,
+            at,
+            since: at,
+            lasted: None,
+            failures: 0,
+            node,
+            peer,
+            summary: "You ran `pmp-ha alert test`.".into(),
+            reasons: Vec::new(),
+            channel: None,
+        }
+    }
+
+    /// The message that a channel fails, or works again.
+    #[must_use]
+    pub fn of_channel(
+        name: &str,
+        at: UnixSeconds,
+        since: UnixSeconds,
+        error: Option<&str>,
+        node: Option<PairNode>,
+    ) -> Self {
+        let reasons = error.map(|error| Reason {
+            code: "channel".into(),
+            what: format!("the channel {name} sends nothing"),
+            evidence: one_line(error),
+            hint: format!("Correct it, then run `pmp-ha alert test {name}`. Its messages wait in a queue."),
+        });
+        Self {
+            kind: if error.is_some() { AlarmKind::ChannelFailed } else { AlarmKind::ChannelWorks },
+            incident: format!("channel-{name}-{}", super::in_format(since, "%Y%m%d-%H%M%S")),
+            message: if error.is_some() { 1 } else { 2 },
+            since,
+            lasted: error.is_none().then(|| at.saturating_sub(since)),
+            summary: format!("The alarms of pmp-ha go through its channel {name}."),
+            reasons: reasons.into_iter().collect(),
+            channel: Some(name.to_owned()),
+            ..Self::test(at, node, None)
+        }
+    }
+
+    /// Its name. For a status that turned, this is the manual's.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let about = self.about.map(|about| about.to_string()).unwrap_or_default();
+        let channel = self.channel.as_deref().unwrap_or_default();
+        match self.kind {
+            AlarmKind::Failed | AlarmKind::Reminder => format!("{about} Failed"),
+            AlarmKind::Alive => format!("{about} Alive"),
+            AlarmKind::Unknown => format!("{about} Unknown"),
+            AlarmKind::ChannelFailed => format!("Alarm channel {channel} Failed"),
+            AlarmKind::ChannelWorks => format!("Alarm channel {channel} Alive"),
+            AlarmKind::Test => "Test of the alarms".into(),
+        }
+    }
+
+    /// Whether somebody has to act.
+    #[must_use]
+    pub fn is_bad(&self) -> bool {
+        matches!(
+            self.kind,
+            AlarmKind::Failed | AlarmKind::Unknown | AlarmKind::Reminder | AlarmKind::ChannelFailed
+        )
+    }
+
+    /// The pair: both nodes, the one that says it first.
+    #[must_use]
+    pub fn who(&self) -> String {
+        let place = |place: &PairNode| format!("{place} ({})", place.role);
+        let nodes: Vec<String> = [&self.node, &self.peer].into_iter().flatten().map(place).collect();
+        if nodes.is_empty() { "a home without a pair".into() } else { nodes.join(" and ") }
+    }
+
+    /// One line: the subject of an e-mail.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let again = if self.kind == AlarmKind::Reminder { "still " } else { "" };
+        let at = self.node.as_ref().map(|node| format!(" ({})", node.host)).unwrap_or_default();
+        let lasted = self.lasted.map(|lasted| format!(" after {}", length(lasted))).unwrap_or_default();
+        let name = self.name();
+        let named = match name.rsplit_once(' ') {
+            Some((about, word)) if !again.is_empty() => format!("{about} {again}{word}"),
+            _ => name,
+        };
+        format!("{named}{lasted}{at}")
+    }
+
+    /// How long it has lasted, or had.
+    #[must_use]
+    pub fn duration(&self) -> String {
+        match self.lasted {
+            Some(lasted) => format!("It lasted {}, from {} on.", length(lasted), text_of(self.since)),
+            None if self.at > self.since => {
+                format!("Since {}, for {}.", text_of(self.since), length(self.at - self.since))
+            }
+            None => format!("Since {}.", text_of(self.since)),
+        }
+    }
+
+    /// Why, in one line; empty if nothing is wrong.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let one = |reason: &Reason| format!("{} [{}]: {}", reason.what, reason.code, reason.evidence);
+        self.reasons.iter().map(one).collect::<Vec<_>>().join("; ")
+    }
+
+    /// What to do, in one line; empty if nothing is to be done.
+    #[must_use]
+    pub fn what_to_do(&self) -> String {
+        let mut hints: Vec<&str> = self.reasons.iter().map(|reason| reason.hint.as_str()).collect();
+        hints.dedup();
+        hints.join(" ")
+    }
+
+    /// The whole message for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = format!("{}\n\n{}\n{}\n", self.title(), self.who(), self.duration());
+        if self.failures > 0 {
+            // ignored, here and below: writing into a string cannot fail
+            let _ = writeln!(out, "It failed {} times within the last hour.", self.failures);
+        }
+        if !self.summary.is_empty() {
+            let _ = writeln!(out, "{}", self.summary);
+        }
+        for reason in &self.reasons {
+            let _ = writeln!(out, "\n{} [{}]", reason.what, reason.code);
+            let _ = writeln!(out, "  because {}", reason.evidence);
+            let _ = writeln!(out, "  hint: {}", reason.hint);
+        }
+        let _ = writeln!(out, "\nIncident {}, message {}.", self.incident, self.message);
+        out
+    }
+
+    /// The same as HTML. Whatever a server said is escaped.
+    #[must_use]
+    pub fn html(&self) -> String {
+        let colour = if self.is_bad() { "#b00020" } else { "#1b6e2f" };
+        let mut out = format!(
+            "<!DOCTYPE html>\n<html lang=\"en\"><body style=\"font-family:sans-serif\">\n\
+             <h1 style=\"color:{colour};font-size:1.3em\">{}</h1>\n<p>{}<br>{}</p>\n",
+            escaped(&self.title()),
+            escaped(&self.who()),
+            escaped(&self.duration())
+        );
+        if self.failures > 0 {
+            let _ = writeln!(out, "<p>It failed {} times within the last hour.</p>", self.failures);
+        }
+        let _ = writeln!(out, "<p>{}</p>", escaped(&self.summary));
+        for reason in &self.reasons {
+            let _ = writeln!(
+                out,
+                "<p><b>{}</b> [{}]<br>because {}<br><b>What to do:</b> {}</p>",
+                escaped(&reason.what),
+                escaped(&reason.code),
+                escaped(&reason.evidence),
+                escaped(&reason.hint)
+            );
+        }
+        let _ = writeln!(
+            out,
+            "<p style=\"color:#666\">Incident {}, message {}.</p>\n</body></html>",
+            escaped(&self.incident),
+            self.message
+        );
+        out
+    }
+
+    /// The event for programs, with its name and the texts that people read.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        // Its types have no map with other keys than texts: nothing can go wrong.
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let Some(object) = value.as_object_mut() {
+            let _ = object.insert("event".into(), self.name().into());
+            let _ = object.insert("title".into(), self.title().into());
+            let _ = object.insert("at".into(), text_of(self.at).into());
+            let _ = object.insert("since".into(), text_of(self.since).into());
+            let _ = object.insert("text".into(), self.text().into());
+        }
+        value
+    }
+}
+
+/// A text without line breaks and other control characters.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    plain.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::alarm::tests::example;
+
+    #[test]
+    fn a_message_says_who_what_since_when_why_and_what_to_do() {
+        let event = example();
+        assert_eq!(event.name(), "High Availability Failed");
+        assert_eq!(event.title(), "High Availability Failed (pmp-1.example.com)");
+        let text = event.text();
+        assert_eq!(
+            text,
+            "High Availability Failed (pmp-1.example.com)\n\n\
+             pmp-1.example.com:2345 (primary) and pmp-2.example.com:2345 (secondary)\n\
+             Since 2026-02-03T04:04:05Z, for 20 s.\n\
+             pmp-2.example.com:2345 replicates from pmp-1.example.com:2345\n\n\
+             the secondary pmp-2.example.com:2345 cannot be reached [peer-unreachable]\n  \
+             because Connection refused (os error 111)\n  \
+             hint: See whether its machine and its database run.\n\n\
+             Incident ha-20260203-040405, message 1.\n"
+        );
+        let handbook = include_str!("../../../docs/alarms.md");
+        assert!(handbook.contains(&format!("```\n{text}```")), "not in docs/alarms.md:\n{text}");
+        let end = AlarmEvent { kind: AlarmKind::Alive, lasted: Some(754), message: 2, ..event };
+        assert_eq!(end.title(), "High Availability Alive after 12 min (pmp-1.example.com)");
+        assert!(end.text().contains("It lasted 12 min, from 2026-02-03T04:04:05Z on."));
+        let reminder = AlarmEvent { kind: AlarmKind::Reminder, ..example() };
+        assert_eq!(reminder.title(), "High Availability still Failed (pmp-1.example.com)");
+    }
+
+    #[test]
+    fn the_json_is_the_one_of_the_handbook() {
+        let json = serde_json::to_string_pretty(&example().json()).expect("JSON");
+        let handbook = include_str!("../../../docs/alarms.md");
+        assert!(handbook.contains(&format!("```json\n{json}\n```")), "not in docs/alarms.md:\n{json}");
+    }
+
+    #[test]
+    fn an_event_comes_back_from_the_queue_as_it_was() {
+        let channel = AlarmEvent::of_channel("night", 9, 3, Some("no\nroute"), None);
+        for event in [example(), AlarmEvent::test(5, None, None), channel] {
+            let text = serde_json::to_string(&event).expect("JSON");
+            assert_eq!(serde_json::from_str::<AlarmEvent>(&text).expect("an event"), event);
+        }
+    }
+
+    #[test]
+    fn what_a_server_said_is_no_markup() {
+        let mut event = example();
+        event.reasons[0].evidence = "<script>alert('x')</script> & more".into();
+        let html = event.html();
+        assert!(!html.contains("<script>") && html.contains("&lt;script&gt;alert(&#39;x&#39;)"), "{html}");
+    }
+}

@@ -1,0 +1,100 @@
+//! An event as an SNMP notification: its object identifiers and values. `templates/PMP-HA-MIB.txt`
+//! describes them.
+
+use super::event::{AlarmEvent, AlarmKind, one_line};
+use super::text_of;
+use crate::domain::health::About;
+
+/// The default place of our objects: the playground of Net-SNMP, which anybody may use.
+pub const BASE: &str = "1.3.6.1.4.1.8072.9999.9999.7272";
+
+/// A text is so long at most, so that the whole notification fits into one packet.
+const LONGEST: usize = 255;
+
+/// The value of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// A text.
+    Text(String),
+    /// A number.
+    Number(u32),
+}
+
+/// The number of a notification, below `BASE.0`.
+#[must_use]
+pub fn notification(event: &AlarmEvent) -> u32 {
+    match (event.kind, event.about) {
+        (AlarmKind::Failed | AlarmKind::Reminder, Some(About::HighAvailability) | None) => 1,
+        (AlarmKind::Alive, Some(About::HighAvailability) | None) => 2,
+        (AlarmKind::Failed | AlarmKind::Reminder, Some(About::Replication)) => 3,
+        (AlarmKind::Alive, Some(About::Replication)) => 4,
+        (AlarmKind::Unknown, Some(About::HighAvailability) | None) => 5,
+        (AlarmKind::Unknown, Some(About::Replication)) => 6,
+        (AlarmKind::ChannelFailed, _) => 7,
+        (AlarmKind::ChannelWorks, _) => 8,
+        (AlarmKind::Test, _) => 9,
+    }
+}
+
+/// The objects of a notification: each number is below `BASE.1`, and stands for a scalar.
+#[must_use]
+pub fn objects(event: &AlarmEvent) -> Vec<(u32, Value)> {
+    let text = |text: &str| {
+        let mut text = one_line(text);
+        while text.len() > LONGEST {
+            text.pop();
+        }
+        Value::Text(text)
+    };
+    let place = |place: &Option<crate::domain::report::PairNode>| {
+        place.as_ref().map(|place| format!("{place} ({})", place.role)).unwrap_or_default()
+    };
+    let number = |number: u64| Value::Number(u32::try_from(number).unwrap_or(u32::MAX));
+    vec![
+        (1, text(&event.name())),
+        (2, text(&place(&event.node))),
+        (3, text(&place(&event.peer))),
+        (4, text(&text_of(event.since))),
+        (5, number(event.lasted.unwrap_or_else(|| event.at.saturating_sub(event.since)))),
+        (6, text(&if event.reasons.is_empty() { event.summary.clone() } else { event.why() })),
+        (7, text(&event.what_to_do())),
+        (8, text(&event.incident)),
+        (9, Value::Number(event.message)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::alarm::tests::example;
+
+    #[test]
+    fn the_mib_names_every_notification_and_object() {
+        let mib = include_str!("../../../templates/PMP-HA-MIB.txt");
+        for (number, _) in objects(&example()) {
+            assert!(mib.contains(&format!("::= {{ pmpHaObjects {number} }}")), "object {number}");
+        }
+        for number in 1..=9 {
+            assert!(mib.contains(&format!("::= {{ pmpHaNotifications {number} }}")), "notification {number}");
+        }
+        assert!(mib.contains("::= { netSnmpPlaypen 7272 }") && BASE.ends_with(".8072.9999.9999.7272"));
+    }
+
+    #[test]
+    fn an_event_says_everything_in_one_packet() {
+        let mut event = example();
+        event.reasons[0].evidence = "ä".repeat(4000);
+        assert_eq!(notification(&event), 1);
+        let objects = objects(&event);
+        assert_eq!(objects[0].1, Value::Text("High Availability Failed".into()));
+        assert_eq!(objects[4], (5, Value::Number(20)));
+        let bytes: usize = objects
+            .iter()
+            .map(|(_, value)| match value {
+                Value::Text(text) => text.len(),
+                Value::Number(_) => 4,
+            })
+            .sum();
+        assert!(bytes < 1200, "{bytes}");
+    }
+}
