@@ -125,6 +125,7 @@ pub async fn run(context: &Context<'_>, args: PackArgs) -> Result<()> {
         new_pair_id: random::id(),
         pack_id: random::id(),
         pack: keys.pack(&home),
+        new_secrets: args.new_secrets,
         dense: args.dense,
         sign_with: keys.sign_with,
         encrypt_to: keys.encrypt_to,

@@ -6,6 +6,7 @@
 pub mod acting;
 pub mod alarm;
 pub mod built_in;
+pub mod certificate;
 pub mod coordinates;
 pub mod datafiles;
 pub mod deep;

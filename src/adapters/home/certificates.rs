@@ -5,8 +5,9 @@
 //! place that all others check.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
 use pkcs8::PrivateKeyInfoRef;
@@ -15,14 +16,18 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_RSA_SHA256, SanType,
 };
+use x509_parser::pem::parse_x509_pem;
 
 use crate::adapters::system;
 
-/// How long certificates are valid.
-///
-/// Nobody else would renew them in time, so they must not expire during the life of an
-/// installation.
-const VALIDITY: Duration = Duration::from_secs(20 * 365 * 86_400);
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+/// How long a node's certificate is valid. A pack that leaked opens nothing after that, and a pair is
+/// packed anew more often: with each upgrade of the product.
+const NODE_VALIDITY: Duration = Duration::from_secs(2 * YEAR.as_secs());
+
+/// How long the CA is valid. It outlives several certificates, because a pack of a running database keeps it.
+const CA_VALIDITY: Duration = Duration::from_secs(10 * YEAR.as_secs());
 
 /// Certificates begin earlier than now, for machines whose clock is behind.
 const CLOCK_SKEW: Duration = Duration::from_secs(2 * 86_400);
@@ -40,7 +45,8 @@ pub struct Issued {
 
 /// Makes the CA of a pair.
 pub fn make_ca(pair_id: &str) -> Result<Issued> {
-    let mut params = params(&format!("pmp-ha pair {pair_id}"))?;
+    let now = SystemTime::now();
+    let mut params = params(&format!("pmp-ha pair {pair_id}"), now - CLOCK_SKEW..now + CA_VALIDITY)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate_for(&PKCS_RSA_SHA256)?;
@@ -50,11 +56,17 @@ pub fn make_ca(pair_id: &str) -> Result<Issued> {
 
 /// Issues a node's certificate.
 pub fn issue(ca_cert: &str, ca_key: &str, host: &str) -> Result<Issued> {
+    let now = SystemTime::now();
+    issue_within(ca_cert, ca_key, host, now - CLOCK_SKEW..now + NODE_VALIDITY)
+}
+
+/// Issues a node's certificate that is valid from one time until another.
+pub fn issue_within(ca_cert: &str, ca_key: &str, host: &str, valid: Range<SystemTime>) -> Result<Issued> {
     let ca_key = KeyPair::from_pem(ca_key).context("cannot read the private key of the pair's CA")?;
     let issuer =
         Issuer::from_ca_cert_pem(ca_cert, ca_key).context("cannot read the certificate of the pair's CA")?;
     let name = if host.len() <= LONGEST_COMMON_NAME { host } else { "pmp-ha node" };
-    let mut params = params(name)?;
+    let mut params = params(name, valid)?;
     params.subject_alt_names = vec![match host.parse::<IpAddr>() {
         Ok(address) => SanType::IpAddress(address),
         Err(_) => {
@@ -74,13 +86,19 @@ pub fn read(path: &Path) -> Result<String> {
     Ok(system::read_text(path, system::SMALL)?)
 }
 
-fn params(common_name: &str) -> Result<CertificateParams> {
+/// Returns when the certificate in a PEM ends, seconds since 1970, UTC.
+pub fn ends(text: &str) -> Result<i64> {
+    let (_, pem) = parse_x509_pem(text.as_bytes()).context("this is no PEM")?;
+    let cert = pem.parse_x509().context("this is no certificate")?;
+    Ok(cert.validity().not_after.timestamp())
+}
+
+fn params(common_name: &str, valid: Range<SystemTime>) -> Result<CertificateParams> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
-    let now = std::time::SystemTime::now();
-    params.not_before = (now - CLOCK_SKEW).into();
-    params.not_after = (now + VALIDITY).into();
+    params.not_before = valid.start.into();
+    params.not_after = valid.end.into();
     Ok(params)
 }
 
@@ -104,5 +122,15 @@ mod tests {
             assert!(issued.key.starts_with("-----BEGIN RSA PRIVATE KEY-----\n"));
             assert!(issued.cert.starts_with("-----BEGIN CERTIFICATE-----"));
         }
+    }
+
+    #[test]
+    fn a_node_s_certificate_lives_two_years_and_the_ca_ten() {
+        let ca = make_ca("x").expect("a CA");
+        let node = issue(&ca.cert, &ca.key, "pmp.example.com").expect("a certificate");
+        let days =
+            |cert: &str| (ends(cert).expect("an end") - jiff::Timestamp::now().as_second() + 60) / 86_400;
+        assert_eq!((days(&node.cert), days(&ca.cert)), (730, 3650));
+        assert!(ends("nothing").is_err());
     }
 }

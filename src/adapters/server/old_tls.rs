@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio_openssl::SslStream;
 
 use crate::adapters::system::{self, OneCaller};
+use crate::domain::certificate;
 use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};
 
@@ -93,7 +94,9 @@ async fn carry(door: OneCaller, mut server: TcpStream, greeting: Packet, ssl: Ss
 
     let mut server = SslStream::new(ssl, server).map_err(|error| turned_away(reasons(&error)))?;
     if let Err(error) = Pin::new(&mut server).connect().await {
-        return Err(turned_away(failed_handshake(&error, server.ssl().verify_result())));
+        let evidence = failed_handshake(&error, server.ssl().verify_result());
+        let why = certificate::unfit(&evidence).map_or(BlindReason::TurnedAway, BlindReason::Certificate);
+        return Err(Blind { why, evidence });
     }
     loop {
         answer.number = answer.number.wrapping_add(1);

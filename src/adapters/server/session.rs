@@ -11,6 +11,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::adapters::home::Credential;
 use crate::adapters::server::old_tls::Bridge;
+use crate::domain::certificate;
 use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::sql::Sql;
@@ -256,7 +257,9 @@ fn blind(error: &mysql_async::Error) -> Blind {
             BlindReason::TurnedAway
         }
     };
-    Blind { why, evidence: without_secrets(error) }
+    let evidence = without_secrets(error);
+    let unfit = if matches!(error, Error::Io(_)) { certificate::unfit(&evidence) } else { None };
+    Blind { why: unfit.map_or(why, BlindReason::Certificate), evidence }
 }
 
 /// Waits for the first packet that a server sends, which stands in clear before any TLS: it

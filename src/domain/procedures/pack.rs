@@ -71,6 +71,8 @@ pub struct PackScene {
     pub pack_id: String,
     /// Full path of the pack to write.
     pub pack: String,
+    /// Whether older packs shall open nothing any more.
+    pub new_secrets: bool,
     /// Whether a small pack matters more than a quick one.
     pub dense: bool,
     /// The private key that signs it.
@@ -84,6 +86,8 @@ pub struct PackScene {
 }
 
 const WHAT: &str = "cannot make a pack";
+
+const NO_REPLICATION_BEFORE_THE_PACK: &str = "with new secrets, the other node can neither replicate nor ask this one until this pack is installed there: an old primary that has not rejoined does not hear that it was replaced, so keep it switched off";
 
 /// The folder where the copy of a running database is booted, relative to the home.
 pub const COPY: &str = "replication/pmp-ha-work/source";
@@ -180,7 +184,10 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
         pair,
     };
     let data = (files.len(), bytes);
-    let renew = old.is_some();
+    let renew = old.is_some() && !scene.new_secrets;
+    if old.is_some() && scene.new_secrets {
+        warnings.push(NO_REPLICATION_BEFORE_THE_PACK.into());
+    }
     let steps = match &scene.mode {
         Mode::Online(_) if old.is_none_or(|old| old.pair != membership.pair) => {
             return Err(vec![Refusal::new(WHAT, OTHER_PAIR, FIRST_NEEDS_A_STOP)]);
@@ -409,6 +416,7 @@ mod tests {
             new_pair_id: "new".into(),
             pack_id: "p".into(),
             pack: "/opt/PMP/replication/HAPack.zip".into(),
+            new_secrets: false,
             dense: false,
             sign_with: None,
             encrypt_to: None,
@@ -568,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_pack_of_the_same_pair_keeps_its_secrets() {
+    fn a_second_pack_of_the_same_pair_keeps_its_secrets_unless_new_ones_are_asked_for() {
         let mut scene = scene();
         let Some(Step::MakeNodeFiles { membership, renew: false }) =
             plan(&scene).expect("a plan").steps.first().cloned()
@@ -582,6 +590,14 @@ mod tests {
             panic!("the second pack keeps them");
         };
         assert_eq!(membership.pair.id, "new");
+        scene.new_secrets = true;
+        let anew = plan(&scene).expect("a plan");
+        let Some(Step::MakeNodeFiles { membership, renew: false }) = anew.steps.first() else {
+            panic!("a pack with new secrets keeps none");
+        };
+        assert_eq!(membership.pair.id, "new", "it is the same pair");
+        assert!(anew.warnings.iter().any(|warning| warning == NO_REPLICATION_BEFORE_THE_PACK), "{anew}");
+        scene.new_secrets = false;
         scene.secondary = named("c.example", [10, 0, 0, 3]);
         let other = plan(&scene).expect("a plan");
         assert!(matches!(other.steps.first(), Some(Step::MakeNodeFiles { renew: false, .. })));
