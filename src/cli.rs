@@ -163,6 +163,13 @@ pub enum Commands {
     /// Run it on both nodes, in either order; each waits for the other. A failure before the handover
     /// leaves the pair unchanged.
     Switchover(SwitchoverArgs),
+    /// Change the pair's secrets: certificates, the CA, and the passwords of pmp-ha's accounts.
+    ///
+    /// Both databases keep running and replicating. Run it on the primary, and carry the file that it
+    /// writes to the secondary. Run it there as well; each waits for the other. Afterwards no older pack
+    /// and no older file opens anything. MySQL 5.6 and 5.7 restart twice on each node.
+    #[command(after_long_help = "Example:\n  pmp-a$ pmp-ha rotate\n  pmp-b$ pmp-ha rotate HASecrets.toml")]
+    Rotate(RotateArgs),
     /// Make an old primary the secondary of the promoted node.
     ///
     /// Run it on the old primary. If it has no rows that the new primary lacks, it follows at once.
@@ -282,6 +289,29 @@ pub struct InstallPackArgs {
     /// The pack's port for this secondary is forwarded to the port of its database.
     #[arg(long)]
     pub port_is_forwarded: bool,
+    /// How to open it.
+    #[command(flatten)]
+    pub opening: OpeningArgs,
+}
+
+/// Arguments of `rotate`.
+#[derive(Debug, Args)]
+pub struct RotateArgs {
+    /// On the secondary: the file from the primary. By default, HASecrets.toml or HASecrets.toml.age in the home or in its folder replication.
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// How long to wait for the other node. After that, run the command again.
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub wait: u64,
+    /// On the primary: forget new secrets that the secondary has not taken.
+    #[arg(long, conflicts_with = "file")]
+    pub cancel: bool,
+    /// Sign the file with this private key. By default, `pack.sign_with` in the configuration.
+    #[arg(long, value_name = "FILE")]
+    pub sign_with: Option<PathBuf>,
+    /// Encrypt the file to the owner of this public key. By default, `pack.encrypt_to` in the configuration.
+    #[arg(long, value_name = "FILE")]
+    pub encrypt_to: Option<PathBuf>,
     /// How to open it.
     #[command(flatten)]
     pub opening: OpeningArgs,

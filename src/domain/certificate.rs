@@ -11,6 +11,8 @@ pub const DAY: i64 = 86_400;
 pub struct InUse {
     /// Which one, as the subject of a sentence.
     pub whose: String,
+    /// Whether it is that of the pair's CA, which signs the others.
+    pub is_ca: bool,
     /// When it ends, seconds since 1970, UTC.
     pub ends: i64,
 }

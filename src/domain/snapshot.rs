@@ -12,6 +12,7 @@ use super::errant::{Errant, Reading};
 use super::flavor::ServerVersion;
 use super::pair::{Membership, Role};
 use super::returned::Returned;
+use super::rotation::HowFar;
 use super::standing::NodeState;
 
 /// A fact that was looked for.
@@ -283,6 +284,8 @@ pub struct Snapshot {
     pub now: i64,
     /// The certificates of the pair that are known here, and when they end.
     pub certificates: Vec<InUse>,
+    /// How far a change of the pair's secrets is here, if one is under way.
+    pub rotating: Option<HowFar>,
     /// The proof that rows flow both ways, if it was asked for, or why there is none.
     pub proof: Option<Result<RoundTrip, String>>,
 }

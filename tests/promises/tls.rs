@@ -135,6 +135,11 @@ fn primary_lets_in_the_secondary_only(lab: &Lab, strangers: &Strangers) {
     let (cert, key) = (node_file("node.pem"), node_file("node-key.pem"));
     let me = login(Some(tls(Some((&cert, &key))))).expect("the secondary's own certificate");
     assert_eq!(me[0]["me"], "pmp_ha_repl@%");
+    // It opens the primary, and not the node that it names.
+    let there =
+        replication_account(&lab.primary, "127.0.0.2", lab.secondary.port(), Some(tls(Some((&cert, &key)))));
+    let refused = Db::open(there).and_then(|mut db| db.try_rows("SELECT 1")).err().expect("a refusal");
+    assert!(is_denied(&refused), "{refused}");
 }
 
 /// The same over TLS 1.0, for which the driver of this test needs the bridge of pmp-ha.
@@ -304,8 +309,10 @@ fn new_secrets_end_those_of_older_packs(server: &str) {
         let file = file.expect("an entry");
         std::fs::copy(file.path(), folder.join(file.file_name())).expect("copied");
     }
-    let text = |name: &str| std::fs::read_to_string(folder.join(name)).expect("readable");
-    let forged = issue(&text("ca.pem"), &text("ca-key.pem"), "attacker").expect("a certificate");
+    let text = |path: PathBuf| std::fs::read_to_string(path).expect("readable");
+    // A pack of an older version held this key, too.
+    let ca_key = text(lab.primary.home.join("conf/pmp-ha/ca-key.pem"));
+    let forged = issue(&text(folder.join("ca.pem")), &ca_key, "127.0.0.2").expect("a certificate");
     std::fs::write(folder.join("attacker.pem"), &forged.cert).expect("written");
     std::fs::write(folder.join("attacker-key.pem"), &forged.key).expect("written");
     let login = |node: &Node, who: &Credential, files: &Path, cert: &str| {
@@ -332,8 +339,9 @@ fn new_secrets_end_those_of_older_packs(server: &str) {
     lab.secondary.run(&["key", &lab.key().to_string_lossy()]).ok();
     lab.start();
     lab.wait_alive();
-    let (new, own) = (accounts(&credentials(&lab.primary)), lab.secondary.home.join("conf/pmp-ha"));
-    for node in [&lab.primary, &lab.secondary] {
+    let new = accounts(&credentials(&lab.primary));
+    for (node, other) in [(&lab.primary, &lab.secondary), (&lab.secondary, &lab.primary)] {
+        let own = other.home.join("conf/pmp-ha");
         for (old, new) in old.iter().zip(&new) {
             assert_ne!(old.password, new.password, "{}", old.user);
             for cert in ["node", "attacker"] {

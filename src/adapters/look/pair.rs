@@ -78,7 +78,21 @@ pub async fn take(
     let disk = system::free_space(&home.data()).ok();
     let certificates = certificates_in_use(home, &membership, &peer);
     let now = jiff::Timestamp::now().as_second();
-    Ok(Snapshot { membership, ports, local, peer, deviations, tfa, disk, now, certificates, proof: None })
+    // ignored: what cannot be read is no change that is under way, and `rotate` says why
+    let rotating = home.rotation().ok().flatten().map(|rotation| rotation.stage);
+    Ok(Snapshot {
+        membership,
+        ports,
+        local,
+        peer,
+        deviations,
+        tfa,
+        disk,
+        now,
+        certificates,
+        rotating,
+        proof: None,
+    })
 }
 
 /// The certificates of the pair: of this node and of its CA by the files, of the other node by its server.
@@ -87,12 +101,12 @@ fn certificates_in_use(home: &Home, membership: &Membership, peer: &Observed<Ser
     let file = |path: &str| certificates::read(Path::new(path)).and_then(|pem| certificates::ends(&pem)).ok();
     let of = |host: &str| format!("the certificate of {host}");
     [
-        ("the certificate of the pair's CA".to_owned(), file(&tls.ca)),
-        (of(&membership.this().host), file(&tls.cert)),
-        (of(&membership.peer().host), peer.seen().and_then(|server| server.certificate_ends)),
+        ("the certificate of the pair's CA".to_owned(), true, file(&tls.ca)),
+        (of(&membership.this().host), false, file(&tls.cert)),
+        (of(&membership.peer().host), false, peer.seen().and_then(|server| server.certificate_ends)),
     ]
     .into_iter()
-    .filter_map(|(whose, ends)| Some(InUse { whose, ends: ends? }))
+    .filter_map(|(whose, is_ca, ends)| Some(InUse { whose, is_ca, ends: ends? }))
     .collect()
 }
 

@@ -155,7 +155,10 @@ fn client(host: &str, tls: &TlsPaths) -> Result<Ssl> {
     context.set_options(quirks | SslOptions::NO_RENEGOTIATION);
     context.set_verify(SslVerifyMode::PEER);
     // A new context trusts nobody.
-    use_file(&tls.ca, |pem| context.cert_store_mut().add_cert(X509::from_pem(pem)?))?;
+    use_file(&tls.ca, |pem| {
+        // While a pair changes its secrets, there are two.
+        X509::stack_from_pem(pem)?.into_iter().try_for_each(|ca| context.cert_store_mut().add_cert(ca))
+    })?;
     use_file(&tls.cert, |pem| context.set_certificate(X509::from_pem(pem)?.as_ref()))?;
     use_file(&tls.key, |pem| context.set_private_key(PKey::private_key_from_pem(pem)?.as_ref()))?;
 

@@ -3,8 +3,13 @@
 use super::Judge;
 use crate::domain::certificate::{DAY, Fault, Unfit, WARN_DAYS, day};
 use crate::domain::health::{About, Severity};
+use crate::domain::rotation::HowFar;
 
 const RENEW: &str = "A new pack brings new certificates to both nodes: `pmp-ha pack` on the primary with its database stopped, or with --restart, then `pmp-ha install-pack` on the secondary. A pack of the running database (--online) keeps the primary's.";
+
+const ROTATE: &str = "Run `pmp-ha rotate` on the primary and then on the secondary, while the pair is Alive: both get new certificates of a new CA, and no database has to stop.";
+
+const RENEW_CA: &str = "A pack keeps the pair's CA unless you ask for another: `pmp-ha pack --new-secrets` on the primary with its database stopped, then `pmp-ha install-pack` on the secondary.";
 
 impl Judge<'_> {
     pub(super) fn certificates(&mut self) {
@@ -22,8 +27,26 @@ impl Judge<'_> {
                 _ if left <= 0 => format!("it was valid until {}", day(certificate.ends)),
                 days => format!("it is valid until {}, {days} days from now", day(certificate.ends)),
             };
-            self.find("certificate-ends", About::HighAvailability, severity, &what, evidence, RENEW);
+            let hint = match (left > 0, certificate.is_ca) {
+                (true, _) => ROTATE,
+                (false, true) => RENEW_CA,
+                (false, false) => RENEW,
+            };
+            self.find("certificate-ends", About::HighAvailability, severity, &what, evidence, hint);
         }
+    }
+
+    /// Until a change of the secrets has ended, the old ones open this node.
+    pub(super) fn rotation(&mut self) {
+        let uses = match self.snapshot.rotating {
+            None => return,
+            Some(HowFar::Offered) => "the old",
+            Some(HowFar::Taken) => "the new",
+        };
+        let evidence = format!("this node accepts the old secrets and the new ones, and uses {uses} ones");
+        let what = "a change of the pair's secrets has not ended";
+        let hint = "Run `pmp-ha rotate` on both nodes until it has ended on both: the old secrets open them until then.";
+        self.find("secrets-change", About::HighAvailability, Severity::Warning, what, evidence, hint);
     }
 
     /// Says why the other node and this one do not trust each other.

@@ -58,6 +58,7 @@ pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
     judge.settings();
     judge.connection();
     judge.certificates();
+    judge.rotation();
     judge.channel(&channel::FORTH, limits);
     judge.channel(&channel::BACK, limits);
     judge.semi_sync();

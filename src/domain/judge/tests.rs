@@ -5,6 +5,7 @@ use super::*;
 use crate::domain::certificate::{DAY, InUse};
 use crate::domain::flavor::ServerVersion;
 use crate::domain::pair::Membership;
+use crate::domain::rotation::HowFar;
 use crate::domain::settings::taken_by;
 use crate::domain::snapshot::{ApplierLimit, Beat, CurrentPorts, Pulse, Receiver, ReplicaView};
 use crate::domain::standing::NodeState;
@@ -69,6 +70,7 @@ fn seen_from(role: Role) -> Snapshot {
         disk: Some(1 << 40),
         now: 0,
         certificates: vec![],
+        rotating: None,
         proof: None,
     }
 }
@@ -348,8 +350,11 @@ fn a_certificate_is_a_finding_from_thirty_days_before_its_end() {
     let ending = |days| {
         let mut snapshot = seen_from(Role::Primary);
         snapshot.now = 1_800_000_000;
-        snapshot.certificates =
-            vec![InUse { whose: "the certificate of n2".into(), ends: snapshot.now + days * DAY }];
+        snapshot.certificates = vec![InUse {
+            whose: "the certificate of n2".into(),
+            is_ca: false,
+            ends: snapshot.now + days * DAY,
+        }];
         snapshot
     };
     assert_eq!(verdict(&ending(31)), (Status::Alive, Status::Alive, vec![]));
@@ -357,9 +362,22 @@ fn a_certificate_is_a_finding_from_thirty_days_before_its_end() {
         let health = judge(&ending(days), LIMITS);
         assert_eq!(verdict(&ending(days)), (Status::Alive, Status::Alive, vec!["certificate-ends"]));
         assert_eq!(health.findings[0].severity, Severity::Warning);
-        assert!(health.findings[0].hint.contains("`pmp-ha install-pack`"), "{health}");
+        assert!(health.findings[0].hint.contains("`pmp-ha rotate`"), "{health}");
     }
     assert_eq!(verdict(&ending(0)), (Status::Failed, Status::Alive, vec!["certificate-ends"]));
+    let mut of_ca = ending(0);
+    of_ca.certificates[0].is_ca = true;
+    let health = judge(&of_ca, LIMITS);
+    assert!(health.findings[0].hint.contains("`pmp-ha pack --new-secrets`"), "{health}");
+}
+
+#[test]
+fn a_change_of_the_secrets_that_has_not_ended_is_told() {
+    for stage in [HowFar::Offered, HowFar::Taken] {
+        let mut snapshot = seen_from(Role::Primary);
+        snapshot.rotating = Some(stage);
+        assert_eq!(verdict(&snapshot), (Status::Alive, Status::Alive, vec!["secrets-change"]));
+    }
 }
 
 #[test]

@@ -71,6 +71,8 @@ pub struct PackScene {
     pub pack_id: String,
     /// Full path of the pack to write.
     pub pack: String,
+    /// Whether this node has the key of a CA that the pair trusts.
+    pub has_ca_key: bool,
     /// Whether older packs shall open nothing any more.
     pub new_secrets: bool,
     /// Whether a small pack matters more than a quick one.
@@ -125,6 +127,7 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     if let Mode::Online(seen) = &scene.mode {
         refusals.extend(running_database(seen));
         refusals.extend(place_of_the_copy(home));
+        refusals.extend(new_ca_needs_a_start(scene));
     }
     refusals.extend(names(scene));
 
@@ -306,6 +309,18 @@ fn alike(home: &Scene) -> Option<Refusal> {
     })
 }
 
+/// Without the key of the pair's CA, this node makes one of its own, which its server must trust.
+fn new_ca_needs_a_start(scene: &PackScene) -> Option<Refusal> {
+    let row = scene.home.server.as_ref().ok().and_then(Flavor::of)?;
+    (!scene.has_ca_key && scene.home.membership.is_some() && row.reload_tls().is_none()).then(|| {
+        Refusal::new(
+            WHAT,
+            "the key of the pair's CA is on the other node, and this server trusts a new CA only after a start",
+            "Stop Password Manager Pro and its database, and use --restart instead of --online.",
+        )
+    })
+}
+
 fn place_of_the_copy(home: &Scene) -> Option<Refusal> {
     let why = checks::boot_socket(&format!("{}/{COPY}", home.identity.path))?;
     Some(Refusal::new(WHAT, why, "Stop the database, and make the pack without --online."))
@@ -416,6 +431,7 @@ mod tests {
             new_pair_id: "new".into(),
             pack_id: "p".into(),
             pack: "/opt/PMP/replication/HAPack.zip".into(),
+            has_ca_key: true,
             new_secrets: false,
             dense: false,
             sign_with: None,
@@ -511,6 +527,9 @@ mod tests {
         assert_eq!(online.steps.len(), 4);
         assert_eq!(online.point_of_no_return, 4);
         assert!(online.works_on_a_running_server());
+        scene.has_ca_key = false;
+        assert!(plan(&scene).expect_err("a new CA on MySQL 5.6")[0].because.contains("only after a start"));
+        scene.has_ca_key = true;
         scene.audit_tables = TablePatterns::new(["*other"]);
         assert!(plan(&scene).expect_err("other tables")[0].hint.contains("--restart"));
     }
