@@ -3,9 +3,11 @@
 //! Nothing here acts: no file, network, process, clock, randomness or output. Facts come in as
 //! arguments, and decisions go out as values.
 
+pub mod accounts;
 pub mod acting;
 pub mod alarm;
 pub mod built_in;
+pub mod certificate;
 pub mod coordinates;
 pub mod datafiles;
 pub mod deep;
@@ -34,6 +36,7 @@ pub mod rehearsal;
 pub mod relay_log;
 pub mod report;
 pub mod returned;
+pub mod rotation;
 pub mod settings;
 pub mod settling;
 pub mod snapshot;
