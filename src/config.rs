@@ -2,6 +2,7 @@
 
 pub mod alarm;
 pub mod channel;
+pub mod page;
 pub mod place;
 pub mod show;
 
@@ -12,6 +13,7 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use self::alarm::AlarmConfig;
+use self::page::PageConfig;
 use self::place::{Complaint, Places};
 use crate::domain::flavor::SemiSync;
 use crate::domain::health::Limits;
@@ -40,6 +42,8 @@ pub struct Config {
     pub switchover: SwitchoverConfig,
     /// What is announced, and through which channels.
     pub alarm: AlarmConfig,
+    /// Where the monitor's page is served.
+    pub page: PageConfig,
 }
 
 /// A file of settings, read.
@@ -270,6 +274,7 @@ impl Config {
             wrong("product.key_query", why);
         }
         out.extend(self.alarm.complaints());
+        out.extend(self.page.complaints());
         out
     }
 

@@ -38,6 +38,8 @@ pub fn run(context: &Context<'_>, command: ConfigCommand) -> Result<()> {
             // The secrets and certificates that the file names are read as well.
             let channels = alert::open(&config.alarm, &source, &home.alarms())?;
             alert::dead_man(&config.alarm, &source)?;
+            #[cfg(feature = "page")]
+            crate::adapters::page::check(&config.page, &source)?;
             context.ui.done(&Checked {
                 file: source.path.exists().then(|| source.path.display().to_string()),
                 channels: channels.into_iter().map(|channel| channel.name).collect(),

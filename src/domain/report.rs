@@ -78,7 +78,7 @@ pub struct Measures {
 }
 
 /// The two statuses of the manual.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Of the connection.
     pub high_availability: Status,

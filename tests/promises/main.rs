@@ -38,6 +38,7 @@ mod load;
 mod main_job;
 mod online;
 mod pack_content;
+mod page;
 mod pair;
 mod protected;
 mod readers;

@@ -212,6 +212,12 @@ impl Home {
         self.path("replication/pmp-ha-alarms")
     }
 
+    /// The chronicle of what the monitor saw.
+    #[must_use]
+    pub fn chronicle(&self) -> PathBuf {
+        self.path("replication/pmp-ha-events.redb")
+    }
+
     /// The start script.
     #[must_use]
     pub fn start_script(&self) -> PathBuf {

@@ -17,4 +17,5 @@ pub mod returned;
 pub mod rows;
 pub mod structure;
 pub mod tfa;
+pub mod upkeep;
 pub mod watcher;

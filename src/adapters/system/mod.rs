@@ -89,6 +89,19 @@ pub fn private_file(path: &Path) -> Result<fs::File> {
     Ok(file)
 }
 
+/// Opens a file for reading and writing; a new one only its owner can read.
+pub fn open_private(path: &Path) -> Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW);
+    Ok(fs::OpenOptions::from_options(options).open(path)?.into_parts().0)
+}
+
 /// Opens a file for adding to its end; a new one only its owner can read.
 pub fn append_private(path: &Path) -> Result<fs::File> {
     let mut options = std::fs::OpenOptions::new();
