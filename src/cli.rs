@@ -25,7 +25,7 @@ pub use self::look::{
 pub use self::practise::{
     CompletionsArgs, LabCommand, LabDownArgs, LabHomeArgs, LabSqlArgs, LabUpArgs, ManArgs, RehearseArgs,
 };
-pub use self::repair::{ReconfigureArgs, RepairArgs};
+pub use self::repair::{ReconfigureArgs, RepairArgs, RotateArgs};
 pub use self::roles::{MayStartArgs, RecoverArgs, RejoinArgs, SwitchoverArgs};
 pub use self::set_up::{InstallPackArgs, KeyArgs, KeyPurpose, KeygenArgs, OpeningArgs, PackArgs};
 
@@ -286,6 +286,13 @@ pub enum Commands {
     /// leaves the pair unchanged.
     #[command(after_help = examples::SWITCHOVER)]
     Switchover(SwitchoverArgs),
+    /// Give both nodes new certificates and passwords, while they run.
+    ///
+    /// Run it on the primary, and carry the file that it writes to the secondary. Run it there as well;
+    /// each waits for the other. Both databases keep replicating. Afterwards no older pack and no older
+    /// file opens anything. MySQL 5.6 and 5.7 restart twice on each node.
+    #[command(after_help = examples::ROTATE)]
+    Rotate(RotateArgs),
     /// Make an old primary the secondary of the promoted node.
     ///
     /// Run it on the old primary. If it has no rows that the new primary lacks, it follows at once.

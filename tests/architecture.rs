@@ -106,7 +106,7 @@ fn the_rooms_of_the_adapters_stand_on_floors() {
 
 #[test]
 fn no_room_of_apply_knows_the_engine_or_what_a_step_is_matched_to() {
-    for room in ["database", "files", "online", "rehearse", "repair", "roles"] {
+    for room in ["database", "files", "online", "rehearse", "repair", "roles", "secrets"] {
         let folder = format!("src/apply/{room}");
         nobody_in(
             &folder,

@@ -114,6 +114,12 @@ Examples:
   $ pmp-ha switchover --dry-run
   $ pmp-ha switchover --wait 600";
 
+pub(super) const ROTATE: &str = "\
+Examples:
+  $ pmp-ha rotate --dry-run
+  $ pmp-ha rotate
+  $ pmp-ha rotate /media/safe/HASecrets.toml";
+
 pub(super) const REJOIN: &str = "\
 Examples:
   $ pmp-ha rejoin

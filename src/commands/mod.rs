@@ -16,6 +16,7 @@ mod may_start;
 mod monitor;
 mod pack;
 mod promote;
+mod protection;
 mod reconfigure;
 mod recover;
 mod rehearse;
@@ -24,6 +25,7 @@ mod repair;
 mod resume;
 mod return_channel;
 mod rollback;
+mod rotate;
 mod service;
 mod switchover;
 mod verify;
@@ -108,6 +110,7 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Commands::Inspect(args) => inspect::run(&context, args).await,
         Commands::Keygen(args) => keygen::run(&context, &args),
         Commands::Rollback => rollback::run(&context).await,
+        Commands::Rotate(args) => Box::pin(rotate::run(&context, args)).await,
         Commands::Resume => Box::pin(resume::run(&context)).await,
         Commands::History(args) => history::run(&context, &args),
         Commands::Events(args) => events::run(&context, &args),

@@ -3,9 +3,11 @@
 //! Nothing here acts: no file, network, process, clock, randomness or output. Facts come in as
 //! arguments, and decisions go out as values.
 
+pub mod accounts;
 pub mod acting;
 pub mod alarm;
 pub mod built_in;
+pub mod certificate;
 pub mod chronicle;
 pub mod coordinates;
 pub mod datafiles;
@@ -36,6 +38,7 @@ pub mod rehearsal;
 pub mod relay_log;
 pub mod report;
 pub mod returned;
+pub mod rotation;
 pub mod settings;
 pub mod settling;
 pub mod snapshot;

@@ -6,11 +6,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::built_in::Feature;
+use super::certificate::{InUse, Unfit};
 use super::digest::Sha256Hex;
 use super::errant::{Errant, Reading};
 use super::flavor::ServerVersion;
 use super::pair::{Membership, Role};
 use super::returned::Returned;
+use super::rotation::HowFar;
 use super::standing::NodeState;
 
 /// A fact that was looked for.
@@ -53,6 +55,8 @@ pub enum BlindReason {
     Silent,
     /// It answers, but refused the account.
     TurnedAway,
+    /// The connection failed because of a certificate: ours, or that of what answers.
+    Certificate(Unfit),
     /// It is alive, but has no connection left.
     TooManyConnections,
     /// It answers, and this program lacks the part that speaks with it.
@@ -89,6 +93,8 @@ pub struct ServerView {
     /// What the other node has sent to it; read only on the primary, where the server cannot limit what it
     /// executes.
     pub returned: Option<Result<ReturnedWrites, String>>,
+    /// When the certificate that it uses ends, seconds since 1970; `None` if it does not say.
+    pub certificate_ends: Option<i64>,
 }
 
 /// Semi-synchronous replication, as the server of a source describes it.
@@ -274,6 +280,12 @@ pub struct Snapshot {
     pub tfa: Tfa,
     /// Bytes free where the data of this node lie.
     pub disk: Option<u64>,
+    /// When this was seen, seconds since 1970, UTC.
+    pub now: i64,
+    /// The certificates of the pair that are known here, and when they end.
+    pub certificates: Vec<InUse>,
+    /// How far a change of the pair's secrets is here, if one is under way.
+    pub rotating: Option<HowFar>,
     /// The proof that rows flow both ways, if it was asked for, or why there is none.
     pub proof: Option<Result<RoundTrip, String>>,
 }

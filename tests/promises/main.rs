@@ -50,6 +50,7 @@ mod repair;
 mod resume;
 mod return_channel;
 mod rollback;
+mod rotate;
 mod runbook;
 mod scenarios;
 mod screen;

@@ -6,6 +6,7 @@ pub mod entry;
 pub mod journal_file;
 pub mod kept;
 pub mod log_file;
+pub mod rotation;
 pub mod saved;
 pub mod template;
 pub mod undo_file;
@@ -233,6 +234,12 @@ impl Home {
     #[must_use]
     pub fn option_file(&self) -> PathBuf {
         self.node_files().join("mysqld.cnf")
+    }
+
+    /// Returns whether this node has the key of a CA that the pair trusts.
+    #[must_use]
+    pub fn has_ca_key(&self) -> bool {
+        self.node_files().join("ca-key.pem").is_file()
     }
 
     /// Returns the paths of this node's TLS files.

@@ -1,11 +1,12 @@
 //! Looks at both nodes of a pair at once, each with a deadline. Not to see is an answer, too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::adapters::home::Home;
+use crate::adapters::home::{Home, certificates};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::asking::{Asking, DEADLINE, NotLetIn, Trail};
 use crate::adapters::look::pulse::{Before, Bell, watch};
@@ -14,6 +15,7 @@ use crate::adapters::server::process::Database;
 use crate::adapters::server::session::{Address, Row, Speaks, greeting, greeting_of_socket};
 use crate::adapters::system;
 use crate::config::Config;
+use crate::domain::certificate::{self, InUse};
 use crate::domain::flavor::{Flavor, ServerVersion};
 use crate::domain::own_schema::{ASK_ROLE, BEATS, CLOCK, Rights, read_role};
 use crate::domain::pair::{Membership, Pair, Role};
@@ -77,7 +79,38 @@ pub async fn take(
             .filter(|found| !found.variable.starts_with("ssl_")),
     );
     let disk = system::free_space(&home.data()).ok();
-    Ok(Snapshot { membership, ports, local, peer, deviations, tfa, disk, proof: None })
+    let certificates = certificates_in_use(home, &membership, &peer);
+    let now = jiff::Timestamp::now().as_second();
+    // ignored: what cannot be read is no change that is under way, and `rotate` says why
+    let rotating = home.rotation().ok().flatten().map(|rotation| rotation.stage);
+    Ok(Snapshot {
+        membership,
+        ports,
+        local,
+        peer,
+        deviations,
+        tfa,
+        disk,
+        now,
+        certificates,
+        rotating,
+        proof: None,
+    })
+}
+
+/// The certificates of the pair: of this node and of its CA by the files, of the other node by its server.
+fn certificates_in_use(home: &Home, membership: &Membership, peer: &Observed<ServerView>) -> Vec<InUse> {
+    let tls = home.tls_paths();
+    let file = |path: &str| certificates::read(Path::new(path)).and_then(|pem| certificates::ends(&pem)).ok();
+    let of = |host: &str| format!("the certificate of {host}");
+    [
+        ("the certificate of the pair's CA".to_owned(), true, file(&tls.ca)),
+        (of(&membership.this().host), false, file(&tls.cert)),
+        (of(&membership.peer().host), false, peer.seen().and_then(|server| server.certificate_ends)),
+    ]
+    .into_iter()
+    .filter_map(|(whose, is_ca, ends)| Some(InUse { whose, is_ca, ends: ends? }))
+    .collect()
 }
 
 /// Remembers in `home` what the next look goes on from. An account that may only look remembers nothing.
@@ -299,6 +332,10 @@ async fn ask(
             view.applier_error = (number.parse().unwrap_or(view.applier_error.0), message);
         }
     }
+    let certificate_ends = session
+        .one("SHOW GLOBAL STATUS LIKE 'Ssl\\_server\\_not\\_after'")
+        .await?
+        .and_then(|row| certificate::time(&row.get("Value")?));
     let semi_sync = match config.semi_sync() {
         None => None,
         Some(_) => Some(semi_sync(session, flavor).await?),
@@ -338,6 +375,7 @@ async fn ask(
         rights_changed,
         errant: None,
         returned: None,
+        certificate_ends,
     })
 }
 

@@ -412,7 +412,7 @@ impl<'a> Database<'a> {
             user: &boot.user,
             host: "localhost",
             password: &boot.password,
-            x509: false,
+            demand: None,
             grants: &["ALL PRIVILEGES ON *.*"],
             all_rights: true,
         };

@@ -129,7 +129,10 @@ async fn statements(
                 *lifted = Some(Instant::now());
             }
         }
-        Role::Secondary => accounts::make(flavor, session, credentials, &membership.pair.schema).await?,
+        Role::Secondary => {
+            let demand = accounts::demand(&runner.home.node_files(), membership)?;
+            accounts::make(flavor, session, credentials, &membership.pair.schema, &demand).await?;
+        }
     }
     let filter = filter(flavor, session, membership).await?;
     let from = channel::Start::Kept(&position);

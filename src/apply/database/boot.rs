@@ -177,7 +177,11 @@ async fn prepare_replica(
     let membership = home.require_membership()?;
     channel::forget(flavor, session).await?;
     session.run(flavor.reset_binlogs()).await?;
-    let account = home.credentials()?.replication;
+    let credentials = home.credentials()?;
+    // The accounts came with the copy, and demand the certificate of this node.
+    let demand = accounts::demand(&home.node_files(), &membership)?;
+    accounts::make(flavor, session, &credentials, &membership.pair.schema, &demand).await?;
+    let account = credentials.replication.clone();
     channel::point(runner, flavor, session, &membership, &account, channel::Start::At(from)).await?;
 
     // What belonged to the primary alone came with the copy.

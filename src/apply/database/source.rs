@@ -49,7 +49,10 @@ pub async fn become_source(
     check_settings(runner, flavor, session).await?;
     system::write_atomic(&home.work().join(ACCOUNTS_TOUCHED), b"", 0o600, None)?;
     let membership = home.require_membership()?;
-    accounts::make(flavor, session, &home.credentials()?, &membership.pair.schema).await?;
+    let credentials = home.credentials()?;
+    let demand = accounts::demand(&home.node_files(), &membership)?;
+    accounts::make(flavor, session, &credentials, &membership.pair.schema, &demand).await?;
+    accounts::drop_others(session, &credentials).await?;
     own_schema(runner, flavor, session).await?;
     role::say_at_setup(runner, session).await?;
     channel::point_back(runner, flavor, session, &membership).await?;
@@ -67,7 +70,9 @@ pub async fn unbecome_source(runner: &Runner<'_>, flavor: &Flavor, session: &mut
         let membership = read_membership(&system::read_text(&before.join("pair.toml"), system::SMALL)?)?;
         let earlier = (&membership, &credentials.back);
         channel::put_back(runner, flavor, session, Some(earlier)).await?;
-        accounts::make(flavor, session, &credentials, &membership.pair.schema).await
+        let demand = accounts::demand(&before, &membership)?;
+        accounts::make(flavor, session, &credentials, &membership.pair.schema, &demand).await?;
+        accounts::drop_others(session, &credentials).await
     } else {
         channel::put_back(runner, flavor, session, None).await?;
         accounts::drop_own(session).await

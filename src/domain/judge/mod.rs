@@ -1,5 +1,6 @@
 //! The health rules: from a snapshot to the verdict. What could not be seen is never Alive.
 
+mod certificates;
 mod channel;
 mod explain;
 mod returned;
@@ -56,6 +57,8 @@ pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
     judge.ports();
     judge.settings();
     judge.connection();
+    judge.certificates();
+    judge.rotation();
     judge.channel(&channel::FORTH, limits);
     judge.channel(&channel::BACK, limits);
     judge.semi_sync();
@@ -455,8 +458,9 @@ impl Judge<'_> {
                 "peer-refused",
                 Severity::Failed,
                 format!("the {role} {peer} refuses this node"),
-                "The certificates or the accounts of the two nodes do not match: were both set up with the same pack?",
+                "The accounts of the two nodes do not match, or they speak no common TLS: were both set up with the same pack?",
             ),
+            BlindReason::Certificate(unfit) => return self.unfit_certificate(unfit, evidence),
             BlindReason::NotBuiltIn(part) => (
                 "peer-not-asked",
                 Severity::Unknown,

@@ -2,8 +2,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
+use crate::domain::certificate::{DAY, InUse};
 use crate::domain::flavor::ServerVersion;
 use crate::domain::pair::Membership;
+use crate::domain::rotation::HowFar;
 use crate::domain::settings::taken_by;
 use crate::domain::snapshot::{ApplierLimit, Beat, CurrentPorts, Pulse, Receiver, ReplicaView};
 use crate::domain::standing::NodeState;
@@ -51,6 +53,7 @@ fn server(role: Role, replica: ReplicaView) -> ServerView {
         rights_changed: (role == Role::Secondary).then(Vec::new),
         errant: None,
         returned: None,
+        certificate_ends: None,
     }
 }
 
@@ -65,6 +68,9 @@ fn seen_from(role: Role) -> Snapshot {
         deviations: vec![],
         tfa: Tfa::NotWatched,
         disk: Some(1 << 40),
+        now: 0,
+        certificates: vec![],
+        rotating: None,
         proof: None,
     }
 }
@@ -337,4 +343,60 @@ fn each_wrong_thing_has_its_own_code() {
     let mut moved = seen_from(Role::Primary);
     moved.ports = CurrentPorts { db: 1, web: Some(2) };
     assert_eq!(code(&moved), "port-changed,web-port-changed");
+}
+
+#[test]
+fn a_certificate_is_a_finding_from_thirty_days_before_its_end() {
+    let ending = |days| {
+        let mut snapshot = seen_from(Role::Primary);
+        snapshot.now = 1_800_000_000;
+        snapshot.certificates = vec![InUse {
+            whose: "the certificate of n2".into(),
+            is_ca: false,
+            ends: snapshot.now + days * DAY,
+        }];
+        snapshot
+    };
+    assert_eq!(verdict(&ending(31)), (Status::Alive, Status::Alive, vec![]));
+    for days in [30, 1] {
+        let health = judge(&ending(days), LIMITS);
+        assert_eq!(verdict(&ending(days)), (Status::Alive, Status::Alive, vec!["certificate-ends"]));
+        assert_eq!(health.findings[0].severity, Severity::Warning);
+        assert!(health.findings[0].hint.contains("`pmp-ha rotate`"), "{health}");
+    }
+    assert_eq!(verdict(&ending(0)), (Status::Failed, Status::Alive, vec!["certificate-ends"]));
+    let mut of_ca = ending(0);
+    of_ca.certificates[0].is_ca = true;
+    let health = judge(&of_ca, LIMITS);
+    assert!(health.findings[0].hint.contains("`pmp-ha pack --new-secrets`"), "{health}");
+}
+
+#[test]
+fn a_change_of_the_secrets_that_has_not_ended_is_told() {
+    for stage in [HowFar::Offered, HowFar::Taken] {
+        let mut snapshot = seen_from(Role::Primary);
+        snapshot.rotating = Some(stage);
+        assert_eq!(verdict(&snapshot), (Status::Alive, Status::Alive, vec!["secrets-change"]));
+    }
+}
+
+#[test]
+fn each_fault_of_a_certificate_has_its_own_finding_and_hint() {
+    use crate::domain::certificate::{Fault, Unfit};
+    for (fault, code, cure) in [
+        (Fault::Expired, "certificate-expired", "new certificates"),
+        (Fault::NotYetValid, "certificate-not-yet-valid", "clock"),
+        (Fault::WrongHost, "certificate-wrong-host", "to which machine the name"),
+        (Fault::WrongCa, "certificate-wrong-ca", "another pack"),
+    ] {
+        for ours in [false, true] {
+            let mut snapshot = seen_from(Role::Primary);
+            snapshot.peer = blind(BlindReason::Certificate(Unfit { fault, ours }));
+            let health = judge(&snapshot, LIMITS);
+            let finding = health.findings.iter().find(|finding| finding.code == code).expect(code);
+            assert_eq!(health.high_availability, Status::Failed);
+            assert!(finding.hint.contains(cure), "{finding:?}");
+            assert_eq!(finding.what.contains("this node"), ours, "{finding:?}");
+        }
+    }
 }
