@@ -347,6 +347,15 @@ pub struct MonitorArgs {
     /// Check once, send what is due, and end: for cron. Exit code 5: the pair is not Alive.
     #[arg(long, conflicts_with = "every")]
     pub once: bool,
+    /// Install the monitor as a systemd service that runs as the home's owner, after showing what it writes. Run it as root.
+    #[arg(long, conflicts_with = "once")]
+    pub install: bool,
+    /// Remove the service that --install made, and nothing else.
+    #[arg(long, conflicts_with_all = ["once", "install", "every"])]
+    pub uninstall: bool,
+    /// The folder of units, for an image or another machine: systemd is not told. By default, /etc/systemd/system.
+    #[arg(long, value_name = "DIR")]
+    pub unit_dir: Option<PathBuf>,
 }
 
 /// The channels of alarms.

@@ -1,6 +1,7 @@
 //! The only door for output: data to stdout, talk to stderr, questions to a terminal only.
 
 mod progress;
+mod screen;
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -15,6 +16,7 @@ use crate::failure::{Failure, Kind};
 
 pub use self::progress::Progress;
 use self::progress::Shows;
+pub use self::screen::Screen;
 
 /// How a run talks.
 #[derive(Debug, Clone)]
@@ -75,19 +77,22 @@ impl Ui {
     }
 
     /// Whether stdout is a screen that can be painted anew.
-    #[must_use]
-    pub fn can_repaint(&self) -> bool {
+    fn can_repaint(&self) -> bool {
         !self.json && std::io::stdout().is_terminal() && can_paint()
     }
 
-    /// Paints the screen anew: over what is there, so that it does not flicker, and clears the rest.
-    pub fn repaint(&self, text: &str) -> Result<bool> {
-        const HOME: &str = "\x1b[H";
-        const CLEAR_LINE: &str = "\x1b[K";
-        const CLEAR_BELOW: &str = "\x1b[J";
-        let lines: Vec<String> =
-            printable(text).lines().map(|line| format!("{line}{CLEAR_LINE}\n")).collect();
-        self.paint(&format!("{HOME}{}{CLEAR_BELOW}", lines.concat()))
+    /// Gives the two statuses of a line their colours. The words say the same without them.
+    fn coloured(&self, line: &str) -> String {
+        const COLOURS: [(&str, &str); 3] =
+            [("Alive", "\x1b[1;32m"), ("Failed", "\x1b[1;31m"), ("Unknown", "\x1b[1;33m")];
+        let wants_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if wants_none || !line.contains(" Status: ") {
+            return line.to_owned();
+        }
+        let paint = |text: String, (word, colour): (&str, &str)| {
+            text.replace(word, &format!("{colour}{word}\x1b[0m"))
+        };
+        COLOURS.into_iter().fold(line.to_owned(), paint)
     }
 
     /// Says what was done: a sentence for people on stderr, the same as JSON on stdout.
@@ -199,9 +204,15 @@ impl Ui {
     }
 }
 
-/// Whether a terminal does more than write on. `NO_COLOR` is no matter: there is no colour.
+/// Whether a terminal does more than write on. `NO_COLOR` is no matter: it is about colours only.
 fn can_paint() -> bool {
     std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+/// The columns and rows of the window that shows stdout.
+fn window() -> (usize, usize) {
+    terminal_size::terminal_size_of(std::io::stdout())
+        .map_or((80, 24), |(columns, rows)| (usize::from(columns.0), usize::from(rows.0)))
 }
 
 /// Asks in plain characters and reads a line. The end of the input is an empty one.

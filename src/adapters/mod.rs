@@ -11,6 +11,7 @@ pub mod home;
 pub mod interrupt;
 pub mod look;
 pub mod pack;
+pub mod program;
 pub mod random;
 pub mod server;
 pub mod system;

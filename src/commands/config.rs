@@ -3,8 +3,9 @@
 use anyhow::Result;
 
 use super::Context;
-use crate::adapters::alert;
+use crate::adapters::{alert, system};
 use crate::cli::ConfigCommand;
+use crate::config::place::Complaint;
 use crate::config::show::Effective;
 
 pub fn run(context: &Context<'_>, command: ConfigCommand) -> Result<()> {
@@ -16,6 +17,14 @@ pub fn run(context: &Context<'_>, command: ConfigCommand) -> Result<()> {
             // The secrets and certificates that the file names are read as well.
             let channels = alert::open(&config.alarm, &source, &home.alarms())?;
             alert::dead_man(&config.alarm, &source)?;
+            for (key, command) in config.hooks.all() {
+                if let Some(program) =
+                    command.first().filter(|program| !system::is_runnable(program.as_ref()))
+                {
+                    let why = format!("names {program}, which cannot be run");
+                    return Err(source.wrong(&Complaint { key: key.to_owned(), why }).into());
+                }
+            }
             let names: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
             let said = match (source.path.exists(), names.is_empty()) {
                 (false, _) => "there is no configuration file: the defaults are in effect".to_owned(),

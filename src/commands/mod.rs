@@ -11,6 +11,7 @@ mod keygen;
 mod lab;
 mod may_start;
 mod monitor;
+mod monitor_unit;
 mod pack;
 mod promote;
 mod reconfigure;
@@ -66,6 +67,8 @@ pub fn begin(cli: &Cli) -> Result<()> {
         Commands::Recover(args) if args.into.is_some() => args.into.as_deref().map(Home::open),
         Commands::Lab(LabCommand::Sql(args)) => Some(Home::open(&args.dir)),
         Commands::Keygen(_) | Commands::Lab(_) => None,
+        // A unit is root's; nothing of the home is read or written for it.
+        Commands::Monitor(args) if args.install || args.uninstall => None,
         _ => Some(cli.global.find_home()),
     };
     match home {
@@ -160,6 +163,11 @@ impl Context<'_> {
         let home = self.global.find_home()?;
         entry::enter(&home)?;
         Ok(home)
+    }
+
+    /// Returns the home whose path alone matters: root need not enter it.
+    fn home_that_is_only_named(&self) -> Result<Home> {
+        self.global.find_home()
     }
 
     fn config(&self, home: &Home) -> Result<Config> {

@@ -12,6 +12,7 @@ use super::flavor::ServerVersion;
 use super::pair::{Membership, Role};
 use super::returned::Returned;
 use super::standing::NodeState;
+use super::web::WebLook;
 
 /// A fact that was looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -274,6 +275,8 @@ pub struct Snapshot {
     pub tfa: Tfa,
     /// Bytes free where the data of this node lie.
     pub disk: Option<u64>,
+    /// Whether the product itself answers on both nodes.
+    pub web: WebLook,
     /// The proof that rows flow both ways, if it was asked for, or why there is none.
     pub proof: Option<Result<RoundTrip, String>>,
 }

@@ -4,6 +4,7 @@
 //! which sends it through the channels while the monitor looks on.
 
 mod post;
+mod transition;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::domain::report::Report;
 use crate::failure::{Failure, Kind};
 
 use self::post::Post;
+pub use self::transition::TransitionHook;
 
 /// The file with the state of the rule.
 const STATE: &str = "state.json";

@@ -18,3 +18,4 @@ pub mod rows;
 pub mod structure;
 pub mod tfa;
 pub mod watcher;
+pub mod web;

@@ -2,6 +2,7 @@
 
 mod channel;
 mod explain;
+mod product;
 mod returned;
 mod semi_sync;
 
@@ -63,6 +64,7 @@ pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
     judge.guard();
     judge.errant_writes();
     judge.returned_writes();
+    judge.product();
     judge.tfa();
     judge.proof();
     judge.disk();

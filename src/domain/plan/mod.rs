@@ -1,6 +1,7 @@
 //! A plan: the steps of a command as a value. `--dry-run` prints exactly the value that would run.
 
 mod command;
+mod hook;
 mod step;
 mod trust;
 mod words;
@@ -8,6 +9,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub use command::Command;
+pub use hook::{HookEvent, HookMoment, HookPrograms, RoleChange};
 pub use step::{BootTask, CopyWay, Exchange, KEY_PLACEHOLDER, KeyCheck, Scope, Step, TableChange};
 pub use words::Bytes;
 
