@@ -27,11 +27,22 @@ struct Change {
     text: Option<String>,
     /// The commands that are run then.
     commands: Vec<String>,
+    /// Whether it is done, or will be.
+    done: bool,
 }
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = self.unit.display();
+        if self.done {
+            return match &self.text {
+                Some(_) => write!(
+                    f,
+                    "{unit} is in place. `systemctl status {UNIT}` and `journalctl -u {UNIT}` show how it does."
+                ),
+                None => write!(f, "{unit} is removed."),
+            };
+        }
         match &self.text {
             Some(text) => {
                 writeln!(f, "write {unit}:")?;
@@ -70,17 +81,14 @@ pub fn install(context: &Context<'_>, args: &MonitorArgs) -> Result<()> {
         Some(_) => &[&["daemon-reload"], &["enable", UNIT], &["restart", UNIT]],
         None => &[&["daemon-reload"], &["enable", "--now", UNIT]],
     };
-    let change = Change { unit: place.file(), text: Some(text.clone()), commands: place.shown(commands) };
+    let change =
+        Change { unit: place.file(), text: Some(text.clone()), commands: place.shown(commands), done: false };
     if !agreed(context, &change)? {
         return Ok(());
     }
     system::write_atomic(&change.unit, text.as_bytes(), 0o644, None)?;
     place.run(commands)?;
-    context.ui.say(format!(
-        "{} is in place. `systemctl status {UNIT}` and `journalctl -u {UNIT}` show how it does.",
-        change.unit.display()
-    ));
-    Ok(())
+    context.ui.done(&Change { done: true, ..change })
 }
 
 pub fn uninstall(context: &Context<'_>, args: &MonitorArgs) -> Result<()> {
@@ -89,22 +97,22 @@ pub fn uninstall(context: &Context<'_>, args: &MonitorArgs) -> Result<()> {
     let place = Place::of(args)?;
     let unit = MonitorUnit { program: "", home: &root, user: "", options: &[] };
     let Some(existing) = place.read()? else {
-        context.ui.say(format!("{} does not exist: there is nothing to remove.", place.file().display()));
-        return Ok(());
+        context.ui.warn(format!("{} does not exist: there is nothing to remove", place.file().display()));
+        return context.ui.done(&Change { unit: place.file(), text: None, commands: Vec::new(), done: true });
     };
     if !unit.is_ours(&existing) {
         bail!(place.foreign(&root));
     }
     let (before, after): (&[&str], &[&str]) = (&["disable", "--now", UNIT], &["daemon-reload"]);
-    let change = Change { unit: place.file(), text: None, commands: place.shown(&[before, after]) };
+    let change =
+        Change { unit: place.file(), text: None, commands: place.shown(&[before, after]), done: false };
     if !agreed(context, &change)? {
         return Ok(());
     }
     place.run(&[before])?;
     fs::remove_file(&change.unit)?;
     place.run(&[after])?;
-    context.ui.say(format!("{} is removed.", change.unit.display()));
-    Ok(())
+    context.ui.done(&Change { done: true, ..change })
 }
 
 fn agreed(context: &Context<'_>, change: &Change) -> Result<bool> {
@@ -164,6 +172,7 @@ impl Place {
             format!("{} was not written by `pmp-ha monitor --install` for {home}", self.file().display()),
             "Move it away, or keep it and leave this one. A machine with two homes needs a unit of another name for the second: see templates/pmp-ha-monitor.service.",
         )
+        .code("unit-of-another")
     }
 
     fn shown(&self, commands: &[&[&str]]) -> Vec<String> {

@@ -5,7 +5,6 @@ use anyhow::Result;
 
 use super::Ui;
 use crate::adapters::system::Resizes;
-use crate::domain::words::printable;
 
 /// The screen of its own, with no cursor, and cleared.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J";
@@ -42,7 +41,7 @@ impl<'a> Screen<'a> {
     /// Shows the same again.
     fn repaint(&self) -> Result<bool> {
         let (columns, rows) = super::window();
-        let fitted = fitted(&printable(&self.text), columns, rows);
+        let fitted = fitted(&self.ui.wrapped(&self.text, columns), columns, rows);
         let lines: Vec<String> =
             fitted.iter().map(|line| format!("{}{CLEAR_LINE}", self.ui.coloured(line))).collect();
         // No line end behind the last one: it would scroll a full window.

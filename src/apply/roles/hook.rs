@@ -39,16 +39,15 @@ pub async fn run(
             runner.ui.warn(format!("the role has changed, but the hook {key} failed: {error:#}"));
             Ok(())
         }
-        (Err(error), HookMoment::Before) => {
-            match error.downcast::<Failure>() {
-                Ok(interrupted) => bail!(interrupted),
-                Err(error) => bail!(
+        (Err(error), HookMoment::Before) => match error.downcast::<Failure>() {
+            Ok(interrupted) => bail!(interrupted),
+            Err(error) => bail!(
                 Failure::new(Kind::Refused, format!("the hook {key} does not agree to this change"))
                     .because(format!("{error:#}"))
                     .hint("Correct what it complains about, or the hook in conf/pmp-ha.toml. Then try again.")
+                    .code("hook-refused")
             ),
-            }
-        }
+        },
     }
 }
 
