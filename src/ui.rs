@@ -3,7 +3,7 @@
 mod dress;
 mod log;
 mod progress;
-mod screen;
+pub mod screen;
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -23,7 +23,6 @@ use self::dress::{Dress, Wishes};
 use self::log::Log;
 pub use self::progress::Progress;
 use self::progress::Shows;
-pub use self::screen::Screen;
 
 /// The number of the schema of every JSON that has no number of its own.
 const SCHEMA: u32 = 1;

@@ -16,7 +16,7 @@ use crate::cli::MonitorArgs;
 use crate::config::Config;
 use crate::domain::judge::judge;
 use crate::domain::pair::{Membership, Role};
-use crate::domain::plan::{HookEvent, RoleChange};
+use crate::domain::plan::{HookChange, HookEvent};
 use crate::domain::report::{Report, Verdict, Watch as Changes};
 use crate::failure::{Failure, Kind};
 use crate::watch::{Announcer, TransitionHook};
@@ -229,7 +229,7 @@ async fn tell(context: &Context<'_>, config: &Config, membership: &Membership, e
     if command.is_empty() {
         return;
     }
-    let change = RoleChange {
+    let change = HookChange {
         command: "monitor",
         node: membership.this(),
         peer: membership.peer(),

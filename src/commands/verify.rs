@@ -16,7 +16,7 @@ use crate::domain::judge::{judge, no_pair};
 use crate::domain::nagios::{self, PluginState};
 use crate::domain::report::{Report, Verdict, Watch};
 use crate::failure::{Failure, Kind};
-use crate::ui::Screen;
+use crate::ui::screen::Screen;
 
 pub async fn run(context: &Context<'_>, args: VerifyArgs) -> Result<()> {
     // clap does not see that they meet when one of them stands before the command.

@@ -4,7 +4,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 use serde::Serialize;
 
 use super::health::Status;
-use super::pair::Role;
+use super::pair::{Membership, Role};
 use super::properties::Properties;
 
 /// More parts than any real `server.xml` has.
@@ -91,6 +91,16 @@ fn filled_in(text: &str, variables: &Properties) -> String {
         rest = behind;
     }
     out + rest
+}
+
+/// Returns the web port of the other node: the one with which the pair was set up. A primary may not know it;
+/// both installations mostly have the same, and a wrong guess never answers.
+#[must_use]
+pub fn port_of_peer(membership: &Membership, own: Option<&Connector>) -> Option<u16> {
+    let (this, peer) = (membership.this(), membership.peer());
+    // At the same address this node itself would answer.
+    let guess = own.filter(|_| this.host != peer.host).map(|connector| connector.port);
+    peer.web_port.or(guess)
 }
 
 /// Whether Password Manager Pro answers at its web port.
@@ -197,6 +207,7 @@ pub fn is_web(answer: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::pair::Pair;
 
     fn ports(xml: &str, variables: &str) -> Result<Vec<(u16, bool)>, String> {
         let found = connectors(xml, &Properties::new(variables))?;
@@ -243,6 +254,19 @@ mod tests {
             <!ENTITY c \"&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;\"><!ENTITY d \"&c;&c;&c;&c;&c;&c;&c;&c;&c;&c;\">]>\
             <Server>&d;&d;&d;&d;&d;&d;&d;&d;&d;&d;</Server>";
         assert!(ports(bomb, "").is_err());
+    }
+
+    #[test]
+    fn the_other_node_is_asked_at_its_port_or_at_ours() {
+        let own = Connector { port: 7373, tls: true, address: None };
+        let mut membership =
+            Membership { format: 1, role: Role::Primary, key_fingerprint: None, pair: Pair::example() };
+        assert_eq!(port_of_peer(&membership, Some(&own)), Some(7272));
+        membership.pair.nodes[1].web_port = None;
+        assert_eq!(port_of_peer(&membership, Some(&own)), Some(7373));
+        assert_eq!(port_of_peer(&membership, None), None);
+        membership.pair.nodes[1].host = "n1".into();
+        assert_eq!(port_of_peer(&membership, Some(&own)), None);
     }
 
     #[test]

@@ -38,15 +38,18 @@ fn the_product_is_told_apart_from_its_database() {
     let args = [bare.text("cert.pem"), bare.text("key.pem"), first.clone(), second];
     let args = args.each_ref().map(String::as_str);
     let web = bare.python("https", include_str!("receivers/https.py"), &args);
+    assert_eq!(services(&lab.secondary), json!({"primary": word("Alive"), "secondary": word("Alive")}));
+    // The primary does not know the secondary's port, and guesses none where both have one address.
+    assert_eq!(services(&lab.primary), json!({"primary": word("Alive"), "secondary": word("Unknown")}));
     for node in nodes {
-        assert_eq!(services(node), json!({"primary": word("Alive"), "secondary": word("Alive")}));
         assert_eq!(node.findings(), Vec::<String>::new());
     }
 
     drop(web);
+    assert_eq!(services(&lab.secondary), json!({"primary": word("Failed"), "secondary": word("Failed")}));
+    assert_eq!(lab.secondary.findings(), ["pmp-down", "pmp-down"]);
+    assert_eq!(lab.primary.findings(), ["pmp-down"]);
     for node in nodes {
-        assert_eq!(services(node), json!({"primary": word("Failed"), "secondary": word("Failed")}));
-        assert_eq!(node.findings(), ["pmp-down", "pmp-down"]);
         let said = node.run(&["verify", "--nagios"]).exits(1).stdout;
         assert!(said.contains("Password Manager Pro does not answer on the primary"), "{said}");
         assert!(said.contains(&format!("port {first}: Connection refused")), "{said}");

@@ -17,7 +17,9 @@ use crate::adapters::system;
 use crate::config::Config;
 use crate::domain::pair::{Membership, Node, Role};
 use crate::domain::snapshot::Snapshot;
-use crate::domain::web::{Connector, GOOD_BYE, REQUEST, WebLook, WebSeen, client_hello, is_web};
+use crate::domain::web::{
+    Connector, GOOD_BYE, REQUEST, WebLook, WebSeen, client_hello, is_web, port_of_peer,
+};
 
 /// How long an answer may take, the connection included.
 const DEADLINE: Duration = Duration::from_millis(1500);
@@ -52,7 +54,7 @@ pub async fn look(home: &Home, membership: &Membership, config: &Config) -> WebL
     let (this, peer) = (membership.this(), membership.peer());
     let (here, there) = tokio::join!(
         seen(this.number, own.map(|connector| (address(connector), connector.port))),
-        seen(peer.number, peer.web_port.map(|port| (peer.host.as_str(), port))),
+        seen(peer.number, port_of_peer(membership, own).map(|port| (peer.host.as_str(), port))),
     );
     WebLook { here, there, unknown_port: connectors.err() }
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use crate::adapters::program;
 use crate::apply::work::Runner;
 use crate::config::Config;
-use crate::domain::plan::{HookEvent, HookMoment, RoleChange};
+use crate::domain::plan::{HookChange, HookEvent, HookMoment};
 use crate::failure::{Failure, Kind};
 
 /// Runs the hook of a step. The one before a change stops it if it fails; the one after it is only reported.
@@ -15,7 +15,7 @@ pub async fn run(
     runner: &Runner<'_>,
     moment: HookMoment,
     command: &[String],
-    change: &RoleChange<'_>,
+    change: &HookChange<'_>,
 ) -> Result<()> {
     let hooks = &runner.config.hooks;
     let (event, configured, key) = match moment {
@@ -52,7 +52,7 @@ pub async fn run(
 }
 
 /// Tells the end of a change that was put back, if its beginning was told.
-pub async fn put_back(runner: &Runner<'_>, change: &RoleChange<'_>) {
+pub async fn put_back(runner: &Runner<'_>, change: &HookChange<'_>) {
     let after = &runner.config.hooks.after;
     if after.is_empty() {
         return;
@@ -68,7 +68,7 @@ pub async fn tell(
     config: &Config,
     command: &[String],
     event: HookEvent,
-    change: &RoleChange<'_>,
+    change: &HookChange<'_>,
 ) -> Result<()> {
     let role = match event {
         HookEvent::PutBack => Some(change.from),

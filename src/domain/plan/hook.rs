@@ -41,7 +41,7 @@ pub enum HookEvent {
 
 /// A change of this node's role.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoleChange<'a> {
+pub struct HookChange<'a> {
     /// The command, as an operator types it.
     pub command: &'a str,
     /// This node.
@@ -68,7 +68,7 @@ impl HookEvent {
     }
 }
 
-impl RoleChange<'_> {
+impl HookChange<'_> {
     /// What a hook gets on its standard input.
     #[must_use]
     pub fn json(&self, event: HookEvent) -> Value {
@@ -107,9 +107,9 @@ impl Plan {
 
     /// The change of this node's role that the plan makes.
     #[must_use]
-    pub fn role_change(&self) -> Option<RoleChange<'_>> {
+    pub fn role_change(&self) -> Option<HookChange<'_>> {
         let new = self.new_membership()?;
-        Some(RoleChange {
+        Some(HookChange {
             command: self.command.words(),
             node: new.this(),
             peer: new.peer(),

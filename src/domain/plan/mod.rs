@@ -9,7 +9,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub use command::Command;
-pub use hook::{HookEvent, HookMoment, HookPrograms, RoleChange};
+pub use hook::{HookChange, HookEvent, HookMoment, HookPrograms};
 pub use step::{BootTask, CopyWay, Exchange, KEY_PLACEHOLDER, KeyCheck, Scope, Step, TableChange};
 pub use words::Bytes;
 
