@@ -127,7 +127,7 @@ impl Runner<'_> {
     async fn forward(&mut self, plan: &Plan, from: usize) -> Result<()> {
         for (index, step) in plan.steps.iter().enumerate().skip(from) {
             self.ui.say(format!("{}/{}  {step}", index + 1, plan.steps.len()));
-            let Err(error) = self.step(index, step, index < plan.point_of_no_return).await else {
+            let Err(error) = self.step(plan, index, step).await else {
                 continue;
             };
             if index >= plan.point_of_no_return {
@@ -150,19 +150,21 @@ impl Runner<'_> {
         })
     }
 
-    async fn step(&mut self, index: usize, step: &Step, can_stop: bool) -> Result<()> {
-        if can_stop {
+    async fn step(&mut self, plan: &Plan, index: usize, step: &Step) -> Result<()> {
+        if index < plan.point_of_no_return {
             self.interrupt.check()?;
         }
         self.journal().append(&Record::Begin { step: index })?;
-        self.apply(step).await?;
+        self.apply(plan, step).await?;
         self.journal().append(&Record::Done { step: index })
     }
 
     /// Undoes the steps below `begun`, last one first. Ctrl-C does not stop it.
     async fn back(&mut self, plan: &Plan, begun: usize) -> Result<()> {
         for (index, step) in plan.steps.iter().enumerate().take(begun).rev() {
-            self.undo(step).await.with_context(|| format!("cannot undo step {} ({step})", index + 1))?;
+            self.undo(plan, step)
+                .await
+                .with_context(|| format!("cannot undo step {} ({step})", index + 1))?;
             self.journal().append(&Record::Undone { step: index })?;
         }
         remove(&self.home.work())?;

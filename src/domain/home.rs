@@ -70,39 +70,6 @@ fn parse_url(url: &str) -> Result<(u16, String), String> {
     if schema.is_empty() { Err(odd()) } else { Ok((port, schema.to_owned())) }
 }
 
-/// Returns the web port in `conf/server.xml`: that of the first connector that is not AJP.
-#[must_use]
-pub fn web_port(server_xml: &str) -> Option<u16> {
-    let mut rest = server_xml;
-    while let Some(at) = rest.find("<Connector") {
-        rest = &rest[at + "<Connector".len()..];
-        let tag = &rest[..rest.find('>').unwrap_or(rest.len())];
-        if !tag.contains("AJP")
-            && let Some(port) = attribute(tag, "port").and_then(|value| value.parse().ok())
-        {
-            return Some(port);
-        }
-    }
-    None
-}
-
-fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
-    let mut rest = tag;
-    while let Some(at) = rest.find(name) {
-        let before = rest[..at].chars().next_back();
-        let after = rest[at + name.len()..].trim_start();
-        rest = &rest[at + name.len()..];
-        if before.is_some_and(char::is_whitespace)
-            && let Some(value) = after.strip_prefix('=')
-        {
-            let value = value.trim_start();
-            let quote = value.chars().next().filter(|c| "\"'".contains(*c))?;
-            return value[1..].split(quote).next();
-        }
-    }
-    None
-}
-
 /// The content of a file that is offered as `pmp_key.key`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum KeyFile {
@@ -165,13 +132,6 @@ mod tests {
         assert_eq!((params.port, params.schema.as_str(), params.encrypted), (2345, "PassTrix", false));
         assert!(DatabaseParams::parse(&Properties::new("username=root\nurl=jdbc:x\n")).is_err());
         assert!(DatabaseParams::parse(&Properties::new("url=jdbc:mysql://h:1/x\n")).is_err());
-    }
-
-    #[test]
-    fn the_web_port_is_the_connectors_and_not_the_shutdown_port() {
-        let xml = r#"<Server port="8005"><Service><Connector port="8009" protocol="AJP/1.3"/><Connector SSLEnabled="true" port="7272"/></Service></Server>"#;
-        assert_eq!(web_port(xml), Some(7272));
-        assert_eq!(web_port("<Server/>"), None);
     }
 
     #[test]

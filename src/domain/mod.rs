@@ -48,4 +48,6 @@ pub mod start_script;
 pub mod table;
 pub mod tables;
 pub mod turn;
+pub mod unit;
+pub mod web;
 pub mod words;

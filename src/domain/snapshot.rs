@@ -14,6 +14,7 @@ use super::pair::{Membership, Role};
 use super::returned::Returned;
 use super::rotation::HowFar;
 use super::standing::NodeState;
+use super::web::WebLook;
 
 /// A fact that was looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -286,6 +287,8 @@ pub struct Snapshot {
     pub certificates: Vec<InUse>,
     /// How far a change of the pair's secrets is here, if one is under way.
     pub rotating: Option<HowFar>,
+    /// Whether the product itself answers on both nodes.
+    pub web: WebLook,
     /// The proof that rows flow both ways, if it was asked for, or why there is none.
     pub proof: Option<Result<RoundTrip, String>>,
 }

@@ -8,6 +8,7 @@ mod board;
 mod keeper;
 mod post;
 mod witness;
+mod transition;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::failure::{Failure, Kind};
 
 use self::post::Post;
 pub use self::witness::{Glance, Witness};
+pub use self::transition::TransitionHook;
 
 /// The file with the state of the rule.
 const STATE: &str = "state.json";

@@ -10,7 +10,7 @@ use crate::adapters::home::{Home, certificates};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::asking::{Asking, DEADLINE, NotLetIn, Trail};
 use crate::adapters::look::pulse::{Before, Bell, watch};
-use crate::adapters::look::{errant, returned, tfa};
+use crate::adapters::look::{errant, returned, tfa, web};
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::{Address, Row, Speaks, greeting, greeting_of_socket};
 use crate::adapters::system;
@@ -61,14 +61,15 @@ pub async fn take(
     let params = home.database_params();
     let ports = CurrentPorts {
         db: params.as_ref().map_or_else(|_| membership.this().db_port, |params| params.port),
-        web: home.web_port(),
+        web: web::port_now(home, membership.this()),
     };
     let watches_tfa = membership.role == Role::Secondary;
     let (here, there) = Bell::pair();
-    let (local, peer, tfa) = tokio::join!(
+    let (local, peer, tfa, web) = tokio::join!(
         look_here(home, &membership, config, interrupt, Some(here)),
         look_there(home, &membership, config, there),
         async { if watches_tfa { tfa::look(home, config).await } else { Tfa::NotWatched } },
+        web::look(home, &membership, config),
     );
     let mut deviations = deviations_of(home, &membership, config, &local);
     // The other node's paths are not known here; everything else has to be as it was set up.
@@ -94,6 +95,7 @@ pub async fn take(
         now,
         certificates,
         rotating,
+        web,
         proof: None,
     })
 }
@@ -119,6 +121,8 @@ pub fn remember(home: &Home, seen: &Snapshot) {
     returned::remember(home, seen);
     // ignored: the next look finds the same, and says again that nothing was noted at the start
     let _ = tfa::remember(home, &seen.tfa);
+    // ignored: the next look that sees it answer remembers it
+    let _ = web::remember(home, seen);
 }
 
 /// What of this node's settings the running server does not have, without a look at the peer.

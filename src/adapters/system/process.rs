@@ -179,6 +179,25 @@ pub fn on_stop_signal(act: impl Fn() + Send + Sync + 'static) -> Result<()> {
     Ok(())
 }
 
+/// The changes of the size of the window.
+#[derive(Debug)]
+pub struct Resizes(tokio::signal::unix::Signal);
+
+impl Resizes {
+    /// Starts to listen. Needs a tokio runtime.
+    pub fn listen() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self(signal(SignalKind::window_change())?))
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// The command of a program that Ctrl-C on our terminal does not reach.
 fn of_its_own_group(path: &Path) -> Command {
     let mut command = program(path);

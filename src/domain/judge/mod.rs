@@ -3,6 +3,7 @@
 mod certificates;
 mod channel;
 mod explain;
+mod product;
 mod returned;
 mod semi_sync;
 
@@ -66,6 +67,7 @@ pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
     judge.guard();
     judge.errant_writes();
     judge.returned_writes();
+    judge.product();
     judge.tfa();
     judge.proof();
     judge.disk();

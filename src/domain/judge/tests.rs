@@ -9,6 +9,7 @@ use crate::domain::rotation::HowFar;
 use crate::domain::settings::taken_by;
 use crate::domain::snapshot::{ApplierLimit, Beat, CurrentPorts, Pulse, Receiver, ReplicaView};
 use crate::domain::standing::NodeState;
+use crate::domain::web::{WebLook, WebSeen};
 
 /// The replica side of the node that plays `role`.
 fn replica(role: Role) -> ReplicaView {
@@ -71,6 +72,7 @@ fn seen_from(role: Role) -> Snapshot {
         now: 0,
         certificates: vec![],
         rotating: None,
+        web: WebLook::default(),
         proof: None,
     }
 }
@@ -399,4 +401,28 @@ fn each_fault_of_a_certificate_has_its_own_finding_and_hint() {
             assert_eq!(finding.what.contains("this node"), ours, "{finding:?}");
         }
     }
+fn the_product_is_told_apart_from_its_database_and_changes_no_status() {
+    let silent = |answered_before| WebSeen::Silent { evidence: "port 7272: refused".into(), answered_before };
+    let with = |here, there| {
+        let mut snapshot = seen_from(Role::Secondary);
+        snapshot.web = WebLook { here, there, unknown_port: None };
+        snapshot
+    };
+    let quiet = (Status::Alive, Status::Alive, vec![]);
+    assert_eq!(verdict(&with(WebSeen::Answers, WebSeen::Answers)), quiet);
+    assert_eq!(verdict(&with(silent(false), silent(false))), quiet, "nobody knows whether it ever ran");
+    let down = with(silent(true), silent(false));
+    assert_eq!(verdict(&down), (Status::Alive, Status::Alive, vec!["pmp-down"]));
+    let found = &judge(&down, LIMITS).findings[0];
+    assert_eq!(found.what, "Password Manager Pro does not answer on the secondary n2");
+    assert_eq!(found.evidence, "port 7272: refused; its database answers");
+    let mut both = with(WebSeen::Answers, silent(true));
+    both.peer = blind(BlindReason::Unreachable);
+    let found = judge(&both, LIMITS).findings;
+    let found = found.iter().find(|finding| finding.code == "pmp-down").expect("found");
+    assert_eq!(found.what, "Password Manager Pro does not answer on the primary n1");
+    assert!(found.evidence.ends_with("its database does not answer either"), "{}", found.evidence);
+    let mut odd = with(WebSeen::NotLooked, WebSeen::Answers);
+    odd.web.unknown_port = Some("no such file".into());
+    assert_eq!(verdict(&odd), (Status::Alive, Status::Alive, vec!["pmp-port-unknown"]));
 }
