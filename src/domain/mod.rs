@@ -8,6 +8,7 @@ pub mod alarm;
 pub mod built_in;
 pub mod coordinates;
 pub mod datafiles;
+pub mod datastore;
 pub mod deep;
 pub mod definitions;
 pub mod digest;

@@ -74,7 +74,8 @@ pub async fn take(
             .filter(|found| !found.variable.starts_with("ssl_")),
     );
     let disk = system::free_space(&home.data()).ok();
-    Ok(Snapshot { membership, ports, local, peer, deviations, tfa, disk, proof: None })
+    let own_options = home.changed_own_option_file();
+    Ok(Snapshot { membership, ports, local, peer, deviations, own_options, tfa, disk, proof: None })
 }
 
 /// Remembers in `home` what the next look goes on from. An account that may only look remembers nothing.
@@ -274,6 +275,11 @@ async fn ask(
         rights_changed(session, whose).await.unwrap_or_else(|error| Some(vec![format!("{error:#}")]))
     };
     let rights_changed = changed(session, Rights::OfTheApplication).await;
+    let insertable = match &rights_changed {
+        // On a primary without a guard there is nothing to be read.
+        None => Vec::new(),
+        Some(_) => insertable(session).await?,
+    };
     if let (Some(query), Some((view, _))) = (flavor.limit_query(), &mut replica) {
         let row = session.one(query).await?.unwrap_or_default();
         view.limit = Some(ApplierLimit {
@@ -289,6 +295,7 @@ async fn ask(
             view.applier_error = (number.parse().unwrap_or(view.applier_error.0), message);
         }
     }
+    let prepared = prepared(session).await?;
     let semi_sync = match config.semi_sync() {
         None => None,
         Some(_) => Some(semi_sync(session, flavor).await?),
@@ -326,6 +333,8 @@ async fn ask(
         beats,
         says,
         rights_changed,
+        prepared,
+        insertable,
         errant: None,
         returned: None,
     })
@@ -395,6 +404,26 @@ async fn heartbeats_now(session: &mut Asking<'_>) -> Result<(i64, i64, Vec<Beat>
 
 fn now_micros() -> i64 {
     jiff::Timestamp::now().as_microsecond()
+}
+
+/// Transactions that no session owns, and that were left for a while. A restart leaves prepared ones so, and
+/// so does an applier.
+async fn prepared(session: &mut Asking<'_>) -> Result<u64> {
+    const LEFT: &str = "SELECT COUNT(*) AS prepared FROM information_schema.INNODB_TRX \
+         WHERE trx_mysql_thread_id = 0 AND trx_started < NOW() - INTERVAL 30 SECOND";
+    let row = session.one(LEFT).await?;
+    Ok(row.and_then(|row| row.get("prepared")?.parse().ok()).unwrap_or(0))
+}
+
+/// The tables into which the application may insert by name.
+async fn insertable(session: &mut Asking<'_>) -> Result<Vec<String>> {
+    let query = format!(
+        "SELECT DISTINCT object FROM {OWN_SCHEMA}.{} WHERE rights LIKE '%Insert%' AND object NOT LIKE '%.*'",
+        Rights::OfTheApplication.view()
+    );
+    // ignored: a view that cannot be read is a finding of its own
+    let rows = session.query(query).await.unwrap_or_default();
+    Ok(rows.iter().filter_map(|row| row.get("object")).collect())
 }
 
 /// Compares the rights of an account with those that were recorded when they were set.
