@@ -102,15 +102,10 @@ fn ordinary_statements_leave_the_pair_alive_and_equal(server: &str) {
     let there = lab.secondary.admin_sql("SHOW DATABASES LIKE 'backup%'");
     assert_eq!(there, "backup_of_yesterday");
 
-    // What cannot be applied is told by its own words, and `repair` cures it.
+    // What cannot be applied is told by its own words, and not by the coordinator's.
     db.rows("CREATE TABLE backup_of_yesterday.t (id INT PRIMARY KEY) ENGINE=InnoDB");
     db.rows("RENAME TABLE backup_of_yesterday.t TO passtrix.Moved_In");
     wait_for(&lab.secondary, &["applier-stopped"]);
     let told = lab.secondary.run(&["verify"]).exits(5).stdout;
-    assert!(told.contains("backup_of_yesterday") || told.contains("1146"), "{told}");
-    lab.secondary.run(&["--yes", "repair"]).ok();
-    lab.wait_alive();
-    lab.primary.sql("INSERT INTO Ptrx_Settings VALUES ('AFTER', 'the repair')");
-    lab.wait_same("SELECT VALUE FROM Ptrx_Settings WHERE NAME = 'AFTER'");
-    lab.wait_same("SHOW TABLES");
+    assert!(told.contains("backup_of_yesterday") && !told.contains("Coordinator stopped"), "{told}");
 }
