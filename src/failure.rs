@@ -32,7 +32,23 @@ impl Kind {
         matches!(self, Self::NotAlive | Self::Plugin(_))
     }
 
-    fn code(self) -> u8 {
+    /// Its code for programs, if the failure has no narrower one.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Incomplete => "incomplete",
+            Self::Refused => Refusal::ANY,
+            Self::NotAlive => "not-alive",
+            Self::Plugin(_) => "plugin",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// The exit code as a number.
+    #[must_use]
+    pub fn code(self) -> u8 {
         match self {
             Self::Failed => 1,
             Self::Usage => 2,
@@ -61,12 +77,14 @@ pub struct Failure {
     pub because: Vec<String>,
     /// What to do next, a sentence.
     pub hint: Option<String>,
+    /// The codes of its reasons, which `pmp-ha explain` explains.
+    pub codes: Vec<&'static str>,
 }
 
 impl Failure {
     /// Builds a failure; add evidence and a hint with the methods below.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), because: Vec::new(), hint: None }
+        Self { kind, what: what.into(), because: Vec::new(), hint: None, codes: Vec::new() }
     }
 
     /// Adds a line of evidence.
@@ -83,6 +101,21 @@ impl Failure {
         self
     }
 
+    /// Gives it a code of `docs/refusals.md`.
+    #[must_use]
+    pub fn code(mut self, code: &'static str) -> Self {
+        if !self.codes.contains(&code) {
+            self.codes.push(code);
+        }
+        self
+    }
+
+    /// Its code for programs: the first of its reasons, or that of its kind.
+    #[must_use]
+    pub fn first_code(&self) -> &'static str {
+        self.codes.first().copied().unwrap_or(self.kind.word())
+    }
+
     /// The end of a command that the operator cut off.
     #[must_use]
     pub fn interrupted() -> Self {
@@ -97,10 +130,17 @@ impl Failure {
             return Self::new(Kind::Refused, "a precondition does not hold");
         };
         let mut failure = Self::new(Kind::Refused, first.what).because(first.because).hint(first.hint);
+        failure = failure.with(first.code);
         for more in refusals {
+            failure = failure.with(more.code);
             failure.because.push(format!("{} (hint: {})", more.because, more.hint));
         }
         failure
+    }
+
+    /// Adds a code, unless it says nothing.
+    fn with(self, code: &'static str) -> Self {
+        if code == Refusal::ANY { self } else { self.code(code) }
     }
 
     /// Takes any error; what is a failure already stays as it is.
@@ -111,7 +151,7 @@ impl Failure {
             Err(error) => {
                 let mut chain = error.chain().map(ToString::to_string);
                 let what = chain.next().unwrap_or_default();
-                Self { kind: Kind::Failed, what, because: chain.collect(), hint: None }
+                Self { kind: Kind::Failed, what, because: chain.collect(), hint: None, codes: Vec::new() }
             }
         }
     }
@@ -144,6 +184,9 @@ impl fmt::Display for Failure {
         }
         if let Some(hint) = &self.hint {
             write!(f, "\n  hint: {hint}")?;
+        }
+        if !self.codes.is_empty() {
+            write!(f, "\n  more: pmp-ha explain {}", self.codes.join(" "))?;
         }
         Ok(())
     }

@@ -3,26 +3,35 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
-use pmp_ha::cli::{Cli, Global};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use pmp_ha::adapters::system;
+use pmp_ha::cli::{self, Cli, Global};
 use pmp_ha::commands;
 use pmp_ha::failure::{Failure, Kind};
 use pmp_ha::ui::Ui;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return not_understood(&error),
     };
     let nagios = cli.is_for_nagios();
     let ui = Ui::new(&cli.global, nagios);
+    if cli.is_logged() {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        ui.begin_log(&format!("begin: pmp-ha {}, as {}", words.join(" "), system::user_name()));
+    }
     match run(cli, &ui) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            ui.end_log(0);
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             let failure = commands::explained(Failure::from_error(error));
             if !failure.kind.is_verdict() {
                 ui.failure(&failure);
             }
+            ui.end_log(failure.kind.code());
             if nagios { failure.exit_code_for_nagios() } else { failure.exit_code() }
         }
     }
@@ -38,15 +47,43 @@ fn run(cli: Cli, ui: &Ui) -> Result<()> {
     ran
 }
 
-/// A monitoring system understands neither clap's usage nor its exit code.
+/// Says what is wrong with a command line. A monitoring system and a program understand neither clap's
+/// usage nor its colours, and a word that nobody knows gets a better hint than clap has.
 fn not_understood(error: &clap::Error) -> ExitCode {
+    let asked_for =
+        |option: &str| std::env::args_os().take_while(|word| word != "--").any(|word| word == option);
+    let (nagios, json) = (asked_for("--nagios"), asked_for("--json"));
     let is_help = !error.use_stderr();
-    if is_help || !std::env::args_os().any(|word| word == "--nagios") {
+    let unknown = unknown_command(error);
+    if is_help || (!nagios && !json && unknown.is_none()) {
         error.exit();
     }
-    let text = error.to_string();
-    let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    let failure = Failure::new(Kind::Usage, what).hint("See `pmp-ha verify --help`.");
-    Ui::new(&Global::default(), true).failure(&failure);
-    failure.exit_code_for_nagios()
+    let failure = match unknown {
+        Some(word) => {
+            Failure::new(Kind::Usage, format!("there is no command `{word}`")).hint(cli::tried::hint(&word))
+        }
+        None => {
+            let text = error.to_string();
+            let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            let command = if nagios { " verify" } else { "" };
+            Failure::new(Kind::Usage, what).hint(format!("See `pmp-ha{command} --help`."))
+        }
+    };
+    Ui::new(&Global { json, ..Global::default() }, nagios).failure(&failure);
+    if nagios { failure.exit_code_for_nagios() } else { failure.exit_code() }
+}
+
+/// Returns the word that stands where a command of `pmp-ha` itself is wanted, and is none.
+fn unknown_command(error: &clap::Error) -> Option<String> {
+    let text = |kind| error.get(kind).map(ToString::to_string);
+    let is_below = text(ContextKind::Usage).is_some_and(|usage| {
+        let word = usage.trim_start_matches("Usage: ").split_whitespace().nth(1);
+        word.is_some_and(|word| !word.starts_with(['[', '<']))
+    });
+    match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) if error.kind() == ErrorKind::InvalidSubcommand && !is_below => {
+            Some(word.clone())
+        }
+        _ => None,
+    }
 }

@@ -1,9 +1,14 @@
 //! The only door for output: data to stdout, talk to stderr, questions to a terminal only.
 
+mod dress;
+mod log;
 mod progress;
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
@@ -13,8 +18,29 @@ use crate::domain::nagios;
 use crate::domain::words::printable;
 use crate::failure::{Failure, Kind};
 
+use self::dress::{Dress, Wishes};
+use self::log::Log;
 pub use self::progress::Progress;
 use self::progress::Shows;
+
+/// The number of the schema of every JSON that has no number of its own.
+const SCHEMA: u32 = 1;
+
+/// A value with the number of its schema.
+#[derive(Serialize)]
+struct Numbered<'a, T> {
+    schema: u32,
+    #[serde(flatten)]
+    value: &'a T,
+}
+
+/// What a dry run would do, where there is no plan.
+#[derive(Serialize)]
+struct Would<'a> {
+    schema: u32,
+    dry_run: bool,
+    would: &'a str,
+}
 
 /// How a run talks.
 #[derive(Debug, Clone)]
@@ -22,10 +48,16 @@ pub struct Ui {
     json: bool,
     nagios: bool,
     quiet: bool,
-    verbose: bool,
+    verbose: u8,
     yes: bool,
     terminal: bool,
     work: Shows,
+    out: Dress,
+    err: Dress,
+    log: Log,
+    begun: Instant,
+    /// Whether stdout has its JSON: it holds one object.
+    told: Arc<AtomicBool>,
 }
 
 impl Ui {
@@ -33,19 +65,60 @@ impl Ui {
     #[must_use]
     pub fn new(options: &Global, nagios: bool) -> Self {
         let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        let Global { json, quiet, verbose, yes, .. } = *options;
+        let Global { json, quiet, verbose, yes, color, utc, .. } = *options;
+        let wishes = Wishes::of_this_process();
+        let dress = |is_terminal: bool| Dress {
+            colours: !nagios && wishes.want_colours(color, is_terminal && can_paint()),
+            // Whoever reads lines for machines reads one kind of time.
+            utc: utc || nagios,
+        };
         let work = match (quiet || nagios, std::io::stderr().is_terminal() && can_paint()) {
             (true, _) => Shows::Nothing,
             (false, true) if !json => Shows::painted(),
             (false, _) => Shows::Lines,
         };
-        Self { json: json && !nagios, nagios, quiet, verbose, yes, terminal, work }
+        Self {
+            json: json && !nagios,
+            nagios,
+            quiet,
+            verbose,
+            yes,
+            terminal,
+            work,
+            out: dress(std::io::stdout().is_terminal()),
+            err: dress(std::io::stderr().is_terminal()),
+            log: Log::default(),
+            begun: Instant::now(),
+            told: Arc::default(),
+        }
+    }
+
+    /// Begins a log, with the command line as its first line. Its file comes with the home.
+    pub fn begin_log(&self, line: &str) {
+        self.log.begin();
+        self.log.add(line);
+    }
+
+    /// Whether a log waits for its file.
+    #[must_use]
+    pub fn wants_log(&self) -> bool {
+        self.log.waits()
+    }
+
+    /// Writes the log there.
+    pub fn keep_log(&self, sink: Box<dyn Write + Send>) {
+        self.log.open(sink);
+    }
+
+    /// Writes how the command ended into the log.
+    pub fn end_log(&self, code: u8) {
+        self.log.add(&format!("end: exit code {code} after {:.1} s", self.begun.elapsed().as_secs_f64()));
     }
 
     /// Writes the result of a command: for people, or as JSON. A closed pipe is not an error.
     pub fn data(&self, value: &(impl Display + Serialize)) -> Result<()> {
-        let text =
-            if self.json { format!("{}\n", serde_json::to_string_pretty(value)?) } else { value.to_string() };
+        self.told.store(true, Ordering::Relaxed);
+        let text = if self.json { format!("{}\n", numbered(value)?) } else { value.to_string() };
         let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         self.text(&format!("{text}{newline}")).map(|_| ())
     }
@@ -53,7 +126,7 @@ impl Ui {
     /// Writes text to stdout. Returns whether anybody reads it.
     pub fn text(&self, text: &str) -> Result<bool> {
         // A server's words, a file's name: whatever is quoted, it is not for the terminal to execute.
-        if self.json { self.paint(text) } else { self.paint(&printable(text)) }
+        if self.json { self.paint(text) } else { self.paint(&self.out.on(&printable(text), out_width())) }
     }
 
     /// Writes text to stdout as it is.
@@ -85,8 +158,12 @@ impl Ui {
         const HOME: &str = "\x1b[H";
         const CLEAR_LINE: &str = "\x1b[K";
         const CLEAR_BELOW: &str = "\x1b[J";
-        let lines: Vec<String> =
-            printable(text).lines().map(|line| format!("{line}{CLEAR_LINE}\n")).collect();
+        let lines: Vec<String> = self
+            .out
+            .on(&printable(text), out_width())
+            .lines()
+            .map(|line| format!("{line}{CLEAR_LINE}\n"))
+            .collect();
         self.paint(&format!("{HOME}{}{CLEAR_BELOW}", lines.concat()))
     }
 
@@ -99,23 +176,39 @@ impl Ui {
         Ok(())
     }
 
+    /// Says what a dry run would do, where there is no plan: `would …` for people, or JSON.
+    pub fn would(&self, act: &str) -> Result<()> {
+        if self.json {
+            let value = Would { schema: SCHEMA, dry_run: true, would: act };
+            return self.paint(&format!("{}\n", serde_json::to_string_pretty(&value)?)).map(|_| ());
+        }
+        self.say(format!("would {act}"));
+        Ok(())
+    }
+
     /// Says a sentence about what happens.
     pub fn say(&self, text: impl Display) {
+        let text = text.to_string();
+        self.log.add(&text);
         if !self.quiet {
-            self.to_stderr(&text.to_string());
+            self.to_stderr(&text);
         }
     }
 
-    /// Says something that only -v wants to know.
+    /// Says something that only -v and the log want to know.
     pub fn detail(&self, text: impl Display) {
-        if self.verbose && !self.quiet {
-            self.to_stderr(&text.to_string());
+        let text = text.to_string();
+        self.log.add(&text);
+        if self.verbose > 0 && !self.quiet {
+            self.to_stderr(&text);
         }
     }
 
     /// Says what the operator should know although the command goes on.
     pub fn warn(&self, text: impl Display) {
-        self.to_stderr(&format!("warning: {text}"));
+        let text = format!("warning: {text}");
+        self.log.add(&text);
+        self.to_stderr(&text);
     }
 
     /// Says how a command failed, also in JSON on stdout if that is wanted.
@@ -126,14 +219,24 @@ impl Ui {
             let _ = self.text(&line);
             return;
         }
-        if self.json {
+        if self.json && !self.told.load(Ordering::Relaxed) {
             let value = serde_json::json!({
-                "error": { "what": failure.what, "because": failure.because, "hint": failure.hint }
+                "schema": SCHEMA,
+                "error": {
+                    "code": failure.first_code(),
+                    "codes": failure.codes,
+                    "exit_code": failure.kind.code(),
+                    "what": failure.what,
+                    "because": failure.because,
+                    "hint": failure.hint,
+                }
             });
             // ignored: there is nowhere left to report it
             let _ = writeln!(std::io::stdout().lock(), "{value:#}");
         }
-        self.to_stderr(&format!("error: {failure}"));
+        let text = format!("error: {failure}");
+        self.log.add(&text);
+        self.to_stderr(&text);
     }
 
     /// Whether a question can be asked.
@@ -195,11 +298,40 @@ impl Ui {
     }
 
     fn to_stderr(&self, text: &str) {
-        self.work.aside(|| to_stderr(text));
+        // ignored: a closed stderr leaves nowhere to say so
+        let _ = self.work.aside(|| {
+            let text = self.err.on(&printable(text), err_width());
+            let time = if self.verbose > 1 {
+                format!("{:>7.1} s  ", self.begun.elapsed().as_secs_f64())
+            } else {
+                String::new()
+            };
+            writeln!(std::io::stderr().lock(), "{time}{text}")
+        });
     }
 }
 
-/// Whether a terminal does more than write on. `NO_COLOR` is no matter: there is no colour.
+/// The JSON of a value, with the number of a schema in front if it has none.
+fn numbered(value: &impl Serialize) -> Result<String> {
+    let has_one = serde_json::to_value(value)?.get("schema").is_some();
+    Ok(if has_one {
+        serde_json::to_string_pretty(value)?
+    } else {
+        serde_json::to_string_pretty(&Numbered { schema: SCHEMA, value })?
+    })
+}
+
+/// The width of the window that shows stdout.
+fn out_width() -> Option<usize> {
+    terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| width.0.into())
+}
+
+/// The width of the window that shows stderr.
+fn err_width() -> Option<usize> {
+    terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| width.0.into())
+}
+
+/// Whether a terminal does more than write on.
 fn can_paint() -> bool {
     std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
 }

@@ -285,7 +285,8 @@ fn each_outside_thing_has_one_door() {
     nobody_in("src", &["alert/webhook.rs"], &["ureq::"]);
     nobody_in("src", &["alert/tls.rs"], &["rustls::", "rustls_native_certs::", "tokio_rustls::"]);
     nobody_in("src", &["ui/progress.rs"], &["indicatif::"]);
-    nobody_in("src", &["ui.rs"], &["dialoguer::", "io::stdout", "io::stderr"]);
+    nobody_in("src", &["ui.rs"], &["dialoguer::", "io::stdout", "io::stderr", "terminal_size::"]);
+    nobody_in("src", &["cli/generate.rs", "cli/practise.rs"], &["clap_complete::", "clap_mangen::"]);
 }
 
 /// A pipe is waited for, a device has no end, and a file may be larger than the memory.

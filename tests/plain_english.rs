@@ -7,6 +7,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use clap::CommandFactory;
+use pmp_ha::cli::Cli;
+
 /// The most words of a sentence. We aim for 25; the rest is for sentences that list names.
 const LONGEST: usize = 35;
 
@@ -65,7 +68,7 @@ fn helps() -> Vec<(Vec<String>, String)> {
     let mut open = vec![vec![]];
     while let Some(command) = open.pop() {
         let help = help(&command);
-        open.extend(subcommands(&help).into_iter().map(|sub| [command.clone(), vec![sub]].concat()));
+        open.extend(subcommands(&command).into_iter().map(|sub| [command.clone(), vec![sub]].concat()));
         out.push((command, help));
     }
     assert!(out.len() > 20, "only {} commands", out.len());
@@ -91,17 +94,13 @@ fn help(command: &[String]) -> String {
     String::from_utf8(ran.stdout).expect("text")
 }
 
-/// Returns the commands that a help lists, without the `help` that clap adds.
-fn subcommands(help: &str) -> Vec<String> {
-    help.lines()
-        .skip_while(|line| *line != "Commands:")
-        .skip(1)
-        .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')))
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| *name != "help")
-        .map(ToOwned::to_owned)
-        .collect()
+/// Returns the commands below a command that its help shows.
+fn subcommands(names: &[String]) -> Vec<String> {
+    let mut command = Cli::command();
+    for name in names {
+        command = command.find_subcommand(name).cloned().unwrap_or_else(|| panic!("no command {name}"));
+    }
+    command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(|sub| sub.get_name().into()).collect()
 }
 
 /// Returns what is too long in a document or help.
@@ -197,7 +196,7 @@ fn blocks_of_help(help: &str) -> Vec<String> {
 }
 
 fn is_section(line: &str, indent: usize) -> bool {
-    indent == 0 && line.ends_with(':') && line.split_whitespace().count() == 1
+    indent == 0 && line.ends_with(':')
 }
 
 #[derive(Default)]
@@ -342,7 +341,7 @@ mod the_check {
             found,
             ["Does it", "Make one.", "Or two.", "Remove it", "Print this", "Ask not [env: A=]"]
         );
-        assert_eq!(subcommands(short), ["up", "down"]);
+        assert_eq!(subcommands(&["lab".into()]), ["up", "home", "sql", "down"]);
     }
 
     #[test]

@@ -17,3 +17,11 @@ pub fn seconds() -> u64 {
 pub fn ahead_of_utc() -> i64 {
     i64::from(jiff::Zoned::now().offset().seconds())
 }
+
+/// Returns a time of the journal in the local zone, with its offset. `None`: it is no time, or the
+/// local zone is UTC.
+#[must_use]
+pub fn local(time: &str) -> Option<String> {
+    let zoned = time.parse::<jiff::Timestamp>().ok()?.to_zoned(jiff::tz::TimeZone::system());
+    (zoned.offset().seconds() != 0).then(|| zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
+}

@@ -4,6 +4,10 @@
 //! server, [`home`] reads and writes an installation, [`pack`] is the archive, [`alert`] sends alarms, and [`look`] gathers
 //! what a plan or a verdict needs.
 
+#[cfg(feature = "alarms")]
+pub mod alert;
+#[cfg(not(feature = "alarms"))]
+#[path = "no_alerts.rs"]
 pub mod alert;
 pub mod bytes;
 pub mod clock;

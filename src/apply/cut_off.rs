@@ -19,6 +19,7 @@ pub fn cut_off_run(home: &Home) -> Result<Option<OpenRun>> {
     if run.plan.home.path != home.root().to_string_lossy() || run.plan.home.inode != inode {
         bail!(
             Failure::new(Kind::Refused, "this home is a copy of one in which a run was interrupted")
+                .code("journal-of-a-copy")
                 .because(format!("its journal names `pmp-ha {}` in {}", run.plan.command, run.plan.home.path))
                 .hint(format!("Run `pmp-ha {}` again there, then copy the home again.", run.plan.command))
         );
@@ -26,6 +27,7 @@ pub fn cut_off_run(home: &Home) -> Result<Option<OpenRun>> {
     if let Some(why) = run.plan.stray(&run.plan.home.path) {
         bail!(
             Failure::new(Kind::Refused, "the journal of this home was altered")
+                .code("journal-altered")
                 .because(format!(
                     "the interrupted `pmp-ha {}` in {}: {why}",
                     run.plan.command,
@@ -42,7 +44,7 @@ pub fn refuse_cut_off_run(home: &Home) -> Result<()> {
     let Some(run) = cut_off_run(home)? else { return Ok(()) };
     let command = &run.plan.command;
     bail!(
-        Failure::new(Kind::Refused, "an earlier run on this home was interrupted")
+        Failure::new(Kind::Refused, "an earlier run on this home was interrupted").code("run-interrupted")
             .because(format!("the journal of `pmp-ha {command}` in {} is open", home.root().display()))
             .hint(format!(
                 "Run `pmp-ha resume`, or `pmp-ha {command}` again: it resumes where it stopped, or puts everything back."

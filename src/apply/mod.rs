@@ -17,4 +17,4 @@ mod work;
 pub use cut_off::{cut_off_run, refuse_cut_off_run, refuse_half_exchanged, refuse_held_database};
 pub use engine::Settled;
 pub use files::node_files;
-pub use work::{Cost, NewPack, Runner, Secrets};
+pub use work::{Cost, NewPack, OtherPart, Runner, Secrets};

@@ -58,7 +58,12 @@ pub struct Taking {
     pub(super) mark: i64,
     /// Since when writes are refused, as far as this process has seen it.
     pub(super) refused: Option<(Instant, Duration)>,
+    /// How the other node's part ended, if this process had it begun there.
+    pub(super) other_part: Option<OtherPart>,
 }
+
+/// The end of the other node's part: nothing yet, or what it said when it failed.
+pub type OtherPart = tokio::sync::watch::Receiver<Option<Result<(), String>>>;
 
 impl Taking {
     /// For how long writes were refused until then.
@@ -125,6 +130,11 @@ impl<'a> Runner<'a> {
     #[must_use]
     pub fn home(&self) -> &Home {
         self.home
+    }
+
+    /// Gives up waiting for the other node when its part fails.
+    pub fn listens_to(&mut self, other: OtherPart) {
+        self.taking.other_part = Some(other);
     }
 
     /// Takes the secrets that steps need and a plan must not contain.

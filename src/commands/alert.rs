@@ -64,13 +64,13 @@ async fn test(context: &Context<'_>, args: AlertTestArgs) -> Result<()> {
     if channels.is_empty() {
         bail!(
             Failure::new(Kind::Refused, "no channel for alarms is configured")
+                .code("no-channel")
                 .because(format!("{} has none", source.path.display()))
                 .hint("docs/alarms.md and templates/pmp-ha.toml show how to set up each channel.")
         );
     }
     if context.global.dry_run {
-        context.ui.say(format!("would send a test through {}", listed(&known)));
-        return Ok(());
+        return context.ui.would(&format!("send a test through {}", listed(&known)));
     }
     system::private_dir(&folder)?;
     let event = event_of(&home)?;

@@ -1,11 +1,33 @@
 //! `pmp-ha config`
 
+use std::fmt;
+
 use anyhow::Result;
+use serde::Serialize;
 
 use super::Context;
 use crate::adapters::alert;
 use crate::cli::ConfigCommand;
 use crate::config::show::Effective;
+
+/// A configuration that is right.
+#[derive(Serialize)]
+struct Checked {
+    /// `None`: there is none, and the defaults are in effect.
+    file: Option<String>,
+    /// The channels for alarms.
+    channels: Vec<String>,
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.file, self.channels.as_slice()) {
+            (None, _) => f.write_str("there is no configuration file: the defaults are in effect"),
+            (Some(file), []) => write!(f, "{file} is right, and has no channel for alarms"),
+            (Some(file), names) => write!(f, "{file} is right; alarms go to {}", names.join(", ")),
+        }
+    }
+}
 
 pub fn run(context: &Context<'_>, command: ConfigCommand) -> Result<()> {
     let home = context.home()?;
@@ -16,15 +38,10 @@ pub fn run(context: &Context<'_>, command: ConfigCommand) -> Result<()> {
             // The secrets and certificates that the file names are read as well.
             let channels = alert::open(&config.alarm, &source, &home.alarms())?;
             alert::dead_man(&config.alarm, &source)?;
-            let names: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
-            let said = match (source.path.exists(), names.is_empty()) {
-                (false, _) => "there is no configuration file: the defaults are in effect".to_owned(),
-                (true, true) => format!("{} is right, and has no channel for alarms", source.path.display()),
-                (true, false) => {
-                    format!("{} is right; alarms go to {}", source.path.display(), names.join(", "))
-                }
-            };
-            context.ui.done(&said)
+            context.ui.done(&Checked {
+                file: source.path.exists().then(|| source.path.display().to_string()),
+                channels: channels.into_iter().map(|channel| channel.name).collect(),
+            })
         }
     }
 }

@@ -13,11 +13,13 @@ use crate::domain::history::{Ending, Run, runs};
 
 /// The runs of this home, newest last, right above the prompt.
 #[derive(Serialize)]
-struct History(Vec<Run>);
+struct History {
+    runs: Vec<Run>,
+}
 
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|run| writeln!(f, "{run}"))
+        self.runs.iter().try_for_each(|run| writeln!(f, "{run}"))
     }
 }
 
@@ -33,7 +35,7 @@ pub fn run(context: &Context<'_>, args: &HistoryArgs) -> Result<()> {
     if let Some(limit) = args.limit {
         runs.drain(..runs.len().saturating_sub(limit));
     }
-    context.ui.data(&History(runs))?;
+    context.ui.data(&History { runs })?;
     if is_open {
         context.ui.say("The last run was interrupted: `pmp-ha resume` finishes it or puts everything back.");
     }

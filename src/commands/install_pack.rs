@@ -85,6 +85,7 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
         if vouched.is_some_and(|manifest| manifest != *unpacked.manifest()) {
             bail!(
                 Failure::new(Kind::Refused, "cannot trust the files unpacked in this home")
+                    .code("pack-untrusted")
                     .because("they come from another pack than the one whose signature was checked")
                     .hint(TRUST)
             );
@@ -276,6 +277,7 @@ pub(super) fn find_pack(home: &Home, named: Option<&Path>) -> Result<PathBuf> {
         {
             [(true, _), (true, _)] => bail!(
                 Failure::new(Kind::Refused, "it is unclear which pack to use")
+                    .code("pack-ambiguous")
                     .because(format!("{} holds HAPack.zip and HAPack.zip.age", folder.display()))
                     .hint("Name the file, or remove the one you do not want.")
             ),
@@ -286,6 +288,7 @@ pub(super) fn find_pack(home: &Home, named: Option<&Path>) -> Result<PathBuf> {
     let (here, there) = (home.root().display(), home.replication().display().to_string());
     bail!(
         Failure::new(Kind::Refused, "there is no pack here")
+            .code("pack-missing")
             .because(format!("neither {here} nor {there} holds a HAPack.zip or a HAPack.zip.age"))
             .hint("Copy the pack from the primary's folder replication into this home, or name the file.")
     )

@@ -35,8 +35,7 @@ pub fn run(context: &Context<'_>, args: KeyArgs) -> Result<()> {
     let expected = home.membership()?.and_then(|membership| membership.key_fingerprint);
     let key = examined(context, &home, args.path, expected)?;
     if context.global.dry_run {
-        context.ui.say(format!("would write {key} into conf/manage_key.conf"));
-        return Ok(());
+        return context.ui.would(&format!("write {key} into conf/manage_key.conf"));
     }
     entry::require_usable(&home)?;
     let _lock = system::lock_home(home.root())?;

@@ -36,6 +36,7 @@ pub fn run(context: &Context<'_>, args: &KeygenArgs) -> Result<()> {
         if path.exists() {
             bail!(
                 Failure::new(Kind::Refused, "cannot create a key pair")
+                    .code("exists")
                     .because(format!("{} already exists", path.display()))
                     .hint("Name another file. An overwritten key can no longer open anything.")
             );
@@ -60,8 +61,7 @@ pub fn run(context: &Context<'_>, args: &KeygenArgs) -> Result<()> {
         }
     };
     if context.global.dry_run {
-        context.ui.say(format!("would make {} and {}", private.display(), public.display()));
-        return Ok(());
+        return context.ui.would(&format!("make {} and {}", private.display(), public.display()));
     }
     system::write_atomic(&private, private_text.as_bytes(), 0o600, None)?;
     system::write_atomic(&public, public_text.as_bytes(), 0o644, None)?;

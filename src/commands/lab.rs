@@ -8,15 +8,14 @@ use crate::lab::{self, Content};
 
 pub async fn run(context: &Context<'_>, command: LabCommand) -> Result<()> {
     if context.global.dry_run {
-        context.ui.say(match &command {
-            LabCommand::Up(args) => format!("would create a lab in {}", args.dir.display()),
-            LabCommand::Home(args) => format!("would create one more home in {}", args.dir.display()),
-            LabCommand::Sql(args) => format!("would query the database of {}", args.dir.display()),
+        return context.ui.would(&match &command {
+            LabCommand::Up(args) => format!("create a lab in {}", args.dir.display()),
+            LabCommand::Home(args) => format!("create one more home in {}", args.dir.display()),
+            LabCommand::Sql(args) => format!("query the database of {}", args.dir.display()),
             LabCommand::Down(args) => {
-                format!("would stop the databases in {} and remove it", args.dir.display())
+                format!("stop the databases in {} and remove it", args.dir.display())
             }
         });
-        return Ok(());
     }
     match command {
         LabCommand::Up(args) => {
@@ -37,6 +36,9 @@ pub async fn run(context: &Context<'_>, command: LabCommand) -> Result<()> {
             let rows = lab::sql(&absolute(&args.dir), &args.statement).await?;
             context.ui.data(&rows)
         }
-        LabCommand::Down(args) => lab::down(&absolute(&args.dir), context.ui, &context.interrupt).await,
+        LabCommand::Down(args) => {
+            let removed = lab::down(&absolute(&args.dir), context.ui, &context.interrupt).await?;
+            context.ui.done(&removed)
+        }
     }
 }

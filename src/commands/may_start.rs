@@ -80,6 +80,7 @@ fn require_our_options(home: &Home) -> Result<()> {
         None => Ok(()),
         Some(line) => bail!(
             Failure::new(Kind::Refused, "the option file of the server was altered")
+                .code("option-file-altered")
                 .because(format!("{} has the line {:?}", file.display(), line.trim()))
                 .hint("Find out who wrote it. `pmp-ha start` writes the file anew.")
         ),
@@ -165,6 +166,7 @@ pub(super) fn why_not(standing: Standing) -> Option<String> {
 
 fn starts_already(why: &str) -> Failure {
     Failure::new(Kind::Refused, "this database is already starting")
+        .code("already-starting")
         .because(why)
         .hint("If it does not come up, try again in half a minute.")
 }
@@ -172,6 +174,7 @@ fn starts_already(why: &str) -> Failure {
 /// Returns the refusal for an old primary.
 pub(super) fn refusal(membership: &Membership, why: &str) -> Failure {
     Failure::new(Kind::Refused, "this node is no longer the primary")
+        .code("replaced")
         .because(format!("{why}, and this one is in epoch {}: {}", membership.pair.epoch, membership.peer()))
         .hint("Run `pmp-ha rejoin` here: it makes this node the secondary of the other one.")
 }

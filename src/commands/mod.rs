@@ -3,6 +3,8 @@
 mod alert;
 mod config;
 mod configuration;
+mod explain;
+mod generate;
 mod history;
 mod inspect;
 mod install_pack;
@@ -30,7 +32,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::adapters::home::{Home, entry};
+use crate::adapters::home::{Home, entry, log_file};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::other_node;
 use crate::adapters::pack::Opening;
@@ -65,7 +67,11 @@ pub fn begin(cli: &Cli) -> Result<()> {
         // It writes there; what it reads may belong to nobody else.
         Commands::Recover(args) if args.into.is_some() => args.into.as_deref().map(Home::open),
         Commands::Lab(LabCommand::Sql(args)) => Some(Home::open(&args.dir)),
-        Commands::Keygen(_) | Commands::Lab(_) => None,
+        Commands::Keygen(_)
+        | Commands::Lab(_)
+        | Commands::Explain(_)
+        | Commands::Completions(_)
+        | Commands::Man(_) => None,
         _ => Some(cli.global.find_home()),
     };
     match home {
@@ -117,6 +123,9 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Commands::Rehearse(args) => Box::pin(rehearse::run(&context, args)).await,
         Commands::Repair(args) => repair::run(&context, args).await,
         Commands::Lab(command) => lab::run(&context, command).await,
+        Commands::Explain(args) => explain::run(&context, &args),
+        Commands::Completions(args) => generate::completions(&context, &args),
+        Commands::Man(args) => generate::manual(&context, &args),
     }
 }
 
@@ -138,6 +147,7 @@ impl Global {
             Some(root) => Home::open(&root),
             None => bail!(
                 Failure::new(Kind::Usage, "no PMP home was named")
+                    .code("no-home")
                     .because(format!(
                         "neither {} nor a folder above it is a PMP home, and {} does not exist",
                         here.display(),
@@ -159,7 +169,20 @@ impl Context<'_> {
     fn home(&self) -> Result<Home> {
         let home = self.global.find_home()?;
         entry::enter(&home)?;
+        self.keep_log(&home);
         Ok(home)
+    }
+
+    /// Opens the log of the home, if this command has something to tell it.
+    fn keep_log(&self, home: &Home) {
+        if !self.ui.wants_log() {
+            return;
+        }
+        match log_file::open(home) {
+            Ok(Some(sink)) => self.ui.keep_log(sink),
+            Ok(None) => {}
+            Err(error) => self.ui.warn(format!("no log is written: {error:#}")),
+        }
     }
 
     fn config(&self, home: &Home) -> Result<Config> {
@@ -231,6 +254,7 @@ fn read_password_file(path: Option<&Path>) -> Result<Option<String>> {
     let Some(path) = path else { return Ok(None) };
     let refused = |why: String| {
         Failure::new(Kind::Refused, "cannot use the password file")
+            .code("password-file")
             .because(why)
             .hint("Give a file of mode 0600 whose first line is the password.")
     };

@@ -1,6 +1,9 @@
 //! `pmp-ha reconfigure`
 
+use std::fmt;
+
 use anyhow::Result;
+use serde::Serialize;
 
 use super::Context;
 use crate::adapters::look;
@@ -8,6 +11,18 @@ use crate::apply::Runner;
 use crate::cli::ReconfigureArgs;
 use crate::domain::procedures::reconfigure::{ReconfigureScene, plan};
 use crate::failure::Failure;
+
+#[derive(Serialize)]
+struct Reconfigured {
+    home: String,
+    next: &'static str,
+}
+
+impl fmt::Display for Reconfigured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "next: {}", self.next)
+    }
+}
 
 pub async fn run(context: &Context<'_>, args: ReconfigureArgs) -> Result<()> {
     let home = context.home()?;
@@ -27,6 +42,6 @@ pub async fn run(context: &Context<'_>, args: ReconfigureArgs) -> Result<()> {
         return Ok(());
     }
     runner.drive(&plan).await?;
-    context.ui.say("next: pmp-ha verify");
-    Ok(())
+    let home = home.root().display().to_string();
+    context.ui.done(&Reconfigured { home, next: "pmp-ha verify" })
 }

@@ -64,6 +64,7 @@ pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
     let Some(into) = &args.into else { return Ok(()) };
     let into = Home::open(into)?;
     entry::enter(&into)?;
+    context.keep_log(&into);
     let config = context.config(&into)?;
     let db_password = read_password_file(args.db_password_file.as_deref())?;
     let mut runner = Runner::lock(&into, context.ui, &config, &context.interrupt)?;

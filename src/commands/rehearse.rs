@@ -128,6 +128,7 @@ async fn data(context: &Context<'_>, home: &Home, scene: &Scene, runs: bool) -> 
         }
         Err(blind) => bail!(
             Failure::new(Kind::Refused, "cannot rehearse a recovery")
+                .code("login-refused")
                 .because(format!("the running database does not answer: {}", blind.evidence))
                 .hint(
                     "Find out what keeps it busy, or stop it: a rehearsal also works with a stopped database."

@@ -28,7 +28,7 @@ struct Repaired {
 
 impl fmt::Display for Repaired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.health)?;
+        write!(f, "{}{}", self.health, self.health.more())?;
         if self.nothing_to_repair {
             writeln!(f, "  nothing to repair in the return channel")?;
         }

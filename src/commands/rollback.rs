@@ -90,6 +90,7 @@ pub async fn run(context: &Context<'_>) -> Result<()> {
 /// Returns the failure for a run that was finished instead of rolled back.
 fn only_finished(command: Command) -> Failure {
     Failure::new(Kind::Refused, format!("the interrupted `pmp-ha {command}` cannot be undone"))
+        .code("past-no-return")
         .because("it had passed its point of no return: it is finished now")
         .hint("No run is open. If an earlier state was kept, `pmp-ha rollback` still returns to it.")
 }
@@ -99,6 +100,7 @@ fn refuse_repair_that_has_begun(run: &OpenRun) -> Result<()> {
     match (run.plan.old_rows(), run.due()) {
         (Some(file), Due::Forward(_)) => bail!(
             Failure::new(Kind::Refused, "the interrupted `pmp-ha repair` cannot be undone")
+                .code("past-no-return")
                 .because(format!("it has begun to change rows; the old rows are in {file}"))
                 .hint("Run `pmp-ha resume`: it compares every table with the primary's and makes it equal.")
         ),

@@ -57,13 +57,13 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
     if let Some(why) = look::home::database_port_taken(&home) {
         bail!(
             Failure::new(Kind::Refused, "cannot start the database")
+                .code("port-taken")
                 .because(why)
                 .hint("Find and stop the program that listens on the port in conf/database_params.conf.")
         );
     }
     if context.global.dry_run {
-        context.ui.say(format!("would run {}", home.start_script().display()));
-        return Ok(());
+        return context.ui.would(&format!("run {}", home.start_script().display()));
     }
     entry::require_usable(&home)?;
     let _lock = system::lock_home(home.root())?;
@@ -119,8 +119,7 @@ pub async fn stop(context: &Context<'_>) -> Result<()> {
     let home = context.home()?;
     let config = context.config(&home)?;
     if context.global.dry_run {
-        context.ui.say("would stop the database");
-        return Ok(());
+        return context.ui.would("stop the database");
     }
     entry::require_usable(&home)?;
     let _lock = system::lock_home(home.root())?;
@@ -145,6 +144,7 @@ fn require_whole(home: &Home) -> Result<()> {
         return Ok(());
     }
     Err(Failure::new(Kind::Refused, "cannot start the database")
+        .code("home-incomplete")
         .because(format!("the home is incomplete: {} is missing", missing.join(", ")))
         .hint("Name the folder of a complete installation with --home.")
         .into())

@@ -12,7 +12,7 @@ use crate::adapters::home::Home;
 use crate::adapters::look::other_node::{self, Watched};
 use crate::adapters::server::process::Database;
 use crate::adapters::{look, random, system};
-use crate::apply::{Cost, Runner};
+use crate::apply::{Cost, OtherPart, Runner};
 use crate::cli::SwitchoverArgs;
 use crate::config::Config;
 use crate::domain::judge::{judge, no_pair};
@@ -67,6 +67,9 @@ pub async fn run(context: &Context<'_>, args: SwitchoverArgs) -> Result<()> {
         Some((program, words)) if !args.answer => Some(answer(program, words, args.wait)?),
         _ => None,
     };
+    if let Some(other) = &other {
+        runner.listens_to(other.clone());
+    }
     runner.drive(&plan).await?;
     // ignored: the server connects again by itself, only later
     let _ = runner.reconnect().await;
@@ -99,8 +102,8 @@ async fn observe(context: &Context<'_>, home: &Home, config: &Config, wait: u64)
 }
 
 /// Runs the other node's part on that node.
-fn answer(program: &str, words: &[String], wait: u64) -> Result<tokio::process::Child> {
-    tokio::process::Command::from(system::program(program.as_ref()))
+fn answer(program: &str, words: &[String], wait: u64) -> Result<OtherPart> {
+    let child = tokio::process::Command::from(system::program(program.as_ref()))
         .args(words)
         .args(["--yes", Command::Switchover.words(), "--answer", "--wait", &wait.to_string()])
         .stdin(Stdio::null())
@@ -111,20 +114,34 @@ fn answer(program: &str, words: &[String], wait: u64) -> Result<tokio::process::
             Failure::new(Kind::Failed, "cannot ask the other node to take part")
                 .because(format!("{program} cannot be run: {error}"))
                 .hint("Correct switchover.peer_command in conf/pmp-ha.toml, or leave it empty and run `pmp-ha switchover` on both nodes.")
-                .into()
-        })
+        })?;
+    let (ends, part) = tokio::sync::watch::channel(None);
+    tokio::spawn(async move {
+        let end = match child.wait_with_output().await {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(last_words(&String::from_utf8_lossy(&output.stderr))),
+            Err(error) => Err(error.to_string()),
+        };
+        // ignored: nobody waits for it any more
+        let _ = ends.send(Some(end));
+    });
+    Ok(part)
 }
 
-async fn ended(child: tokio::process::Child) -> Result<()> {
-    let output = tokio::time::timeout(OTHER_ENDS, child.wait_with_output())
+/// The last lines of what it said, as one.
+fn last_words(said: &str) -> String {
+    let tail: Vec<&str> = said.lines().rev().take(4).map(str::trim).collect();
+    tail.into_iter().rev().collect::<Vec<_>>().join(" ")
+}
+
+async fn ended(mut other: OtherPart) -> Result<()> {
+    let end = tokio::time::timeout(OTHER_ENDS, other.wait_for(Option::is_some))
         .await
         .map_err(|_| anyhow!("the other node did not finish its part within {} s", OTHER_ENDS.as_secs()))??;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let tail: Vec<&str> = said.lines().rev().take(4).collect();
+    if let Some(Err(said)) = &*end {
         bail!(
             Failure::new(Kind::Incomplete, "this node has done its part; the other node has not")
-                .because(tail.into_iter().rev().collect::<Vec<_>>().join(" "))
+                .because(said.clone())
                 .hint("Run `pmp-ha switchover` there again: it resumes where it stopped.")
         );
     }

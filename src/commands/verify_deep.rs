@@ -22,6 +22,7 @@ pub async fn run(context: &Context<'_>, args: VerifyArgs) -> Result<()> {
     if membership.role == Role::Secondary {
         bail!(
             Failure::new(Kind::Refused, "cannot compare the data from here")
+                .code("is-secondary")
                 .because(format!("{} is the secondary of the pair", home.root().display()))
                 .hint(format!("Run `pmp-ha verify --deep` on {}.", membership.peer().host))
         );

@@ -65,6 +65,20 @@ impl Default for AlarmConfig {
 }
 
 impl AlarmConfig {
+    /// Whether somebody gets the alarms.
+    #[must_use]
+    pub fn has_channels(&self) -> bool {
+        let counts =
+            [self.email.len(), self.snmp.len(), self.syslog.len(), self.webhook.len(), self.command.len()];
+        counts.iter().any(|count| *count > 0)
+    }
+
+    /// Whether there is a dead man's switch.
+    #[must_use]
+    pub fn has_dead_man(&self) -> bool {
+        self.dead_man_url_file.is_some() || !self.dead_man_url.is_empty()
+    }
+
     /// The times of the rule.
     #[must_use]
     pub fn rules(&self) -> Rules {

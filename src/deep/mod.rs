@@ -113,6 +113,7 @@ async fn choose(task: &Task<'_>, servers: &mut Servers) -> Result<(Vec<Table>, N
         if !here.iter().chain(&there).any(|table| &table.name == name) {
             bail!(
                 Failure::new(Kind::Refused, format!("there is no table {name} to be compared"))
+                    .code("no-table")
                     .because(format!("the schema {} has none of this name on either node", pair.schema))
                     .hint("The name is written as the server writes it: `SHOW TABLES`.")
             );

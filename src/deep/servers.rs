@@ -77,6 +77,7 @@ impl Servers {
         let peer = task.membership.peer();
         let unseen = |node: &str, evidence: String| {
             Failure::new(Kind::Refused, format!("cannot log in to the database of {node}"))
+                .code("login-refused")
                 .because(evidence)
                 .hint("`pmp-ha verify` says whether it runs, and lets this node in.")
         };
@@ -117,6 +118,7 @@ impl Servers {
         if here.is_empty() || named(&here) != named(&there) {
             bail!(
                 Failure::new(Kind::Refused, "the tool's own tables are not on both nodes")
+                    .code("other-version")
                     .because(format!("{OWN_SCHEMA}.checksum is missing or another one"))
                     .hint("The pair was set up by another version: set it up anew with `pmp-ha pack`.")
             );
@@ -131,6 +133,7 @@ impl Servers {
         }
         bail!(
             Failure::new(Kind::Refused, "another comparison of the data is under way")
+                .code("home-busy")
                 .because(format!("another session of the database holds the lock {LOCK}"))
                 .hint("Wait until it has ended; the last statement of one that was killed takes its time.")
         )

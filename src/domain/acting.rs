@@ -37,7 +37,7 @@ pub fn acting(path: &str, home: &SystemAccount, data: Option<&SystemAccount>) ->
                 home.name,
                 quoted(&format!("{path}/mysql/data"))
             ),
-        )),
+        ).code("unsafe-for-root")),
         _ => Ok(Acting::AsOwner),
     }
 }
@@ -56,7 +56,7 @@ pub fn not_root_s_alone(home: &str, evidence: &[String], paths: &[String]) -> Re
     let what = "root cannot work on this home safely: somebody else could direct what it does";
     if !paths.iter().all(|path| inside(&path)) {
         let hint = "Move the home, and its data, to a folder that only root may write. Or give the whole home to its account.";
-        return Refusal::new(what, shown, hint);
+        return Refusal::new(what, shown, hint).code("unsafe-for-root");
     }
     let named: Vec<String> = paths.iter().map(|path| quoted(path)).collect();
     let named = named.join(" ");
@@ -66,7 +66,7 @@ pub fn not_root_s_alone(home: &str, evidence: &[String], paths: &[String]) -> Re
         format!(
             "If nobody has tampered with {home}: `chown --no-dereference root {named} && chmod go-w {named}`. Or give the whole home to its account."
         ),
-    )
+    ).code("unsafe-for-root")
 }
 
 /// Returns the refusal of a home in which its owner cannot use what an earlier run as root has left.
@@ -82,6 +82,7 @@ pub fn left_by_others(owner: &str, paths: &[String]) -> Refusal {
         format!("{owner} has not enough rights to {}{rest}", shown.join(", ")),
         format!("As root: `chown -R --no-dereference {owner} {}`. Then try again.", all.join(" ")),
     )
+    .code("files-of-others")
 }
 
 /// A word for a shell.

@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 /// A part that a build may leave out: a feature of the package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Feature {
+    /// The channels of alarms.
+    Alarms,
     /// TLS 1.0 and 1.1, for `MySQL` 5.6 and early builds of 5.7.
     OldTls,
     /// Packs that are encrypted to one reader.
@@ -14,12 +16,13 @@ pub enum Feature {
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::OldTls, Self::Sealed];
+    pub const ALL: [Self; 3] = [Self::Alarms, Self::OldTls, Self::Sealed];
 
     /// Its name as a feature.
     #[must_use]
     pub const fn feature(self) -> &'static str {
         match self {
+            Self::Alarms => "alarms",
             Self::OldTls => "old-tls",
             Self::Sealed => "sealed",
         }
@@ -29,6 +32,7 @@ impl Feature {
     #[must_use]
     pub const fn is_built_in(self) -> bool {
         match self {
+            Self::Alarms => cfg!(feature = "alarms"),
             Self::OldTls => cfg!(feature = "old-tls"),
             Self::Sealed => cfg!(feature = "sealed"),
         }
@@ -38,6 +42,7 @@ impl Feature {
     #[must_use]
     pub const fn absent(self) -> &'static str {
         match self {
+            Self::Alarms => "this pmp-ha was built without `alarms`",
             Self::OldTls => {
                 "the database speaks no TLS newer than 1.1, and this pmp-ha was built without `old-tls`"
             }
@@ -49,6 +54,9 @@ impl Feature {
     #[must_use]
     pub const fn hint(self) -> &'static str {
         match self {
+            Self::Alarms => {
+                "Install a pmp-ha package, or build it with `cargo build --release --features alarms`."
+            }
             Self::OldTls => {
                 "Install a pmp-ha package, or build it with `cargo build --release --features old-tls`."
             }
@@ -81,5 +89,19 @@ fn version_and_parts() -> String {
     let mut text = env!("CARGO_PKG_VERSION").to_owned();
     // ignored: it is a text in memory
     let _ = write!(text, "\nbuilt in: {}\nleft out: {}", named(true), named(false));
+    let known = |value: Option<&'static str>| value.filter(|value| !value.is_empty()).unwrap_or("unknown");
+    let openssl = match (cfg!(feature = "static-openssl"), cfg!(feature = "old-tls")) {
+        (true, _) => ", OpenSSL (compiled in)",
+        (false, true) => ", OpenSSL (of the system)",
+        (false, false) => "",
+    };
+    // ignored: it is a text in memory
+    let _ = write!(
+        text,
+        "\ncommit: {}\ndate: {}\ntarget: {}\nTLS: rustls with AWS-LC{openssl}",
+        known(option_env!("PMP_HA_COMMIT")),
+        known(option_env!("PMP_HA_DATE")),
+        known(option_env!("PMP_HA_TARGET")),
+    );
     text
 }

@@ -101,6 +101,30 @@ pub struct Health {
     pub findings: Vec<Finding>,
 }
 
+impl Health {
+    /// Returns the line that says how to ask about the codes of the findings. Empty without one.
+    #[must_use]
+    pub fn more(&self) -> String {
+        more(self.findings.iter().map(|finding| finding.code))
+    }
+}
+
+/// Returns the line that says how to ask about these codes. Empty without one.
+#[must_use]
+pub fn more<T: fmt::Display + PartialEq>(codes: impl Iterator<Item = T>) -> String {
+    let mut named = Vec::new();
+    for code in codes {
+        if !named.contains(&code) {
+            named.push(code);
+        }
+    }
+    if named.is_empty() {
+        return String::new();
+    }
+    let named: Vec<String> = named.iter().map(ToString::to_string).collect();
+    format!("  more: pmp-ha explain {}\n", named.join(" "))
+}
+
 /// The limits between healthy and not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -14,6 +14,7 @@ pub mod definitions;
 pub mod digest;
 pub mod errant;
 pub mod flavor;
+pub mod handbook;
 pub mod health;
 pub mod history;
 pub mod home;

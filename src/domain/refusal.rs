@@ -5,6 +5,8 @@ use std::fmt;
 /// Why a command does not act. A refusal never comes after an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
+    /// Its stable code, which `pmp-ha explain` explains.
+    pub code: &'static str,
     /// What cannot be done, lower case and without a full stop.
     pub what: String,
     /// The evidence.
@@ -16,7 +18,17 @@ pub struct Refusal {
 impl Refusal {
     /// Builds a refusal from its three parts.
     pub fn new(what: impl Into<String>, because: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { what: what.into(), because: because.into(), hint: hint.into() }
+        Self { code: Self::ANY, what: what.into(), because: because.into(), hint: hint.into() }
+    }
+
+    /// The code of a refusal that has none of its own.
+    pub const ANY: &'static str = "refused";
+
+    /// Gives it a code of `docs/refusals.md`.
+    #[must_use]
+    pub fn code(mut self, code: &'static str) -> Self {
+        self.code = code;
+        self
     }
 }
 

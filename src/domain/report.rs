@@ -125,7 +125,8 @@ impl Report {
 /// For people only the verdict.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.health.fmt(f)
+        self.health.fmt(f)?;
+        write!(f, "{}", self.health.more())
     }
 }
 

@@ -26,6 +26,9 @@ use home::{Blueprint, make};
 /// Marks a folder as a lab, so that `lab down` removes nothing else.
 const MARKER: &str = "pmp-ha-lab";
 
+/// The servers that every test uses; `scripts/fetch-servers --list` knows more.
+pub const SERVERS: [&str; 4] = ["mysql-5.6", "mysql-9.7", "mariadb-10.11", "mariadb-11.8"];
+
 /// How long a server of a lab may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -184,8 +187,21 @@ pub async fn sql(root: &Path, statement: &str) -> Result<QueryRows> {
     })
 }
 
+/// A lab that is gone.
+#[derive(Debug, Serialize)]
+pub struct Removed {
+    /// The folder.
+    pub removed: String,
+}
+
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "removed {}", self.removed)
+    }
+}
+
 /// Stops every database of a lab and removes its folder.
-pub async fn down(dir: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<()> {
+pub async fn down(dir: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<Removed> {
     if !dir.join(MARKER).is_file() {
         bail!(
             Failure::new(Kind::Refused, "cannot remove the lab")
@@ -207,8 +223,7 @@ pub async fn down(dir: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<()> {
         }
     }
     fs::remove_dir_all(dir)?;
-    ui.say(format!("removed {}", dir.display()));
-    Ok(())
+    Ok(Removed { removed: dir.display().to_string() })
 }
 
 /// The folder of a server: a path, or the name of one that `scripts/fetch-servers` brought.
@@ -233,6 +248,7 @@ fn claim(dir: &Path) -> Result<()> {
     if dir.exists() {
         bail!(
             Failure::new(Kind::Refused, "cannot create the lab")
+                .code("exists")
                 .because(format!("{} already exists", dir.display()))
                 .hint("Name a new folder, or remove the old lab with `pmp-ha lab down`.")
         );

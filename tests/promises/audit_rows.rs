@@ -6,15 +6,13 @@ use std::time::Instant;
 use mysql_async::Error;
 
 use crate::harness::{Lab, Node, PATIENCE, wait_until, wait_until_or};
-use crate::on_every_server;
 use crate::sql::{Db, account};
 use crate::verify::wait_for;
 use crate::wire::{Link, Links, holds};
+use crate::{on_every_server, on_servers};
 
-on_every_server!(
-    audit_rows_flow_both_ways_and_nothing_else_flows_back,
-    a_second_pack_renews_the_way_back_and_turns_the_old_secondary_away,
-);
+on_every_server!(audit_rows_flow_both_ways_and_nothing_else_flows_back);
+on_servers!(a_second_pack_renews_the_way_back_and_turns_the_old_secondary_away: mysql_9_7, mariadb_10_11; left: mysql_5_6, mariadb_11_8);
 
 /// Stands in audit rows, and in no certificate and no greeting.
 const MARKER: &str = "AuditedInClearText";

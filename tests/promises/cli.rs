@@ -39,7 +39,40 @@ fn a_dry_run_shows_the_plan_and_changes_nothing() {
     shows(&lab.primary, &names, 4);
     shows(&lab.secondary, &["install-pack", &pack], 6);
     lab.secondary.run(&["install-pack", &pack]).ok();
+    the_log_tells_what_was_done(&lab);
+    the_manuals_script_makes_the_pack(&lab);
     shows(&lab.secondary, &["recover", "--into", &into, "--key", &key], 7);
+}
+
+/// What acted is in the log, from its command line to its end; a dry run is not.
+fn the_log_tells_what_was_done(lab: &Lab) {
+    use std::os::unix::fs::PermissionsExt;
+    let log = lab.secondary.path("logs/pmp-ha.log");
+    let text = std::fs::read_to_string(&log).expect("a log");
+    let lines: Vec<&str> = text.lines().filter_map(|line| line.split("] ").nth(1)).collect();
+    assert!(lines[0].starts_with("begin: pmp-ha ") && lines[0].contains(" install-pack "), "{text}");
+    assert!(lines.iter().any(|line| line.starts_with("1/")), "{text}");
+    assert!(lines.last().is_some_and(|line| line.starts_with("end: exit code 0 after ")), "{text}");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("begin: ")).count(), 1, "{text}");
+    assert_eq!(std::fs::metadata(&log).expect("there").permissions().mode() & 0o777, 0o600);
+}
+
+/// `HASetup.sh` of the manual, in the folder bin of the home and outside of any.
+fn the_manuals_script_makes_the_pack(lab: &Lab) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/HASetup.sh");
+    let in_home = lab.primary.path("bin/HASetup.sh");
+    std::fs::copy(script, &in_home).expect("copied");
+    let names = [lab.primary.endpoint.as_str(), lab.secondary.endpoint.as_str()];
+    let run = |script: &std::path::Path, args: &[&str]| {
+        let mut command = std::process::Command::new("sh");
+        command.arg(script).args(args).env("PMP_HA", env!("CARGO_BIN_EXE_pmp-ha")).env_remove("PMP_HOME");
+        Ran::from_command(command)
+    };
+    let plan = run(&in_home, &[names[0], names[1], "--dry-run"]).ok();
+    assert!(plan.stdout.contains("  4. "), "{plan}");
+    run(&in_home, &names[..1]).exits(2).says(&["usage: HASetup.sh <FQDN of PMP Primary Server>"]);
+    run(script.as_ref(), &[&names[..], &["--dry-run"]].concat()).exits(2).says(&["no PMP home was named"]);
+    std::fs::remove_file(in_home).expect("removed");
 }
 
 #[test]
@@ -51,6 +84,7 @@ fn json_is_what_stdout_holds_whether_it_went_well_or_not() {
     assert_eq!(packed["sha256"].as_str().expect("a hash").len(), 64);
     let refused = lab.secondary.run(&names).exits(4);
     let error = &json(&refused)["error"];
+    assert_eq!((error["code"].as_str(), error["exit_code"].as_u64()), (Some("not-primary"), Some(4)));
     assert_eq!(error["what"], "cannot make a pack");
     assert!(error["because"][0].as_str().expect("evidence").contains("not a primary"));
     assert!(!error["hint"].as_str().expect("a hint").is_empty());

@@ -22,7 +22,7 @@ fn nothing_acknowledged_is_lost_or_doubled_by_crashes_under_load(server: &str) {
     let mut acknowledged = BTreeSet::new();
     for round in 0..3 {
         for victims in [vec![&lab.primary], vec![&lab.secondary], vec![&lab.primary, &lab.secondary]] {
-            let writer = Writer::start(&lab.primary, &ids);
+            let writer = Writer::fast(&lab.primary, &ids);
             writer.wait_for(UNDER_LOAD + 37 * round);
             kill_at_once(&victims);
             if victims.iter().all(|node| node.home != lab.primary.home) {

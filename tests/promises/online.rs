@@ -89,17 +89,18 @@ fn a_pack_made_online_under_load_makes_a_pair_that_lacks_nothing(server: &str) {
             "mysql-9.7" => "by the server itself (CLONE)",
             _ => "mysql/bin/mariadb-backup",
         },
+        2,
     );
 }
 
-/// Packs twice under load, and installs each pack over the secondary that is there.
-fn under_load(lab: &Lab, way: &str) {
+/// Packs under load, and installs each pack over the secondary that is there.
+fn under_load(lab: &Lab, way: &str, rounds: u32) {
     let node = &lab.primary;
     node.sql(TABLE);
     let (pid, before) = (node.pid(), variables(node));
     let ids = Arc::new(AtomicU64::new(1));
     let mut acknowledged = BTreeSet::new();
-    for round in 0..2 {
+    for round in 0..rounds {
         let writer = Writer::start(node, &ids);
         writer.wait_for(UNDER_LOAD);
         let ran = pack(lab, "--online").ok().says(&[way]);
@@ -210,7 +211,7 @@ fn a_table_that_clone_would_leave_empty_is_copied_under_a_lock() {
     let lab = Lab::pair("mysql-9.7");
     lab.primary.sql("CREATE TABLE passtrix.of_another_engine (id INT PRIMARY KEY) ENGINE=MyISAM");
     lab.primary.sql("INSERT INTO passtrix.of_another_engine VALUES (1)");
-    under_load(&lab, "under a lock");
+    under_load(&lab, "under a lock", 1);
     assert_eq!(lab.secondary.sql("SELECT id FROM of_another_engine"), "1");
 }
 
@@ -227,7 +228,7 @@ fn mariadb_11_8_without_its_backup_tool_is_copied_under_a_lock() {
 fn without_its_backup_tool(server: &str) {
     let lab = Lab::pair(server);
     std::fs::remove_file(lab.primary.path("mysql/bin/mariadb-backup")).expect("removed");
-    under_load(&lab, "under a lock");
+    under_load(&lab, "under a lock", 1);
 }
 
 #[test]

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use crate::harness::{Lab, Node, wait_for, wait_for_only, wait_until_or};
 use crate::load::Load;
-use crate::on_every_server;
+use crate::on_servers;
 use crate::sql::Db;
 use crate::switchover::exchange;
 use crate::wire::Links;
 
-on_every_server!(an_acknowledged_row_is_on_the_secondary_where_commits_wait_for_it);
+on_servers!(an_acknowledged_row_is_on_the_secondary_where_commits_wait_for_it: mysql_5_6, mysql_9_7, mariadb_10_11; left: mariadb_11_8);
 
 /// So long that a machine under load does not make a commit go on without the secondary.
 const ON: &str = "[replication]\nconnect_retry = 1\nsemi_sync = true\nsemi_sync_timeout = 100\n";

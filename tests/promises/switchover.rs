@@ -80,6 +80,10 @@ fn roles_are_exchanged_under_load_and_back_again(server: &str) {
     load.everything_is_there_once(&lab);
     b.run(&["verify", "--deep"]).ok();
 
+    // A part of the other node that fails is not waited for.
+    b.configure("[switchover]\npeer_command = [\"/bin/sh\", \"-c\", \"echo no way >&2; exit 4\"]\n");
+    b.run(&["switchover"]).exits(1).says(&["the part of the other node has failed: no way"]);
+
     // And back, by one command that runs the other node's part.
     let program = env!("CARGO_BIN_EXE_pmp-ha");
     let home = a.home.to_string_lossy().into_owned();

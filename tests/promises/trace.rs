@@ -202,10 +202,14 @@ fn about_to_change(thread: Pid, home: &Path) -> Option<What> {
         libc::SYS_open => creates(regs.rsi),
         // The lock of the home comes before every look, and is no change of it.
         libc::SYS_openat if text_at(thread, regs.rsi).ends_with("/.pmp-ha.lock") => None,
+        // Nothing that pmp-ha does depends on its log.
+        libc::SYS_openat if text_at(thread, regs.rsi).ends_with("/logs/pmp-ha.log") => None,
         libc::SYS_openat => creates(regs.rdx),
         libc::SYS_write | libc::SYS_pwrite64 | libc::SYS_writev | libc::SYS_sendto | libc::SYS_sendmsg => {
             let to = std::fs::read_link(format!("/proc/{thread}/fd/{}", regs.rdi)).ok()?;
-            if to.ends_with("replication/pmp-ha-journal.jsonl") {
+            if to.ends_with("logs/pmp-ha.log") {
+                None
+            } else if to.ends_with("replication/pmp-ha-journal.jsonl") {
                 Some(What::Record)
             } else {
                 (to.starts_with(home) || to.to_string_lossy().starts_with("socket:")).then_some(What::Other)

@@ -22,7 +22,7 @@ const MAY_MOUNT: &str = "PMP_HA_TEST_INSIDE";
 const MEMORY_OF_A_TEST: u64 = 1600;
 
 /// More at once would be no faster on two cores.
-const MOST_JOBS: u64 = 8;
+const MOST_JOBS: u64 = 6;
 
 /// The command that makes a new space, before what is to run in it.
 fn unshare() -> Command {

@@ -92,7 +92,7 @@ pub fn require_safe_source(from: &Home) -> Result<()> {
         return require_root_s_alone(from);
     }
     bail!(
-        Failure::new(Kind::Refused, "root cannot work on these homes safely")
+        Failure::new(Kind::Refused, "root cannot work on these homes safely").code("unsafe-for-root")
             .because(format!("{} belongs to {}, and the new home to root", from.root().display(), owner.name()))
             .hint(format!(
                 "Give the new home to {0}: `chown -R --no-dereference {0} NEW_HOME`. Or recover from a copy that is root's.",
@@ -109,6 +109,7 @@ fn require_program(owner: &str) -> Result<()> {
     }
     bail!(
         Failure::new(Kind::Refused, "the home's owner cannot run this program")
+            .code("program-not-runnable")
             .because(format!("{owner} has no right to run {}", program.display()))
             .hint(format!(
                 "Put it where everybody can run it: `install -m 755 {} /usr/local/bin/pmp-ha`.",

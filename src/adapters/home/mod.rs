@@ -5,6 +5,7 @@ pub mod datadir;
 pub mod entry;
 pub mod journal_file;
 pub mod kept;
+pub mod log_file;
 pub mod saved;
 mod script;
 pub mod template;
@@ -102,6 +103,7 @@ impl Home {
     pub fn open(root: &Path) -> Result<Self> {
         let refuse = |why: String| {
             Failure::new(Kind::Refused, format!("{} is not a PMP home", root.display()))
+                .code("not-a-home")
                 .because(why)
                 .hint("Name the installation folder of Password Manager Pro with --home or PMP_HOME.")
         };
@@ -337,6 +339,7 @@ impl Home {
     pub fn require_membership(&self) -> Result<Membership> {
         self.membership()?.ok_or_else(|| {
             Failure::new(Kind::Refused, "this home does not belong to a pair yet")
+                .code("not-paired")
                 .because(format!("{} has no conf/pmp-ha/pair.toml", self.root.display()))
                 .hint(
                     "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",

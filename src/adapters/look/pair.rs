@@ -27,6 +27,9 @@ use crate::domain::snapshot::{
 /// go on at once, so that `verify` answers within 5 s.
 const WHOLE_LOOK: Duration = Duration::from_secs(4);
 
+/// How much of that the logs of a node may take. They are read last.
+const READING: Duration = Duration::from_secs(2);
+
 /// What of it is for everything but the wait for a heartbeat. Where heartbeats were made slower
 /// than the default, a living link can only be told from a dead one by waiting longer.
 const ASKING: Duration = Duration::from_millis(1500);
@@ -182,6 +185,14 @@ async fn in_time(
     })
 }
 
+/// What was not read in time was not read. The node was seen all the same.
+async fn read_in_time<T>(reading: impl Future<Output = Result<T>>) -> Result<T, String> {
+    match tokio::time::timeout(READING, Box::pin(reading)).await {
+        Ok(read) => read.map_err(|error| format!("{error:#}")),
+        Err(_) => Err(format!("not done within {:.1} s", READING.as_secs_f64())),
+    }
+}
+
 /// Which server this home has: the running one says it at once, its program only after a while.
 async fn home_flavor(home: &Home) -> Option<&'static Flavor> {
     let greeted = greeting_of_socket(&home.socket(), LOCAL_GREETING).await.ok();
@@ -217,14 +228,13 @@ async fn look(
         let mut view = ask(&mut asking, config, bell, source).await?;
         if role == Role::Secondary {
             asking.asks("SHOW BINLOG EVENTS");
-            let errant = errant::read_on(asking.session(), home, membership, None).await;
-            view.errant = Some(errant.map_err(|error| format!("{error:#}")));
+            view.errant = Some(read_in_time(errant::read_on(asking.session(), home, membership, None)).await);
         }
         let flavor = Flavor::of(&view.version).filter(|flavor| !flavor.limits_the_applier());
         if let (Role::Primary, Some(flavor)) = (role, flavor) {
             asking.asks("SHOW RELAYLOG EVENTS");
-            let read = returned::read_on(asking.session(), flavor, home, membership, None).await;
-            view.returned = Some(read.map_err(|error| format!("{error:#}")));
+            let read = returned::read_on(asking.session(), flavor, home, membership, None);
+            view.returned = Some(read_in_time(read).await);
         }
         anyhow::Ok(view)
     };

@@ -36,6 +36,7 @@ impl SourcePaths {
     pub fn find(named: &Path) -> Result<Self> {
         let none = |why: String| {
             Failure::new(Kind::Refused, "there are no data for a recovery")
+                .code("data-incomplete")
                 .because(why)
                 .hint("Name the secondary's home, a copy of it, or a copy of its folder mysql with --from.")
         };

@@ -14,7 +14,11 @@ use crate::failure::{Failure, Kind};
 pub enum Recipient {}
 
 fn refused(what: impl Into<String>) -> anyhow::Error {
-    Failure::new(Kind::Refused, what).because(Feature::Sealed.absent()).hint(Feature::Sealed.hint()).into()
+    Failure::new(Kind::Refused, what)
+        .code("not-built-in")
+        .because(Feature::Sealed.absent())
+        .hint(Feature::Sealed.hint())
+        .into()
 }
 
 /// Refuses.

@@ -56,6 +56,7 @@ impl PackBytes {
         if fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
             bail!(
                 Failure::new(Kind::Refused, "cannot open the pack")
+                    .code("pack-unreadable")
                     .because(format!("{} is not a file", path.display()))
                     .hint("Name the pack itself.")
             );
@@ -66,6 +67,7 @@ impl PackBytes {
         match system::open_regular(path).and_then(|file| Ok(Self::Plain(file, DirectFile::open(path)?))) {
             Ok(source) => Ok(source),
             Err(error) => Err(Failure::new(Kind::Refused, "cannot open the pack")
+                .code("pack-unreadable")
                 .because(error.to_string())
                 .hint(
                     "Copy HAPack.zip from the primary's folder replication into this home, or name the file.",
@@ -171,7 +173,7 @@ pub struct Pack {
 }
 
 fn damaged(path: &Path, why: impl Into<String>) -> anyhow::Error {
-    Failure::new(Kind::Refused, format!("cannot use the pack {}", path.display()))
+    Failure::new(Kind::Refused, format!("cannot use the pack {}", path.display())).code("pack-damaged")
         .because(why)
         .hint("Copy HAPack.zip from the primary again, and compare its SHA-256 with the one that `pmp-ha pack` printed.")
         .into()

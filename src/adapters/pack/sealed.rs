@@ -29,7 +29,7 @@ pub fn generate() -> Result<NewIdentity> {
 }
 
 fn unusable(path: &Path, why: impl std::fmt::Display) -> anyhow::Error {
-    Failure::new(Kind::Refused, format!("cannot use the key {}", path.display()))
+    Failure::new(Kind::Refused, format!("cannot use the key {}", path.display())).code("key-file")
         .because(why.to_string())
         .hint("Give a file from `pmp-ha keygen encryption`: the public key to encrypt, the private key to open.")
         .into()
@@ -77,7 +77,7 @@ impl Sealing for age::stream::StreamWriter<Hashing<fs::File>> {
 /// Says that a key is needed, or that this one does not open it.
 pub fn open(path: &Path, key: Option<&Path>) -> Result<Box<dyn Unsealed>> {
     let refused = |why: String| {
-        Failure::new(Kind::Refused, format!("{} is encrypted", path.display())).because(why).hint(
+        Failure::new(Kind::Refused, format!("{} is encrypted", path.display())).code("pack-encrypted").because(why).hint(
             "Give the private key of the node that it was encrypted to: --identity FILE. `age --decrypt` also opens it.",
         )
     };
@@ -90,7 +90,7 @@ pub fn open(path: &Path, key: Option<&Path>) -> Result<Box<dyn Unsealed>> {
     let opened = decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity));
     let opened = opened.map_err(|error| refused(format!("{} does not open it: {error}", key.display())))?;
     let bounded = Bounded::around(opened).map_err(|error| {
-        Failure::new(Kind::Refused, format!("cannot use the pack {}", path.display()))
+        Failure::new(Kind::Refused, format!("cannot use the pack {}", path.display())).code("pack-damaged")
             .because(format!("it is damaged: {error}"))
             .hint("Copy HAPack.zip.age from the primary again, and compare its SHA-256 with the one that `pmp-ha pack` printed.")
     })?;

@@ -35,6 +35,7 @@ fn unix_lines() -> pem::EncodeConfig {
 
 fn unusable(path: &Path, why: impl std::fmt::Display, kind: &str) -> anyhow::Error {
     Failure::new(Kind::Refused, format!("cannot use the key {}", path.display()))
+        .code("key-file")
         .because(why.to_string())
         .hint(format!("Give the {kind} key from `pmp-ha keygen signing`."))
         .into()
@@ -99,7 +100,7 @@ impl Verifier {
             Some(_) => "its signature was made with another key, or for another manifest",
         };
         bail!(
-            Failure::new(Kind::Refused, format!("cannot trust the pack {}", path.display())).because(why).hint(
+            Failure::new(Kind::Refused, format!("cannot trust the pack {}", path.display())).code("pack-untrusted").because(why).hint(
                 "Make it again on the primary with `pmp-ha pack --sign-with`, and give the matching public key.",
             )
         )

@@ -35,7 +35,7 @@ impl Unpacked {
         let text = match system::read_bytes(&path, Manifest::LARGEST) {
             Ok(text) => text,
             Err(error) => {
-                return Err(Failure::new(Kind::Refused, "no pack was unpacked in this home")
+                return Err(Failure::new(Kind::Refused, "no pack was unpacked in this home").code("not-unpacked")
                     .because(error.to_string())
                     .hint("Unzip HAPack.zip completely in the secondary's home, or run `pmp-ha install-pack` without --in-place.")
                     .into());
@@ -152,7 +152,8 @@ fn refuse(mut differ: Vec<String>) -> Result<()> {
 }
 
 fn wrong(because: Vec<String>) -> anyhow::Error {
-    let mut failure = Failure::new(Kind::Refused, "the files unpacked in this home are not a complete pack");
+    let mut failure = Failure::new(Kind::Refused, "the files unpacked in this home are not a complete pack")
+        .code("unpacked-incomplete");
     failure.because = because;
     failure
         .hint("Unzip HAPack.zip over the home again, or run `pmp-ha install-pack` with the file itself.")

@@ -185,6 +185,7 @@ impl<'a> Database<'a> {
         let name = owner.name();
         bail!(
             Failure::new(Kind::Failed, "the database runs as root")
+                .code("database-runs-as-root")
                 .because(format!("process {pid} acts as root, and its data belong to {name}"))
                 .hint(format!("Make the start script give mysqld `--user={name}`."))
         )
@@ -254,7 +255,9 @@ impl<'a> Database<'a> {
             }
             self.interrupt.sleep(TICK).await?;
         };
-        let mut failure = Failure::new(Kind::Failed, "the database did not start").because(gone);
+        let mut failure = Failure::new(Kind::Failed, "the database did not start")
+            .code("database-not-started")
+            .because(gone);
         failure.because.extend(log.complaints().into_iter().map(|line| format!("its log says: {line}")));
         bail!(failure.hint(format!("Read {} and {}.", log.path().display(), output.display())))
     }
@@ -329,6 +332,7 @@ impl<'a> Database<'a> {
             if begun.elapsed() > deadline {
                 bail!(
                     Failure::new(Kind::Failed, "the database did not stop")
+                        .code("database-not-stopped")
                         .because(format!("process {pid} still holds its data after {} s", deadline.as_secs()))
                         .hint("Wait: it is writing its pages to the disk. Do not kill it.")
                 );

@@ -33,7 +33,7 @@ pub fn lock_home(home: &Path) -> Result<DirLock> {
         {
             lock_dir(home)
         }
-        Err(error) => Err(Failure::new(Kind::Refused, "cannot lock this home")
+        Err(error) => Err(Failure::new(Kind::Refused, "cannot lock this home").code("files-of-others")
             .because(error.to_string())
             .hint(format!("{} must be a regular file of the home's owner with mode 0600. Remove it if it is not, and run pmp-ha as that owner.", path.display()))
             .into()),
@@ -79,6 +79,7 @@ fn take(file: fs::File, path: &Path) -> Result<DirLock> {
         Ok(lock) => Ok(DirLock { _lock: lock }),
         Err((_, Errno::EWOULDBLOCK)) => bail!(
             Failure::new(Kind::Refused, "another pmp-ha is working on this home")
+                .code("home-busy")
                 .because(match holder(path) {
                     Some(holder) => format!("{holder} holds the lock on {}", path.display()),
                     None => format!("it holds the lock on {}", path.display()),

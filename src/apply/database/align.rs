@@ -107,6 +107,7 @@ async fn statements(
     let Some(position) = channel::position(flavor, session).await? else {
         bail!(
             Failure::new(Kind::Refused, "cannot reconfigure")
+                .code("no-source")
                 .because("the database here has no source to replicate from")
                 .hint(
                     "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary."

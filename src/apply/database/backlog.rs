@@ -60,6 +60,7 @@ pub async fn wait_until_applied(flavor: &Flavor, session: &mut Session, interrup
     wait(flavor, session, interrupt, Until::TheEnd).await.map_err(|stopped| match stopped {
         Stopped::At(why) => {
             Failure::new(Kind::Refused, "some of what the secondary had received cannot be applied")
+                .code("cannot-apply")
                 .because(why)
                 .hint("Nothing was changed. To give up the rest of what was received, add --accept-loss.")
                 .into()
@@ -93,7 +94,7 @@ pub async fn wait_until_caught_up(
 ) -> Result<()> {
     let Some(received) = channel(flavor, session).await? else { return Ok(()) };
     wait(flavor, session, interrupt, Until::Received(&received)).await.map_err(|stopped| match stopped {
-        Stopped::At(why) => Failure::new(Kind::Refused, "the secondary does not apply what it has received")
+        Stopped::At(why) => Failure::new(Kind::Refused, "the secondary does not apply what it has received").code("not-applying")
             .because(why)
             .hint("Stop its database (`pmp-ha stop`), then recover again: pmp-ha then applies to the copy as much as possible.")
             .into(),

@@ -59,7 +59,7 @@ pub async fn require(session: &mut Session) -> Result<()> {
         return Ok(());
     }
     bail!(
-        Failure::new(Kind::Refused, "cannot recover")
+        Failure::new(Kind::Refused, "cannot recover").code("is-primary")
             .because("these are a primary's data: the product's account has all its rights, unlike on a secondary")
             .hint("Name the secondary's data with --from. If you have a primary's data, you need no recovery: restore its whole home.")
     )

@@ -36,6 +36,7 @@ pub async fn require(home: &Home, session: &mut Session, check: &KeyCheck) -> Re
     }
     bail!(
         Failure::new(Kind::Refused, "cannot use this encryption key")
+            .code("key-of-another")
             .because(format!(
                 "{} is a PMP key, but product.key_query says that the data are encrypted with another one",
                 check.key
@@ -49,6 +50,7 @@ fn does_not_work(error: &anyhow::Error) -> Failure {
     let code = error.downcast_ref::<StatementFailed>().and_then(|failed| failed.code);
     let why = code.map_or_else(|| "it did not answer".to_owned(), |code| format!("error {code}"));
     Failure::new(Kind::Refused, "cannot check that the key is that of the data")
+        .code("key-query")
         .because(format!("product.key_query of the configuration does not work: {why}"))
         .hint("Correct the query, or leave it empty: then pmp-ha compares only the fingerprint.")
 }

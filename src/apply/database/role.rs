@@ -86,6 +86,7 @@ pub async fn is_replaced(runner: &Runner<'_>, membership: &Membership) -> Result
     if said.role == Role::Secondary {
         bail!(
             Failure::new(Kind::Refused, "this node does not serve writes now")
+                .code("being-promoted")
                 .because(format!("{peer} is being promoted, in epoch {}", said.epoch))
                 .hint("Check its state there.")
         );

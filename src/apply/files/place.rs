@@ -94,7 +94,7 @@ impl Place {
             let there = path.ancestors().find_map(|path| fs::canonicalize(path).ok());
             if there.is_some_and(|there| there.starts_with(home.root())) {
                 bail!(
-                    Failure::new(Kind::Refused, "a copy of the data cannot be booted")
+                    Failure::new(Kind::Refused, "a copy of the data cannot be booted").code("copy-unbootable")
                         .because(format!(
                             "{} names {}, which is in {}: it would boot the home's own data",
                             home.start_script().display(),

@@ -126,6 +126,7 @@ impl RehearsalFolder {
             let Ok(_lock) = system::lock_dir(left.root()) else {
                 bail!(
                     Failure::new(Kind::Refused, "another rehearsal is running")
+                        .code("home-busy")
                         .because(format!("it holds the lock on {}", left.root().display()))
                         .hint("Wait until it has finished.")
                 );

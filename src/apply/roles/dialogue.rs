@@ -8,7 +8,7 @@ use crate::adapters::look::other_node::Watched;
 use crate::adapters::server::session::Session;
 use crate::apply::database::session::admin_session;
 use crate::apply::database::start;
-use crate::apply::work::Runner;
+use crate::apply::work::{OtherPart, Runner};
 use crate::domain::own_schema::say_turn;
 use crate::domain::pair::Membership;
 use crate::domain::snapshot::Blind;
@@ -143,6 +143,9 @@ impl Dialogue {
             if let Some(out) = seen(turn.as_ref().ok().and_then(Option::as_ref))? {
                 return Ok(out);
             }
+            if patience.silence == Silence::Borne {
+                runner.taking.other_part.as_ref().map_or(Ok(()), goes_on)?;
+            }
             let in_vain = match patience.silence {
                 Silence::Borne => false,
                 Silence::GivenUp => self.is_unheard(),
@@ -156,6 +159,15 @@ impl Dialogue {
             runner.interrupt.sleep(TICK).await?;
         }
     }
+}
+
+/// Fails when the part of the other node has failed.
+fn goes_on(part: &OtherPart) -> Result<()> {
+    let Some(Err(said)) = &*part.borrow() else { return Ok(()) };
+    Err(gave_up(
+        format!("the part of the other node has failed: {said}"),
+        "Everything is as it was. Do what the other node says, then run `pmp-ha switchover` again.",
+    ))
 }
 
 /// Continues with a server that was killed after this node had caught up.
@@ -197,7 +209,11 @@ pub fn host(membership: &Membership) -> String {
 }
 
 pub fn gave_up(because: String, hint: &str) -> anyhow::Error {
-    Failure::new(Kind::Failed, "the roles were not swapped").because(because).hint(hint.to_owned()).into()
+    Failure::new(Kind::Failed, "the roles were not swapped")
+        .code("roles-not-swapped")
+        .because(because)
+        .hint(hint.to_owned())
+        .into()
 }
 
 pub fn withdrawn() -> anyhow::Error {

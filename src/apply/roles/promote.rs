@@ -26,7 +26,7 @@ pub const FENCED: &str = "fenced";
 /// Refuses unless it ends well and says so: a program that does nothing ends well, too.
 pub async fn fence(runner: &Runner<'_>, command: &[String]) -> Result<()> {
     let refused = |because: String| {
-        Failure::new(Kind::Refused, "the other node is not fenced")
+        Failure::new(Kind::Refused, "the other node is not fenced").code("not-fenced")
             .because(because)
             .hint(format!("Make `fence.command` in conf/pmp-ha.toml exit 0 and print a line `{FENCED}`, or fence the other node by hand and pass --fenced."))
     };
@@ -148,7 +148,7 @@ pub async fn claim(runner: &Runner<'_>, claim: Claim, seen_alive: bool) -> Resul
     match sign {
         None => Ok(()),
         Some(sign) => bail!(
-            Failure::new(Kind::Refused, "the other node came back during the promotion")
+            Failure::new(Kind::Refused, "the other node came back during the promotion").code("peer-back")
                 .because(sign)
                 .hint("Everything was put back. Run `pmp-ha verify`: if the primary works again, there is nothing to do.")
         ),

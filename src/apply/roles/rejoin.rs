@@ -47,7 +47,8 @@ pub async fn find_extra(runner: &Runner<'_>, since: &BinlogPlace, file: &Path, g
         return Ok(());
     }
     let peer = membership.peer().host.clone();
-    let mut failure = Failure::new(Kind::Refused, format!("this node has rows that {peer} does not have"));
+    let mut failure = Failure::new(Kind::Refused, format!("this node has rows that {peer} does not have"))
+        .code("rows-of-its-own");
     failure.because.extend(found);
     let failure = failure.hint(format!(
         "They are saved in {}, readable only by its owner: they may be somebody's passwords. Carry over by hand what you need. Then make a new pack on {peer} (`pmp-ha pack`), copy it here, and run `pmp-ha rejoin --pack FILE`.",
@@ -68,6 +69,7 @@ async fn still_replaced(runner: &Runner<'_>, membership: &Membership) -> Result<
     let peer = membership.peer();
     let refused = |because: String| {
         Failure::new(Kind::Refused, "this node cannot become the secondary now")
+            .code("not-replaced")
             .because(because)
             .hint("Run `pmp-ha verify` there, then `pmp-ha rejoin` here again.")
     };

@@ -51,6 +51,7 @@ pub fn refusals(snapshot: &Snapshot) -> Vec<Refusal> {
             super::snapshot::Observed::Seen(server) => server,
             super::snapshot::Observed::NotSeen(blind) => {
                 out.push(Refusal {
+                    code: "pair-not-alive",
                     what: what(),
                     because: format!("the database of the {role} {node} was not seen: {}", blind.evidence),
                     hint:
@@ -70,6 +71,7 @@ pub fn refusals(snapshot: &Snapshot) -> Vec<Refusal> {
                 Role::Secondary => "the secondary does not replicate",
             };
             out.push(Refusal {
+                code: "pair-not-alive",
                 what: what(),
                 because: lost.into(),
                 hint: "`pmp-ha verify` says what stopped it.".into(),

@@ -23,23 +23,29 @@ pub(super) fn running_home(what: &str, scene: &Scene) -> Vec<Refusal> {
 fn whole(what: &str, scene: &Scene, in_the_way: Vec<Refusal>) -> Vec<Refusal> {
     let mut out = Vec::new();
     if !scene.missing.is_empty() {
-        out.push(Refusal::new(
-            what,
-            format!("the home is incomplete: {} is missing", scene.missing.join(", ")),
-            "Name the folder of a complete installation with --home.",
-        ));
+        out.push(
+            Refusal::new(
+                what,
+                format!("the home is incomplete: {} is missing", scene.missing.join(", ")),
+                "Name the folder of a complete installation with --home.",
+            )
+            .code("home-incomplete"),
+        );
     }
     out.extend(in_the_way);
-    out.extend(
-        boot_socket(&scene.identity.path)
-            .map(|why| Refusal::new(what, why, "Move the installation to a folder with a shorter path.")),
-    );
+    out.extend(boot_socket(&scene.identity.path).map(|why| {
+        Refusal::new(what, why, "Move the installation to a folder with a shorter path.")
+            .code("path-too-long")
+    }));
     if let Err(why) = &scene.params {
-        out.push(Refusal::new(
-            what,
-            format!("cannot use conf/database_params.conf: {why}"),
-            "Restore the file as the installation wrote it.",
-        ));
+        out.push(
+            Refusal::new(
+                what,
+                format!("cannot use conf/database_params.conf: {why}"),
+                "Restore the file as the installation wrote it.",
+            )
+            .code("database-params"),
+        );
     }
     out.extend(not_writable(what, scene));
     if scene.missing.is_empty() {
@@ -60,11 +66,14 @@ pub(super) fn boot_socket(home: &str) -> Option<String> {
 fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
     let flavor = match &scene.server {
         Err(why) => {
-            out.push(Refusal::new(
-                what,
-                format!("cannot read the version of the bundled server: {why}"),
-                "Check that mysql/bin/mysqld of this home runs: `mysqld --version`.",
-            ));
+            out.push(
+                Refusal::new(
+                    what,
+                    format!("cannot read the version of the bundled server: {why}"),
+                    "Check that mysql/bin/mysqld of this home runs: `mysqld --version`.",
+                )
+                .code("server-unreadable"),
+            );
             None
         }
         Ok(version) => {
@@ -74,30 +83,39 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
                     what,
                     format!("the bundled server is {version}, which pmp-ha does not know: it knows {}", Flavor::known()),
                     "Older servers keep the state of a replica in files that are out of date after a crash: pmp-ha can promise nothing there.",
-                ));
+                ).code("server-unknown"));
             }
             row
         }
     };
     match (flavor, scene.layout) {
-        (Some(row), Some(layout)) if row.layout != layout => out.push(Refusal::new(
-            what,
-            format!("the data directory was not written by {}: it has the layout {layout:?}", row.name),
-            "Check that mysql/data belongs to this installation.",
-        )),
-        (_, None) => out.push(Refusal::new(
-            what,
-            "the data directory has an unknown version: it has no known system tables",
-            "Check that mysql/data belongs to this installation.",
-        )),
+        (Some(row), Some(layout)) if row.layout != layout => out.push(
+            Refusal::new(
+                what,
+                format!("the data directory was not written by {}: it has the layout {layout:?}", row.name),
+                "Check that mysql/data belongs to this installation.",
+            )
+            .code("data-of-another-server"),
+        ),
+        (_, None) => out.push(
+            Refusal::new(
+                what,
+                "the data directory has an unknown version: it has no known system tables",
+                "Check that mysql/data belongs to this installation.",
+            )
+            .code("data-of-another-server"),
+        ),
         _ => {}
     }
     if let Err(why) = &scene.script {
-        out.push(Refusal::new(
-            what,
-            format!("cannot use the start script: {why}"),
-            "Write the options into the line of bin/startDB.sh that starts mysqld, with --no-defaults or with --defaults-file and the path of a file.",
-        ));
+        out.push(
+            Refusal::new(
+                what,
+                format!("cannot use the start script: {why}"),
+                "Write the options into the line of bin/startDB.sh that starts mysqld, with --no-defaults or with --defaults-file and the path of a file.",
+            )
+            .code("start-script"),
+        );
     }
     out.extend(mount_point(what, scene));
 }
@@ -109,19 +127,20 @@ pub(super) fn other_node(what: &str, scene: &Scene) -> Option<Refusal> {
     let can_ask = flavor.modern_tls || part.is_built_in();
     (!can_ask).then(|| {
         Refusal::new(what, format!("{} of the other node: {}", flavor.name, part.absent()), part.hint())
+            .code("not-built-in")
     })
 }
 
 /// Returns a refusal for each thing that runs in the home.
 pub(super) fn running(what: &str, scene: &Scene) -> Vec<Refusal> {
     let hint = "Stop Password Manager Pro and its database (`pmp-ha stop`), then try again.";
-    scene.running.iter().map(|evidence| Refusal::new(what, evidence, hint)).collect()
+    scene.running.iter().map(|evidence| Refusal::new(what, evidence, hint).code("home-in-use")).collect()
 }
 
 /// Returns a refusal for each folder that this account cannot write to.
 pub(super) fn not_writable(what: &str, scene: &Scene) -> Vec<Refusal> {
     let hint = "Run the command as the account that owns the installation.";
-    scene.not_writable.iter().map(|why| Refusal::new(what, why, hint)).collect()
+    scene.not_writable.iter().map(|why| Refusal::new(what, why, hint).code("not-writable")).collect()
 }
 
 /// Returns a refusal if the data directory cannot be exchanged.
@@ -131,7 +150,7 @@ pub(super) fn mount_point(what: &str, scene: &Scene) -> Option<Refusal> {
             what,
             "mysql/data is the mount point of a filesystem, so it cannot be exchanged as a whole",
             "Mount the filesystem at mysql instead, or make mysql/data a link to a folder inside the filesystem.",
-        )
+        ).code("mount-point")
     })
 }
 
@@ -143,7 +162,7 @@ pub(super) fn password(what: &str, scene: &Scene, given: bool) -> Option<Refusal
             what,
             "the database password in conf/database_params.conf is encrypted, and pmp-ha needs it for the product's account",
             "Write the plain password into a file of mode 0600 and name it with --db-password-file.",
-        )
+        ).code("password-encrypted")
     })
 }
 
@@ -160,6 +179,7 @@ pub(super) fn space(what: &str, place: &str, needed: u64, free: u64) -> Option<R
             ),
             format!("Free {} more, then try again.", Bytes(needed - free)),
         )
+        .code("no-space")
     })
 }
 

@@ -55,11 +55,14 @@ pub(super) fn misfits(scene: &PackForHome) -> Vec<Refusal> {
     let (home, manifest) = (&scene.home, &scene.manifest);
     let mut refusals = Vec::new();
     if let Some(version) = home.server.as_ref().ok().filter(|version| **version != manifest.server) {
-        refusals.push(Refusal::new(
-            WHAT,
-            format!("the pack holds data of {}, but the server here is {version}", manifest.server),
-            "Both installations must be of the same version of the product.",
-        ));
+        refusals.push(
+            Refusal::new(
+                WHAT,
+                format!("the pack holds data of {}, but the server here is {version}", manifest.server),
+                "Both installations must be of the same version of the product.",
+            )
+            .code("pack-other-server"),
+        );
     } else {
         refusals.extend(same_product(home, manifest));
     }
@@ -76,7 +79,7 @@ pub(super) fn misfits(scene: &PackForHome) -> Vec<Refusal> {
                     "Make the pack again with {}:{} as the second name. If port {} is forwarded to this database, pass --port-is-forwarded.",
                     node.host, params.port, node.db_port
                 ),
-            ));
+            ).code("pack-other-port"));
         }
         if params.username != manifest.application_account {
             refusals.push(Refusal::new(
@@ -86,7 +89,7 @@ pub(super) fn misfits(scene: &PackForHome) -> Vec<Refusal> {
                     manifest.application_account, params.username
                 ),
                 "Both installations must use the same account name. Write it into conf/database_params.conf.",
-            ));
+            ).code("pack-other-account"));
         }
     }
     refusals.extend(older(scene));
@@ -152,7 +155,7 @@ fn older(scene: &PackForHome) -> Option<Refusal> {
             WHAT,
             format!("it is older than what is installed here: {because}"),
             "Make a new pack on the primary. If you want the older data back, or the primary's clock was wrong, pass --older.",
-        )
+        ).code("pack-older")
     })
 }
 
@@ -222,11 +225,16 @@ fn same_product(home: &Scene, manifest: &Manifest) -> Option<Refusal> {
     } else {
         return None;
     };
-    Some(Refusal::new(
-        WHAT,
-        format!("the pack comes from another build of the product: its {differs} differs from the one here"),
-        "Both installations must have the same build: upgrade the older one first.",
-    ))
+    Some(
+        Refusal::new(
+            WHAT,
+            format!(
+                "the pack comes from another build of the product: its {differs} differs from the one here"
+            ),
+            "Both installations must have the same build: upgrade the older one first.",
+        )
+        .code("pack-other-build"),
+    )
 }
 
 fn with_what_is_here(manifest: &Manifest, home: &Scene) -> crate::domain::pair::Pair {

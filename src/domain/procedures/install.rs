@@ -14,11 +14,14 @@ pub fn plan(scene: &PackForHome) -> Result<Plan, Vec<Refusal>> {
     let home = &scene.home;
     let mut refusals = checks::home(WHAT, home);
     if home.missing.is_empty() && home.role != Role::Secondary {
-        refusals.push(Refusal::new(
-            WHAT,
-            format!("this home is a primary: conf/serverstate.conf says '{}'", home.role_word.trim()),
-            "Install the pack on the secondary. Here it would overwrite the data it was made from.",
-        ));
+        refusals.push(
+            Refusal::new(
+                WHAT,
+                format!("this home is a primary: conf/serverstate.conf says '{}'", home.role_word.trim()),
+                "Install the pack on the secondary. Here it would overwrite the data it was made from.",
+            )
+            .code("is-primary"),
+        );
     }
     refusals.extend(misfits(scene));
     if !refusals.is_empty() {

@@ -53,14 +53,15 @@ pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
                 what,
                 why,
                 "Give the full path of the primary's pmp_key.key. The account that runs the product must be able to read it.",
-            ));
+            ).code("key-unreadable"));
         }
         Ok(KeyFile::NotAKey(why)) => {
             return Err(Refusal::new(
                 what,
                 format!("{path} is not a PMP key: {why}"),
                 "Give the full path of the primary's pmp_key.key.",
-            ));
+            )
+            .code("key-invalid"));
         }
         Ok(KeyFile::Key(_)) => {}
     }
@@ -69,7 +70,7 @@ pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
             what,
             "its path begins or ends with a space, or contains a control character, which conf/manage_key.conf cannot store",
             "Rename the file or its folder.",
-        ));
+        ).code("key-path"));
     }
     if let Expected::Fingerprint(expected) = &scene.expected
         && !scene.fingerprints.contains(expected)
@@ -78,7 +79,8 @@ pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
             what,
             format!("{path} is a PMP key, but the data of this pair are encrypted with another one"),
             "Each installation creates its own key. Use the primary's.",
-        ));
+        )
+        .code("key-of-another"));
     }
     let mut warnings = Vec::new();
     if scene.inside_home {

@@ -99,21 +99,27 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
         Mode::Stopped | Mode::Restart { .. } => checks::home(WHAT, home),
     };
     if home.missing.is_empty() && home.role != Role::Primary {
-        refusals.push(Refusal::new(
-            WHAT,
-            format!("this home is not a primary: conf/serverstate.conf says '{}'", home.role_word.trim()),
-            "Run `pmp-ha pack` on the primary.",
-        ));
+        refusals.push(
+            Refusal::new(
+                WHAT,
+                format!("this home is not a primary: conf/serverstate.conf says '{}'", home.role_word.trim()),
+                "Run `pmp-ha pack` on the primary.",
+            )
+            .code("not-primary"),
+        );
     }
     refusals.extend(checks::other_node(WHAT, home));
     refusals.extend(not_carried(home));
     refusals.extend(alike(home));
     if home.missing.is_empty() && home.params.is_ok() && home.schema_on_disk.is_none() {
-        refusals.push(Refusal::new(
-            WHAT,
-            "the data directory has no folder for the schema in conf/database_params.conf",
-            "Start the product once, so that it creates its tables.",
-        ));
+        refusals.push(
+            Refusal::new(
+                WHAT,
+                "the data directory has no folder for the schema in conf/database_params.conf",
+                "Start the product once, so that it creates its tables.",
+            )
+            .code("no-schema"),
+        );
     }
     let (files, bytes) = home.data_to_copy(|path| classify(path) == FileClass::Data);
     let needed = bytes.saturating_mul(if matches!(scene.mode, Mode::Online(_)) { 2 } else { 1 });
@@ -183,7 +189,7 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     let renew = old.is_some();
     let steps = match &scene.mode {
         Mode::Online(_) if old.is_none_or(|old| old.pair != membership.pair) => {
-            return Err(vec![Refusal::new(WHAT, OTHER_PAIR, FIRST_NEEDS_A_STOP)]);
+            return Err(vec![Refusal::new(WHAT, OTHER_PAIR, FIRST_NEEDS_A_STOP).code("cannot-pack-online")]);
         }
         Mode::Online(Online::Ready(way)) => online(scene, membership, way, data),
         _ => stopped(scene, membership, renew, data),
@@ -276,7 +282,7 @@ const FIRST_NEEDS_A_STOP: &str = "The pair's settings take effect only after a r
 fn not_carried(home: &Scene) -> impl Iterator<Item = Refusal> {
     home.odd_data.iter().map(|odd| {
         let because = format!("the data directory contains {odd}, which a copy would leave out");
-        Refusal::new(WHAT, because, "Move the data it points to into mysql/data.")
+        Refusal::new(WHAT, because, "Move the data it points to into mysql/data.").code("data-linked")
     })
 }
 
@@ -287,7 +293,9 @@ fn alike(home: &Scene) -> Option<Refusal> {
     let twice = files.iter().find(|(path, _)| !seen.insert(path.as_str().to_lowercase()));
     if let Some((path, _)) = twice {
         let because = format!("two of its data files differ only in case: {path} and another one");
-        return Some(Refusal::new(WHAT, because, "Rename one of the two tables or schemas."));
+        return Some(
+            Refusal::new(WHAT, because, "Rename one of the two tables or schemas.").code("tables-unfit"),
+        );
     }
     (files.len() > Manifest::MOST_FILES - OWN_FILES.len()).then(|| {
         let because = format!(
@@ -295,13 +303,16 @@ fn alike(home: &Scene) -> Option<Refusal> {
             files.len(),
             Manifest::MOST_FILES
         );
-        Refusal::new(WHAT, because, "Remove tables that you do not need.")
+        Refusal::new(WHAT, because, "Remove tables that you do not need.").code("tables-unfit")
     })
 }
 
 fn place_of_the_copy(home: &Scene) -> Option<Refusal> {
     let why = checks::boot_socket(&format!("{}/{COPY}", home.identity.path))?;
-    Some(Refusal::new(WHAT, why, "Stop the database, and make the pack without --online."))
+    Some(
+        Refusal::new(WHAT, why, "Stop the database, and make the pack without --online.")
+            .code("cannot-pack-online"),
+    )
 }
 
 fn running_database(seen: &Online) -> Option<Refusal> {
@@ -326,7 +337,7 @@ fn running_database(seen: &Online) -> Option<Refusal> {
             FIRST_NEEDS_A_STOP,
         ),
     };
-    Some(Refusal::new(WHAT, because, hint))
+    Some(Refusal::new(WHAT, because, hint).code("cannot-pack-online"))
 }
 
 fn names(scene: &PackScene) -> Vec<Refusal> {
@@ -336,33 +347,42 @@ fn names(scene: &PackScene) -> Vec<Refusal> {
     for named in [&scene.primary, &scene.secondary] {
         let host = &named.endpoint.host;
         if let Err(why) = &named.addresses {
-            out.push(Refusal::new(
-                WHAT,
-                format!("the name {host} does not resolve: {why}"),
-                "Use the fully qualified names by which the two machines reach each other.",
-            ));
+            out.push(
+                Refusal::new(
+                    WHAT,
+                    format!("the name {host} does not resolve: {why}"),
+                    "Use the fully qualified names by which the two machines reach each other.",
+                )
+                .code("name-unresolved"),
+            );
         }
         if host.len() > longest {
-            out.push(Refusal::new(
-                WHAT,
-                format!(
-                    "the name {host} has {} characters, but this server stores at most {longest}",
-                    host.len()
-                ),
-                "Use a shorter name, or an address.",
-            ));
+            out.push(
+                Refusal::new(
+                    WHAT,
+                    format!(
+                        "the name {host} has {} characters, but this server stores at most {longest}",
+                        host.len()
+                    ),
+                    "Use a shorter name, or an address.",
+                )
+                .code("name-too-long"),
+            );
         }
     }
     let (first, second) = (&scene.primary.endpoint, &scene.secondary.endpoint);
     if scene.secondary.local && !scene.primary.local && scene.primary.addresses.is_ok() {
-        out.push(Refusal::new(
-            WHAT,
-            format!(
-                "{} is this machine and {} is not: the two names are in the wrong order",
-                second.host, first.host
-            ),
-            "Run `pmp-ha pack` on the primary, and name the primary first.",
-        ));
+        out.push(
+            Refusal::new(
+                WHAT,
+                format!(
+                    "{} is this machine and {} is not: the two names are in the wrong order",
+                    second.host, first.host
+                ),
+                "Run `pmp-ha pack` on the primary, and name the primary first.",
+            )
+            .code("names-swapped"),
+        );
     }
     let port_of =
         |endpoint: &Endpoint| endpoint.port.or(scene.home.params.as_ref().ok().map(|params| params.port));
@@ -372,17 +392,23 @@ fn names(scene: &PackScene) -> Vec<Refusal> {
             _ => None,
         };
         if first.host.eq_ignore_ascii_case(&second.host) {
-            out.push(Refusal::new(
-                WHAT,
-                format!("primary and secondary have the same name, {}", first.host),
-                "Give the names of two machines.",
-            ));
+            out.push(
+                Refusal::new(
+                    WHAT,
+                    format!("primary and secondary have the same name, {}", first.host),
+                    "Give the names of two machines.",
+                )
+                .code("names-equal"),
+            );
         } else if let Some(address) = shared {
-            out.push(Refusal::new(
-                WHAT,
-                format!("{} and {} are the same machine, {address}", first.host, second.host),
-                "Give the names of two machines, or two ports of one: HOST:DBPORT.",
-            ));
+            out.push(
+                Refusal::new(
+                    WHAT,
+                    format!("{} and {} are the same machine, {address}", first.host, second.host),
+                    "Give the names of two machines, or two ports of one: HOST:DBPORT.",
+                )
+                .code("names-equal"),
+            );
         }
     }
     out

@@ -73,7 +73,7 @@ pub fn plan(scene: &PromoteScene) -> Result<Plan, Vec<Refusal>> {
             WHAT,
             format!("it could not apply what it received: {error}"),
             "If the primary can still be reached, run `pmp-ha repair`. To give up the rest of what was received, add --accept-loss.",
-        ));
+        ).code("cannot-apply"));
     }
     let (Some(old), Ok(params), true) = (&home.membership, &home.params, refusals.is_empty()) else {
         return Err(refusals);
@@ -110,18 +110,20 @@ pub fn plan(scene: &PromoteScene) -> Result<Plan, Vec<Refusal>> {
 }
 
 fn not_a_secondary(home: &Scene) -> Option<Refusal> {
-    let (because, hint) = match &home.membership {
+    let (code, because, hint) = match &home.membership {
         None => (
+            "not-paired",
             "this home does not belong to a pair yet".to_owned(),
             "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
         ),
         Some(membership) if membership.role == Role::Primary => (
+            "is-primary",
             format!("it is already the primary, in epoch {}", membership.pair.epoch),
             "There is nothing to do here.",
         ),
         Some(_) => return None,
     };
-    Some(Refusal::new(WHAT, because, hint))
+    Some(Refusal::new(WHAT, because, hint).code(code))
 }
 
 fn primary_serves(scene: &PromoteScene) -> Option<Refusal> {
@@ -134,14 +136,14 @@ fn primary_serves(scene: &PromoteScene) -> Option<Refusal> {
             WHAT,
             format!("the primary {peer} is alive: {evidence}"),
             "To swap the roles of two working nodes, use `pmp-ha switchover`. If the primary must go, switch it off and pass --fenced.",
-        )),
+        ).code("primary-alive")),
         PrimarySeen::NotSeen(evidence) => Some(Refusal::new(
             WHAT,
             format!(
                 "cannot tell from here whether the primary {peer} is down or only the network: {evidence}. A firewall or a forwarder on the way refuses connections like a machine without a server, so a refused connection proves nothing"
             ),
             "Make sure that it serves nobody: switch off its machine, or stop its database there. Then pass --fenced. A program in `fence.command` can do this for you.",
-        )),
+        ).code("primary-unseen")),
     }
 }
 

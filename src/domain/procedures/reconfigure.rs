@@ -31,22 +31,31 @@ pub fn plan(scene: &ReconfigureScene) -> Result<Plan, Vec<Refusal>> {
     let home = &scene.home;
     let mut refusals = Vec::new();
     if let Err(why) = &home.params {
-        refusals.push(Refusal::new(
-            WHAT,
-            format!("cannot use conf/database_params.conf: {why}"),
-            "Restore the file as the installation wrote it.",
-        ));
+        refusals.push(
+            Refusal::new(
+                WHAT,
+                format!("cannot use conf/database_params.conf: {why}"),
+                "Restore the file as the installation wrote it.",
+            )
+            .code("database-params"),
+        );
     }
     for why in &home.not_writable {
-        refusals.push(Refusal::new(WHAT, why, "Run the command as the account that owns the installation."));
+        refusals.push(
+            Refusal::new(WHAT, why, "Run the command as the account that owns the installation.")
+                .code("not-writable"),
+        );
     }
     let (Some(old), Ok(params)) = (&home.membership, &home.params) else {
         if home.membership.is_none() {
-            refusals.push(Refusal::new(
-                WHAT,
-                "this home does not belong to a pair yet",
-                "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
-            ));
+            refusals.push(
+                Refusal::new(
+                    WHAT,
+                    "this home does not belong to a pair yet",
+                    "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+                )
+                .code("not-paired"),
+            );
         }
         return Err(refusals);
     };

@@ -163,36 +163,48 @@ pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
 fn not_fresh(source: &Source, target: &Scene) -> Vec<Refusal> {
     let mut out = Vec::new();
     if source.place == target.identity.path {
-        out.push(Refusal::new(
-            WHAT,
-            "the new home is the home with the secondary's data",
-            "Name a fresh installation with --into.",
-        ));
+        out.push(
+            Refusal::new(
+                WHAT,
+                "the new home is the home with the secondary's data",
+                "Name a fresh installation with --into.",
+            )
+            .code("same-home"),
+        );
     }
     if target.membership.is_some() {
-        out.push(Refusal::new(
-            WHAT,
-            format!("{} already belongs to a pair: it has conf/pmp-ha/pair.toml", target.identity.path),
-            "Name a fresh installation with --into.",
-        ));
+        out.push(
+            Refusal::new(
+                WHAT,
+                format!("{} already belongs to a pair: it has conf/pmp-ha/pair.toml", target.identity.path),
+                "Name a fresh installation with --into.",
+            )
+            .code("target-in-pair"),
+        );
     }
     if let (Some(a), Some(b)) = (source.layout, target.layout)
         && a != b
     {
-        out.push(Refusal::new(
-            WHAT,
-            format!("the data have the layout {a:?}, but the new installation's server writes {b:?}"),
-            "The fresh installation must have the same version as the secondary.",
-        ));
+        out.push(
+            Refusal::new(
+                WHAT,
+                format!("the data have the layout {a:?}, but the new installation's server writes {b:?}"),
+                "The fresh installation must have the same version as the secondary.",
+            )
+            .code("data-of-another-server"),
+        );
     }
     if let (Some(a), Some(b)) = (&source.fingerprint, &target.fingerprint)
         && a != b
     {
-        out.push(Refusal::new(
-            WHAT,
-            "the two homes have different builds of the product",
-            "The fresh installation must have the same version as the secondary.",
-        ));
+        out.push(
+            Refusal::new(
+                WHAT,
+                "the two homes have different builds of the product",
+                "The fresh installation must have the same version as the secondary.",
+            )
+            .code("different-builds"),
+        );
     }
     out
 }
@@ -221,57 +233,72 @@ fn from(source: &Source) -> Vec<Refusal> {
                 WHAT,
                 format!("the source of the data is in use: {evidence}"),
                 "Stop it first: `pmp-ha stop`. Only the whole home of a secondary can be copied while its database runs.",
-            )
+            ).code("source-in-use")
         })),
         Activity::Live(LiveSource { applier: Some(Applier::Stopped | Applier::Failed(_)), .. }) => out.push(Refusal::new(
             WHAT,
             "the running secondary does not apply what it has received; `pmp-ha verify` there shows why",
             "Stop its database (`pmp-ha stop`), then recover again: pmp-ha then applies to the copy as much as possible.",
-        )),
+        ).code("not-applying")),
         Activity::Live(_) | Activity::AtRest => {}
     }
     if source.membership.is_none() && !source.of_a_pair {
-        out.push(Refusal::new(
-            WHAT,
-            format!("{} is not a node of a pair: its data have no schema {OWN_SCHEMA}", source.place),
-            "Name the secondary's home, a copy of it, or a copy of its folder mysql with --from.",
-        ));
+        out.push(
+            Refusal::new(
+                WHAT,
+                format!("{} is not a node of a pair: its data have no schema {OWN_SCHEMA}", source.place),
+                "Name the secondary's home, a copy of it, or a copy of its folder mysql with --from.",
+            )
+            .code("source-not-a-node"),
+        );
     }
     if source.membership.as_ref().is_some_and(|membership| membership.role == Role::Primary) {
-        out.push(Refusal::new(
-            WHAT,
-            format!("{} is the primary of its pair, not the secondary", source.place),
-            "Name the secondary's home with --from.",
-        ));
+        out.push(
+            Refusal::new(
+                WHAT,
+                format!("{} is the primary of its pair, not the secondary", source.place),
+                "Name the secondary's home with --from.",
+            )
+            .code("is-primary"),
+        );
     }
     if source.layout.is_none() || !source.missing.is_empty() {
-        out.push(Refusal::new(
-            WHAT,
-            if source.missing.is_empty() {
-                "the data have an unknown version".to_owned()
-            } else {
-                format!(
-                    "the data are incomplete: {} is missing in {}",
-                    source.missing.join(", "),
-                    source.data_path
-                )
-            },
-            "The whole folder mysql/data is needed, not only ibdata1 and passtrix.",
-        ));
+        out.push(
+            Refusal::new(
+                WHAT,
+                if source.missing.is_empty() {
+                    "the data have an unknown version".to_owned()
+                } else {
+                    format!(
+                        "the data are incomplete: {} is missing in {}",
+                        source.missing.join(", "),
+                        source.data_path
+                    )
+                },
+                "The whole folder mysql/data is needed, not only ibdata1 and passtrix.",
+            )
+            .code("data-incomplete"),
+        );
     }
     for odd in &source.odd_data {
-        out.push(Refusal::new(
-            WHAT,
-            format!("the data directory contains {odd}"),
-            "Move the data it points to into mysql/data.",
-        ));
+        out.push(
+            Refusal::new(
+                WHAT,
+                format!("the data directory contains {odd}"),
+                "Move the data it points to into mysql/data.",
+            )
+            .code("data-linked"),
+        );
     }
     for path in &source.unreadable {
-        out.push(Refusal::new(
-            WHAT,
-            format!("cannot read {path}"),
-            "Run the command as the account that owns the data.",
-        ));
+        out.push(
+            Refusal::new(
+                WHAT,
+                format!("cannot read {path}"),
+                "Run the command as the account that owns the data.",
+            )
+            .code("data-unreadable"),
+        );
     }
     out
 }

@@ -196,42 +196,57 @@ fn installation(home: &Scene) -> Vec<Refusal> {
     let missing: Vec<&str> =
         home.missing.iter().map(String::as_str).filter(|path| !path.starts_with(DATA)).collect();
     if !missing.is_empty() {
-        out.push(Refusal::new(
-            WHAT,
-            format!("the home is incomplete: {} is missing", missing.join(", ")),
-            "Name the folder of a complete installation with --home.",
-        ));
+        out.push(
+            Refusal::new(
+                WHAT,
+                format!("the home is incomplete: {} is missing", missing.join(", ")),
+                "Name the folder of a complete installation with --home.",
+            )
+            .code("home-incomplete"),
+        );
         return out;
     }
     if let Err(why) = &home.params {
-        out.push(Refusal::new(
-            WHAT,
-            format!("cannot use conf/database_params.conf: {why}"),
-            "Restore the file as the installation wrote it.",
-        ));
+        out.push(
+            Refusal::new(
+                WHAT,
+                format!("cannot use conf/database_params.conf: {why}"),
+                "Restore the file as the installation wrote it.",
+            )
+            .code("database-params"),
+        );
     }
     match &home.server {
-        Err(why) => out.push(Refusal::new(
-            WHAT,
-            format!("cannot read the version of the bundled server: {why}"),
-            "Check that mysql/bin/mysqld of this home runs: `mysqld --version`.",
-        )),
-        Ok(version) if Flavor::of(version).is_none() => out.push(Refusal::new(
-            WHAT,
-            format!(
-                "the bundled server is {version}, which pmp-ha does not know: it knows {}",
-                Flavor::known()
-            ),
-            "Use an installation with one of these.",
-        )),
+        Err(why) => out.push(
+            Refusal::new(
+                WHAT,
+                format!("cannot read the version of the bundled server: {why}"),
+                "Check that mysql/bin/mysqld of this home runs: `mysqld --version`.",
+            )
+            .code("server-unreadable"),
+        ),
+        Ok(version) if Flavor::of(version).is_none() => out.push(
+            Refusal::new(
+                WHAT,
+                format!(
+                    "the bundled server is {version}, which pmp-ha does not know: it knows {}",
+                    Flavor::known()
+                ),
+                "Use an installation with one of these.",
+            )
+            .code("server-unknown"),
+        ),
         Ok(_) => {}
     }
     if let Err(why) = &home.script {
-        out.push(Refusal::new(
-            WHAT,
-            format!("cannot use the start script: {why}"),
-            "Write the options into the line of bin/startDB.sh that starts mysqld, with --no-defaults.",
-        ));
+        out.push(
+            Refusal::new(
+                WHAT,
+                format!("cannot use the start script: {why}"),
+                "Write the options into the line of bin/startDB.sh that starts mysqld, with --no-defaults or with --defaults-file and the path of a file.",
+            )
+            .code("start-script"),
+        );
     }
     out
 }
@@ -251,7 +266,8 @@ fn membership(home: &Scene, with: &With) -> Result<Membership, Refusal> {
             WHAT,
             format!("{} is not a node of a pair: it has no conf/pmp-ha/pair.toml", home.identity.path),
             "Run it on the secondary, or name a pack with --pack FILE.",
-        )),
+        )
+        .code("source-not-a-node")),
         Some(membership) if membership.role == Role::Primary => Err(Refusal::new(
             WHAT,
             format!(
@@ -259,7 +275,8 @@ fn membership(home: &Scene, with: &With) -> Result<Membership, Refusal> {
                 home.identity.path
             ),
             "Run it on the secondary. Here you can only test a pack: `pmp-ha rehearse --pack`.",
-        )),
+        )
+        .code("is-primary")),
         Some(membership) => Ok(membership.clone()),
     }
 }
@@ -271,6 +288,7 @@ fn unfit_data(source: &Source) -> Vec<Refusal> {
             format!("the data directory contains {odd}"),
             "Move the data it points to into mysql/data.",
         )
+        .code("data-linked")
     });
     let unreadable = source.unreadable.iter().map(|path| {
         Refusal::new(
@@ -278,6 +296,7 @@ fn unfit_data(source: &Source) -> Vec<Refusal> {
             format!("cannot read {path}"),
             "Run the command as the account that owns the data.",
         )
+        .code("data-unreadable")
     });
     odd.chain(unreadable).collect()
 }
@@ -285,10 +304,9 @@ fn unfit_data(source: &Source) -> Vec<Refusal> {
 fn place(folder: &ServerFolder, copy: &RehearsalPart) -> Vec<Refusal> {
     let hint = "Name another folder with --dir DIR.";
     let mut out: Vec<Refusal> = folder.unfit.iter().map(|why| Refusal::new(WHAT, why, hint)).collect();
-    out.extend(
-        checks::boot_socket(&folder.path)
-            .map(|why| Refusal::new(WHAT, why, "Name a folder with a shorter path: --dir DIR.")),
-    );
+    out.extend(checks::boot_socket(&folder.path).map(|why| {
+        Refusal::new(WHAT, why, "Name a folder with a shorter path: --dir DIR.").code("path-too-long")
+    }));
     let needed = match copy {
         RehearsalPart::CopyStopped { bytes, .. } if !folder.shares_blocks => *bytes,
         RehearsalPart::CopyRunning { bytes, .. } | RehearsalPart::Extract { bytes, .. } => *bytes,

@@ -40,36 +40,49 @@ pub fn change(scene: &RejoinScene) -> Result<RoleChange, Vec<Refusal>> {
     let home = &scene.home;
     let mut refusals = checks::running_home(WHAT, home);
     for evidence in &scene.product_runs {
-        refusals.push(Refusal::new(WHAT, evidence, "Stop Password Manager Pro here first."));
+        refusals
+            .push(Refusal::new(WHAT, evidence, "Stop Password Manager Pro here first.").code("home-in-use"));
     }
     let Some(own) = &home.membership else {
-        refusals.push(Refusal::new(
-            WHAT,
-            "this home does not belong to a pair yet",
-            "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
-        ));
+        refusals.push(
+            Refusal::new(
+                WHAT,
+                "this home does not belong to a pair yet",
+                "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+            )
+            .code("not-paired"),
+        );
         return Err(refusals);
     };
     let peer = own.peer().to_string();
     let said = match (&scene.other, own.role) {
         (_, Role::Secondary) => {
-            refusals.push(Refusal::new(
-                WHAT,
-                format!("this node is the secondary already, in epoch {}", own.pair.epoch),
-                "See `pmp-ha verify`. If it is stopped, `pmp-ha start` is enough.",
-            ));
+            refusals.push(
+                Refusal::new(
+                    WHAT,
+                    format!("this node is the secondary already, in epoch {}", own.pair.epoch),
+                    "See `pmp-ha verify`. If it is stopped, `pmp-ha start` is enough.",
+                )
+                .code("already-secondary"),
+            );
             None
         }
         (Err(why), _) => {
-            refusals.push(Refusal::new(
-                WHAT,
-                format!("cannot ask {peer}: {why}"),
-                "Start it there, and make sure that this node can reach it.",
-            ));
+            refusals.push(
+                Refusal::new(
+                    WHAT,
+                    format!("cannot ask {peer}: {why}"),
+                    "Start it there, and make sure that this node can reach it.",
+                )
+                .code("cannot-ask-peer"),
+            );
             None
         }
         (Ok(None), _) => {
-            refusals.push(Refusal::new(WHAT, format!("{peer} publishes no role"), "Make a new pack there."));
+            refusals.push(
+                Refusal::new(WHAT, format!("{peer} publishes no role"), "Make a new pack there.")
+                    .code("no-role"),
+            );
             None
         }
         (Ok(Some(said)), Role::Primary) => Some(said),
@@ -80,7 +93,7 @@ pub fn change(scene: &RejoinScene) -> Result<RoleChange, Vec<Refusal>> {
             WHAT,
             format!("{peer} has not replaced this node: it is the {} in epoch {}, and this is the primary in epoch {}", said.role, said.epoch, own.pair.epoch),
             "There is nothing to do, unless you first run `pmp-ha recover --promote` there.",
-        ));
+        ).code("not-replaced"));
     }
     let (Some(said), true) = (said, refusals.is_empty()) else { return Err(refusals) };
     let mut membership = own.changed_to(Role::Secondary, said.claim());
@@ -96,11 +109,14 @@ pub fn plan(scene: &RejoinScene) -> Result<Plan, Vec<Refusal>> {
     let RoleChange { membership, since } = change(scene)?;
     let home = &scene.home;
     let Some(since) = since else {
-        return Err(vec![Refusal::new(
-            WHAT,
-            format!("{} does not know how far it followed this node", membership.peer()),
-            "Make a new pack there (`pmp-ha pack`), copy it here, and run `pmp-ha rejoin --pack FILE`.",
-        )]);
+        return Err(vec![
+            Refusal::new(
+                WHAT,
+                format!("{} does not know how far it followed this node", membership.peer()),
+                "Make a new pack there (`pmp-ha pack`), copy it here, and run `pmp-ha rejoin --pack FILE`.",
+            )
+            .code("place-unknown"),
+        ]);
     };
     let account = home.params.as_ref().map(|params| params.username.clone()).unwrap_or_default();
     let word = membership.pair.secondary_word.clone();

@@ -60,6 +60,7 @@ fn not_of_this_change(scene: &RejoinByPack) -> Option<Refusal> {
             format!("the pack was not made by {} as the primary of epoch {}", own.peer(), scene.epoch),
             "Make a new pack there: `pmp-ha pack`.",
         )
+        .code("pack-of-another-primary")
     })
 }
 

@@ -125,40 +125,55 @@ pub const NEW_PACK: &str =
 pub fn check(look: &Look) -> Vec<Refusal> {
     let mut out = Vec::new();
     if look.role == Role::Primary {
-        out.push(Refusal::new(
-            WHAT,
-            "this home is the primary, whose rows are the right ones",
-            "Run `pmp-ha repair` on the secondary: it makes the secondary equal to the primary.",
-        ));
+        out.push(
+            Refusal::new(
+                WHAT,
+                "this home is the primary, whose rows are the right ones",
+                "Run `pmp-ha repair` on the secondary: it makes the secondary equal to the primary.",
+            )
+            .code("is-primary"),
+        );
         return out;
     }
     if let Some(why) = &look.here {
-        out.push(Refusal::new(
-            WHAT,
-            format!("the database here refuses the login: {why}"),
-            "Start it with `pmp-ha start`.",
-        ));
+        out.push(
+            Refusal::new(
+                WHAT,
+                format!("the database here refuses the login: {why}"),
+                "Start it with `pmp-ha start`.",
+            )
+            .code("login-refused"),
+        );
         return out;
     }
     match &look.replica {
-        None => out.push(Refusal::new(WHAT, "the database here has no source to replicate from", NEW_PACK)),
+        None => out.push(
+            Refusal::new(WHAT, "the database here has no source to replicate from", NEW_PACK)
+                .code("no-source"),
+        ),
         // MySQL 8 and later have a number of their own for the source's 1236.
-        Some(replica) if matches!(replica.receiver_error.0, 1236 | 13114) => out.push(Refusal::new(
-            WHAT,
-            format!(
-                "the primary no longer has the binlog that is needed here: error {}: {}",
-                replica.receiver_error.0, replica.receiver_error.1
-            ),
-            NEW_PACK,
-        )),
+        Some(replica) if matches!(replica.receiver_error.0, 1236 | 13114) => out.push(
+            Refusal::new(
+                WHAT,
+                format!(
+                    "the primary no longer has the binlog that is needed here: error {}: {}",
+                    replica.receiver_error.0, replica.receiver_error.1
+                ),
+                NEW_PACK,
+            )
+            .code("source-binlog-gone"),
+        ),
         Some(_) => {}
     }
     if let Some(why) = &look.there {
-        out.push(Refusal::new(
-            WHAT,
-            format!("cannot read the primary's database: {why}"),
-            "Its rows are needed: repair when it can be reached again.",
-        ));
+        out.push(
+            Refusal::new(
+                WHAT,
+                format!("cannot read the primary's database: {why}"),
+                "Its rows are needed: repair when it can be reached again.",
+            )
+            .code("cannot-ask-peer"),
+        );
     }
     out
 }

@@ -35,25 +35,31 @@ pub fn check(look: &ReturnScene) -> Vec<Refusal> {
             WHAT,
             "this home is the secondary, and what it sends is refused or executed on the primary",
             "Run `pmp-ha repair --return-channel` on the primary. `pmp-ha repair` makes the rows here equal to the primary's.",
-        )];
+        ).code("is-secondary")];
     }
     if let Some(why) = &look.here {
-        return vec![Refusal::new(
-            WHAT,
-            format!("the database here refuses the login: {why}"),
-            "Start it with `pmp-ha start`.",
-        )];
+        return vec![
+            Refusal::new(
+                WHAT,
+                format!("the database here refuses the login: {why}"),
+                "Start it with `pmp-ha start`.",
+            )
+            .code("login-refused"),
+        ];
     }
     match &look.applier_error {
         Some((number, message)) if look.limited && *number != 0 && !is_refusal(*number) => {
-            vec![Refusal::new(
-                WHAT,
-                format!(
-                    "the applier stopped for another reason: error {number}: {}",
-                    without_statement(message)
-                ),
-                "See `pmp-ha verify`.",
-            )]
+            vec![
+                Refusal::new(
+                    WHAT,
+                    format!(
+                        "the applier stopped for another reason: error {number}: {}",
+                        without_statement(message)
+                    ),
+                    "See `pmp-ha verify`.",
+                )
+                .code("other-applier-error"),
+            ]
         }
         _ => vec![],
     }

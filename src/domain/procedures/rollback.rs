@@ -41,18 +41,21 @@ pub fn plan(scene: &RollbackScene) -> Result<Plan, Vec<Refusal>> {
     refusals.extend(checks::not_writable(WHAT, home));
     refusals.extend(checks::mount_point(WHAT, home));
     if home.missing.iter().any(|path| path == "mysql/data") {
-        refusals.push(Refusal::new(
-            WHAT,
-            "the home has no folder mysql/data to exchange",
-            "Create an empty folder mysql/data, then try again.",
-        ));
+        refusals.push(
+            Refusal::new(
+                WHAT,
+                "the home has no folder mysql/data to exchange",
+                "Create an empty folder mysql/data, then try again.",
+            )
+            .code("data-incomplete"),
+        );
     }
     let Some(state) = &scene.kept else {
         refusals.push(Refusal::new(
             WHAT,
             "there is nothing to go back to: this home has no kept state",
             "Only `install-pack` (with --keep, or on a home that was in a pair) and `rejoin --pack` keep a state.",
-        ));
+        ).code("nothing-kept"));
         return Err(refusals);
     };
     refusals.extend(kept(home, state));
@@ -92,18 +95,27 @@ pub fn plan(scene: &RollbackScene) -> Result<Plan, Vec<Refusal>> {
 fn kept(home: &Scene, state: &KeptState) -> Option<Refusal> {
     let name = &state.kept.data;
     if state.layout.is_none() {
-        return Some(Refusal::new(
-            WHAT,
-            format!("mysql/{name} is not there, or contains no known data"),
-            "The kept data were moved or removed: put them back.",
-        ));
+        return Some(
+            Refusal::new(
+                WHAT,
+                format!("mysql/{name} is not there, or contains no known data"),
+                "The kept data were moved or removed: put them back.",
+            )
+            .code("keep-behind"),
+        );
     }
     if !state.missing.is_empty() {
-        return Some(Refusal::new(
-            WHAT,
-            format!("the kept data are incomplete: {} is missing in mysql/{name}", state.missing.join(", ")),
-            "The kept data were changed: put back what is missing.",
-        ));
+        return Some(
+            Refusal::new(
+                WHAT,
+                format!(
+                    "the kept data are incomplete: {} is missing in mysql/{name}",
+                    state.missing.join(", ")
+                ),
+                "The kept data were changed: put back what is missing.",
+            )
+            .code("keep-behind"),
+        );
     }
     let other =
         matches!((&state.kept.fingerprint, &home.fingerprint), (Some(then), Some(now)) if then != now);
@@ -113,6 +125,7 @@ fn kept(home: &Scene, state: &KeptState) -> Option<Refusal> {
             "the installation has another build than the kept data",
             "Restore the build that they were kept with; another one may damage them.",
         )
+        .code("different-builds")
     })
 }
 

@@ -39,14 +39,20 @@ pub fn plan(scene: &SwitchoverScene) -> Result<Plan, Vec<Refusal>> {
     let home = &scene.home;
     let mut refusals = checks::running_home(WHAT, home);
     if home.membership.is_none() {
-        refusals.push(Refusal::new(
-            WHAT,
-            "this home does not belong to a pair yet",
-            "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
-        ));
+        refusals.push(
+            Refusal::new(
+                WHAT,
+                "this home does not belong to a pair yet",
+                "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+            )
+            .code("not-paired"),
+        );
     }
     if !scene.running {
-        refusals.push(Refusal::new(WHAT, "the database here does not run", "Start it: `pmp-ha start`."));
+        refusals.push(
+            Refusal::new(WHAT, "the database here does not run", "Start it: `pmp-ha start`.")
+                .code("database-stopped"),
+        );
     }
     let (Some(own), Ok(params), true) = (&home.membership, &home.params, refusals.is_empty()) else {
         return Err(refusals);
@@ -62,7 +68,7 @@ pub fn plan(scene: &SwitchoverScene) -> Result<Plan, Vec<Refusal>> {
                 WHAT,
                 format!("cannot ask {}: {why}", own.peer()),
                 "Both nodes must work. If the primary is lost, promote the secondary: `pmp-ha recover --promote`.",
-            ));
+            ).code("cannot-ask-peer"));
             None
         }
         (Ok(said), Role::Primary) => said.as_ref().and_then(|said| said.secondary_word.clone()),
@@ -74,7 +80,7 @@ pub fn plan(scene: &SwitchoverScene) -> Result<Plan, Vec<Refusal>> {
             WHAT,
             "the word for a secondary in conf/serverstate.conf is unknown: the other node was not installed as one",
             "Install a new pack: `pmp-ha pack` here, `pmp-ha install-pack` on the secondary, which keeps its old data.",
-        ));
+        ).code("secondary-word"));
     }
     if !refusals.is_empty() {
         return Err(refusals);
@@ -159,10 +165,11 @@ fn not_alive(health: &Health) -> Vec<Refusal> {
         .filter(|finding| matches!(finding.severity, Severity::Failed | Severity::Unknown))
         .map(|finding| {
             Refusal::new(WHAT, format!("{}: {}", finding.what, finding.evidence), finding.hint.clone())
+                .code("pair-not-alive")
         })
         .collect();
     if out.is_empty() && !alive {
-        out.push(Refusal::new(WHAT, "the pair is not Alive", "See `pmp-ha verify`."));
+        out.push(Refusal::new(WHAT, "the pair is not Alive", "See `pmp-ha verify`.").code("pair-not-alive"));
     }
     out
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::check::Check;
 use super::tables::TableLine;
+use crate::domain::health::more;
 
 /// The number of the schema.
 pub const SCHEMA: u32 = 1;
@@ -116,7 +117,9 @@ impl fmt::Display for RehearsalReport {
             None => {
                 writeln!(f, "expected recovery time: unknown, because the rehearsal did not finish")
             }
-        }
+        }?;
+        let defects = self.checks.iter().flat_map(|check| &check.defects);
+        write!(f, "{}", more(defects.map(|defect| defect.code)))
     }
 }
 
@@ -173,7 +176,7 @@ mod tests {
             "Rehearsal: failed\n  with the data of a stopped secondary\n  passed: key: it is the key\n  \
              failed: files: no log [redo-missing]\n    hint: Copy it.\n  not done: start: files are missing\n\
              measured: copy 1.0 s\n\
-             expected recovery time: unknown, because the rehearsal did not finish\n"
+             expected recovery time: unknown, because the rehearsal did not finish\n  more: pmp-ha explain redo-missing\n"
         );
     }
 }

@@ -94,7 +94,11 @@ pub fn command<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Command {
 pub fn pmp_ha<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Ran {
     let shown =
         args.iter().map(|arg| arg.as_ref().to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
-    Ran::of(format!("pmp-ha {shown}"), command(args).output().expect("the binary runs"))
+    let ran = Ran::of(format!("pmp-ha {shown}"), command(args).output().expect("the binary runs"));
+    if ran.code.is_some() {
+        super::json::check(&shown.split(' ').collect::<Vec<_>>(), &ran.stdout);
+    }
+    ran
 }
 
 /// Runs a command and sends it a signal as soon as `moment` holds for what it has said on stderr.

@@ -3,6 +3,7 @@
 mod command;
 mod content;
 mod findings;
+pub mod json;
 mod lab;
 mod moment;
 mod node;

@@ -137,7 +137,9 @@ impl Node {
     /// nothing changed.
     pub fn fingerprint(&self) -> BTreeMap<String, String> {
         let mut out = content::fingerprint_of(&self.home);
-        out.retain(|path, _| !["replication/pmp-ha-journal.jsonl", LOCK_FILE].contains(&path.as_str()));
+        out.retain(|path, _| {
+            !["replication/pmp-ha-journal.jsonl", "logs/pmp-ha.log", LOCK_FILE].contains(&path.as_str())
+        });
         out
     }
 }

@@ -17,13 +17,13 @@ pub struct OnTerminal {
 impl OnTerminal {
     /// All but its stdout, which is for data.
     pub fn run(mut command: Command) -> Self {
-        command.env("TERM", "xterm");
+        command.env("TERM", "xterm").env("NO_COLOR", "1");
         Self::spawn(command, false, None)
     }
 
     /// With its stdout, too.
     pub fn run_whole(mut command: Command) -> Self {
-        command.env("TERM", "xterm");
+        command.env("TERM", "xterm").env("NO_COLOR", "1");
         Self::spawn(command, true, None)
     }
 

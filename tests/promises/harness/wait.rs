@@ -21,11 +21,13 @@ pub fn wait_until_or(what: &str, look: impl FnMut() -> Result<(), String>) {
 #[track_caller]
 pub fn wait_within(patience: Duration, what: &str, mut look: impl FnMut() -> Result<(), String>) {
     let begun = Instant::now();
-    while let Err(seen) = look() {
+    loop {
+        let this_look = Instant::now();
+        let Err(seen) = look() else { return };
         assert!(begun.elapsed() < patience, "waited {} s in vain until {what}\n{seen}", patience.as_secs());
-        // What takes longer is looked at less often: looks cost the servers time, too.
-        std::thread::sleep(
-            (begun.elapsed() / 10).clamp(Duration::from_millis(50), Duration::from_millis(250)),
-        );
+        // What takes longer is looked at less often: looks cost the servers time, too. A busy machine gets
+        // at least as much time for other work as the look took.
+        let pause = (begun.elapsed() / 10).clamp(Duration::from_millis(50), Duration::from_millis(250));
+        std::thread::sleep(pause.max(this_look.elapsed()));
     }
 }

@@ -16,10 +16,13 @@ pub const TABLE: &str =
     "CREATE TABLE passtrix.x (id BIGINT NOT NULL, filler VARCHAR(200), KEY (id)) ENGINE=InnoDB";
 
 /// Rows that a writer has had acknowledged before the blow.
-pub const UNDER_LOAD: usize = 150;
+pub const UNDER_LOAD: usize = 60;
 
-/// Between two rows of a writer.
-const PACE: Duration = Duration::from_millis(2);
+/// Between two rows of a writer: load for the servers, and not for the machine.
+const PACE: Duration = Duration::from_millis(15);
+
+/// Between two rows where a kill has to meet one that is under way.
+const FAST: Duration = Duration::from_millis(2);
 
 /// Both are Alive again, hold the same rows, each once, and every acknowledged one is among them.
 #[track_caller]
@@ -46,6 +49,15 @@ pub struct Writer {
 
 impl Writer {
     pub fn start(node: &Node, ids: &Arc<AtomicU64>) -> Self {
+        Self::at_a_pace(node, ids, PACE)
+    }
+
+    /// As [`Self::start`], with a row under way at nearly every moment.
+    pub fn fast(node: &Node, ids: &Arc<AtomicU64>) -> Self {
+        Self::at_a_pace(node, ids, FAST)
+    }
+
+    fn at_a_pace(node: &Node, ids: &Arc<AtomicU64>, pace: Duration) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
         let acknowledged = Arc::new((Mutex::new(Vec::new()), AtomicUsize::new(0)));
         let opts = root(node);
@@ -61,7 +73,7 @@ impl Writer {
                 noted.0.lock().expect("whole").push(id);
                 noted.1.fetch_add(1, Ordering::SeqCst);
                 // As a disk would: homes in memory take rows as fast as the processor makes them.
-                std::thread::sleep(PACE);
+                std::thread::sleep(pace);
             }
         });
         Self { thread: Some(thread), ended, acknowledged }

@@ -1,0 +1,34 @@
+//! Tells the program from what it was built. Without git it is built all the same.
+
+#![expect(clippy::print_stdout, reason = "cargo reads what a build script prints")]
+
+use std::path::Path;
+use std::process::Command;
+
+fn main() {
+    let git = |args: &[&str]| {
+        let output = Command::new("git").args(args).output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    // A package is built from an archive, which says its commit this way.
+    let of_environment = std::env::var("PMP_HA_COMMIT").ok().filter(|commit| !commit.is_empty());
+    // A debug build does not ask: each commit would compile everything once more.
+    let asks = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    let asked = |args: &[&str]| if asks { git(args) } else { None };
+    let commit = of_environment.or_else(|| asked(&["rev-parse", "--short=12", "HEAD"]));
+    let of_environment = std::env::var("PMP_HA_DATE").ok().filter(|date| !date.is_empty());
+    let date = of_environment.or_else(|| asked(&["show", "--no-patch", "--format=%cs", "HEAD"]));
+    let target = std::env::var("TARGET").ok();
+    for (name, value) in [("PMP_HA_COMMIT", commit), ("PMP_HA_DATE", date), ("PMP_HA_TARGET", target)] {
+        println!("cargo::rustc-env={name}={}", value.unwrap_or_default());
+    }
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=PMP_HA_COMMIT");
+    println!("cargo::rerun-if-env-changed=PMP_HA_DATE");
+    // The commit that is checked out; in a worktree it is elsewhere.
+    if let Some(head) =
+        asked(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|head| Path::new(head).exists())
+    {
+        println!("cargo::rerun-if-changed={head}");
+    }
+}

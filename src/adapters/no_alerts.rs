@@ -1,0 +1,76 @@
+//! Stands in for the channels of alarms in a build without `alarms`: the same door, and behind it the
+//! word which part is missing.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::config::ConfigFile;
+use crate::config::alarm::AlarmConfig;
+use crate::domain::alarm::AlarmEvent;
+use crate::domain::built_in::Feature;
+use crate::failure::{Failure, Kind};
+
+/// A channel. There is none.
+pub struct AlarmChannel {
+    /// Its name.
+    pub name: String,
+    none: Nobody,
+}
+
+enum Nobody {}
+
+/// The dead man's switch. There is none.
+pub enum DeadMan {}
+
+fn refused(source: &ConfigFile) -> anyhow::Error {
+    Failure::new(Kind::Refused, "cannot send alarms")
+        .because(format!("{} names who gets them, and {}", source.path.display(), Feature::Alarms.absent()))
+        .hint(Feature::Alarms.hint())
+        .into()
+}
+
+/// Refuses, if a channel is configured.
+pub fn open(config: &AlarmConfig, source: &ConfigFile, _folder: &Path) -> Result<Vec<AlarmChannel>> {
+    if config.has_channels() { Err(refused(source)) } else { Ok(Vec::new()) }
+}
+
+/// Refuses, if one is configured.
+pub fn dead_man(config: &AlarmConfig, source: &ConfigFile) -> Result<Option<DeadMan>> {
+    if config.has_dead_man() { Err(refused(source)) } else { Ok(None) }
+}
+
+impl AlarmChannel {
+    /// Is never asked.
+    pub async fn send(&self, _event: &AlarmEvent) -> Result<String> {
+        match self.none {}
+    }
+}
+
+impl DeadMan {
+    /// Is never asked.
+    pub async fn ask(&self) -> Result<String> {
+        match *self {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::channel::CommandConfig;
+
+    #[test]
+    fn alarms_that_cannot_be_sent_are_refused() {
+        let source = ConfigFile { path: "pmp-ha.toml".into(), places: Default::default() };
+        let mut config = AlarmConfig::default();
+        assert!(open(&config, &source, Path::new("/")).is_ok_and(|channels| channels.is_empty()));
+        assert!(dead_man(&config, &source).is_ok_and(|switch| switch.is_none()));
+        config.command.push(CommandConfig { name: String::new(), command: vec!["true".into()], deadline: 1 });
+        config.dead_man_url = "https://127.0.0.1/".into();
+        let refusals = [open(&config, &source, Path::new("/")).err(), dead_man(&config, &source).err()];
+        for refusal in refusals {
+            let said = format!("{:?}", refusal.expect("a refusal"));
+            assert!(said.contains("built without `alarms`"), "{said}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Commands that look, and change nothing.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::examples;
+use super::set_up::OpeningArgs;
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The pack. By default, HAPack.zip or HAPack.zip.age in the home or in its folder replication.
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// How to open it.
+    #[command(flatten)]
+    pub opening: OpeningArgs,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The codes, as pmp-ha prints them in square brackets.
+    #[arg(value_name = "CODE")]
+    pub codes: Vec<String>,
+}
+
+/// Arguments of `history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// List only the newest N runs.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Print one line for Nagios and similar systems. Exit code 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+    #[arg(long, conflicts_with_all = ["json", "watch"])]
+    pub nagios: bool,
+    /// Repeat every SECONDS (default 2) until Ctrl-C. Ctrl-C exits with 0.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub watch: Option<u64>,
+    /// Write a heartbeat here, and wait until it reaches the other node and comes back.
+    #[arg(long)]
+    pub prove: bool,
+    /// On the primary: compare the data of both nodes row by row. The application keeps working. Exit code 5 if rows differ. An interrupted run resumes where it stopped.
+    #[arg(long, conflicts_with_all = ["nagios", "watch", "prove"])]
+    pub deep: bool,
+    /// Compare only this table. Can be repeated.
+    #[arg(long = "table", value_name = "NAME", requires = "deep")]
+    pub tables: Vec<String>,
+    /// Pause MS milliseconds between two chunks, to spare the servers.
+    #[arg(long, value_name = "MS", default_value_t = 0, requires = "deep")]
+    pub pause: u64,
+    /// Start from the beginning, even if an earlier run was interrupted.
+    #[arg(long, requires = "deep")]
+    pub anew: bool,
+}
+
+/// Arguments of `monitor`.
+#[derive(Debug, Args)]
+pub struct MonitorArgs {
+    /// Seconds between two checks.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub every: u64,
+    /// Check once, send what is due, and end: for cron. Exit code 5: the pair is not Alive.
+    #[arg(long, conflicts_with = "every")]
+    pub once: bool,
+}
+
+/// The channels of alarms.
+#[derive(Debug, Subcommand)]
+pub enum AlertCommand {
+    /// Send one message through each channel, and show what happened.
+    ///
+    /// docs/alarms.md explains how to set up each channel. Exit code 1: a channel failed.
+    #[command(after_help = examples::ALERT)]
+    Test(AlertTestArgs),
+}
+
+/// Arguments of `alert test`.
+#[derive(Debug, Args)]
+pub struct AlertTestArgs {
+    /// Try only these channels. By default, all.
+    #[arg(value_name = "CHANNEL")]
+    pub channels: Vec<String>,
+}
+
+/// The configuration.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum ConfigCommand {
+    /// Check every value, and every file that it names.
+    ///
+    /// An error names the file, the line and the key. Nothing is started or changed.
+    #[command(after_help = examples::CONFIG_CHECK)]
+    Check,
+    /// Show every setting in effect, and where it comes from.
+    ///
+    /// Secrets are not shown.
+    #[command(after_help = examples::CONFIG_SHOW)]
+    Show,
+}

@@ -1,0 +1,101 @@
+//! Commands that set up a pair.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::domain::pair::Endpoint;
+
+/// Arguments of `pack`.
+#[derive(Debug, Args)]
+pub struct PackArgs {
+    /// The primary: HOST or HOST:DBPORT.
+    #[arg(value_name = "PRIMARY")]
+    pub primary: Endpoint,
+    /// The secondary: HOST or HOST:DBPORT.
+    #[arg(value_name = "SECONDARY")]
+    pub secondary: Endpoint,
+    /// Restart the database as early as possible: after copying its files or, without room for a copy, after packing.
+    #[arg(long, conflicts_with = "online")]
+    pub restart: bool,
+    /// Pack while the database runs. Not for the first pack: the pair's settings take effect only after a restart.
+    #[arg(long)]
+    pub online: bool,
+    /// Make a smaller pack, which takes longer.
+    #[arg(long)]
+    pub dense: bool,
+    /// Sign the pack with this private key. By default, `pack.sign_with` in the configuration.
+    #[arg(long, value_name = "FILE")]
+    pub sign_with: Option<PathBuf>,
+    /// Encrypt the pack to the owner of this public key, as HAPack.zip.age. By default, `pack.encrypt_to` in the configuration.
+    #[arg(long, value_name = "FILE")]
+    pub encrypt_to: Option<PathBuf>,
+}
+
+/// Options that open a pack, and demand a signature.
+#[derive(Debug, Args)]
+pub struct OpeningArgs {
+    /// The private key that opens an encrypted pack. By default, `pack.identity` in the configuration.
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Refuse a pack that is not signed by the owner of this public key. By default, `pack.signed_by` in the configuration.
+    #[arg(long, value_name = "FILE")]
+    pub signed_by: Option<PathBuf>,
+}
+
+/// Arguments of `keygen`.
+#[derive(Debug, Args)]
+pub struct KeygenArgs {
+    /// What the keys are for.
+    #[arg(value_name = "PURPOSE")]
+    pub purpose: KeyPurpose,
+    /// The file for the private key, which only its owner can read. The public key is FILE.pub. Neither may exist.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// What a pair of keys is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeyPurpose {
+    /// The primary signs with the private key; the secondary checks with the public one.
+    Signing,
+    /// The primary encrypts to the public key; the secondary opens with the private one.
+    Encryption,
+}
+
+/// Arguments of `install-pack`.
+#[derive(Debug, Args)]
+pub struct InstallPackArgs {
+    /// The pack. By default, HAPack.zip or HAPack.zip.age in the home or in its folder replication.
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// You unpacked HAPack.zip by hand in the home: check every file and install them. With --signed-by, the ZIP is checked first.
+    #[arg(long)]
+    pub in_place: bool,
+    /// Install this pack although it is older than what is installed here. The data and the secrets of that time come back.
+    #[arg(long)]
+    pub older: bool,
+    /// Keep the old data and configuration of a fresh home, too. `pmp-ha rollback` returns to them.
+    #[arg(long, conflicts_with_all = ["in_place", "discard_old"])]
+    pub keep: bool,
+    /// Delete the old data even if this home was in a pair. Rows that exist only here are lost.
+    #[arg(long)]
+    pub discard_old: bool,
+    /// A file of mode 0600 with the database password of this home, if the product stores it encrypted.
+    #[arg(long, value_name = "FILE")]
+    pub db_password_file: Option<PathBuf>,
+    /// The pack's port for this secondary is forwarded to the port of its database.
+    #[arg(long)]
+    pub port_is_forwarded: bool,
+    /// How to open it.
+    #[command(flatten)]
+    pub opening: OpeningArgs,
+}
+
+/// Arguments of `key`.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// The path of the primary's `pmp_key.key` on this machine. On a terminal, pmp-ha asks for it.
+    #[arg(value_name = "PATH")]
+    pub path: Option<PathBuf>,
+}
