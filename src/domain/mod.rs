@@ -11,6 +11,7 @@ pub mod certificate;
 pub mod chronicle;
 pub mod coordinates;
 pub mod datafiles;
+pub mod datastore;
 pub mod deep;
 pub mod definitions;
 pub mod digest;

@@ -84,12 +84,14 @@ pub async fn take(
     let now = jiff::Timestamp::now().as_second();
     // ignored: what cannot be read is no change that is under way, and `rotate` says why
     let rotating = home.rotation().ok().flatten().map(|rotation| rotation.stage);
+    let own_options = home.changed_own_option_file();
     Ok(Snapshot {
         membership,
         ports,
         local,
         peer,
         deviations,
+        own_options,
         tfa,
         disk,
         now,
@@ -321,6 +323,11 @@ async fn ask(
         rights_changed(session, whose).await.unwrap_or_else(|error| Some(vec![format!("{error:#}")]))
     };
     let rights_changed = changed(session, Rights::OfTheApplication).await;
+    let insertable = match &rights_changed {
+        // On a primary without a guard there is nothing to be read.
+        None => Vec::new(),
+        Some(_) => insertable(session).await?,
+    };
     if let (Some(query), Some((view, _))) = (flavor.limit_query(), &mut replica) {
         let row = session.one(query).await?.unwrap_or_default();
         view.limit = Some(ApplierLimit {
@@ -340,6 +347,7 @@ async fn ask(
         .one("SHOW GLOBAL STATUS LIKE 'Ssl\\_server\\_not\\_after'")
         .await?
         .and_then(|row| certificate::time(&row.get("Value")?));
+    let prepared = prepared(session).await?;
     let semi_sync = match config.semi_sync() {
         None => None,
         Some(_) => Some(semi_sync(session, flavor).await?),
@@ -377,6 +385,8 @@ async fn ask(
         beats,
         says,
         rights_changed,
+        prepared,
+        insertable,
         errant: None,
         returned: None,
         certificate_ends,
@@ -447,6 +457,26 @@ async fn heartbeats_now(session: &mut Asking<'_>) -> Result<(i64, i64, Vec<Beat>
 
 fn now_micros() -> i64 {
     jiff::Timestamp::now().as_microsecond()
+}
+
+/// Transactions that no session owns, and that were left for a while. A restart leaves prepared ones so, and
+/// so does an applier.
+async fn prepared(session: &mut Asking<'_>) -> Result<u64> {
+    const LEFT: &str = "SELECT COUNT(*) AS prepared FROM information_schema.INNODB_TRX \
+         WHERE trx_mysql_thread_id = 0 AND trx_started < NOW() - INTERVAL 30 SECOND";
+    let row = session.one(LEFT).await?;
+    Ok(row.and_then(|row| row.get("prepared")?.parse().ok()).unwrap_or(0))
+}
+
+/// The tables into which the application may insert by name.
+async fn insertable(session: &mut Asking<'_>) -> Result<Vec<String>> {
+    let query = format!(
+        "SELECT DISTINCT object FROM {OWN_SCHEMA}.{} WHERE rights LIKE '%Insert%' AND object NOT LIKE '%.*'",
+        Rights::OfTheApplication.view()
+    );
+    // ignored: a view that cannot be read is a finding of its own
+    let rows = session.query(query).await.unwrap_or_default();
+    Ok(rows.iter().filter_map(|row| row.get("object")).collect())
 }
 
 /// Compares the rights of an account with those that were recorded when they were set.

@@ -52,6 +52,8 @@ fn server(role: Role, replica: ReplicaView) -> ServerView {
             .into(),
         says: None,
         rights_changed: (role == Role::Secondary).then(Vec::new),
+        prepared: 0,
+        insertable: vec![],
         errant: None,
         returned: None,
         certificate_ends: None,
@@ -68,6 +70,7 @@ fn seen_from(role: Role) -> Snapshot {
         peer: Observed::Seen(at(Pair::peer_of(role))),
         deviations: vec![],
         tfa: Tfa::NotWatched,
+        own_options: None,
         disk: Some(1 << 40),
         now: 0,
         certificates: vec![],
@@ -247,6 +250,70 @@ fn lag_is_what_the_heartbeat_rows_say() {
     assert_eq!(verdict(&back), (Status::Alive, Status::Failed, vec!["back-lagging"]));
     // The server's own figure does not count against the rows.
     assert_eq!(verdict(&with_replica(|view| view.lag = Some(31))).2, Vec::<&str>::new());
+}
+
+#[test]
+fn a_clock_that_was_set_back_is_told_and_no_lag_is_computed_from_it() {
+    // The primary's clock went back by an hour; what the secondary applied last was written before.
+    let mut snapshot = with_beats(Role::Secondary, [(99, 97), (99, 97)]);
+    let mut primary = server(Role::Primary, replica(Role::Primary));
+    let hour = 3_600_000_000;
+    (primary.clock, primary.clock_offset) = (primary.clock - hour, -hour);
+    for (beat, by_event, codes) in [
+        (primary.clock - 100_000, 99_000_000, vec!["lag-unknown", "clock-set-back"]),
+        (99_000_000, 99_000_000, vec!["lag-unknown", "clock-set-back"]),
+        (primary.clock, primary.clock, vec!["lag-unknown"]),
+    ] {
+        primary.beats[0] = Beat { beat, by_event, ..primary.beats[0] };
+        snapshot.peer = Observed::Seen(primary.clone());
+        let health = judge(&snapshot, LIMITS);
+        let found: Vec<_> = health.findings.iter().map(|finding| finding.code).collect();
+        assert_eq!(found.iter().filter(|code| codes.contains(code)).count(), codes.len(), "{found:?}");
+        assert_ne!(health.replication, Status::Alive);
+        assert!(health.summary.contains("lag unknown"), "{}", health.summary);
+    }
+}
+
+#[test]
+fn audit_rows_flow_back_only_where_each_audit_table_passes_the_filter() {
+    let mut snapshot = seen_from(Role::Secondary);
+    let with = |snapshot: &mut Snapshot, tables: &[&str], case: &str| {
+        let mut secondary = server(Role::Secondary, replica(Role::Secondary));
+        secondary.insertable = tables.iter().map(ToString::to_string).collect();
+        snapshot.local = Observed::Seen(secondary);
+        let mut primary = server(Role::Primary, replica(Role::Primary));
+        primary.variables.insert("lower_case_table_names".into(), case.into());
+        snapshot.peer = Observed::Seen(primary);
+        let health = judge(snapshot, LIMITS);
+        (health.findings.iter().map(|f| f.code).collect::<Vec<_>>(), health.summary)
+    };
+    for (tables, case) in [
+        (&["passtrix.Ptrx_UserAudit", "passtrix.other"][..], "0"),
+        (&["passtrix.ptrx_useraudit"], "1"),
+        (&["passtrix.userAUdit"], "1"),
+    ] {
+        let (codes, summary) = with(&mut snapshot, tables, case);
+        assert!(codes.is_empty() && summary.contains("audit rows flow back"), "{codes:?} {summary}");
+    }
+    let (codes, summary) = with(&mut snapshot, &["passtrix.userAUdit"], "0");
+    assert_eq!(codes, ["audit-table-left-out"]);
+    assert!(summary.contains("audit rows do not flow back"), "{summary}");
+}
+
+#[test]
+fn a_prepared_transaction_and_another_rule_for_names_are_told() {
+    let mut snapshot = seen_from(Role::Secondary);
+    let mut primary = server(Role::Primary, replica(Role::Primary));
+    primary.prepared = 2;
+    snapshot.peer = Observed::Seen(primary.clone());
+    assert_eq!(verdict(&snapshot), (Status::Alive, Status::Alive, vec!["prepared-transaction"]));
+    primary.prepared = 0;
+    primary.variables.insert("lower_case_table_names".into(), "0".into());
+    snapshot.peer = Observed::Seen(primary);
+    let mut here = server(Role::Secondary, replica(Role::Secondary));
+    here.variables.insert("lower_case_table_names".into(), "1".into());
+    snapshot.local = Observed::Seen(here);
+    assert_eq!(verdict(&snapshot), (Status::Alive, Status::Failed, vec!["names-differ"]));
 }
 
 #[test]
