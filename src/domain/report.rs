@@ -158,7 +158,9 @@ impl NodeServices {
                 Observed::Seen(_) => Status::Alive,
                 Observed::NotSeen(blind) => match blind.why {
                     BlindReason::TooManyConnections => Status::Alive,
-                    BlindReason::NotBuiltIn(_) | BlindReason::TurnedAway => Status::Unknown,
+                    BlindReason::NotBuiltIn(_) | BlindReason::TurnedAway | BlindReason::Certificate(_) => {
+                        Status::Unknown
+                    }
                     BlindReason::NotRunning | BlindReason::Unreachable | BlindReason::Silent => {
                         Status::Failed
                     }
