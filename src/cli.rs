@@ -19,8 +19,8 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser,
 use crate::domain::built_in::long_version;
 
 pub use self::look::{
-    AlertCommand, AlertTestArgs, ConfigCommand, ExplainArgs, HistoryArgs, InspectArgs, MonitorArgs,
-    VerifyArgs,
+    AlertCommand, AlertTestArgs, ConfigCommand, EventsArgs, ExplainArgs, HistoryArgs, InspectArgs,
+    MonitorArgs, VerifyArgs,
 };
 pub use self::practise::{
     CompletionsArgs, LabCommand, LabDownArgs, LabHomeArgs, LabSqlArgs, LabUpArgs, ManArgs, RehearseArgs,
@@ -228,6 +228,12 @@ pub enum Commands {
     /// leave nothing to undo.
     #[command(after_help = examples::HISTORY)]
     History(HistoryArgs),
+    /// List what happened to the pair, as the monitor of this node saw it.
+    ///
+    /// It shows each change of a status or a role, each alarm, each comparison and rehearsal. The newest
+    /// is last. `history` lists what pmp-ha itself did.
+    #[command(after_help = examples::EVENTS)]
+    Events(EventsArgs),
     /// Write the encryption key's path to `conf/manage_key.conf`.
     ///
     /// It first checks that the file is a PMP key and, if possible, that it is the key of this pair's data.

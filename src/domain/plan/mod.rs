@@ -2,6 +2,7 @@
 
 mod command;
 mod renewal;
+mod hook;
 mod step;
 mod trust;
 mod words;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use command::Command;
 pub use renewal::Renewal;
+pub use hook::{HookChange, HookEvent, HookMoment, HookPrograms};
 pub use step::{BootTask, CopyWay, Exchange, KEY_PLACEHOLDER, KeyCheck, Scope, Step, TableChange};
 pub use words::Bytes;
 
