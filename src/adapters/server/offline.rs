@@ -90,7 +90,6 @@ impl Database<'_> {
             user: &boot.user,
             host: "localhost",
             password: &boot.password,
-            x509: false,
             grants: &["ALL PRIVILEGES ON *.*"],
             demand: None,
             all_rights: true,
