@@ -4,6 +4,7 @@
 //! which sends it through the channels while the monitor looks on. [`Witness`] keeps each look in the
 //! chronicle, and shows it on the page.
 
+#[cfg_attr(not(feature = "page"), allow(dead_code, reason = "without the page nobody asks"))]
 mod board;
 mod keeper;
 mod post;

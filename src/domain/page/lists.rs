@@ -15,8 +15,8 @@ pub(super) fn upkeep(upkeep: &Upkeep, now: UnixSeconds) -> Markup {
     let never = || "never".to_owned();
     let mut out = Markup::default();
     out.raw("<section data-part=\"upkeep\"><h2>Upkeep</h2><dl class=\"cards\">\n");
-    let mut card = |name: &'static str, value: String, more: String| {
-        out.raw("<div><dt>").raw(name).element("</dt><dd>", value, "");
+    let mut card = |name: &str, value: String, more: String| {
+        out.element("<div><dt>", name, "</dt>").element("<dd>", value, "");
         out.element("<small>", more, "</small></dd></div>\n");
     };
     card("Last pack", upkeep.packed.map_or_else(never, ago), upkeep.packed.map_or_else(String::new, day));
@@ -28,9 +28,9 @@ pub(super) fn upkeep(upkeep: &Upkeep, now: UnixSeconds) -> Markup {
     card("Last comparison", value, more);
     let (value, more) = judged(upkeep.rehearsed, "no defect", "it found a defect");
     card("Last rehearsal", value, more);
-    for &(name, ends) in &upkeep.certificates {
-        let left = ends.saturating_sub(now) / 86_400;
-        card(name, format!("{left} days left"), day(ends));
+    for (whose, ends) in &upkeep.certificates {
+        let name = whose.replacen("the c", "C", 1);
+        card(&name, format!("{} days left", ends.saturating_sub(now) / 86_400), day(*ends));
     }
     let size = |number: Option<u64>| number.map_or_else(|| "unknown".into(), bytes);
     card("Binlogs", size(upkeep.binlogs), "of this node".into());

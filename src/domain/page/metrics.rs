@@ -210,7 +210,7 @@ fn upkeep(out: &mut Text, view: &PageView) {
         upkeep.rehearsed.map(|(_, good)| u8::from(good)),
     );
     if !upkeep.certificates.is_empty() {
-        out.family(ENDS, "gauge", "When a certificate of this node ends.");
+        out.family(ENDS, "gauge", "When a certificate of the pair ends.");
     }
     for (name, ends) in &upkeep.certificates {
         out.value(ENDS, &[("certificate", name)], ends);

@@ -104,8 +104,8 @@ pub struct Upkeep {
     pub compared: Option<(UnixSeconds, bool)>,
     /// When a recovery was last rehearsed, and whether it found no defect.
     pub rehearsed: Option<(UnixSeconds, bool)>,
-    /// Certificates of this node: the name, and when each ends.
-    pub certificates: Vec<(&'static str, UnixSeconds)>,
+    /// Certificates of the pair: whose each is, and when it ends.
+    pub certificates: Vec<(String, UnixSeconds)>,
     /// Bytes of binlogs beside the data.
     pub binlogs: Option<u64>,
     /// Bytes free where the data lie.
@@ -129,7 +129,9 @@ impl PageView {
     pub fn of(report: Report, snapshot: &Snapshot, at: UnixSeconds, every: u64, upkeep: Upkeep) -> Self {
         let nodes = [Role::Primary, Role::Secondary].map(|role| NodeView::of(snapshot, role));
         let channels = [Role::Secondary, Role::Primary].map(|at| ChannelView::of(snapshot, at));
-        let upkeep = Upkeep { free: snapshot.disk, ..upkeep };
+        let ends = |ends: i64| UnixSeconds::try_from(ends).unwrap_or(0);
+        let certificates = snapshot.certificates.iter().map(|each| (each.whose.clone(), ends(each.ends)));
+        let upkeep = Upkeep { free: snapshot.disk, certificates: certificates.collect(), ..upkeep };
         Self { report, at, every, nodes, channels, upkeep }
     }
 
@@ -267,6 +269,7 @@ mod tests {
                 packed: Some(1_770_000_000),
                 rehearsed: Some((1_770_050_000, false)),
                 free: Some(12_345_678_901),
+                certificates: vec![(format!("the certificate of {evil}"), 1_770_950_000)],
                 ..Upkeep::default()
             },
         }
