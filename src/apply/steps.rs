@@ -9,7 +9,8 @@ use super::files::place::Place;
 use super::files::{copy, in_place, keep, node_files, pack};
 use super::online;
 use super::repair::{self, define};
-use super::roles::{exchange, promote, rejoin};
+use super::roles::{exchange, hook, promote, rejoin};
+use super::secrets;
 use super::work::Runner;
 use crate::adapters::home::saved::remove;
 use crate::adapters::home::{KEY_FILE, ROLE_FILE, datadir, kept};
@@ -17,14 +18,14 @@ use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::process::Database;
 use crate::domain::manifest::NODE_FILES;
 use crate::domain::pair::{Claim, Role};
-use crate::domain::plan::{BootTask, Step};
+use crate::domain::plan::{BootTask, HookMoment, Plan, Step};
 
 impl Runner<'_> {
     #[expect(
         clippy::too_many_lines,
         reason = "a few lines a step: the table of contents of all that is done"
     )]
-    pub(super) async fn apply(&mut self, step: &Step) -> Result<()> {
+    pub(super) async fn apply(&mut self, plan: &Plan, step: &Step) -> Result<()> {
         match step {
             Step::MakeNodeFiles { membership, renew } => {
                 self.saved().save(NODE_FILES)?;
@@ -106,6 +107,10 @@ impl Runner<'_> {
                 self.home.write_role(*role, word.as_deref())
             }
             Step::Fence { command } => promote::fence(self, command).await,
+            Step::Hook { moment, command } => match plan.role_change() {
+                Some(change) => hook::run(self, *moment, command, &change).await,
+                None => Ok(()),
+            },
             Step::BringUp => promote::bring_up(self).await,
             Step::TakeDown => promote::take_down(self).await,
             Step::DrainReplica { accept_loss, .. } => promote::drain(self, *accept_loss).await,
@@ -114,6 +119,10 @@ impl Runner<'_> {
                 promote::claim(self, claim, *seen_alive).await
             }
             Step::Exchange(part) => exchange::apply(self, part).await,
+            Step::Renew(part) => {
+                self.saved().save(NODE_FILES)?;
+                secrets::apply(self, part).await
+            }
             Step::RestartDatabase => {
                 let begun = Instant::now();
                 promote::restart(self).await?;
@@ -161,7 +170,7 @@ impl Runner<'_> {
         }
     }
 
-    pub(super) async fn undo(&mut self, step: &Step) -> Result<()> {
+    pub(super) async fn undo(&mut self, plan: &Plan, step: &Step) -> Result<()> {
         match step {
             Step::MakeNodeFiles { .. } | Step::TakeNodeFiles { .. } | Step::SetMembership { .. } => {
                 self.saved().restore(NODE_FILES)
@@ -177,8 +186,15 @@ impl Runner<'_> {
             Step::WorkOffOffline { account, .. } | Step::DrainReplica { account, .. } => {
                 promote::undrain(self, account).await
             }
+            Step::Hook { moment: HookMoment::Before, .. } => {
+                if let Some(change) = plan.role_change() {
+                    hook::put_back(self, &change).await;
+                }
+                Ok(())
+            }
             Step::BringUp => promote::take_down(self).await,
             Step::Exchange(part) => exchange::undo(self, part).await,
+            Step::Renew(part) => secrets::undo(self, part).await,
             Step::Claim { .. } => promote::unclaim(self).await,
             // The whole data directory is taken back by an earlier step, or nothing of it was changed.
             Step::OfflineBoot(BootTask::PrepareReplica { .. } | BootTask::StandAlone { .. })
@@ -210,6 +226,7 @@ impl Runner<'_> {
             | Step::RestartDatabase
             // Whoever was fenced stays so until the operator lets it loose, and an old primary stays down.
             | Step::Fence { .. }
+            | Step::Hook { moment: HookMoment::After, .. }
             | Step::TakeDown
             | Step::DropOldData
             | Step::KeepOldData { .. }

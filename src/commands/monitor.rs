@@ -1,59 +1,135 @@
 //! `pmp-ha monitor`
 
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::{Context, may_start};
+use super::{Context, may_start, monitor_unit};
 use crate::adapters::clock::now;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::{self, other_node};
 use crate::adapters::server::process::Database;
-use crate::adapters::system::{self, DirLock};
+use crate::adapters::system::{self, DirLock, ServiceManager};
+use crate::apply::tell_hook;
 use crate::cli::MonitorArgs;
-use crate::config::Config;
+use crate::config::page::listen_address;
+use crate::config::{Config, ConfigFile};
+use crate::domain::alarm::AlarmEvent;
 use crate::domain::judge::judge;
-use crate::domain::pair::Role;
+use crate::domain::pair::{Membership, Role};
+use crate::domain::plan::{HookChange, HookEvent};
 use crate::domain::report::{Report, Verdict, Watch as Changes};
+use crate::domain::snapshot::Snapshot;
 use crate::failure::{Failure, Kind};
-use crate::watch::Announcer;
+use crate::watch::{Announcer, Glance, TransitionHook, Witness};
+
+/// How long the end of the monitor waits for a hook that runs.
+const GOOD_BYE: Duration = Duration::from_secs(5);
 
 /// Checks until Ctrl-C, prints each status change, and announces it. Stops a primary that was replaced.
 pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
+    match (args.install, args.uninstall) {
+        (true, _) => return monitor_unit::install(context, &args),
+        (_, true) => return monitor_unit::uninstall(context, &args),
+        (false, false) => {}
+    }
     let home = context.home()?;
     let (config, source) = context.config_with_source(&home)?;
     let announces = !context.global.dry_run;
+    let pause = Duration::from_secs(args.every);
+    let address = listens(&config, &source, args.listen)?;
     let watch =
         announces.then(|| Announcer::open(&home, &config, &source, !args.once)).transpose()?.flatten();
     if args.once {
-        return Box::pin(once(context, &home, &config, watch)).await;
+        return Box::pin(once(context, &home, &config, watch, args)).await;
     }
-    let mut monitor = Monitor { context, home, config, watch };
-    let ended = monitor.run(Duration::from_secs(args.every)).await;
+    let mut witness = announces.then(|| Witness::open(&home, Some(pause)));
+    if let Some((witness, address)) = witness.as_mut().zip(address) {
+        let url = witness.serve(address, &config, &source).await?;
+        context.ui.say(format!("the page is at {url}"));
+    }
+    let hook = announces.then(|| TransitionHook::open(&config.hooks)).flatten();
+    let manager = ServiceManager::from_environment();
+    let mut monitor = Monitor { context, home, config, watch, hook, witness, manager };
+    let ended = monitor.run(pause).await;
+    monitor.manager.say("STOPPING=1");
     if let Some(watch) = monitor.watch {
         warn(context, watch.end().await);
+    }
+    if let Some(hook) = monitor.hook {
+        warn(context, hook.end(GOOD_BYE).await);
+    }
+    if let Some(witness) = monitor.witness {
+        warn(context, witness.end(ended.is_ok()).await);
     }
     ended
 }
 
+/// Where the page is to be served: what the command line says, or else the configuration.
+fn listens(config: &Config, source: &ConfigFile, named: Option<SocketAddr>) -> Result<Option<SocketAddr>> {
+    let address = match named {
+        Some(address) => Some(address),
+        None if config.page.listen.is_empty() => None,
+        // It was checked when the file was read.
+        None => listen_address(&config.page.listen).ok(),
+    };
+    let is_protected = config.page.files().iter().all(|(_, file)| file.is_some());
+    if let Some(address) = address.filter(|address| !address.ip().is_loopback() && !is_protected) {
+        bail!(
+            Failure::new(Kind::Usage, format!("cannot serve the page at {address}"))
+                .because("the network reaches this address, and the page has no certificate and no token")
+                .hint(format!(
+                    "Set certificate_file, key_file and token_file in the section [page] of {}, or listen at 127.0.0.1.",
+                    source.path.display()
+                ))
+        );
+    }
+    Ok(address)
+}
+
 /// Checks once, and sends what is due.
-async fn once(context: &Context<'_>, home: &Home, config: &Config, watch: Option<Announcer>) -> Result<()> {
-    let report = Box::pin(context.interrupt.or(look(home, config, &context.interrupt))).await?;
-    if let Some(mut watch) = watch {
-        watch.see(&report).await;
-        let settled = async {
-            watch.settled().await;
-            Ok(())
-        };
-        context.interrupt.or(settled).await?;
-        warn(context, watch.end().await);
+async fn once(
+    context: &Context<'_>,
+    home: &Home,
+    config: &Config,
+    watch: Option<Announcer>,
+    args: MonitorArgs,
+) -> Result<()> {
+    let begun = Instant::now();
+    let (report, snapshot) = Box::pin(context.interrupt.or(look(home, config, &context.interrupt))).await?;
+    let took = begun.elapsed();
+    let announced = match watch {
+        Some(watch) => announce(context, watch, &report).await?,
+        None => Vec::new(),
+    };
+    if !context.global.dry_run {
+        let mut witness = Witness::open(home, None);
+        let look = Glance { report: &report, snapshot: &snapshot, took };
+        witness.see(look, &announced).await;
+        if let Some(file) = &args.textfile {
+            witness.write_metrics(look, file)?;
+        }
+        warn(context, witness.end(false).await);
     }
     if report.verdict() == Verdict::ALIVE {
         return Ok(());
     }
     context.ui.data(&report)?;
     bail!(Failure::new(Kind::NotAlive, "the pair is not Alive"))
+}
+
+/// Announces what is due, and waits until it was tried.
+async fn announce(context: &Context<'_>, mut watch: Announcer, report: &Report) -> Result<Vec<AlarmEvent>> {
+    let announced = watch.see(report).await;
+    let settled = async {
+        watch.settled().await;
+        Ok(())
+    };
+    context.interrupt.or(settled).await?;
+    warn(context, watch.end().await);
+    Ok(announced)
 }
 
 fn warn(context: &Context<'_>, warnings: Vec<String>) {
@@ -67,26 +143,32 @@ struct Monitor<'a> {
     home: Home,
     config: Config,
     watch: Option<Announcer>,
+    witness: Option<Witness>,
+    hook: Option<TransitionHook>,
+    manager: ServiceManager,
 }
 
 impl Monitor<'_> {
     async fn run(&mut self, pause: Duration) -> Result<()> {
-        let Self { context, home, config, watch } = self;
+        let Self { context, home, config, watch, hook, witness, manager } = self;
         let mut changes = Changes::default();
         let (mut first, mut waits) = (true, false);
         loop {
             let is_replaced = replaced(home).await?.is_some();
             waits &= is_replaced;
             if is_replaced && let Some(why) = replaced_for_good(context, home, &mut waits).await? {
-                return take_down(context, home, config, why).await;
+                manager.say("STATUS=stopping a primary that was replaced");
+                return alive_during(manager, take_down(context, home, config, why)).await;
             }
+            let begun = Instant::now();
             let looked = tokio::select! {
                 looked = look(home, config, &context.interrupt) => looked,
                 () = context.interrupt.wanted() => return Ok(()),
             };
-            let mut report = looked?;
+            let (mut report, snapshot) = looked?;
+            let took = begun.elapsed();
             changes.next(&mut report);
-            if first || report.changed_from.is_some() {
+            if first || report.has_changed() {
                 let told = if context.global.json {
                     context.ui.line(&report)?
                 } else {
@@ -96,26 +178,61 @@ impl Monitor<'_> {
                     return Ok(());
                 }
             }
+            manager.say(&format!("READY=1\nWATCHDOG=1\nSTATUS={}", report.verdict()));
             first = false;
+            let mut announced = Vec::new();
             if let Some(watch) = watch {
-                for event in watch.see(&report).await {
+                announced = watch.see(&report).await;
+                for event in &announced {
                     context.ui.say(format!("announced: {}", event.title()));
                 }
                 warn(context, watch.warnings());
             }
-            if context.interrupt.sleep(pause).await.is_err() {
+            if let Some(witness) = witness {
+                witness.see(Glance { report: &report, snapshot: &snapshot, took }, &announced).await;
+                warn(context, witness.warnings());
+            }
+            if let Some(hook) = hook {
+                warn(context, hook.see(&report).into_iter().collect());
+                warn(context, hook.warnings());
+            }
+            if rest(&context.interrupt, pause, manager).await.is_err() {
                 return Ok(());
             }
         }
     }
 }
 
-async fn look(home: &Home, config: &Config, interrupt: &Interrupt) -> Result<Report> {
+/// Waits for the next look. Systemd hears meanwhile that the monitor is alive.
+async fn rest(interrupt: &Interrupt, pause: Duration, manager: &ServiceManager) -> Result<()> {
+    let mut left = pause;
+    while !left.is_zero() {
+        let part = manager.watchdog().map_or(left, |limit| left.min(limit / 3).max(Duration::from_millis(1)));
+        interrupt.sleep(part.min(left)).await?;
+        left = left.saturating_sub(part);
+        manager.say("WATCHDOG=1");
+    }
+    Ok(())
+}
+
+/// Tells systemd that the monitor is alive while something takes minutes, and has a deadline of its own.
+async fn alive_during<T>(manager: &ServiceManager, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    let Some(limit) = manager.watchdog() else { return work.await };
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(limit / 3) => manager.say("WATCHDOG=1"),
+        }
+    }
+}
+
+async fn look(home: &Home, config: &Config, interrupt: &Interrupt) -> Result<(Report, Snapshot)> {
     // The roles may have changed since the last look.
     let seen = look::pair::take(home, home.require_membership()?, config, interrupt).await?;
     look::pair::remember(home, &seen);
     let report = Report::new(judge(&seen, config.limits()), now(), env!("CARGO_PKG_VERSION"));
-    Ok(report.about(&seen))
+    Ok((report.about(&seen), seen))
 }
 
 /// Returns why this node must not serve, if it is a replaced primary.
@@ -163,8 +280,33 @@ async fn take_down(
     if lock.is_none() {
         context.ui.say(format!("would stop the database: {why}"));
     } else {
+        tell(context, config, &membership, HookEvent::Before).await;
         Database::of(home, &Interrupt::default()).stop(config.stop_deadline()).await?;
         context.ui.warn(format!("the database was stopped: {why}"));
+        tell(context, config, &membership, HookEvent::After).await;
     }
     bail!(may_start::refusal(&membership, &why))
+}
+
+/// Tells a hook that a replaced primary is taken down. The other node has its role already: a hook that
+/// fails keeps nothing from being stopped.
+async fn tell(context: &Context<'_>, config: &Config, membership: &Membership, event: HookEvent) {
+    let (key, command) = match event {
+        HookEvent::Before => ("hooks.before", &config.hooks.before),
+        HookEvent::After | HookEvent::PutBack => ("hooks.after", &config.hooks.after),
+    };
+    if command.is_empty() {
+        return;
+    }
+    let change = HookChange {
+        command: "monitor",
+        node: membership.this(),
+        peer: membership.peer(),
+        from: membership.role,
+        to: None,
+        epoch: membership.pair.epoch,
+    };
+    if let Err(error) = tell_hook(config, command, event, &change).await {
+        context.ui.warn(format!("the hook {key} failed: {error:#}"));
+    }
 }

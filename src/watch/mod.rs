@@ -1,9 +1,14 @@
 //! The watch: announces what the monitor sees.
 //!
 //! Each look goes through [`Announcer::see`]: the rule decides, and every event of it goes to [`post`],
-//! which sends it through the channels while the monitor looks on.
+//! which sends it through the channels while the monitor looks on. [`Witness`] keeps each look in the
+//! chronicle, and shows it on the page.
 
+mod board;
+mod keeper;
 mod post;
+mod witness;
+mod transition;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +30,8 @@ use crate::domain::report::Report;
 use crate::failure::{Failure, Kind};
 
 use self::post::Post;
+pub use self::witness::{Glance, Witness};
+pub use self::transition::TransitionHook;
 
 /// The file with the state of the rule.
 const STATE: &str = "state.json";
@@ -58,7 +65,7 @@ impl Announcer {
         let lock = system::lock_dir(&folder).map_err(|error| match Failure::from_error(error) {
             held if held.kind == Kind::Refused => {
                 Failure { what: "another monitor of this home announces already".into(), ..held }
-                    .hint("Look with `pmp-ha verify --watch`, or end the other monitor first.")
+                    .hint("Glance with `pmp-ha verify --watch`, or end the other monitor first.")
             }
             other => other,
         })?;

@@ -1,6 +1,8 @@
 //! A plan: the steps of a command as a value. `--dry-run` prints exactly the value that would run.
 
 mod command;
+mod renewal;
+mod hook;
 mod step;
 mod trust;
 mod words;
@@ -8,6 +10,8 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub use command::Command;
+pub use renewal::Renewal;
+pub use hook::{HookChange, HookEvent, HookMoment, HookPrograms};
 pub use step::{BootTask, CopyWay, Exchange, KEY_PLACEHOLDER, KeyCheck, Scope, Step, TableChange};
 pub use words::Bytes;
 
@@ -47,6 +51,7 @@ impl Plan {
                 Step::Reconfigure { .. }
                     | Step::RenewWayBack { .. }
                     | Step::Exchange(_)
+                    | Step::Renew(_)
                     | Step::SaveRows { .. }
             )
         };
@@ -64,6 +69,7 @@ impl Plan {
                 Some(format!("{}, with {}", membership.this(), membership.peer()))
             }
             Step::SwapKept { name } => Some(format!("to mysql/{name}")),
+            Step::Renew(Renewal::Offer { file, .. } | Renewal::Take { file, .. }) => Some(file.clone()),
             Step::ProveEqual { scope, .. } => Some(scope.to_string()),
             _ => None,
         });

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::hook::HookMoment;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::definitions::Named;
 use crate::domain::pair::{Membership, Role};
+use crate::domain::plan::Renewal;
 use crate::domain::returned::Returned;
 use crate::domain::standing::BinlogPlace;
 
@@ -295,6 +297,13 @@ pub enum Step {
         /// The program and its arguments.
         command: Vec<String>,
     },
+    /// Run a program of the administrator's before or after the role changes.
+    Hook {
+        /// When.
+        moment: HookMoment,
+        /// The program and its arguments.
+        command: Vec<String>,
+    },
     /// Start the database, unless it runs.
     BringUp,
     /// Stop the database, unless it is stopped.
@@ -320,6 +329,8 @@ pub enum Step {
     },
     /// A part of a switchover.
     Exchange(Exchange),
+    /// A part of a change of the pair's secrets.
+    Renew(Renewal),
     /// Restart the database, for settings that take effect only at a start.
     RestartDatabase,
     /// Write `conf/manage_key.conf`.
