@@ -2,8 +2,8 @@
 
 pub mod alarm;
 pub mod channel;
-pub mod page;
 pub mod hooks;
+pub mod page;
 pub mod place;
 pub mod show;
 
@@ -14,8 +14,8 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use self::alarm::AlarmConfig;
-use self::page::PageConfig;
 use self::hooks::HooksConfig;
+use self::page::PageConfig;
 use self::place::{Complaint, Places};
 use crate::domain::flavor::SemiSync;
 use crate::domain::health::Limits;

@@ -7,8 +7,8 @@
 mod board;
 mod keeper;
 mod post;
-mod witness;
 mod transition;
+mod witness;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ use crate::domain::report::Report;
 use crate::failure::{Failure, Kind};
 
 use self::post::Post;
-pub use self::witness::{Glance, Witness};
 pub use self::transition::TransitionHook;
+pub use self::witness::{Glance, Witness};
 
 /// The file with the state of the rule.
 const STATE: &str = "state.json";

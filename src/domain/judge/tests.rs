@@ -468,6 +468,9 @@ fn each_fault_of_a_certificate_has_its_own_finding_and_hint() {
             assert_eq!(finding.what.contains("this node"), ours, "{finding:?}");
         }
     }
+}
+
+#[test]
 fn the_product_is_told_apart_from_its_database_and_changes_no_status() {
     let silent = |answered_before| WebSeen::Silent { evidence: "port 7272: refused".into(), answered_before };
     let with = |here, there| {

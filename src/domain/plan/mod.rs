@@ -1,8 +1,8 @@
 //! A plan: the steps of a command as a value. `--dry-run` prints exactly the value that would run.
 
 mod command;
-mod renewal;
 mod hook;
+mod renewal;
 mod step;
 mod trust;
 mod words;
@@ -10,8 +10,8 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub use command::Command;
-pub use renewal::Renewal;
 pub use hook::{HookChange, HookEvent, HookMoment, HookPrograms};
+pub use renewal::Renewal;
 pub use step::{BootTask, CopyWay, Exchange, KEY_PLACEHOLDER, KeyCheck, Scope, Step, TableChange};
 pub use words::Bytes;
 
