@@ -73,6 +73,7 @@ impl Cli {
                 Commands::Verify(_)
                     | Commands::Inspect(_)
                     | Commands::History(_)
+                    | Commands::Events(_)
                     | Commands::Config(_)
                     | Commands::Explain(_)
                     | Commands::MayStart(_)

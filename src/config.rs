@@ -2,6 +2,7 @@
 
 pub mod alarm;
 pub mod channel;
+pub mod hooks;
 pub mod page;
 pub mod place;
 pub mod show;
@@ -13,6 +14,7 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use self::alarm::AlarmConfig;
+use self::hooks::HooksConfig;
 use self::page::PageConfig;
 use self::place::{Complaint, Places};
 use crate::domain::flavor::SemiSync;
@@ -40,6 +42,8 @@ pub struct Config {
     pub fence: FenceConfig,
     /// How two working nodes swap their roles.
     pub switchover: SwitchoverConfig,
+    /// What is run around a change of roles, and when a status turns.
+    pub hooks: HooksConfig,
     /// What is announced, and through which channels.
     pub alarm: AlarmConfig,
     /// Where the monitor's page is served.
@@ -110,13 +114,21 @@ impl Default for FenceConfig {
 }
 
 /// The section `[product]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProductConfig {
+    /// Whether the web port of Password Manager Pro is asked on both nodes.
+    pub watch_web_port: bool,
     /// The query that reads the TFA setting; empty if it is not watched.
     pub tfa_query: String,
     /// The query that returns 1 for the data's key; empty if the data are not asked.
     pub key_query: String,
+}
+
+impl Default for ProductConfig {
+    fn default() -> Self {
+        Self { watch_web_port: true, tfa_query: String::new(), key_query: String::new() }
+    }
 }
 
 impl ProductConfig {
@@ -273,6 +285,7 @@ impl Config {
         if let Some(why) = self.product.wrong_key_query() {
             wrong("product.key_query", why);
         }
+        out.extend(self.hooks.complaints());
         out.extend(self.alarm.complaints());
         out.extend(self.page.complaints());
         out
@@ -384,6 +397,8 @@ mod tests {
                 ".toml:4: alarm.email.server a host name",
             ),
             ("[[alarm.email]]\nserver = \"a\"\nfrom = \"x@y\"\n", ".toml:1: alarm.email: missing field `to`"),
+            ("[hooks]\nbefore = [\"x\"]\n", ".toml:2: hooks.before must name its program with the full path"),
+            ("[hooks]\ndeadline = 0\n", ".toml:2: hooks.deadline must be between 1 and 3600"),
             (
                 "[[alarm.snmp]]\nreceiver = \"a\"\nversion = \"4\"\n",
                 ".toml:3: alarm.snmp.version: unknown variant `4`",

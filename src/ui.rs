@@ -3,6 +3,7 @@
 mod dress;
 mod log;
 mod progress;
+pub mod screen;
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -148,23 +149,18 @@ impl Ui {
     }
 
     /// Whether stdout is a screen that can be painted anew.
-    #[must_use]
-    pub fn can_repaint(&self) -> bool {
+    fn can_repaint(&self) -> bool {
         !self.json && std::io::stdout().is_terminal() && can_paint()
     }
 
-    /// Paints the screen anew: over what is there, so that it does not flicker, and clears the rest.
-    pub fn repaint(&self, text: &str) -> Result<bool> {
-        const HOME: &str = "\x1b[H";
-        const CLEAR_LINE: &str = "\x1b[K";
-        const CLEAR_BELOW: &str = "\x1b[J";
-        let lines: Vec<String> = self
-            .out
-            .on(&printable(text), out_width())
-            .lines()
-            .map(|line| format!("{line}{CLEAR_LINE}\n"))
-            .collect();
-        self.paint(&format!("{HOME}{}{CLEAR_BELOW}", lines.concat()))
+    /// Makes a text fit a window of so many columns, with no colours yet: they have no width.
+    fn wrapped(&self, text: &str, columns: usize) -> String {
+        Dress { colours: false, ..self.out }.on(&printable(text), Some(columns))
+    }
+
+    /// Gives a line its colours. The words say the same without them.
+    fn coloured(&self, line: &str) -> String {
+        Dress { utc: true, ..self.out }.on(line, None)
     }
 
     /// Says what was done: a sentence for people on stderr, the same as JSON on stdout.
@@ -334,6 +330,12 @@ fn err_width() -> Option<usize> {
 /// Whether a terminal does more than write on.
 fn can_paint() -> bool {
     std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+/// The columns and rows of the window that shows stdout.
+fn window() -> (usize, usize) {
+    terminal_size::terminal_size_of(std::io::stdout())
+        .map_or((80, 24), |(columns, rows)| (usize::from(columns.0), usize::from(rows.0)))
 }
 
 /// Asks in plain characters and reads a line. The end of the input is an empty one.

@@ -5,29 +5,36 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use tokio::sync::Notify;
 
 use crate::adapters::system;
 use crate::failure::Failure;
 
-/// How long a stop may go unnoticed in a sleep.
-const SLICE: Duration = Duration::from_millis(20);
-
 /// Tells whether the operator wants to stop.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt(Arc<Wish>);
+
+#[derive(Debug, Default)]
+struct Wish {
+    is_there: AtomicBool,
+    bell: Notify,
+}
 
 impl Interrupt {
     /// Starts to listen for signals. Needs a tokio runtime.
     pub fn listen() -> Result<Self> {
         let this = Self::default();
-        let flag = Arc::clone(&this.0);
-        system::on_stop_signal(move || flag.store(true, Ordering::SeqCst))?;
+        let wish = Arc::clone(&this.0);
+        system::on_stop_signal(move || {
+            wish.is_there.store(true, Ordering::SeqCst);
+            wish.bell.notify_waiters();
+        })?;
         Ok(this)
     }
 
     /// Fails when the operator wants to stop.
     pub fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::SeqCst) {
+        if self.0.is_there.load(Ordering::SeqCst) {
             bail!(Failure::interrupted());
         }
         Ok(())
@@ -35,8 +42,11 @@ impl Interrupt {
 
     /// Ends as soon as the operator wants to stop, to be raced with something that takes time.
     pub async fn wanted(&self) {
-        while self.check().is_ok() {
-            tokio::time::sleep(SLICE).await;
+        let mut rings = std::pin::pin!(self.0.bell.notified());
+        // From here on it hears the bell, which rings only once.
+        rings.as_mut().enable();
+        if self.check().is_ok() {
+            rings.await;
         }
     }
 
@@ -50,10 +60,9 @@ impl Interrupt {
 
     /// Sleeps, and fails as soon as the operator wants to stop.
     pub async fn sleep(&self, time: Duration) -> Result<()> {
-        let until = tokio::time::Instant::now() + time;
-        while tokio::time::Instant::now() < until {
-            self.check()?;
-            tokio::time::sleep(SLICE.min(until - tokio::time::Instant::now())).await;
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.wanted() => {}
         }
         self.check()
     }

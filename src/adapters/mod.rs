@@ -19,6 +19,7 @@ pub mod look;
 pub mod pack;
 #[cfg(feature = "page")]
 pub mod page;
+pub mod program;
 pub mod random;
 pub mod server;
 pub mod system;

@@ -91,6 +91,21 @@ impl Runner<'_> {
         self.journal().append(&Record::Close { at: now(), outcome: Outcome::Done })
     }
 
+    /// Fails if a boot of this run has left a server behind: then not everything is as it was.
+    async fn require_nothing_left(&self, plan: &Plan, begun: usize) -> Result<()> {
+        let booted = plan.steps.iter().take(begun).any(|step| matches!(step, Step::OfflineBoot(_)));
+        if !booted || plan.works_on_a_running_server() {
+            return Ok(());
+        }
+        let uninterrupted = Interrupt::default();
+        match Database::of(self.home, &uninterrupted).serving_pid().await? {
+            Some(pid) => {
+                bail!("process {pid} uses {}, which no process used before", self.home.data().display())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Refuses to undo anything under a running server, unless the run itself started it.
     fn refuse_strangers(&self, run: &OpenRun) -> Result<()> {
         let last = run.begun.checked_sub(1).and_then(|index| run.plan.steps.get(index));
@@ -127,7 +142,7 @@ impl Runner<'_> {
     async fn forward(&mut self, plan: &Plan, from: usize) -> Result<()> {
         for (index, step) in plan.steps.iter().enumerate().skip(from) {
             self.ui.say(format!("{}/{}  {step}", index + 1, plan.steps.len()));
-            let Err(error) = self.step(index, step, index < plan.point_of_no_return).await else {
+            let Err(error) = self.step(plan, index, step).await else {
                 continue;
             };
             if index >= plan.point_of_no_return {
@@ -150,21 +165,24 @@ impl Runner<'_> {
         })
     }
 
-    async fn step(&mut self, index: usize, step: &Step, can_stop: bool) -> Result<()> {
-        if can_stop {
+    async fn step(&mut self, plan: &Plan, index: usize, step: &Step) -> Result<()> {
+        if index < plan.point_of_no_return {
             self.interrupt.check()?;
         }
         self.journal().append(&Record::Begin { step: index })?;
-        self.apply(step).await?;
+        self.apply(plan, step).await?;
         self.journal().append(&Record::Done { step: index })
     }
 
     /// Undoes the steps below `begun`, last one first. Ctrl-C does not stop it.
     async fn back(&mut self, plan: &Plan, begun: usize) -> Result<()> {
         for (index, step) in plan.steps.iter().enumerate().take(begun).rev() {
-            self.undo(step).await.with_context(|| format!("cannot undo step {} ({step})", index + 1))?;
+            self.undo(plan, step)
+                .await
+                .with_context(|| format!("cannot undo step {} ({step})", index + 1))?;
             self.journal().append(&Record::Undone { step: index })?;
         }
+        self.require_nothing_left(plan, begun).await?;
         remove(&self.home.work())?;
         self.journal().append(&Record::Close { at: now(), outcome: Outcome::RolledBack })
     }

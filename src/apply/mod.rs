@@ -18,4 +18,5 @@ mod work;
 pub use cut_off::{cut_off_run, refuse_cut_off_run, refuse_half_exchanged, refuse_held_database};
 pub use engine::Settled;
 pub use files::node_files;
+pub use roles::hook::tell as tell_hook;
 pub use work::{Cost, NewPack, OtherPart, Runner, Secrets};

@@ -9,7 +9,7 @@ use super::files::place::Place;
 use super::files::{copy, in_place, keep, node_files, pack};
 use super::online;
 use super::repair::{self, define};
-use super::roles::{exchange, promote, rejoin};
+use super::roles::{exchange, hook, promote, rejoin};
 use super::secrets;
 use super::work::Runner;
 use crate::adapters::home::saved::remove;
@@ -18,14 +18,14 @@ use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::process::Database;
 use crate::domain::manifest::NODE_FILES;
 use crate::domain::pair::{Claim, Role};
-use crate::domain::plan::{BootTask, Step};
+use crate::domain::plan::{BootTask, HookMoment, Plan, Step};
 
 impl Runner<'_> {
     #[expect(
         clippy::too_many_lines,
         reason = "a few lines a step: the table of contents of all that is done"
     )]
-    pub(super) async fn apply(&mut self, step: &Step) -> Result<()> {
+    pub(super) async fn apply(&mut self, plan: &Plan, step: &Step) -> Result<()> {
         match step {
             Step::MakeNodeFiles { membership, renew } => {
                 self.saved().save(NODE_FILES)?;
@@ -107,6 +107,10 @@ impl Runner<'_> {
                 self.home.write_role(*role, word.as_deref())
             }
             Step::Fence { command } => promote::fence(self, command).await,
+            Step::Hook { moment, command } => match plan.role_change() {
+                Some(change) => hook::run(self, *moment, command, &change).await,
+                None => Ok(()),
+            },
             Step::BringUp => promote::bring_up(self).await,
             Step::TakeDown => promote::take_down(self).await,
             Step::DrainReplica { accept_loss, .. } => promote::drain(self, *accept_loss).await,
@@ -166,7 +170,7 @@ impl Runner<'_> {
         }
     }
 
-    pub(super) async fn undo(&mut self, step: &Step) -> Result<()> {
+    pub(super) async fn undo(&mut self, plan: &Plan, step: &Step) -> Result<()> {
         match step {
             Step::MakeNodeFiles { .. } | Step::TakeNodeFiles { .. } | Step::SetMembership { .. } => {
                 self.saved().restore(NODE_FILES)
@@ -181,6 +185,12 @@ impl Runner<'_> {
             Step::OfflineBoot(BootTask::PrepareSource { .. }) => boot::take_source_back(self).await,
             Step::WorkOffOffline { account, .. } | Step::DrainReplica { account, .. } => {
                 promote::undrain(self, account).await
+            }
+            Step::Hook { moment: HookMoment::Before, .. } => {
+                if let Some(change) = plan.role_change() {
+                    hook::put_back(self, &change).await;
+                }
+                Ok(())
             }
             Step::BringUp => promote::take_down(self).await,
             Step::Exchange(part) => exchange::undo(self, part).await,
@@ -216,6 +226,7 @@ impl Runner<'_> {
             | Step::RestartDatabase
             // Whoever was fenced stays so until the operator lets it loose, and an old primary stays down.
             | Step::Fence { .. }
+            | Step::Hook { moment: HookMoment::After, .. }
             | Step::TakeDown
             | Step::DropOldData
             | Step::KeepOldData { .. }

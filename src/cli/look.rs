@@ -90,6 +90,15 @@ pub struct MonitorArgs {
     /// Write the metrics into this file, for `node_exporter`.
     #[arg(long, value_name = "FILE", requires = "once")]
     pub textfile: Option<PathBuf>,
+    /// Install the monitor as a systemd service that runs as the home's owner, after showing what it writes. Run it as root.
+    #[arg(long, conflicts_with = "once")]
+    pub install: bool,
+    /// Remove the service that --install made, and nothing else.
+    #[arg(long, conflicts_with_all = ["once", "install", "every"])]
+    pub uninstall: bool,
+    /// The folder of units, for an image or another machine: systemd is not told. By default, /etc/systemd/system.
+    #[arg(long, value_name = "DIR")]
+    pub unit_dir: Option<PathBuf>,
 }
 
 /// The channels of alarms.

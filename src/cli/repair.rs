@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::OpeningArgs;
+use super::set_up::OpeningArgs;
 
 /// Arguments of `reconfigure`.
 #[derive(Debug, Args)]

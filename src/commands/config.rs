@@ -6,8 +6,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Context;
-use crate::adapters::alert;
+use crate::adapters::{alert, system};
 use crate::cli::ConfigCommand;
+use crate::config::place::Complaint;
 use crate::config::show::Effective;
 
 /// A configuration that is right.
@@ -40,6 +41,14 @@ pub fn run(context: &Context<'_>, command: ConfigCommand) -> Result<()> {
             alert::dead_man(&config.alarm, &source)?;
             #[cfg(feature = "page")]
             crate::adapters::page::check(&config.page, &source)?;
+            for (key, command) in config.hooks.all() {
+                if let Some(program) =
+                    command.first().filter(|program| !system::is_runnable(program.as_ref()))
+                {
+                    let why = format!("names {program}, which cannot be run");
+                    return Err(source.wrong(&Complaint { key: key.to_owned(), why }).into());
+                }
+            }
             context.ui.done(&Checked {
                 file: source.path.exists().then(|| source.path.display().to_string()),
                 channels: channels.into_iter().map(|channel| channel.name).collect(),

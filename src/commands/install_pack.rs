@@ -170,6 +170,7 @@ pub(super) async fn over_an_old_primary(
         extra: change.since.map(|since| (since, file)),
     };
     let plan = rejoin_by_pack::plan(&by_pack).map_err(Failure::refused)?;
+    let plan = plan.with_hooks(&config.hooks.programs());
     if !context.agreed(&plan)? {
         return Ok(());
     }

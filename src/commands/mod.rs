@@ -14,6 +14,7 @@ mod keygen;
 mod lab;
 mod may_start;
 mod monitor;
+mod monitor_unit;
 mod pack;
 mod promote;
 mod protection;
@@ -78,6 +79,8 @@ pub fn begin(cli: &Cli) -> Result<()> {
         | Commands::Explain(_)
         | Commands::Completions(_)
         | Commands::Man(_) => None,
+        // A unit is root's; nothing of the home is read or written for it.
+        Commands::Monitor(args) if args.install || args.uninstall => None,
         _ => Some(cli.global.find_home()),
     };
     match home {
@@ -179,6 +182,11 @@ impl Context<'_> {
         entry::enter(&home)?;
         self.keep_log(&home);
         Ok(home)
+    }
+
+    /// Returns the home whose path alone matters: root need not enter it.
+    fn home_that_is_only_named(&self) -> Result<Home> {
+        self.global.find_home()
     }
 
     /// Opens the log of the home, if this command has something to tell it.

@@ -5,26 +5,36 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::{Context, may_start};
+use super::{Context, may_start, monitor_unit};
 use crate::adapters::clock::now;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::{self, other_node};
 use crate::adapters::server::process::Database;
-use crate::adapters::system::{self, DirLock};
+use crate::adapters::system::{self, DirLock, ServiceManager};
+use crate::apply::tell_hook;
 use crate::cli::MonitorArgs;
 use crate::config::page::listen_address;
 use crate::config::{Config, ConfigFile};
 use crate::domain::alarm::AlarmEvent;
 use crate::domain::judge::judge;
-use crate::domain::pair::Role;
+use crate::domain::pair::{Membership, Role};
+use crate::domain::plan::{HookChange, HookEvent};
 use crate::domain::report::{Report, Verdict, Watch as Changes};
 use crate::domain::snapshot::Snapshot;
 use crate::failure::{Failure, Kind};
-use crate::watch::{Announcer, Glance, Witness};
+use crate::watch::{Announcer, Glance, TransitionHook, Witness};
+
+/// How long the end of the monitor waits for a hook that runs.
+const GOOD_BYE: Duration = Duration::from_secs(5);
 
 /// Checks until Ctrl-C, prints each status change, and announces it. Stops a primary that was replaced.
 pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
+    match (args.install, args.uninstall) {
+        (true, _) => return monitor_unit::install(context, &args),
+        (_, true) => return monitor_unit::uninstall(context, &args),
+        (false, false) => {}
+    }
     let home = context.home()?;
     let (config, source) = context.config_with_source(&home)?;
     let announces = !context.global.dry_run;
@@ -40,10 +50,16 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
         let url = witness.serve(address, &config, &source).await?;
         context.ui.say(format!("the page is at {url}"));
     }
-    let mut monitor = Monitor { context, home, config, watch, witness };
+    let hook = announces.then(|| TransitionHook::open(&config.hooks)).flatten();
+    let manager = ServiceManager::from_environment();
+    let mut monitor = Monitor { context, home, config, watch, hook, witness, manager };
     let ended = monitor.run(pause).await;
+    monitor.manager.say("STOPPING=1");
     if let Some(watch) = monitor.watch {
         warn(context, watch.end().await);
+    }
+    if let Some(hook) = monitor.hook {
+        warn(context, hook.end(GOOD_BYE).await);
     }
     if let Some(witness) = monitor.witness {
         warn(context, witness.end(ended.is_ok()).await);
@@ -128,18 +144,21 @@ struct Monitor<'a> {
     config: Config,
     watch: Option<Announcer>,
     witness: Option<Witness>,
+    hook: Option<TransitionHook>,
+    manager: ServiceManager,
 }
 
 impl Monitor<'_> {
     async fn run(&mut self, pause: Duration) -> Result<()> {
-        let Self { context, home, config, watch, witness } = self;
+        let Self { context, home, config, watch, hook, witness, manager } = self;
         let mut changes = Changes::default();
         let (mut first, mut waits) = (true, false);
         loop {
             let is_replaced = replaced(home).await?.is_some();
             waits &= is_replaced;
             if is_replaced && let Some(why) = replaced_for_good(context, home, &mut waits).await? {
-                return take_down(context, home, config, why).await;
+                manager.say("STATUS=stopping a primary that was replaced");
+                return alive_during(manager, take_down(context, home, config, why)).await;
             }
             let begun = Instant::now();
             let looked = tokio::select! {
@@ -149,7 +168,7 @@ impl Monitor<'_> {
             let (mut report, snapshot) = looked?;
             let took = begun.elapsed();
             changes.next(&mut report);
-            if first || report.changed_from.is_some() {
+            if first || report.has_changed() {
                 let told = if context.global.json {
                     context.ui.line(&report)?
                 } else {
@@ -159,6 +178,7 @@ impl Monitor<'_> {
                     return Ok(());
                 }
             }
+            manager.say(&format!("READY=1\nWATCHDOG=1\nSTATUS={}", report.verdict()));
             first = false;
             let mut announced = Vec::new();
             if let Some(watch) = watch {
@@ -172,9 +192,37 @@ impl Monitor<'_> {
                 witness.see(Glance { report: &report, snapshot: &snapshot, took }, &announced).await;
                 warn(context, witness.warnings());
             }
-            if context.interrupt.sleep(pause).await.is_err() {
+            if let Some(hook) = hook {
+                warn(context, hook.see(&report).into_iter().collect());
+                warn(context, hook.warnings());
+            }
+            if rest(&context.interrupt, pause, manager).await.is_err() {
                 return Ok(());
             }
+        }
+    }
+}
+
+/// Waits for the next look. Systemd hears meanwhile that the monitor is alive.
+async fn rest(interrupt: &Interrupt, pause: Duration, manager: &ServiceManager) -> Result<()> {
+    let mut left = pause;
+    while !left.is_zero() {
+        let part = manager.watchdog().map_or(left, |limit| left.min(limit / 3).max(Duration::from_millis(1)));
+        interrupt.sleep(part.min(left)).await?;
+        left = left.saturating_sub(part);
+        manager.say("WATCHDOG=1");
+    }
+    Ok(())
+}
+
+/// Tells systemd that the monitor is alive while something takes minutes, and has a deadline of its own.
+async fn alive_during<T>(manager: &ServiceManager, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    let Some(limit) = manager.watchdog() else { return work.await };
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(limit / 3) => manager.say("WATCHDOG=1"),
         }
     }
 }
@@ -232,8 +280,33 @@ async fn take_down(
     if lock.is_none() {
         context.ui.say(format!("would stop the database: {why}"));
     } else {
+        tell(context, config, &membership, HookEvent::Before).await;
         Database::of(home, &Interrupt::default()).stop(config.stop_deadline()).await?;
         context.ui.warn(format!("the database was stopped: {why}"));
+        tell(context, config, &membership, HookEvent::After).await;
     }
     bail!(may_start::refusal(&membership, &why))
+}
+
+/// Tells a hook that a replaced primary is taken down. The other node has its role already: a hook that
+/// fails keeps nothing from being stopped.
+async fn tell(context: &Context<'_>, config: &Config, membership: &Membership, event: HookEvent) {
+    let (key, command) = match event {
+        HookEvent::Before => ("hooks.before", &config.hooks.before),
+        HookEvent::After | HookEvent::PutBack => ("hooks.after", &config.hooks.after),
+    };
+    if command.is_empty() {
+        return;
+    }
+    let change = HookChange {
+        command: "monitor",
+        node: membership.this(),
+        peer: membership.peer(),
+        from: membership.role,
+        to: None,
+        epoch: membership.pair.epoch,
+    };
+    if let Err(error) = tell_hook(config, command, event, &change).await {
+        context.ui.warn(format!("the hook {key} failed: {error:#}"));
+    }
 }

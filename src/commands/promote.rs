@@ -64,7 +64,7 @@ pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
         return context.ui.data(&promoted(&home).await?);
     }
     let scene = observe(context, &home, &config, &args).await?;
-    let plan = plan(&scene).map_err(Failure::refused)?;
+    let plan = plan(&scene).map_err(Failure::refused)?.with_hooks(&config.hooks.programs());
     if !context.agreed(&plan)? {
         return Ok(());
     }

@@ -44,7 +44,7 @@ pub async fn run(context: &Context<'_>, args: RejoinArgs) -> Result<()> {
         install_pack::over_an_old_primary(context, &home, &config, &mut runner, scene, args).await?;
         return rejoined(context, &home);
     }
-    let plan = plan(&scene).map_err(Failure::refused)?;
+    let plan = plan(&scene).map_err(Failure::refused)?.with_hooks(&config.hooks.programs());
     if !context.agreed(&plan)? {
         return Ok(());
     }

@@ -16,6 +16,7 @@ use crate::domain::judge::{judge, no_pair};
 use crate::domain::nagios::{self, PluginState};
 use crate::domain::report::{Report, Verdict, Watch};
 use crate::failure::{Failure, Kind};
+use crate::ui::screen::Screen;
 
 pub async fn run(context: &Context<'_>, args: VerifyArgs) -> Result<()> {
     // clap does not see that they meet when one of them stands before the command.
@@ -70,23 +71,34 @@ async fn watch(
     pause: Duration,
 ) -> Result<()> {
     let (mut watch, mut warned) = (Watch::default(), None);
-    let repaints = context.ui.can_repaint();
+    let mut screen = Screen::open(context.ui)?;
     loop {
         let cut_off = cut_off(home);
-        if let Some(cut_off) = cut_off.as_ref().filter(|text| warned.as_ref() != Some(*text) && !repaints) {
+        let is_new = cut_off.as_ref().filter(|text| warned.as_ref() != Some(*text));
+        if let (Some(cut_off), None) = (is_new, &screen) {
             context.ui.warn(cut_off);
         }
-        let Some(mut report) = look(context, home, config, args).await? else { return Ok(()) };
-        watch.next(&mut report);
-        let is_read = if context.global.json {
-            context.ui.line(&report)?
-        } else if repaints {
-            let warning = cut_off.as_ref().map(|text| format!("warning: {text}\n")).unwrap_or_default();
-            context.ui.repaint(&format!("{}{warning}", watch.screen(&report)))?
-        } else {
-            context.ui.text(&format!("{}\n", watch.entry(&report)))?
+        let looked = look(context, home, config, args);
+        let looked = match &mut screen {
+            Some(screen) => screen.during(looked).await?,
+            None => looked.await?,
         };
-        if !is_read || context.interrupt.sleep(pause).await.is_err() {
+        let Some(mut report) = looked else { return Ok(()) };
+        watch.next(&mut report);
+        let is_read = match &mut screen {
+            Some(screen) => {
+                let warning = cut_off.as_ref().map(|text| format!("warning: {text}\n")).unwrap_or_default();
+                screen.show(format!("{}{warning}", watch.screen(&report)))?
+            }
+            None if context.global.json => context.ui.line(&report)?,
+            None => context.ui.text(&format!("{}\n", watch.entry(&report)))?,
+        };
+        let rests = context.interrupt.sleep(pause);
+        let rested = match &mut screen {
+            Some(screen) => screen.during(rests).await,
+            None => rests.await,
+        };
+        if !is_read || rested.is_err() {
             return Ok(());
         }
         warned = cut_off;

@@ -43,6 +43,9 @@ impl DatabaseParams {
     /// # Errors
     /// Says which entry is missing or not understood; never shows a value that may be secret.
     pub fn parse(file: &Properties) -> Result<Self, String> {
+        if let Some(why) = file.fault() {
+            return Err(why.into());
+        }
         let want = |key: &str| file.get(key).ok_or_else(|| format!("it has no entry '{key}'"));
         let (port, schema) = parse_url(&want("url")?)?;
         Ok(Self {
@@ -68,39 +71,6 @@ fn parse_url(url: &str) -> Result<(u16, String), String> {
     };
     let schema = rest.split(['?', ';']).next().unwrap_or_default();
     if schema.is_empty() { Err(odd()) } else { Ok((port, schema.to_owned())) }
-}
-
-/// Returns the web port in `conf/server.xml`: that of the first connector that is not AJP.
-#[must_use]
-pub fn web_port(server_xml: &str) -> Option<u16> {
-    let mut rest = server_xml;
-    while let Some(at) = rest.find("<Connector") {
-        rest = &rest[at + "<Connector".len()..];
-        let tag = &rest[..rest.find('>').unwrap_or(rest.len())];
-        if !tag.contains("AJP")
-            && let Some(port) = attribute(tag, "port").and_then(|value| value.parse().ok())
-        {
-            return Some(port);
-        }
-    }
-    None
-}
-
-fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
-    let mut rest = tag;
-    while let Some(at) = rest.find(name) {
-        let before = rest[..at].chars().next_back();
-        let after = rest[at + name.len()..].trim_start();
-        rest = &rest[at + name.len()..];
-        if before.is_some_and(char::is_whitespace)
-            && let Some(value) = after.strip_prefix('=')
-        {
-            let value = value.trim_start();
-            let quote = value.chars().next().filter(|c| "\"'".contains(*c))?;
-            return value[1..].split(quote).next();
-        }
-    }
-    None
 }
 
 /// The content of a file that is offered as `pmp_key.key`.
@@ -133,14 +103,16 @@ pub fn product_program<'a>(words: &'a [String], home: &str) -> Option<&'a str> {
 }
 
 impl KeyFile {
-    /// Parses the text of the file. A rotated key leaves the older one as a further entry.
+    /// Parses the bytes of the file. A rotated key leaves the older one as a further entry.
     #[must_use]
-    pub fn parse(text: &str) -> Self {
-        if text.trim().is_empty() {
+    pub fn parse(bytes: impl AsRef<[u8]>) -> Self {
+        let bytes = bytes.as_ref();
+        if bytes.trim_ascii().is_empty() {
             return Self::NotAKey("it is empty");
         }
-        let file = Properties::new(text);
+        let file = Properties::new(bytes);
         match file.get("ENCRYPTIONKEY") {
+            None if std::str::from_utf8(bytes).is_err() => Self::NotAKey("it is not a text file"),
             None => Self::NotAKey("it has no entry ENCRYPTIONKEY"),
             Some(value) if value.trim().is_empty() => Self::NotAKey("its entry ENCRYPTIONKEY is empty"),
             Some(current) => {
@@ -165,13 +137,6 @@ mod tests {
         assert_eq!((params.port, params.schema.as_str(), params.encrypted), (2345, "PassTrix", false));
         assert!(DatabaseParams::parse(&Properties::new("username=root\nurl=jdbc:x\n")).is_err());
         assert!(DatabaseParams::parse(&Properties::new("url=jdbc:mysql://h:1/x\n")).is_err());
-    }
-
-    #[test]
-    fn the_web_port_is_the_connectors_and_not_the_shutdown_port() {
-        let xml = r#"<Server port="8005"><Service><Connector port="8009" protocol="AJP/1.3"/><Connector SSLEnabled="true" port="7272"/></Service></Server>"#;
-        assert_eq!(web_port(xml), Some(7272));
-        assert_eq!(web_port("<Server/>"), None);
     }
 
     #[test]
@@ -200,5 +165,7 @@ mod tests {
         );
         assert_eq!(KeyFile::parse(" \n"), KeyFile::NotAKey("it is empty"));
         assert_eq!(KeyFile::parse("hello"), KeyFile::NotAKey("it has no entry ENCRYPTIONKEY"));
+        assert_eq!(KeyFile::parse(b"\xff\xff"), KeyFile::NotAKey("it is not a text file"));
+        assert!(matches!(KeyFile::parse(b"#\xfc\nENCRYPTIONKEY=ab"), KeyFile::Key(_)));
     }
 }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::health::{Health, Status};
 use super::lag;
 use super::pair::{Membership, Node, Pair, Role};
-use super::snapshot::{RoundTrip, Snapshot};
+use super::snapshot::{BlindReason, Observed, RoundTrip, Snapshot};
+use super::web::Services;
 
 /// The number of the schema.
 pub const SCHEMA: u32 = 1;
@@ -31,11 +32,26 @@ pub struct Report {
     /// The previous verdict of a watcher, if it differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_from: Option<Verdict>,
+    /// The previous services of a watcher, if Password Manager Pro has begun or ceased to answer since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub services_changed_from: Option<NodeServices>,
     /// The verdict with its reasons.
     #[serde(flatten)]
     pub health: Health,
+    /// Server and database of each node apart; absent for a home without a pair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub services: Option<NodeServices>,
     /// What was measured.
     pub measures: Measures,
+}
+
+/// What runs on each node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct NodeServices {
+    /// On the primary.
+    pub primary: Services,
+    /// On the secondary.
+    pub secondary: Services,
 }
 
 /// A node of the pair.
@@ -97,7 +113,9 @@ impl Report {
             node: None,
             peer: None,
             changed_from: None,
+            services_changed_from: None,
             health,
+            services: None,
             measures: Measures::default(),
         }
     }
@@ -111,14 +129,45 @@ impl Report {
             node: place(snapshot.membership.this(), role),
             peer: place(snapshot.membership.peer(), Pair::peer_of(role)),
             measures: Measures::of(snapshot),
+            services: Some(NodeServices::of(snapshot)),
             ..self
         }
+    }
+
+    /// Whether something is not as it was in the report before.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.changed_from.is_some() || self.services_changed_from.is_some()
     }
 
     /// Its two words.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         Verdict { high_availability: self.health.high_availability, replication: self.health.replication }
+    }
+}
+
+impl NodeServices {
+    /// What a snapshot says of both nodes.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let own = snapshot.membership.role;
+        let on = |role| Services {
+            pmp: snapshot.web.of(role, own).status(role == own),
+            database: match snapshot.observed(role) {
+                Observed::Seen(_) => Status::Alive,
+                Observed::NotSeen(blind) => match blind.why {
+                    BlindReason::TooManyConnections => Status::Alive,
+                    BlindReason::NotBuiltIn(_) | BlindReason::TurnedAway | BlindReason::Certificate(_) => {
+                        Status::Unknown
+                    }
+                    BlindReason::NotRunning | BlindReason::Unreachable | BlindReason::Silent => {
+                        Status::Failed
+                    }
+                },
+            },
+        };
+        Self { primary: on(Role::Primary), secondary: on(Role::Secondary) }
     }
 }
 
@@ -157,23 +206,37 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// A verdict that is not the one before.
+/// A verdict, or an answer of Password Manager Pro, that is not the one before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     at: String,
-    from: Verdict,
-    to: Verdict,
+    /// Each word that has changed: of what, from, to.
+    words: Vec<(&'static str, Status, Status)>,
+}
+
+impl Change {
+    /// What of a report has changed; `None` if nothing has.
+    fn of(report: &Report) -> Option<Self> {
+        let to = report.verdict();
+        let from = report.changed_from.unwrap_or(to);
+        let mut words = vec![
+            ("High Availability", from.high_availability, to.high_availability),
+            ("Replication", from.replication, to.replication),
+        ];
+        if let (Some(from), Some(to)) = (report.services_changed_from, report.services) {
+            words.push(("Password Manager Pro on the primary", from.primary.pmp, to.primary.pmp));
+            words.push(("Password Manager Pro on the secondary", from.secondary.pmp, to.secondary.pmp));
+        }
+        words.retain(|(_, from, to)| from != to);
+        (!words.is_empty()).then(|| Self { at: report.at.clone(), words })
+    }
 }
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = [
-            ("High Availability", self.from.high_availability, self.to.high_availability),
-            ("Replication", self.from.replication, self.to.replication),
-        ];
         let mut separator = "";
         write!(f, "changed at {}: ", self.at)?;
-        for (name, from, to) in words.into_iter().filter(|(_, from, to)| from != to) {
+        for (name, from, to) in &self.words {
             write!(f, "{separator}{name} {from} -> {to}")?;
             separator = ", ";
         }
@@ -185,29 +248,39 @@ impl fmt::Display for Change {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Watch {
     verdict: Option<Verdict>,
+    services: Option<NodeServices>,
     change: Option<Change>,
 }
 
 impl Watch {
-    /// Takes the next report, and marks it if its verdict has changed.
+    /// Takes the next report, and marks it if its verdict, or the product, has changed.
     pub fn next(&mut self, report: &mut Report) {
         let to = report.verdict();
         report.changed_from = self.verdict.replace(to).filter(|from| *from != to);
-        if let Some(from) = report.changed_from {
-            self.change = Some(Change { at: report.at.clone(), from, to });
+        let answers = |services: NodeServices| (services.primary.pmp, services.secondary.pmp);
+        if let Some(now) = report.services {
+            let before = self.services.replace(now);
+            report.services_changed_from = before.filter(|before| answers(*before) != answers(now));
+        }
+        if let Some(change) = Change::of(report) {
+            self.change = Some(change);
         }
     }
 
     /// The report that was taken last, for a screen that it has for itself: the last change stays in sight.
     #[must_use]
     pub fn screen(&self, report: &Report) -> String {
-        frame(report, self.change.as_ref())
+        // The two words first: they stay in sight in the smallest window.
+        let text = report.to_string();
+        let words: usize = text.split_inclusive('\n').take(2).map(str::len).sum();
+        let change = self.change.as_ref().map(|change| format!("{change}\n")).unwrap_or_default();
+        format!("{}{}\n{change}{}", &text[..words], report.at, &text[words..])
     }
 
     /// The same for one that goes on downwards: a change is told once.
     #[must_use]
     pub fn entry(&self, report: &Report) -> String {
-        frame(report, self.change.as_ref().filter(|_| report.changed_from.is_some()))
+        frame(report, self.change.as_ref().filter(|_| report.has_changed()))
     }
 }
 
@@ -240,6 +313,10 @@ mod tests {
         report.node = Some(place(2, Role::Secondary));
         report.peer = Some(place(1, Role::Primary));
         report.measures.lag_seconds = Some(0.4);
+        report.services = Some(NodeServices {
+            primary: Services { pmp: Status::Unknown, database: Status::Failed },
+            secondary: Services { pmp: Status::Alive, database: Status::Alive },
+        });
         report.health.findings.push(Finding {
             code: "peer-unreachable",
             about: About::HighAvailability,
@@ -280,6 +357,16 @@ mod tests {
       "hint": "See whether its machine and its database run."
     }
   ],
+  "services": {
+    "primary": {
+      "pmp": "Unknown",
+      "database": "Failed"
+    },
+    "secondary": {
+      "pmp": "Alive",
+      "database": "Alive"
+    }
+  },
   "measures": {
     "lag_seconds": 0.4
   }
@@ -307,15 +394,44 @@ mod tests {
         let alive = "High Availability Status: Alive\nReplication Status: Alive\n  pmp-2.example.com:2345 replicates from pmp-1.example.com:2345\n";
         let failed = alive.replacen("Alive", "Failed", 1).replacen("Alive", "Unknown", 1);
         let change = "changed at t3: High Availability Alive -> Failed, Replication Alive -> Unknown\n";
+        // On a screen the two words come first.
+        let screen = |text: &str, between: &str| {
+            let words: usize = text.split_inclusive('\n').take(2).map(str::len).sum();
+            format!("{}{between}{}", &text[..words], &text[words..])
+        };
         for at in ["t1", "t2"] {
-            let text = format!("{at}\n{alive}");
-            assert_eq!(look(Verdict::ALIVE, at), (text.clone(), text, None));
+            let shown = screen(alive, &format!("{at}\n"));
+            assert_eq!(look(Verdict::ALIVE, at), (format!("{at}\n{alive}"), shown, None));
         }
-        let text = format!("t3\n{change}{failed}");
         let was = serde_json::json!({"high_availability": "Alive", "replication": "Alive"});
-        assert_eq!(look(FAILED, "t3"), (text.clone(), text, Some(was)));
-        assert_eq!(look(FAILED, "t4"), (format!("t4\n{failed}"), format!("t4\n{change}{failed}"), None));
+        let shown = |at: &str| screen(&failed, &format!("{at}\n{change}"));
+        assert_eq!(look(FAILED, "t3"), (format!("t3\n{change}{failed}"), shown("t3"), Some(was)));
+        assert_eq!(look(FAILED, "t4"), (format!("t4\n{failed}"), shown("t4"), None));
         let half = Verdict { high_availability: Status::Alive, ..FAILED };
         assert!(look(half, "t5").0.starts_with("t5\nchanged at t5: High Availability Failed -> Alive\n"));
+    }
+
+    #[test]
+    fn the_product_that_ceases_to_answer_is_a_change() {
+        let mut watch = Watch::default();
+        let mut look = |pmp| {
+            let mut report = report(Verdict::ALIVE, "t");
+            let services = |pmp| Services { pmp, database: Status::Alive };
+            report.services =
+                Some(NodeServices { primary: services(pmp), secondary: services(Status::Alive) });
+            watch.next(&mut report);
+            (
+                report.has_changed(),
+                report.services_changed_from.map(|from| from.primary.pmp),
+                watch.entry(&report),
+            )
+        };
+        assert_eq!(look(Status::Alive).1, None);
+        let (changed, from, text) = look(Status::Failed);
+        assert_eq!((changed, from), (true, Some(Status::Alive)));
+        assert!(
+            text.starts_with("t\nchanged at t: Password Manager Pro on the primary Alive -> Failed\nHigh")
+        );
+        assert!(!look(Status::Failed).0);
     }
 }

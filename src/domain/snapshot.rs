@@ -14,6 +14,7 @@ use super::pair::{Membership, Role};
 use super::returned::Returned;
 use super::rotation::HowFar;
 use super::standing::NodeState;
+use super::web::WebLook;
 
 /// A fact that was looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +89,10 @@ pub struct ServerView {
     pub says: Option<NodeState>,
     /// How the application's rights differ from the write guard; `None` if it was never set.
     pub rights_changed: Option<Vec<String>>,
+    /// Transactions that no session owns and that hold their locks for a while: prepared by XA, and left.
+    pub prepared: u64,
+    /// The tables into which the write guard lets the application insert, as `schema.table`.
+    pub insertable: Vec<String>,
     /// Errant writes on it; searched for only on the secondary.
     pub errant: Option<Errantry>,
     /// What the other node has sent to it; read only on the primary, where the server cannot limit what it
@@ -276,6 +281,8 @@ pub struct Snapshot {
     pub peer: Observed<ServerView>,
     /// What of the nodes' settings is not in effect.
     pub deviations: Vec<Deviation>,
+    /// The option file of the installation's own, if it has changed since this home's was written.
+    pub own_options: Option<String>,
     /// The TFA setting, on a secondary.
     pub tfa: Tfa,
     /// Bytes free where the data of this node lie.
@@ -286,6 +293,8 @@ pub struct Snapshot {
     pub certificates: Vec<InUse>,
     /// How far a change of the pair's secrets is here, if one is under way.
     pub rotating: Option<HowFar>,
+    /// Whether the product itself answers on both nodes.
+    pub web: WebLook,
     /// The proof that rows flow both ways, if it was asked for, or why there is none.
     pub proof: Option<Result<RoundTrip, String>>,
 }

@@ -8,6 +8,7 @@
 mod board;
 mod keeper;
 mod post;
+mod transition;
 mod witness;
 
 use std::path::Path;
@@ -30,6 +31,7 @@ use crate::domain::report::Report;
 use crate::failure::{Failure, Kind};
 
 use self::post::Post;
+pub use self::transition::TransitionHook;
 pub use self::witness::{Glance, Witness};
 
 /// The file with the state of the rule.

@@ -17,6 +17,7 @@ mod roles;
 mod round;
 mod sabotage;
 mod schedule;
+mod soak;
 mod table;
 mod writers;
 
@@ -76,6 +77,10 @@ struct Args {
     /// Breaks a promise in every round, to see that the checker notices.
     #[arg(long, value_name = "PROMISE")]
     sabotage: Option<Sabotage>,
+    /// Instead of rounds: so many minutes of load with a monitor on each node and a fault a minute. `0` only
+    /// measures what the monitors cost. Use scripts/soak.
+    #[arg(long, value_name = "MINUTES", hide = true)]
+    soak: Option<u64>,
     /// How many servers are played on at once.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     jobs: u64,
@@ -113,6 +118,9 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     listen_for_an_end();
+    if let Some(minutes) = args.soak {
+        return soak(&args, minutes);
+    }
     let first = args.seed.unwrap_or_else(|| u64::from(std::process::id()) * 1000 + writers::now() % 1000);
     println!("seed {first}, {} rounds", args.rounds);
 
@@ -151,6 +159,31 @@ fn main() -> ExitCode {
     // A run that was ended early has proved nothing.
     let whole = failed.is_empty() && rounds.len() == args.rounds;
     if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Soaks each server, so many at once as `--jobs` says.
+fn soak(args: &Args, minutes: u64) -> ExitCode {
+    let waiting = Mutex::new(args.servers.clone());
+    let all = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..args.jobs {
+            scope.spawn(|| {
+                while let Some(server) = { waiting.lock().expect("whole").pop() } {
+                    let soaked = soak::soak(&server, minutes, &ENDED);
+                    all.lock().expect("whole").push(soaked);
+                }
+            });
+        }
+    });
+    let mut problems = 0;
+    for soaked in all.into_inner().expect("whole") {
+        println!("\n{}", soaked.server);
+        soaked.lines.iter().for_each(|line| println!("  {line}"));
+        soaked.problems.iter().for_each(|problem| println!("  PROBLEM: {problem}"));
+        problems += soaked.problems.len();
+    }
+    println!("\n{problems} problems");
+    if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Ctrl-C ends the run after the rounds that are under way: their servers would stay behind.

@@ -83,6 +83,8 @@ pub fn doing(step: &Step) -> Vec<Effect> {
         Step::Reconfigure { .. } => ALIGN.into(),
         // What the product reads when it starts; no server does.
         Step::WriteRole { .. } => vec![],
+        // What is outside of the pair; no server reads it.
+        Step::Hook { .. } => vec![],
         Step::TakeDown => vec![StopServer],
         Step::BringUp => vec![StartServer],
         Step::RestartDatabase => vec![StopServer, AskWhetherReplaced, StartServer],
@@ -104,6 +106,7 @@ pub fn undoing(plan: &Plan, index: usize) -> Vec<Effect> {
             | Exchange::HandOver,
         )
         | Step::TakeDown
+        | Step::Hook { .. }
         // Of a `reconfigure`, which changes nothing of the roles.
         | Step::SetMembership { .. }
         | Step::FindExtra { .. } => vec![],

@@ -38,6 +38,17 @@ fn a_webhook_is_signed_and_a_command_gets_the_same_event() {
     assert_eq!(got["signed"], true, "{got}");
     assert_eq!(got["headers"]["x-pmp-ha-event"], "Test of the alarms");
     assert_eq!(got["event"], home.got("command"), "each channel gets the same");
+    // A credential of the service comes before a file beside the configuration. systemd shows it with the
+    // mode of a group.
+    home.secret("signing", "another\n");
+    std::fs::create_dir(home.path("credentials")).expect("made");
+    home.write("credentials/signing", "topsecret\n");
+    let mode = std::fs::Permissions::from_mode(0o440);
+    std::fs::set_permissions(home.path("credentials/signing"), mode).expect("set");
+    let mut command = home.command(&["alert", "test", "webhook-1"]);
+    command.env("CREDENTIALS_DIRECTORY", home.path("credentials"));
+    Ran::from_command(command).ok();
+    assert_eq!(home.got("web-2")["signed"], true);
     let said = home.run(&["alert", "test", "broken", "moved", "stranger", "slow", "bad"]).exits(1);
     for text in [
         "broken: FAILED",
@@ -456,4 +467,27 @@ fn the_monitor_of_the_secondary_takes_over_when_the_other_one_is_gone() {
     has(&files[1], "Alarm channel broken Failed", 1);
     assert_eq!(names(&files[0]), Vec::<String>::new());
     secondary.ends_well();
+}
+
+/// It waits for 20 seconds, as long as a server waits for a silent session.
+#[test]
+#[ignore = "left to scripts/test --every-server"]
+fn the_lock_of_a_monitor_that_falls_silent_is_released() {
+    let lab = Lab::pair("mariadb-11.8");
+    let switch = Switch::listen();
+    configured(&lab, &switch);
+    let monitor = Monitor::over(&lab.primary);
+    let is_held =
+        |node: &Node| node.admin_sql("SELECT IS_USED_LOCK('pmp_ha.primary_watches') IS NOT NULL") == "1";
+    for node in [&lab.primary, &lab.secondary] {
+        wait_until("it holds its lock in both servers", || is_held(node));
+    }
+    // To a server, a monitor that is stopped and one behind a silent link look the same.
+    send_signal(monitor.child.id(), "STOP");
+    for node in [&lab.primary, &lab.secondary] {
+        wait_until("the server has ended the silent session", || !is_held(node));
+    }
+    send_signal(monitor.child.id(), "CONT");
+    wait_until("it has its lock again", || is_held(&lab.secondary));
+    monitor.ends_well();
 }

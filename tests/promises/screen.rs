@@ -4,7 +4,7 @@ use std::fs::File;
 use std::process::{Command, Stdio};
 
 use crate::cli::OnTerminal;
-use crate::harness::{Lab, Ran, assert_same, wait_until};
+use crate::harness::{Bare, Lab, Ran, assert_same, wait_until};
 
 const ANY: &str = "mariadb-11.8";
 
@@ -18,12 +18,20 @@ struct Screen {
     painted: Vec<String>,
     /// The rows on which a line goes on that was too wide for the one above.
     too_wide: Vec<usize>,
+    /// Whether it shows colours.
+    colours: bool,
 }
 
 impl Screen {
     fn of(columns: u16, bytes: &str) -> Self {
         let (rows, painted, too_wide) = (vec![Vec::new()], Vec::new(), Vec::new());
-        let mut screen = Self { columns: columns.into(), rows, row: 0, column: 0, painted, too_wide };
+        Self::read(
+            Self { columns: columns.into(), rows, row: 0, column: 0, painted, too_wide, colours: false },
+            bytes,
+        )
+    }
+
+    fn read(mut screen: Self, bytes: &str) -> Self {
         let mut rest = bytes.chars();
         while let Some(c) = rest.next() {
             match c {
@@ -67,14 +75,19 @@ impl Screen {
             'A' => self.row = self.row.checked_sub(by).expect("a row above"),
             'B' => self.down(by),
             'K' => {
-                let wiped = self.rows[self.row].drain(..).collect::<String>();
+                let from = if number == "2" { 0 } else { self.column.min(self.rows[self.row].len()) };
+                let wiped = self.rows[self.row].drain(from..).collect::<String>();
                 if !wiped.trim().is_empty() {
                     assert!(!self.too_wide.contains(&self.row), "{wiped:?} is the rest of a wider line");
                     self.painted.push(wiped);
                 }
             }
+            'H' => (self.row, self.column) = (0, 0),
+            // What stands behind the cursor and below it, or all.
+            'J' if number == "2" => self.rows = vec![Vec::new()],
             'J' => self.rows.truncate(self.row + 1),
             'h' | 'l' => {}
+            'm' if self.colours => {}
             'm' => panic!("a colour"),
             other => panic!("a sequence that this terminal does not know: {number}{other}"),
         }
@@ -209,5 +222,52 @@ fn a_terminal_that_cannot_paint_gets_plain_lines_and_one_that_shows_json_no_bar(
         let (code, bytes) = seen(pack(options), 60, kind);
         let ran = Ran::of_parts(format!("{options:?} on {kind:?}"), code, bytes.clone(), String::new()).ok();
         assert!(!bytes.contains('\u{1b}') && !bytes.contains("% of "), "{ran}");
+    }
+}
+
+/// What the screen of a watcher shows, painted last.
+fn last_of(terminal: &OnTerminal, columns: u16) -> Screen {
+    let bytes = terminal.screen();
+    // A painting that has only begun is none.
+    let end = bytes.rfind("\u{1b}[J").map_or(0, |at| at + "\u{1b}[J".len());
+    let begin = bytes[..end].rfind("\u{1b}[H").unwrap_or(0);
+    let mut screen = Screen::of(columns, "");
+    screen.colours = true;
+    Screen::read(screen, &bytes[begin..end])
+}
+
+#[test]
+fn a_watcher_has_a_screen_that_fits_the_window_and_leaves_no_trace() {
+    let home = Bare::new();
+    for (columns, no_colour) in [(60, "1"), (80, "1"), (120, "")] {
+        let mut command = home.command(&["verify", "--watch", "1"]);
+        command.env("TERM", "xterm").env("NO_COLOR", no_colour);
+        let terminal = OnTerminal::run_in_columns(command, columns);
+        wait_until("it is painted", || terminal.screen().contains("\u{1b}[J"));
+        let words = ["High Availability Status: Unknown", "Replication Status: Unknown"];
+        let shown = last_of(&terminal, columns);
+        let text = shown.text();
+        assert_eq!(text.lines().take(2).collect::<Vec<_>>(), words, "{text}");
+        assert!(text.contains("[no-pair]") && !text.contains("more lines"), "{text}");
+        assert_eq!(shown.too_wide, Vec::<usize>::new(), "{text}");
+        assert_eq!(terminal.screen().contains("\u{1b}[1;33mUnknown\u{1b}[0m"), no_colour.is_empty());
+
+        // A smaller window: the two words stay, and what has no room is counted.
+        let before = terminal.screen().len();
+        terminal.resize(40, 4);
+        wait_until("it is painted anew at once", || terminal.screen()[before..].contains("more lines"));
+        let text = last_of(&terminal, 40).text();
+        assert_eq!(text.lines().count(), 4, "{text}");
+        assert_eq!(text.lines().take(2).collect::<Vec<_>>(), words, "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
+
+        let signal = if columns == 60 { "INT" } else { "TERM" };
+        crate::harness::send_signal(terminal.pid(), signal);
+        let bytes = terminal.shown();
+        assert_eq!(terminal.exit_code(), Some(0), "{signal}");
+        let all = || String::from_utf8_lossy(&bytes.lock().expect("no panic")).into_owned();
+        wait_until("the terminal is as it was", || all().ends_with("\u{1b}[?25h\u{1b}[?1049l"));
+        let all = all();
+        assert!(all.starts_with("\u{1b}[?1049h\u{1b}[?25l"), "{all:?}");
     }
 }

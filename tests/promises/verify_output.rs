@@ -136,7 +136,9 @@ fn whatever_keeps_nagios_from_a_verdict_is_one_line_and_unknown() {
 fn a_watcher_is_told_each_change_on_a_terminal_and_elsewhere_and_ends_well() {
     let lab = Lab::pair(ANY);
     let node = &lab.secondary;
-    let terminal = OnTerminal::run_whole(node.command(&["verify", "--watch", "1"]));
+    let mut command = node.command(&["verify", "--watch", "1"]);
+    command.env("NO_COLOR", "1");
+    let terminal = OnTerminal::run_whole(command);
     let mut text = Watcher::start(node, &["verify", "--watch=1"]);
     let mut lines = Watcher::start(node, &["--json", "verify", "--watch", "1"]);
 

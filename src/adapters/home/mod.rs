@@ -8,6 +8,7 @@ pub mod kept;
 pub mod log_file;
 pub mod rotation;
 pub mod saved;
+mod script;
 pub mod template;
 pub mod undo_file;
 
@@ -20,12 +21,13 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::adapters::bytes::digest::{Sha256, hash_file};
 use crate::adapters::system;
-use crate::domain::home::{DatabaseParams, KeyFile, PRIMARY_WORD, role_of, web_port};
+use crate::domain::home::{DatabaseParams, KeyFile, PRIMARY_WORD, role_of};
 use crate::domain::manifest::{Fingerprint, NODE_FILES};
 use crate::domain::pair::{Membership, Role};
 use crate::domain::properties::Properties;
 use crate::domain::settings::TlsPaths;
 use crate::domain::start_script::{BOOT_TMP, SOCKET};
+use crate::domain::web::{self, Connector};
 use crate::failure::{Failure, Kind};
 
 /// Where the product keeps the role, below a home.
@@ -33,6 +35,10 @@ pub const ROLE_FILE: &str = "conf/serverstate.conf";
 
 /// Where the product reads the path of its encryption key, below a home.
 pub const KEY_FILE: &str = "conf/manage_key.conf";
+
+/// Where the product's web server is configured, and the values that may stand in it, below a home.
+const WEB_SERVER: &str = "conf/server.xml";
+const WEB_VARIABLES: &str = "conf/catalina.properties";
 
 /// A home. Cheap to clone: it has only its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -301,14 +307,16 @@ impl Home {
     /// Reads `conf/database_params.conf`, wherever the wrapper's configuration says that it is.
     pub fn database_params(&self) -> Result<DatabaseParams, String> {
         let path = self.database_params_path();
-        let text = system::read_text(&path, system::SMALL).map_err(|error| error.to_string())?;
-        DatabaseParams::parse(&Properties::new(text))
+        let bytes = system::read_bytes(&path, system::SMALL).map_err(|error| error.to_string())?;
+        DatabaseParams::parse(&Properties::new(Zeroizing::new(bytes)))
     }
 
     fn database_params_path(&self) -> PathBuf {
         const MOVED: &str = "-Ddatabaseparams.file=";
         let moved = ["conf/wrapper_lin.conf", "conf/wrapper.conf"].iter().find_map(|conf| {
-            let text = system::read_text(&self.path(conf), system::SMALL).ok()?;
+            let bytes = system::read_bytes(&self.path(conf), system::SMALL).ok()?;
+            // A comment may be in any encoding.
+            let text = String::from_utf8_lossy(&bytes);
             let line =
                 text.lines().find(|line| !line.trim_start().starts_with('#') && line.contains(MOVED))?;
             let value = line.split_once(MOVED)?.1.trim().trim_matches('"');
@@ -318,10 +326,22 @@ impl Home {
         moved.unwrap_or_else(|| self.path(DATABASE_PARAMS))
     }
 
-    /// The port in `conf/server.xml`.
+    /// The connectors of Password Manager Pro in `conf/server.xml`, the one for users first.
+    pub fn connectors(&self) -> Result<Vec<Connector>, String> {
+        let path = self.path(WEB_SERVER);
+        let text = system::read_bytes(&path, system::SMALL).map_err(|error| error.to_string())?;
+        // An installer of another language may have written another encoding; the ports are ASCII.
+        let text = String::from_utf8(text)
+            .unwrap_or_else(|odd| odd.into_bytes().into_iter().map(char::from).collect());
+        let variables = system::read_text(&self.path(WEB_VARIABLES), system::SMALL).unwrap_or_default();
+        web::connectors(&text, &Properties::new(variables))
+            .map_err(|why| format!("{}: {why}", path.display()))
+    }
+
+    /// The web port for users in `conf/server.xml`.
     #[must_use]
     pub fn web_port(&self) -> Option<u16> {
-        web_port(&system::read_text(&self.path("conf/server.xml"), system::SMALL).ok()?)
+        self.connectors().ok()?.first().map(|connector| connector.port)
     }
 
     /// The key file that `conf/manage_key.conf` names.
@@ -392,10 +412,7 @@ pub fn read_key(path: &Path) -> Result<KeyFile, String> {
         return Ok(KeyFile::NotAKey("it is far too large"));
     }
     let bytes = system::read_bytes(path, system::SMALL).map_err(|error| error.to_string())?;
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(KeyFile::parse(&text)),
-        Err(_) => Ok(KeyFile::NotAKey("it is not a text file")),
-    }
+    Ok(KeyFile::parse(Zeroizing::new(bytes)))
 }
 
 /// Returns a salted hash of a key's value, which tells keys apart without revealing them.

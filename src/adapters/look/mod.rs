@@ -19,3 +19,4 @@ pub mod structure;
 pub mod tfa;
 pub mod upkeep;
 pub mod watcher;
+pub mod web;

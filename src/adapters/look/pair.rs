@@ -10,7 +10,7 @@ use crate::adapters::home::{Home, certificates};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::asking::{Asking, DEADLINE, NotLetIn, Trail};
 use crate::adapters::look::pulse::{Before, Bell, watch};
-use crate::adapters::look::{errant, returned, tfa};
+use crate::adapters::look::{errant, returned, tfa, web};
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::{Address, Row, Speaks, greeting, greeting_of_socket};
 use crate::adapters::system;
@@ -61,14 +61,15 @@ pub async fn take(
     let params = home.database_params();
     let ports = CurrentPorts {
         db: params.as_ref().map_or_else(|_| membership.this().db_port, |params| params.port),
-        web: home.web_port(),
+        web: web::port_now(home, membership.this()),
     };
     let watches_tfa = membership.role == Role::Secondary;
     let (here, there) = Bell::pair();
-    let (local, peer, tfa) = tokio::join!(
+    let (local, peer, tfa, web) = tokio::join!(
         look_here(home, &membership, config, interrupt, Some(here)),
         look_there(home, &membership, config, there),
         async { if watches_tfa { tfa::look(home, config).await } else { Tfa::NotWatched } },
+        web::look(home, &membership, config),
     );
     let mut deviations = deviations_of(home, &membership, config, &local);
     // The other node's paths are not known here; everything else has to be as it was set up.
@@ -83,17 +84,20 @@ pub async fn take(
     let now = jiff::Timestamp::now().as_second();
     // ignored: what cannot be read is no change that is under way, and `rotate` says why
     let rotating = home.rotation().ok().flatten().map(|rotation| rotation.stage);
+    let own_options = home.changed_own_option_file();
     Ok(Snapshot {
         membership,
         ports,
         local,
         peer,
         deviations,
+        own_options,
         tfa,
         disk,
         now,
         certificates,
         rotating,
+        web,
         proof: None,
     })
 }
@@ -119,6 +123,8 @@ pub fn remember(home: &Home, seen: &Snapshot) {
     returned::remember(home, seen);
     // ignored: the next look finds the same, and says again that nothing was noted at the start
     let _ = tfa::remember(home, &seen.tfa);
+    // ignored: the next look that sees it answer remembers it
+    let _ = web::remember(home, seen);
 }
 
 /// What of this node's settings the running server does not have, without a look at the peer.
@@ -317,6 +323,11 @@ async fn ask(
         rights_changed(session, whose).await.unwrap_or_else(|error| Some(vec![format!("{error:#}")]))
     };
     let rights_changed = changed(session, Rights::OfTheApplication).await;
+    let insertable = match &rights_changed {
+        // On a primary without a guard there is nothing to be read.
+        None => Vec::new(),
+        Some(_) => insertable(session).await?,
+    };
     if let (Some(query), Some((view, _))) = (flavor.limit_query(), &mut replica) {
         let row = session.one(query).await?.unwrap_or_default();
         view.limit = Some(ApplierLimit {
@@ -336,6 +347,7 @@ async fn ask(
         .one("SHOW GLOBAL STATUS LIKE 'Ssl\\_server\\_not\\_after'")
         .await?
         .and_then(|row| certificate::time(&row.get("Value")?));
+    let prepared = prepared(session).await?;
     let semi_sync = match config.semi_sync() {
         None => None,
         Some(_) => Some(semi_sync(session, flavor).await?),
@@ -373,6 +385,8 @@ async fn ask(
         beats,
         says,
         rights_changed,
+        prepared,
+        insertable,
         errant: None,
         returned: None,
         certificate_ends,
@@ -443,6 +457,26 @@ async fn heartbeats_now(session: &mut Asking<'_>) -> Result<(i64, i64, Vec<Beat>
 
 fn now_micros() -> i64 {
     jiff::Timestamp::now().as_microsecond()
+}
+
+/// Transactions that no session owns, and that were left for a while. A restart leaves prepared ones so, and
+/// so does an applier.
+async fn prepared(session: &mut Asking<'_>) -> Result<u64> {
+    const LEFT: &str = "SELECT COUNT(*) AS prepared FROM information_schema.INNODB_TRX \
+         WHERE trx_mysql_thread_id = 0 AND trx_started < NOW() - INTERVAL 30 SECOND";
+    let row = session.one(LEFT).await?;
+    Ok(row.and_then(|row| row.get("prepared")?.parse().ok()).unwrap_or(0))
+}
+
+/// The tables into which the application may insert by name.
+async fn insertable(session: &mut Asking<'_>) -> Result<Vec<String>> {
+    let query = format!(
+        "SELECT DISTINCT object FROM {OWN_SCHEMA}.{} WHERE rights LIKE '%Insert%' AND object NOT LIKE '%.*'",
+        Rights::OfTheApplication.view()
+    );
+    // ignored: a view that cannot be read is a finding of its own
+    let rows = session.query(query).await.unwrap_or_default();
+    Ok(rows.iter().filter_map(|row| row.get("object")).collect())
 }
 
 /// Compares the rights of an account with those that were recorded when they were set.

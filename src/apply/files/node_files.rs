@@ -1,9 +1,12 @@
 //! The tool's own files of a node, `conf/pmp-ha`, and the start script that uses them.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 
 use super::pack;
+use crate::adapters::bytes::digest::hash_file;
 use crate::adapters::home::rotation::NextSecrets;
 use crate::adapters::home::saved::remove;
 use crate::adapters::home::{Credentials, Home, certificates, template};
@@ -14,7 +17,7 @@ use crate::config::Config;
 use crate::domain::certificate::{DAY, WARN_DAYS};
 use crate::domain::flavor::Flavor;
 use crate::domain::pair::Membership;
-use crate::domain::settings::{render, settings, strange_option};
+use crate::domain::settings::{render, settings, strange_option, take_in_and_note};
 use crate::domain::start_script::{self, Gate};
 
 /// The start script, and the copy of it as it was before it was ever wired.
@@ -149,6 +152,12 @@ fn settle_rights(home: &Home) -> Result<()> {
 fn option_file(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<String> {
     let options = settings(flavor, membership, &home.tls_paths(), &config.choices());
     let account = home.account_of_server()?.map(|name| format!("user = \"{name}\"\n")).unwrap_or_default();
+    // Before ours, as it was before the command line; and behind the account, of which the first counts.
+    let own = home.own_option_file();
+    let taken = match &own {
+        None => String::new(),
+        Some(path) => take_in_and_note(path, &hash_file(Path::new(path))?.to_string()),
+    };
     let text = template::fill(
         include_str!("../../../templates/mysqld.cnf"),
         &[
@@ -156,10 +165,10 @@ fn option_file(home: &Home, membership: &Membership, flavor: &Flavor, config: &C
             ("role", &membership.role.to_string()),
             ("node", &membership.this().to_string()),
             ("pair", &membership.pair.id),
-            ("settings", &format!("{account}{}", render(&options))),
+            ("settings", &format!("{account}{taken}{}", render(&options))),
         ],
     )?;
-    match strange_option(&text, home.account_of_server()?.as_deref()) {
+    match strange_option(&text, home.account_of_server()?.as_deref(), own.as_deref()) {
         None => Ok(text),
         Some(line) => bail!("what the home knows of its pair would write {line:?} into mysqld.cnf"),
     }
@@ -191,7 +200,9 @@ pub fn wire(runner: &Runner<'_>) -> Result<()> {
         program: system::this_program()?.to_string_lossy().into_owned(),
         home: home.root().to_string_lossy().into_owned(),
     };
-    let wired = start_script::wire(&text, &home.option_file().to_string_lossy(), Some(&gate))
+    let wired = home
+        .wire(&text, &home.option_file(), Some(&gate))
         .map_err(|why| anyhow!("cannot wire the start script: {}", why.0))?;
-    system::write_atomic(&script, wired.as_bytes(), mode, Some(owner)).context("cannot wire the start script")
+    system::write_atomic(&script, wired.script.as_bytes(), mode, Some(owner))
+        .context("cannot wire the start script")
 }

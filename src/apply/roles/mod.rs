@@ -2,6 +2,7 @@
 
 mod dialogue;
 pub mod exchange;
+pub mod hook;
 pub mod promote;
 mod receiver;
 pub mod rejoin;

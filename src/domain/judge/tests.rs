@@ -9,6 +9,7 @@ use crate::domain::rotation::HowFar;
 use crate::domain::settings::taken_by;
 use crate::domain::snapshot::{ApplierLimit, Beat, CurrentPorts, Pulse, Receiver, ReplicaView};
 use crate::domain::standing::NodeState;
+use crate::domain::web::{WebLook, WebSeen};
 
 /// The replica side of the node that plays `role`.
 fn replica(role: Role) -> ReplicaView {
@@ -51,6 +52,8 @@ fn server(role: Role, replica: ReplicaView) -> ServerView {
             .into(),
         says: None,
         rights_changed: (role == Role::Secondary).then(Vec::new),
+        prepared: 0,
+        insertable: vec![],
         errant: None,
         returned: None,
         certificate_ends: None,
@@ -67,10 +70,12 @@ fn seen_from(role: Role) -> Snapshot {
         peer: Observed::Seen(at(Pair::peer_of(role))),
         deviations: vec![],
         tfa: Tfa::NotWatched,
+        own_options: None,
         disk: Some(1 << 40),
         now: 0,
         certificates: vec![],
         rotating: None,
+        web: WebLook::default(),
         proof: None,
     }
 }
@@ -248,6 +253,70 @@ fn lag_is_what_the_heartbeat_rows_say() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_is_told_and_no_lag_is_computed_from_it() {
+    // The primary's clock went back by an hour; what the secondary applied last was written before.
+    let mut snapshot = with_beats(Role::Secondary, [(99, 97), (99, 97)]);
+    let mut primary = server(Role::Primary, replica(Role::Primary));
+    let hour = 3_600_000_000;
+    (primary.clock, primary.clock_offset) = (primary.clock - hour, -hour);
+    for (beat, by_event, codes) in [
+        (primary.clock - 100_000, 99_000_000, vec!["lag-unknown", "clock-set-back"]),
+        (99_000_000, 99_000_000, vec!["lag-unknown", "clock-set-back"]),
+        (primary.clock, primary.clock, vec!["lag-unknown"]),
+    ] {
+        primary.beats[0] = Beat { beat, by_event, ..primary.beats[0] };
+        snapshot.peer = Observed::Seen(primary.clone());
+        let health = judge(&snapshot, LIMITS);
+        let found: Vec<_> = health.findings.iter().map(|finding| finding.code).collect();
+        assert_eq!(found.iter().filter(|code| codes.contains(code)).count(), codes.len(), "{found:?}");
+        assert_ne!(health.replication, Status::Alive);
+        assert!(health.summary.contains("lag unknown"), "{}", health.summary);
+    }
+}
+
+#[test]
+fn audit_rows_flow_back_only_where_each_audit_table_passes_the_filter() {
+    let mut snapshot = seen_from(Role::Secondary);
+    let with = |snapshot: &mut Snapshot, tables: &[&str], case: &str| {
+        let mut secondary = server(Role::Secondary, replica(Role::Secondary));
+        secondary.insertable = tables.iter().map(ToString::to_string).collect();
+        snapshot.local = Observed::Seen(secondary);
+        let mut primary = server(Role::Primary, replica(Role::Primary));
+        primary.variables.insert("lower_case_table_names".into(), case.into());
+        snapshot.peer = Observed::Seen(primary);
+        let health = judge(snapshot, LIMITS);
+        (health.findings.iter().map(|f| f.code).collect::<Vec<_>>(), health.summary)
+    };
+    for (tables, case) in [
+        (&["passtrix.Ptrx_UserAudit", "passtrix.other"][..], "0"),
+        (&["passtrix.ptrx_useraudit"], "1"),
+        (&["passtrix.userAUdit"], "1"),
+    ] {
+        let (codes, summary) = with(&mut snapshot, tables, case);
+        assert!(codes.is_empty() && summary.contains("audit rows flow back"), "{codes:?} {summary}");
+    }
+    let (codes, summary) = with(&mut snapshot, &["passtrix.userAUdit"], "0");
+    assert_eq!(codes, ["audit-table-left-out"]);
+    assert!(summary.contains("audit rows do not flow back"), "{summary}");
+}
+
+#[test]
+fn a_prepared_transaction_and_another_rule_for_names_are_told() {
+    let mut snapshot = seen_from(Role::Secondary);
+    let mut primary = server(Role::Primary, replica(Role::Primary));
+    primary.prepared = 2;
+    snapshot.peer = Observed::Seen(primary.clone());
+    assert_eq!(verdict(&snapshot), (Status::Alive, Status::Alive, vec!["prepared-transaction"]));
+    primary.prepared = 0;
+    primary.variables.insert("lower_case_table_names".into(), "0".into());
+    snapshot.peer = Observed::Seen(primary);
+    let mut here = server(Role::Secondary, replica(Role::Secondary));
+    here.variables.insert("lower_case_table_names".into(), "1".into());
+    snapshot.local = Observed::Seen(here);
+    assert_eq!(verdict(&snapshot), (Status::Alive, Status::Failed, vec!["names-differ"]));
+}
+
+#[test]
 fn an_old_own_heartbeat_is_failed_wherever_it_is() {
     let mut silent = with_beats(Role::Secondary, [(99, 97), (80, 79)]);
     assert_eq!(verdict(&silent), (Status::Failed, Status::Alive, vec!["heartbeat-stopped"]));
@@ -399,4 +468,31 @@ fn each_fault_of_a_certificate_has_its_own_finding_and_hint() {
             assert_eq!(finding.what.contains("this node"), ours, "{finding:?}");
         }
     }
+}
+
+#[test]
+fn the_product_is_told_apart_from_its_database_and_changes_no_status() {
+    let silent = |answered_before| WebSeen::Silent { evidence: "port 7272: refused".into(), answered_before };
+    let with = |here, there| {
+        let mut snapshot = seen_from(Role::Secondary);
+        snapshot.web = WebLook { here, there, unknown_port: None };
+        snapshot
+    };
+    let quiet = (Status::Alive, Status::Alive, vec![]);
+    assert_eq!(verdict(&with(WebSeen::Answers, WebSeen::Answers)), quiet);
+    assert_eq!(verdict(&with(silent(false), silent(false))), quiet, "nobody knows whether it ever ran");
+    let down = with(silent(true), silent(false));
+    assert_eq!(verdict(&down), (Status::Alive, Status::Alive, vec!["pmp-down"]));
+    let found = &judge(&down, LIMITS).findings[0];
+    assert_eq!(found.what, "Password Manager Pro does not answer on the secondary n2");
+    assert_eq!(found.evidence, "port 7272: refused; its database answers");
+    let mut both = with(WebSeen::Answers, silent(true));
+    both.peer = blind(BlindReason::Unreachable);
+    let found = judge(&both, LIMITS).findings;
+    let found = found.iter().find(|finding| finding.code == "pmp-down").expect("found");
+    assert_eq!(found.what, "Password Manager Pro does not answer on the primary n1");
+    assert!(found.evidence.ends_with("its database does not answer either"), "{}", found.evidence);
+    let mut odd = with(WebSeen::NotLooked, WebSeen::Answers);
+    odd.web.unknown_port = Some("no such file".into());
+    assert_eq!(verdict(&odd), (Status::Alive, Status::Alive, vec!["pmp-port-unknown"]));
 }

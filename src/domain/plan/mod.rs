@@ -1,6 +1,7 @@
 //! A plan: the steps of a command as a value. `--dry-run` prints exactly the value that would run.
 
 mod command;
+mod hook;
 mod renewal;
 mod step;
 mod trust;
@@ -9,6 +10,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub use command::Command;
+pub use hook::{HookChange, HookEvent, HookMoment, HookPrograms};
 pub use renewal::Renewal;
 pub use step::{BootTask, CopyWay, Exchange, KEY_PLACEHOLDER, KeyCheck, Scope, Step, TableChange};
 pub use words::Bytes;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::hook::HookMoment;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::definitions::Named;
 use crate::domain::pair::{Membership, Role};
@@ -293,6 +294,13 @@ pub enum Step {
     },
     /// Run the program that fences the other node.
     Fence {
+        /// The program and its arguments.
+        command: Vec<String>,
+    },
+    /// Run a program of the administrator's before or after the role changes.
+    Hook {
+        /// When.
+        moment: HookMoment,
         /// The program and its arguments.
         command: Vec<String>,
     },

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{BootTask, CopyWay, Exchange, Plan, Scope, Step, TableChange};
+use super::{BootTask, CopyWay, Exchange, HookMoment, Plan, Scope, Step, TableChange};
 use crate::domain::definitions::Named;
 use crate::domain::settings::LOCAL_SCHEMA;
 
@@ -134,6 +134,13 @@ impl fmt::Display for Step {
             }
             Self::WriteRole { role, .. } => write!(f, "write the role {role} into conf/serverstate.conf"),
             Self::Fence { command } => write!(f, "fence the other node: {}", command.join(" ")),
+            Self::Hook { moment, command } => {
+                let key = match moment {
+                    HookMoment::Before => "hooks.before",
+                    HookMoment::After => "hooks.after",
+                };
+                write!(f, "run {key}: {}", command.join(" "))
+            }
             Self::TakeDown => f.write_str("stop the database with the product's own script"),
             Self::DrainReplica { .. } => f.write_str("stop receiving, apply everything that was received"),
             Self::Claim { epoch, seen_alive, .. } => {

@@ -59,14 +59,20 @@ pub fn next(scene: &RotateScene) -> Result<Next, Vec<Refusal>> {
     let home = &scene.home;
     let mut refusals = checks::running_home(WHAT, home);
     if home.membership.is_none() {
-        refusals.push(Refusal::new(
-            WHAT,
-            "this home does not belong to a pair yet",
-            "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
-        ));
+        refusals.push(
+            Refusal::new(
+                WHAT,
+                "this home does not belong to a pair yet",
+                "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+            )
+            .code("not-paired"),
+        );
     }
     if !scene.running {
-        refusals.push(Refusal::new(WHAT, "the database here does not run", "Start it: `pmp-ha start`."));
+        refusals.push(
+            Refusal::new(WHAT, "the database here does not run", "Start it: `pmp-ha start`.")
+                .code("database-stopped"),
+        );
     }
     let (Some(own), Ok(params), true) = (&home.membership, &home.params, refusals.is_empty()) else {
         return Err(refusals);
@@ -170,10 +176,11 @@ fn not_alive(health: &Health) -> Result<(), Vec<Refusal>> {
         .filter(|finding| matches!(finding.severity, Severity::Failed | Severity::Unknown))
         .map(|finding| {
             Refusal::new(WHAT, format!("{}: {}", finding.what, finding.evidence), finding.hint.clone())
+                .code("pair-not-alive")
         })
         .collect();
     if out.is_empty() {
-        out.push(Refusal::new(WHAT, "the pair is not Alive", "See `pmp-ha verify`."));
+        out.push(Refusal::new(WHAT, "the pair is not Alive", "See `pmp-ha verify`.").code("pair-not-alive"));
     }
     Err(out)
 }

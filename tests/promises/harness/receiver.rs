@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use super::command::{Ran, pmp_ha};
+use super::command::{Ran, command, pmp_ha};
 use super::wait::{wait_until, wait_until_or};
 
 /// Python of the system, for which the packages of the system are.
@@ -60,6 +60,11 @@ impl Bare {
 
     pub fn configure(&self, text: &str) {
         self.write("conf/pmp-ha.toml", &text.replace("{dir}", &self.dir.path().to_string_lossy()));
+    }
+
+    /// A command of the binary for this home, to be run in a way of its own.
+    pub fn command(&self, args: &[&str]) -> Command {
+        command(&[&["--home", &self.text("")], args].concat())
     }
 
     pub fn run(&self, args: &[&str]) -> Ran {

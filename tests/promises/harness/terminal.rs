@@ -73,6 +73,15 @@ impl OnTerminal {
         Arc::clone(&self.screen)
     }
 
+    /// Gives the window another size, and tells the process, as a terminal does.
+    pub fn resize(&self, columns: u16, rows: u16) {
+        let keys = self.keys.try_clone().expect("the same");
+        let mut stty = Command::new("stty");
+        stty.args(["cols", &columns.to_string(), "rows", &rows.to_string()]).stdin(keys);
+        assert!(stty.status().expect("stty runs").success());
+        super::send_signal(self.pid(), "WINCH");
+    }
+
     /// The process on it.
     pub fn pid(&self) -> u32 {
         self.child.id()

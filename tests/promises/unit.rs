@@ -1,0 +1,45 @@
+//! The monitor as a service: its unit is shown, written, and removed, and nothing else.
+
+use std::process::Command;
+
+use crate::harness::{Bare, Ran};
+
+#[test]
+fn the_monitor_is_installed_after_it_was_shown_and_removed_again() {
+    let home = Bare::new();
+    std::fs::create_dir(home.path("units")).expect("made");
+    let units = home.text("units");
+    let file = home.path("units/pmp-ha-monitor.service");
+    let run = |args: &[&str]| home.run(&[args, &["--unit-dir", &units]].concat());
+
+    let shown = run(&["--dry-run", "monitor", "--install"]).ok();
+    assert!(!file.exists());
+    run(&["monitor", "--install", "--every", "7"]).ok().says(&["ExecStart=", "User="]);
+    let text = std::fs::read_to_string(&file).expect("written");
+    for line in text.lines().filter(|line| !line.contains("--every")) {
+        assert!(shown.stdout.contains(line), "{line:?} was not shown in {shown}");
+    }
+    let root = home.path("").canonicalize().expect("there");
+    assert!(text.contains(&format!("ReadWritePaths={}\n", root.display())), "{text}");
+    assert!(text.contains("monitor --every 7\n") && text.contains("Type=notify\n"), "{text}");
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--man=no"]).arg(&file);
+    if Command::new("systemd-analyze").arg("--version").output().is_ok() {
+        let ran = Ran::from_command(verify);
+        assert!(!ran.stderr.contains("pmp-ha-monitor"), "{ran}");
+    }
+
+    // The same again, with another option: it is the tool's own file.
+    run(&["monitor", "--install"]).ok();
+    assert!(std::fs::read_to_string(&file).expect("written").contains("monitor --every 5\n"));
+    // One of another home, or of the administrator's own, is not touched.
+    let other = Bare::new();
+    other.run(&["monitor", "--install", "--unit-dir", &units]).refused(&["another unit is in the way"]);
+    other.run(&["monitor", "--uninstall", "--unit-dir", &units]).refused(&["another unit is in the way"]);
+    home.write("units/mine.service", "x");
+    run(&["monitor", "--uninstall"]).ok();
+    assert!(!file.exists() && home.path("units/mine.service").exists());
+    run(&["monitor", "--uninstall"]).ok().says(&["nothing to remove"]);
+    home.write("units/pmp-ha-monitor.service", "[Service]\n");
+    run(&["monitor", "--install"]).refused(&["another unit is in the way"]);
+}
