@@ -76,7 +76,8 @@ pub fn below<'a>(data: &str, path: &'a str) -> Option<&'a str> {
         None if path.starts_with('/') => return None,
         None => path,
     };
-    let inside = inside.trim_start_matches("./");
+    // MariaDB writes `.//undo001`.
+    let inside = inside.trim_start_matches("./").trim_start_matches('/');
     (!inside.split('/').any(|part| part == "..")).then_some(inside)
 }
 
@@ -111,6 +112,7 @@ mod tests {
     fn a_tablespace_lies_below_the_data_directory_or_elsewhere() {
         for (path, wanted) in [
             ("./a/b.ibd", Some("a/b.ibd")),
+            (".//undo001", Some("undo001")),
             ("ibdata1", Some("ibdata1")),
             ("/d/a/b.ibd", Some("a/b.ibd")),
             ("/dx/b.ibd", None),
