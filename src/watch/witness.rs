@@ -44,6 +44,7 @@ pub struct Witness {
 
 impl Witness {
     /// Begins to take looks. `every`: the seconds between two of them; `None` for one only.
+    #[must_use]
     pub fn open(home: &Home, every: Option<Duration>) -> Self {
         let seconds = every.map(|every| every.as_secs());
         let patience = seconds.map_or(BY_CRON, |every| (3 * every + 15).max(60));
@@ -104,7 +105,7 @@ impl Witness {
         PageView::of(look.report.clone(), look.snapshot, now, self.every, upkeep)
     }
 
-    /// Writes the metrics of a look for node_exporter, which runs as somebody else.
+    /// Writes the metrics of a look for `node_exporter`, which runs as somebody else.
     pub fn write_metrics(&self, look: Glance<'_>, file: &Path) -> Result<()> {
         let figures = WatchFigures { looks: None, took_ms: millis(look.took) };
         let text = metrics(&self.view(look, clock::seconds()), figures);

@@ -28,7 +28,7 @@ pub fn handbook(markdown: &str) -> Markup {
                 match lines.peek() {
                     Some(next) if is_item(next) => {
                         out.raw("<li>").put(&inline(&item)).raw("</li>");
-                        item = item_of(next).to_owned();
+                        item_of(next).clone_into(&mut item);
                     }
                     Some(next) if next.starts_with("  ") => {
                         item.push(' ');

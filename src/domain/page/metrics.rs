@@ -28,6 +28,9 @@ const BEAT: &str = "pmp_ha_heartbeat_age_seconds";
 const LAG: &str = "pmp_ha_lag_seconds";
 const ENDS: &str = "pmp_ha_certificate_expiry_timestamp_seconds";
 
+/// What a metric says of a channel.
+type OfChannel = fn(&super::ChannelState) -> bool;
+
 #[derive(Default)]
 struct Text(String);
 
@@ -171,7 +174,7 @@ fn channels(out: &mut Text, view: &PageView) {
             out.value(LAG, &[("from", &channel.from()), ("to", &channel.at)], lag);
         }
     }
-    let families: [(&str, &str, fn(&super::ChannelState) -> bool); 3] = [
+    let families: [(&str, &str, OfChannel); 3] = [
         ("pmp_ha_channel_receives", "Whether a node receives from the other one.", |state| state.receives),
         ("pmp_ha_channel_applies", "Whether a node applies what it received.", |state| state.applies),
         ("pmp_ha_channel_tls_verified", "Whether a node checks the certificate of the other one.", |state| {

@@ -133,7 +133,9 @@ impl PageView {
         let channels = [Role::Secondary, Role::Primary].map(|at| ChannelView::of(snapshot, at));
         let ends = |ends: i64| UnixSeconds::try_from(ends).unwrap_or(0);
         let certificates = snapshot.certificates.iter().map(|each| (each.whose.clone(), ends(each.ends)));
-        let upkeep = Upkeep { free: snapshot.disk, certificates: certificates.collect(), ..upkeep };
+        let mut upkeep = upkeep;
+        upkeep.free = snapshot.disk;
+        upkeep.certificates = certificates.collect();
         Self { report, at, every, nodes, channels, upkeep }
     }
 
