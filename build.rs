@@ -1,7 +1,5 @@
 //! Tells the program from what it was built. Without git it is built all the same.
 
-#![expect(clippy::print_stdout, reason = "cargo reads what a build script prints")]
-
 use std::path::Path;
 use std::process::Command;
 

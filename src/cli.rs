@@ -19,13 +19,13 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser,
 use crate::domain::built_in::long_version;
 
 pub use self::look::{
-    AlertCommand, AlertTestArgs, ConfigCommand, ExplainArgs, HistoryArgs, InspectArgs, MonitorArgs,
-    VerifyArgs,
+    AlertCommand, AlertTestArgs, ConfigCommand, EventsArgs, ExplainArgs, HistoryArgs, InspectArgs,
+    MonitorArgs, VerifyArgs,
 };
 pub use self::practise::{
     CompletionsArgs, LabCommand, LabDownArgs, LabHomeArgs, LabSqlArgs, LabUpArgs, ManArgs, RehearseArgs,
 };
-pub use self::repair::{ReconfigureArgs, RepairArgs};
+pub use self::repair::{ReconfigureArgs, RepairArgs, RotateArgs};
 pub use self::roles::{MayStartArgs, RecoverArgs, RejoinArgs, SwitchoverArgs};
 pub use self::set_up::{InstallPackArgs, KeyArgs, KeyPurpose, KeygenArgs, OpeningArgs, PackArgs};
 
@@ -73,6 +73,7 @@ impl Cli {
                 Commands::Verify(_)
                     | Commands::Inspect(_)
                     | Commands::History(_)
+                    | Commands::Events(_)
                     | Commands::Config(_)
                     | Commands::Explain(_)
                     | Commands::MayStart(_)
@@ -228,6 +229,12 @@ pub enum Commands {
     /// leave nothing to undo.
     #[command(after_help = examples::HISTORY)]
     History(HistoryArgs),
+    /// List what happened to the pair, as the monitor of this node saw it.
+    ///
+    /// It shows each change of a status or a role, each alarm, each comparison and rehearsal. The newest
+    /// is last. `history` lists what pmp-ha itself did.
+    #[command(after_help = examples::EVENTS)]
+    Events(EventsArgs),
     /// Write the encryption key's path to `conf/manage_key.conf`.
     ///
     /// It first checks that the file is a PMP key and, if possible, that it is the key of this pair's data.
@@ -280,6 +287,13 @@ pub enum Commands {
     /// leaves the pair unchanged.
     #[command(after_help = examples::SWITCHOVER)]
     Switchover(SwitchoverArgs),
+    /// Give both nodes new certificates and passwords, while they run.
+    ///
+    /// Run it on the primary, and carry the file that it writes to the secondary. Run it there as well;
+    /// each waits for the other. Both databases keep replicating. Afterwards no older pack and no older
+    /// file opens anything. MySQL 5.6 and 5.7 restart twice on each node.
+    #[command(after_help = examples::ROTATE)]
+    Rotate(RotateArgs),
     /// Make an old primary the secondary of the promoted node.
     ///
     /// Run it on the old primary. If it has no rows that the new primary lacks, it follows at once.

@@ -3,6 +3,7 @@
 pub mod alarm;
 pub mod channel;
 pub mod hooks;
+pub mod page;
 pub mod place;
 pub mod show;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use self::alarm::AlarmConfig;
 use self::hooks::HooksConfig;
+use self::page::PageConfig;
 use self::place::{Complaint, Places};
 use crate::domain::flavor::SemiSync;
 use crate::domain::health::Limits;
@@ -44,6 +46,8 @@ pub struct Config {
     pub hooks: HooksConfig,
     /// What is announced, and through which channels.
     pub alarm: AlarmConfig,
+    /// Where the monitor's page is served.
+    pub page: PageConfig,
 }
 
 /// A file of settings, read.
@@ -283,6 +287,7 @@ impl Config {
         }
         out.extend(self.hooks.complaints());
         out.extend(self.alarm.complaints());
+        out.extend(self.page.complaints());
         out
     }
 

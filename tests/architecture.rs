@@ -98,12 +98,15 @@ fn floors(folder: &str, rooms: &[&[&str]]) {
 
 #[test]
 fn the_rooms_of_the_adapters_stand_on_floors() {
-    floors("src/adapters", &[&["system"], &["bytes"], &["home"], &["pack", "server", "alert"], &["look"]]);
+    floors(
+        "src/adapters",
+        &[&["system"], &["bytes"], &["home"], &["pack", "server", "alert"], &["page"], &["look"]],
+    );
 }
 
 #[test]
 fn no_room_of_apply_knows_the_engine_or_what_a_step_is_matched_to() {
-    for room in ["database", "files", "online", "rehearse", "repair", "roles"] {
+    for room in ["database", "files", "online", "rehearse", "repair", "roles", "secrets"] {
         let folder = format!("src/apply/{room}");
         nobody_in(
             &folder,
@@ -254,8 +257,8 @@ fn each_outside_thing_has_one_door() {
     nobody_in("src", &["pack/signature.rs", "bytes/digest.rs", "alert/tls.rs"], &["aws_lc_rs::"]);
     nobody_in("src", &["bytes/digest.rs", "bytes/tree_hash.rs"], &["blake3::"]);
     nobody_in("src", &["bytes/direct.rs"], &["memmap2::"]);
-    // lettre has a module `message`.
-    nobody_in("src", &["pack/sealed.rs", "alert/email.rs"], &["age::"]);
+    // Not `page::`, nor lettre's `message`.
+    nobody_in("src", &["pack/sealed.rs"], &["use age::", " age::", "(age::", "<age::", "&age::"]);
     nobody_in("src", &["home/certificates.rs"], &["rcgen::"]);
     nobody_in("src", &["home/datadir.rs"], &["reflink_copy::"]);
     nobody_in("src", &["server/old_tls.rs"], &["openssl::"]);
@@ -285,7 +288,13 @@ fn each_outside_thing_has_one_door() {
     nobody_in("src", &["alert/email.rs"], &["lettre::"]);
     nobody_in("src", &["alert/snmp.rs"], &["async_snmp::"]);
     nobody_in("src", &["alert/webhook.rs"], &["ureq::"]);
-    nobody_in("src", &["alert/tls.rs"], &["rustls::", "rustls_native_certs::", "tokio_rustls::"]);
+    nobody_in("src", &["adapters/chronicle.rs"], &["redb::"]);
+    nobody_in("src", &["page/mod.rs", "page/token.rs"], &["hyper::", "hyper_util::", "http_body_util::"]);
+    nobody_in(
+        "src",
+        &["alert/tls.rs", "page/tls.rs"],
+        &["rustls::", "rustls_native_certs::", "tokio_rustls::"],
+    );
     nobody_in("src", &["ui/progress.rs"], &["indicatif::"]);
     nobody_in("src", &["ui.rs"], &["dialoguer::", "io::stdout", "io::stderr", "terminal_size::"]);
     nobody_in("src", &["cli/generate.rs", "cli/practise.rs"], &["clap_complete::", "clap_mangen::"]);

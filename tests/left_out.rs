@@ -30,7 +30,7 @@ fn text(path: &Path) -> &str {
 fn its_version_lists_what_was_left_out() {
     let (code, said) = pmp_ha(&["--version"]);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("\nbuilt in: nothing\nleft out: alarms, old-tls, sealed\n"), "{said}");
+    assert!(said.contains("\nbuilt in: nothing\nleft out: alarms, old-tls, sealed, page\n"), "{said}");
     assert_eq!(pmp_ha(&["-V"]).1.lines().count(), 1);
 }
 

@@ -25,6 +25,7 @@ pub enum DeadMan {}
 
 fn refused(source: &ConfigFile) -> anyhow::Error {
     Failure::new(Kind::Refused, "cannot send alarms")
+        .code("not-built-in")
         .because(format!("{} names who gets them, and {}", source.path.display(), Feature::Alarms.absent()))
         .hint(Feature::Alarms.hint())
         .into()

@@ -91,6 +91,21 @@ impl Runner<'_> {
         self.journal().append(&Record::Close { at: now(), outcome: Outcome::Done })
     }
 
+    /// Fails if a boot of this run has left a server behind: then not everything is as it was.
+    async fn require_nothing_left(&self, plan: &Plan, begun: usize) -> Result<()> {
+        let booted = plan.steps.iter().take(begun).any(|step| matches!(step, Step::OfflineBoot(_)));
+        if !booted || plan.works_on_a_running_server() {
+            return Ok(());
+        }
+        let uninterrupted = Interrupt::default();
+        match Database::of(self.home, &uninterrupted).serving_pid().await? {
+            Some(pid) => {
+                bail!("process {pid} uses {}, which no process used before", self.home.data().display())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Refuses to undo anything under a running server, unless the run itself started it.
     fn refuse_strangers(&self, run: &OpenRun) -> Result<()> {
         let last = run.begun.checked_sub(1).and_then(|index| run.plan.steps.get(index));
@@ -167,6 +182,7 @@ impl Runner<'_> {
                 .with_context(|| format!("cannot undo step {} ({step})", index + 1))?;
             self.journal().append(&Record::Undone { step: index })?;
         }
+        self.require_nothing_left(plan, begun).await?;
         remove(&self.home.work())?;
         self.journal().append(&Record::Close { at: now(), outcome: Outcome::RolledBack })
     }

@@ -11,6 +11,7 @@ mod online;
 pub mod rehearse;
 pub mod repair;
 mod roles;
+mod secrets;
 mod steps;
 mod work;
 

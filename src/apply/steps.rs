@@ -10,6 +10,7 @@ use super::files::{copy, in_place, keep, node_files, pack};
 use super::online;
 use super::repair::{self, define};
 use super::roles::{exchange, hook, promote, rejoin};
+use super::secrets;
 use super::work::Runner;
 use crate::adapters::home::saved::remove;
 use crate::adapters::home::{KEY_FILE, ROLE_FILE, datadir, kept};
@@ -118,6 +119,10 @@ impl Runner<'_> {
                 promote::claim(self, claim, *seen_alive).await
             }
             Step::Exchange(part) => exchange::apply(self, part).await,
+            Step::Renew(part) => {
+                self.saved().save(NODE_FILES)?;
+                secrets::apply(self, part).await
+            }
             Step::RestartDatabase => {
                 let begun = Instant::now();
                 promote::restart(self).await?;
@@ -189,6 +194,7 @@ impl Runner<'_> {
             }
             Step::BringUp => promote::take_down(self).await,
             Step::Exchange(part) => exchange::undo(self, part).await,
+            Step::Renew(part) => secrets::undo(self, part).await,
             Step::Claim { .. } => promote::unclaim(self).await,
             // The whole data directory is taken back by an earlier step, or nothing of it was changed.
             Step::OfflineBoot(BootTask::PrepareReplica { .. } | BootTask::StandAlone { .. })

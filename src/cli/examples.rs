@@ -43,6 +43,11 @@ Examples:
   $ pmp-ha history
   $ pmp-ha history --limit 5";
 
+pub(super) const EVENTS: &str = "\
+Examples:
+  $ pmp-ha events --since 7d
+  $ pmp-ha events --availability";
+
 pub(super) const KEY: &str = "\
 Examples:
   $ pmp-ha key /media/safe/pmp_key.key";
@@ -67,6 +72,7 @@ Examples:
 pub(super) const MONITOR: &str = "\
 Examples:
   $ pmp-ha monitor
+  $ pmp-ha monitor --listen
   $ pmp-ha monitor --once";
 
 pub(super) const ALERT: &str = "\
@@ -107,6 +113,12 @@ pub(super) const SWITCHOVER: &str = "\
 Examples:
   $ pmp-ha switchover --dry-run
   $ pmp-ha switchover --wait 600";
+
+pub(super) const ROTATE: &str = "\
+Examples:
+  $ pmp-ha rotate --dry-run
+  $ pmp-ha rotate
+  $ pmp-ha rotate /media/safe/HASecrets.toml";
 
 pub(super) const REJOIN: &str = "\
 Examples:

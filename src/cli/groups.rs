@@ -8,8 +8,8 @@ use clap::Command;
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Set up a pair", &["pack", "install-pack", "key", "start", "stop", "keygen"]),
     ("Look, and change nothing", &["verify", "explain", "inspect", "history", "config"]),
-    ("Watch", &["monitor", "alert"]),
-    ("Repair", &["repair", "reconfigure", "resume", "rollback"]),
+    ("Watch", &["monitor", "events", "alert"]),
+    ("Repair", &["repair", "reconfigure", "rotate", "resume", "rollback"]),
     ("Change roles, or recover", &["switchover", "recover", "rejoin"]),
     ("Practise, and others", &["rehearse", "lab", "completions"]),
 ];

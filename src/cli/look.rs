@@ -1,11 +1,13 @@
 //! Commands that look, and change nothing.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use super::examples;
 use super::set_up::OpeningArgs;
+use crate::config::page::listen_address;
 
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
@@ -32,6 +34,17 @@ pub struct HistoryArgs {
     /// List only the newest N runs.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+}
+
+/// Arguments of `events`.
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// List only what happened since then: 24h, 7d, 2026-02-03, or 2026-02-03T04:05Z.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Show the availability of each month in percent, and its longest outage.
+    #[arg(long, conflicts_with = "since")]
+    pub availability: bool,
 }
 
 /// Arguments of `verify`.
@@ -70,6 +83,13 @@ pub struct MonitorArgs {
     /// Check once, send what is due, and end: for cron. Exit code 5: the pair is not Alive.
     #[arg(long, conflicts_with = "every")]
     pub once: bool,
+    /// Serve the page, metrics and checks for load balancers: PORT, IP or IP:PORT. By default 127.0.0.1:7273. An address of the network needs a certificate and a token in `[page]`.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:7273",
+          value_parser = listen_address, conflicts_with = "once")]
+    pub listen: Option<SocketAddr>,
+    /// Write the metrics into this file, for `node_exporter`.
+    #[arg(long, value_name = "FILE", requires = "once")]
+    pub textfile: Option<PathBuf>,
     /// Install the monitor as a systemd service that runs as the home's owner, after showing what it writes. Run it as root.
     #[arg(long, conflicts_with = "once")]
     pub install: bool,

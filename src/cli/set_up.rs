@@ -21,6 +21,9 @@ pub struct PackArgs {
     /// Pack while the database runs. Not for the first pack: the pair's settings take effect only after a restart.
     #[arg(long)]
     pub online: bool,
+    /// Make a new CA and new passwords: older packs then open nothing. The secondary stops replicating until it has this pack.
+    #[arg(long, conflicts_with = "online")]
+    pub new_secrets: bool,
     /// Make a smaller pack, which takes longer.
     #[arg(long)]
     pub dense: bool,

@@ -87,6 +87,11 @@ const TRIED: &[(&[&str], Wish, &str)] = &[
         "To make an old primary the secondary, run `pmp-ha rejoin` there.",
     ),
     (&["port", "ports", "reload"], Act, "To take over changed ports, run `pmp-ha reconfigure`."),
+    (
+        &["renew", "rekey", "secrets", "certificates", "certificate", "passwords"],
+        Act,
+        "To give both nodes new certificates and passwords, run `pmp-ha rotate` on the primary.",
+    ),
     (&["alarm", "alarms", "mail", "notify"], Act, "To try the channels for alarms, run `pmp-ha alert test`."),
     (&["drill", "dryrun", "simulate", "try"], Act, "To test a recovery on a copy, run `pmp-ha rehearse`."),
     (&["completion", "complete-shell"], Look, "To complete commands in a shell, run `pmp-ha completions`."),

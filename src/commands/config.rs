@@ -39,6 +39,8 @@ pub fn run(context: &Context<'_>, command: ConfigCommand) -> Result<()> {
             // The secrets and certificates that the file names are read as well.
             let channels = alert::open(&config.alarm, &source, &home.alarms())?;
             alert::dead_man(&config.alarm, &source)?;
+            #[cfg(feature = "page")]
+            crate::adapters::page::check(&config.page, &source)?;
             for (key, command) in config.hooks.all() {
                 if let Some(program) =
                     command.first().filter(|program| !system::is_runnable(program.as_ref()))

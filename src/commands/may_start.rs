@@ -76,7 +76,7 @@ pub async fn run(context: &Context<'_>, args: &MayStartArgs) -> Result<()> {
 fn require_our_options(home: &Home) -> Result<()> {
     let file = home.option_file();
     let text = system::read_text(&file, system::SMALL)?;
-    match strange_option(&text, home.account_of_server()?.as_deref()) {
+    match strange_option(&text, home.account_of_server()?.as_deref(), home.own_option_file().as_deref()) {
         None => Ok(()),
         Some(line) => bail!(
             Failure::new(Kind::Refused, "the option file of the server was altered")

@@ -3,6 +3,7 @@
 mod alert;
 mod config;
 mod configuration;
+mod events;
 mod explain;
 mod generate;
 mod history;
@@ -16,6 +17,7 @@ mod monitor;
 mod monitor_unit;
 mod pack;
 mod promote;
+mod protection;
 mod reconfigure;
 mod recover;
 mod rehearse;
@@ -24,6 +26,7 @@ mod repair;
 mod resume;
 mod return_channel;
 mod rollback;
+mod rotate;
 mod service;
 mod switchover;
 mod verify;
@@ -33,6 +36,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+use crate::adapters::chronicle::{Chronicle, Entries};
+use crate::adapters::clock;
 use crate::adapters::home::{Home, entry, log_file};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::other_node;
@@ -42,6 +47,7 @@ use crate::adapters::system;
 use crate::apply::{Runner, Settled, refuse_half_exchanged};
 use crate::cli::{Cli, Commands, Global, LabCommand, OpeningArgs};
 use crate::config::{Config, ConfigFile, PackConfig};
+use crate::domain::chronicle::occurrence::{Happening, Occurrence};
 use crate::domain::pair::Role;
 use crate::domain::plan::Plan;
 use crate::domain::snapshot::{Blind, BlindReason};
@@ -107,8 +113,10 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Commands::Inspect(args) => inspect::run(&context, args).await,
         Commands::Keygen(args) => keygen::run(&context, &args),
         Commands::Rollback => rollback::run(&context).await,
+        Commands::Rotate(args) => Box::pin(rotate::run(&context, args)).await,
         Commands::Resume => Box::pin(resume::run(&context)).await,
         Commands::History(args) => history::run(&context, &args),
+        Commands::Events(args) => events::run(&context, &args),
         Commands::Key(args) => key::run(&context, args),
         Commands::Start => service::start(&context).await,
         Commands::Stop => service::stop(&context).await,
@@ -227,6 +235,19 @@ impl Context<'_> {
                 Ok(())
             }
             Ok(None) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Adds to the chronicle of the monitor, if one has watched this home.
+    fn remember(&self, home: &Home, what: Happening) {
+        let chronicle = Chronicle::at(home.chronicle());
+        if !chronicle.has_begun() {
+            return;
+        }
+        let entries =
+            Entries { occurrences: vec![Occurrence { at: clock::seconds(), what }], ..Entries::default() };
+        if let Err(error) = chronicle.add(&entries) {
+            self.ui.warn(format!("the events of this node do not have this result: {error:#}"));
         }
     }
 

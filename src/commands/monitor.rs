@@ -1,6 +1,7 @@
 //! `pmp-ha monitor`
 
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -13,13 +14,16 @@ use crate::adapters::server::process::Database;
 use crate::adapters::system::{self, DirLock, ServiceManager};
 use crate::apply::tell_hook;
 use crate::cli::MonitorArgs;
-use crate::config::Config;
+use crate::config::page::listen_address;
+use crate::config::{Config, ConfigFile};
+use crate::domain::alarm::AlarmEvent;
 use crate::domain::judge::judge;
 use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::{HookChange, HookEvent};
 use crate::domain::report::{Report, Verdict, Watch as Changes};
+use crate::domain::snapshot::Snapshot;
 use crate::failure::{Failure, Kind};
-use crate::watch::{Announcer, TransitionHook};
+use crate::watch::{Announcer, Glance, TransitionHook, Witness};
 
 /// How long the end of the monitor waits for a hook that runs.
 const GOOD_BYE: Duration = Duration::from_secs(5);
@@ -34,15 +38,22 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
     let home = context.home()?;
     let (config, source) = context.config_with_source(&home)?;
     let announces = !context.global.dry_run;
+    let pause = Duration::from_secs(args.every);
+    let address = listens(&config, &source, args.listen)?;
     let watch =
         announces.then(|| Announcer::open(&home, &config, &source, !args.once)).transpose()?.flatten();
     if args.once {
-        return Box::pin(once(context, &home, &config, watch)).await;
+        return Box::pin(once(context, &home, &config, watch, args)).await;
+    }
+    let mut witness = announces.then(|| Witness::open(&home, Some(pause)));
+    if let Some((witness, address)) = witness.as_mut().zip(address) {
+        let url = witness.serve(address, &config, &source).await?;
+        context.ui.say(format!("the page is at {url}"));
     }
     let hook = announces.then(|| TransitionHook::open(&config.hooks)).flatten();
     let manager = ServiceManager::from_environment();
-    let mut monitor = Monitor { context, home, config, watch, hook, manager };
-    let ended = monitor.run(Duration::from_secs(args.every)).await;
+    let mut monitor = Monitor { context, home, config, watch, hook, witness, manager };
+    let ended = monitor.run(pause).await;
     monitor.manager.say("STOPPING=1");
     if let Some(watch) = monitor.watch {
         warn(context, watch.end().await);
@@ -50,26 +61,75 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
     if let Some(hook) = monitor.hook {
         warn(context, hook.end(GOOD_BYE).await);
     }
+    if let Some(witness) = monitor.witness {
+        warn(context, witness.end(ended.is_ok()).await);
+    }
     ended
 }
 
+/// Where the page is to be served: what the command line says, or else the configuration.
+fn listens(config: &Config, source: &ConfigFile, named: Option<SocketAddr>) -> Result<Option<SocketAddr>> {
+    let address = match named {
+        Some(address) => Some(address),
+        None if config.page.listen.is_empty() => None,
+        // It was checked when the file was read.
+        None => listen_address(&config.page.listen).ok(),
+    };
+    let is_protected = config.page.files().iter().all(|(_, file)| file.is_some());
+    if let Some(address) = address.filter(|address| !address.ip().is_loopback() && !is_protected) {
+        bail!(
+            Failure::new(Kind::Usage, format!("cannot serve the page at {address}"))
+                .because("the network reaches this address, and the page has no certificate and no token")
+                .hint(format!(
+                    "Set certificate_file, key_file and token_file in the section [page] of {}, or listen at 127.0.0.1.",
+                    source.path.display()
+                ))
+        );
+    }
+    Ok(address)
+}
+
 /// Checks once, and sends what is due.
-async fn once(context: &Context<'_>, home: &Home, config: &Config, watch: Option<Announcer>) -> Result<()> {
-    let report = Box::pin(context.interrupt.or(look(home, config, &context.interrupt))).await?;
-    if let Some(mut watch) = watch {
-        watch.see(&report).await;
-        let settled = async {
-            watch.settled().await;
-            Ok(())
-        };
-        context.interrupt.or(settled).await?;
-        warn(context, watch.end().await);
+async fn once(
+    context: &Context<'_>,
+    home: &Home,
+    config: &Config,
+    watch: Option<Announcer>,
+    args: MonitorArgs,
+) -> Result<()> {
+    let begun = Instant::now();
+    let (report, snapshot) = Box::pin(context.interrupt.or(look(home, config, &context.interrupt))).await?;
+    let took = begun.elapsed();
+    let announced = match watch {
+        Some(watch) => announce(context, watch, &report).await?,
+        None => Vec::new(),
+    };
+    if !context.global.dry_run {
+        let mut witness = Witness::open(home, None);
+        let look = Glance { report: &report, snapshot: &snapshot, took };
+        witness.see(look, &announced).await;
+        if let Some(file) = &args.textfile {
+            witness.write_metrics(look, file)?;
+        }
+        warn(context, witness.end(false).await);
     }
     if report.verdict() == Verdict::ALIVE {
         return Ok(());
     }
     context.ui.data(&report)?;
     bail!(Failure::new(Kind::NotAlive, "the pair is not Alive"))
+}
+
+/// Announces what is due, and waits until it was tried.
+async fn announce(context: &Context<'_>, mut watch: Announcer, report: &Report) -> Result<Vec<AlarmEvent>> {
+    let announced = watch.see(report).await;
+    let settled = async {
+        watch.settled().await;
+        Ok(())
+    };
+    context.interrupt.or(settled).await?;
+    warn(context, watch.end().await);
+    Ok(announced)
 }
 
 fn warn(context: &Context<'_>, warnings: Vec<String>) {
@@ -83,13 +143,14 @@ struct Monitor<'a> {
     home: Home,
     config: Config,
     watch: Option<Announcer>,
+    witness: Option<Witness>,
     hook: Option<TransitionHook>,
     manager: ServiceManager,
 }
 
 impl Monitor<'_> {
     async fn run(&mut self, pause: Duration) -> Result<()> {
-        let Self { context, home, config, watch, hook, manager } = self;
+        let Self { context, home, config, watch, hook, witness, manager } = self;
         let mut changes = Changes::default();
         let (mut first, mut waits) = (true, false);
         loop {
@@ -99,11 +160,13 @@ impl Monitor<'_> {
                 manager.say("STATUS=stopping a primary that was replaced");
                 return alive_during(manager, take_down(context, home, config, why)).await;
             }
+            let begun = Instant::now();
             let looked = tokio::select! {
                 looked = look(home, config, &context.interrupt) => looked,
                 () = context.interrupt.wanted() => return Ok(()),
             };
-            let mut report = looked?;
+            let (mut report, snapshot) = looked?;
+            let took = begun.elapsed();
             changes.next(&mut report);
             if first || report.has_changed() {
                 let told = if context.global.json {
@@ -117,11 +180,17 @@ impl Monitor<'_> {
             }
             manager.say(&format!("READY=1\nWATCHDOG=1\nSTATUS={}", report.verdict()));
             first = false;
+            let mut announced = Vec::new();
             if let Some(watch) = watch {
-                for event in watch.see(&report).await {
+                announced = watch.see(&report).await;
+                for event in &announced {
                     context.ui.say(format!("announced: {}", event.title()));
                 }
                 warn(context, watch.warnings());
+            }
+            if let Some(witness) = witness {
+                witness.see(Glance { report: &report, snapshot: &snapshot, took }, &announced).await;
+                warn(context, witness.warnings());
             }
             if let Some(hook) = hook {
                 warn(context, hook.see(&report).into_iter().collect());
@@ -158,12 +227,12 @@ async fn alive_during<T>(manager: &ServiceManager, work: impl Future<Output = T>
     }
 }
 
-async fn look(home: &Home, config: &Config, interrupt: &Interrupt) -> Result<Report> {
+async fn look(home: &Home, config: &Config, interrupt: &Interrupt) -> Result<(Report, Snapshot)> {
     // The roles may have changed since the last look.
     let seen = look::pair::take(home, home.require_membership()?, config, interrupt).await?;
     look::pair::remember(home, &seen);
     let report = Report::new(judge(&seen, config.limits()), now(), env!("CARGO_PKG_VERSION"));
-    Ok(report.about(&seen))
+    Ok((report.about(&seen), seen))
 }
 
 /// Returns why this node must not serve, if it is a replaced primary.

@@ -1,22 +1,21 @@
 //! `pmp-ha pack PRIMARY SECONDARY`
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use fs_err as fs;
 use serde::Serialize;
 
-use super::{Context, absolute};
+use super::Context;
+use super::protection::Protection;
+use super::rotate::refuse_while_secrets_change;
 use crate::adapters::bytes::digest::hash_file;
-use crate::adapters::home::{Home, datadir};
-use crate::adapters::pack::sealed;
-use crate::adapters::pack::signature::Signer;
+use crate::adapters::home::datadir;
 use crate::adapters::server::names;
 use crate::adapters::{look, random};
 use crate::apply::{Runner, Settled};
 use crate::cli::PackArgs;
-use crate::config::PackConfig;
 use crate::domain::digest::Sha256Hex;
 use crate::domain::plan::{Bytes, Command, Plan};
 use crate::domain::procedures::pack::{Mode, PackScene, plan};
@@ -58,38 +57,11 @@ impl fmt::Display for Packed {
     }
 }
 
-/// Returns how the pack is protected: full paths of readable key files.
-struct Protection {
-    sign_with: Option<String>,
-    encrypt_to: Option<String>,
-}
-
-impl Protection {
-    fn of(args: &PackArgs, config: &PackConfig) -> Result<Self> {
-        let full = |path: &PathBuf| absolute(path).to_string_lossy().into_owned();
-        let sign_with = args.sign_with.as_ref().or(config.sign_with.as_ref()).map(full);
-        let encrypt_to = args.encrypt_to.as_ref().or(config.encrypt_to.as_ref()).map(full);
-        if let Some(key) = &sign_with {
-            Signer::read(key.as_ref())?;
-        }
-        if let Some(key) = &encrypt_to {
-            sealed::recipient(key.as_ref())?;
-        }
-        Ok(Self { sign_with, encrypt_to })
-    }
-
-    /// Returns the name of an encrypted pack, so that nobody mistakes it for a ZIP file.
-    fn pack(&self, home: &Home) -> String {
-        let plain = home.pack().to_string_lossy().into_owned();
-        if self.encrypt_to.is_some() { format!("{plain}.age") } else { plain }
-    }
-}
-
 pub async fn run(context: &Context<'_>, args: PackArgs) -> Result<()> {
     let home = context.home()?;
     let config = context.config(&home)?;
     let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
-    let keys = Protection::of(&args, &config.pack)?;
+    let keys = Protection::of(args.sign_with.as_ref(), args.encrypt_to.as_ref(), &config.pack)?;
     let secondary = args.secondary.host.clone();
     if let Settled::Finished(earlier) = context.settled(&mut runner).await?
         && earlier.command == Command::Pack
@@ -99,6 +71,9 @@ pub async fn run(context: &Context<'_>, args: PackArgs) -> Result<()> {
         return done(context, &mut runner, &earlier, &secondary);
     }
 
+    if !args.new_secrets {
+        refuse_while_secrets_change(&home, "make a pack")?;
+    }
     context.still_primary(&home).await?;
     let (scene, primary, second) = tokio::join!(
         look::home::scene(&home, &context.interrupt),
@@ -124,7 +99,9 @@ pub async fn run(context: &Context<'_>, args: PackArgs) -> Result<()> {
         key_fingerprint: look::home::own_key_fingerprint(&home),
         new_pair_id: random::id(),
         pack_id: random::id(),
-        pack: keys.pack(&home),
+        pack: keys.named(&home.pack()),
+        has_ca_key: home.has_ca_key(),
+        new_secrets: args.new_secrets,
         dense: args.dense,
         sign_with: keys.sign_with,
         encrypt_to: keys.encrypt_to,

@@ -120,6 +120,7 @@ fn primary(seen: &Snapshot) -> PrimarySeen {
             }
             BlindReason::Silent
             | BlindReason::TurnedAway
+            | BlindReason::Certificate(_)
             | BlindReason::TooManyConnections
             | BlindReason::NotBuiltIn(_) => PrimarySeen::Answers(blind.evidence.clone()),
         },

@@ -17,6 +17,7 @@ use crate::adapters::server::process::Database;
 use crate::apply::rehearse::{Gathered, RehearsalFolder, damaged, packs, run as carry_out, topics};
 use crate::apply::{Runner, refuse_half_exchanged};
 use crate::cli::RehearseArgs;
+use crate::domain::chronicle::occurrence::Happening;
 use crate::domain::flavor::Flavor;
 use crate::domain::pair::Role;
 use crate::domain::plan::KeyCheck;
@@ -206,6 +207,12 @@ fn told(
         waited_seconds: proof.waited,
         tables: proof.tables,
     })?;
+    let result = if passed {
+        "a rehearsal of the recovery found no defect"
+    } else {
+        "a rehearsal of the recovery found a defect"
+    };
+    context.remember(home, Happening::Rehearsed { good: passed, result: result.into() });
     if !passed {
         bail!(Failure::new(Kind::NotAlive, "the rehearsal found a defect"));
     }

@@ -127,8 +127,21 @@ pub async fn stop(context: &Context<'_>) -> Result<()> {
     if let Ok(Some(membership)) = home.membership() {
         look::returned::note(&home, &membership).await;
     }
-    // Half a stop is none: what was begun is waited for.
-    let stopped = Database::of(&home, &Interrupt::default()).stop(config.stop_deadline()).await?;
+    let uninterrupted = Interrupt::default();
+    let database = Database::of(&home, &uninterrupted);
+    let stopped = tokio::select! {
+        stopped = database.stop(config.stop_deadline()) => stopped?,
+        // What was begun goes on in the server, and nobody waits for it any more.
+        () = context.interrupt.wanted() => {
+            // ignored: a server that is about to end lets nobody in, and needs no events
+            let _ = quiet::events_on(&home).await;
+            bail!(
+                Failure::new(Kind::Interrupted, "interrupted: the database may still stop")
+                    .because("it had not stopped yet")
+                    .hint("Run `pmp-ha stop` again: it waits for the end.")
+            )
+        }
+    };
     drop(spinner);
     let what = if stopped { "has stopped cleanly" } else { "was not running" };
     context.ui.done(&Service { home: shown(&home), running: false, process: None, what: what.into() })

@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow, bail};
 use serde::Serialize;
 
 use super::Context;
+use super::rotate::refuse_while_secrets_change;
 use crate::adapters::home::Home;
 use crate::adapters::look::other_node::{self, Watched};
 use crate::adapters::server::process::Database;
@@ -58,6 +59,7 @@ pub async fn run(context: &Context<'_>, args: SwitchoverArgs) -> Result<()> {
     if context.settled(&mut runner).await?.finished(Command::Switchover).is_some() {
         return exchanged(context, &home, Cost::default());
     }
+    refuse_while_secrets_change(&home, "swap the roles")?;
     let scene = observe(context, &home, &config, args.wait).await?;
     let plan = plan(&scene).map_err(Failure::refused)?.with_hooks(&config.hooks.programs());
     if !context.agreed(&plan)? {

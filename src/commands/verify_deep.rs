@@ -9,6 +9,7 @@ use crate::adapters::look;
 use crate::apply::refuse_cut_off_run;
 use crate::cli::VerifyArgs;
 use crate::deep;
+use crate::domain::chronicle::occurrence::Happening;
 use crate::domain::deep::refusals;
 use crate::domain::flavor::Flavor;
 use crate::domain::pair::Role;
@@ -53,6 +54,9 @@ pub async fn run(context: &Context<'_>, args: VerifyArgs) -> Result<()> {
     }
     let report = deep::compare(&task).await?;
     context.ui.data(&report)?;
+    let result =
+        if report.same { "the data of both nodes are the same" } else { "the data of the two nodes differ" };
+    context.remember(&home, Happening::Compared { equal: report.same, result: result.into() });
     if !report.same {
         bail!(Failure::new(Kind::NotAlive, "the data of the two nodes differ"));
     }

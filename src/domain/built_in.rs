@@ -12,11 +12,13 @@ pub enum Feature {
     OldTls,
     /// Packs that are encrypted to one reader.
     Sealed,
+    /// The page of the monitor.
+    Page,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Alarms, Self::OldTls, Self::Sealed];
+    pub const ALL: [Self; 4] = [Self::Alarms, Self::OldTls, Self::Sealed, Self::Page];
 
     /// Its name as a feature.
     #[must_use]
@@ -25,6 +27,7 @@ impl Feature {
             Self::Alarms => "alarms",
             Self::OldTls => "old-tls",
             Self::Sealed => "sealed",
+            Self::Page => "page",
         }
     }
 
@@ -35,6 +38,7 @@ impl Feature {
             Self::Alarms => cfg!(feature = "alarms"),
             Self::OldTls => cfg!(feature = "old-tls"),
             Self::Sealed => cfg!(feature = "sealed"),
+            Self::Page => cfg!(feature = "page"),
         }
     }
 
@@ -47,6 +51,7 @@ impl Feature {
                 "the database speaks no TLS newer than 1.1, and this pmp-ha was built without `old-tls`"
             }
             Self::Sealed => "this pmp-ha was built without `sealed`",
+            Self::Page => "this pmp-ha was built without `page`",
         }
     }
 
@@ -62,6 +67,9 @@ impl Feature {
             }
             Self::Sealed => {
                 "Install a pmp-ha package, or build it with `cargo build --release --features sealed`."
+            }
+            Self::Page => {
+                "Install a pmp-ha package, or build it with `cargo build --release --features page`."
             }
         }
     }

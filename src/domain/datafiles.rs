@@ -35,6 +35,7 @@ pub fn classify(path: &str) -> FileClass {
     if !folder.is_empty() {
         // `tmp` holds the product's own output files; the server's temporary tablespaces are its own.
         return match folder.split('/').next() {
+            Some("tmp") if is_of_a_schema(name) => FileClass::Data,
             Some("#innodb_temp" | "tmp" | "lost+found") => FileClass::Own,
             _ => FileClass::Data,
         };
@@ -73,6 +74,18 @@ pub fn classify(path: &str) -> FileClass {
         return if name.contains("relay") { FileClass::Relay } else { FileClass::Binlog };
     }
     FileClass::Data
+}
+
+/// The suffixes of the files of which a schema consists.
+const OF_A_SCHEMA: [&str; 16] = [
+    "opt", "frm", "ibd", "MYD", "MYI", "MAD", "MAI", "TRG", "TRN", "CSV", "CSM", "ARZ", "MRG", "par", "sdi",
+    "isl",
+];
+
+/// Returns whether a file in a folder belongs to a schema of that name: people call schemas `tmp`, too.
+fn is_of_a_schema(name: &str) -> bool {
+    let suffix = name.rsplit_once('.').map(|(_, suffix)| suffix);
+    !name.starts_with('#') && suffix.is_some_and(|suffix| OF_A_SCHEMA.contains(&suffix))
 }
 
 /// Returns whether it is a `table.isl`, in which `MySQL` 5.6 keeps the path of a tablespace
@@ -127,6 +140,9 @@ mod tests {
             "aria_log.00000001",
             "#ib_16384_0.dblwr",
             "passtrix/db.opt",
+            "tmp/db.opt",
+            "tmp/a.ibd",
+            "tmp/a.MYD",
         ] {
             assert_eq!(classify(path), FileClass::Data, "{path}");
         }
@@ -145,6 +161,8 @@ mod tests {
             "server-key.pem",
             "#innodb_temp/temp_1.ibt",
             "tmp/mysql.out",
+            "tmp/#sql_1a_0.MYD",
+            "tmp/ibXYZ",
             "ib_buffer_pool",
         ] {
             assert_eq!(classify(path), FileClass::Own, "{path}");

@@ -43,6 +43,9 @@ impl DatabaseParams {
     /// # Errors
     /// Says which entry is missing or not understood; never shows a value that may be secret.
     pub fn parse(file: &Properties) -> Result<Self, String> {
+        if let Some(why) = file.fault() {
+            return Err(why.into());
+        }
         let want = |key: &str| file.get(key).ok_or_else(|| format!("it has no entry '{key}'"));
         let (port, schema) = parse_url(&want("url")?)?;
         Ok(Self {
@@ -100,14 +103,16 @@ pub fn product_program<'a>(words: &'a [String], home: &str) -> Option<&'a str> {
 }
 
 impl KeyFile {
-    /// Parses the text of the file. A rotated key leaves the older one as a further entry.
+    /// Parses the bytes of the file. A rotated key leaves the older one as a further entry.
     #[must_use]
-    pub fn parse(text: &str) -> Self {
-        if text.trim().is_empty() {
+    pub fn parse(bytes: impl AsRef<[u8]>) -> Self {
+        let bytes = bytes.as_ref();
+        if bytes.trim_ascii().is_empty() {
             return Self::NotAKey("it is empty");
         }
-        let file = Properties::new(text);
+        let file = Properties::new(bytes);
         match file.get("ENCRYPTIONKEY") {
+            None if std::str::from_utf8(bytes).is_err() => Self::NotAKey("it is not a text file"),
             None => Self::NotAKey("it has no entry ENCRYPTIONKEY"),
             Some(value) if value.trim().is_empty() => Self::NotAKey("its entry ENCRYPTIONKEY is empty"),
             Some(current) => {
@@ -160,5 +165,7 @@ mod tests {
         );
         assert_eq!(KeyFile::parse(" \n"), KeyFile::NotAKey("it is empty"));
         assert_eq!(KeyFile::parse("hello"), KeyFile::NotAKey("it has no entry ENCRYPTIONKEY"));
+        assert_eq!(KeyFile::parse(b"\xff\xff"), KeyFile::NotAKey("it is not a text file"));
+        assert!(matches!(KeyFile::parse(b"#\xfc\nENCRYPTIONKEY=ab"), KeyFile::Key(_)));
     }
 }

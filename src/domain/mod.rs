@@ -3,11 +3,15 @@
 //! Nothing here acts: no file, network, process, clock, randomness or output. Facts come in as
 //! arguments, and decisions go out as values.
 
+pub mod accounts;
 pub mod acting;
 pub mod alarm;
 pub mod built_in;
+pub mod certificate;
+pub mod chronicle;
 pub mod coordinates;
 pub mod datafiles;
+pub mod datastore;
 pub mod deep;
 pub mod definitions;
 pub mod digest;
@@ -24,6 +28,7 @@ pub mod lag;
 pub mod manifest;
 pub mod nagios;
 pub mod own_schema;
+pub mod page;
 pub mod pair;
 pub mod plan;
 pub mod procedures;
@@ -34,6 +39,7 @@ pub mod rehearsal;
 pub mod relay_log;
 pub mod report;
 pub mod returned;
+pub mod rotation;
 pub mod settings;
 pub mod settling;
 pub mod snapshot;

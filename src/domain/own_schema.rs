@@ -57,6 +57,10 @@ pub const ASK_FOR_BEAT: &str = "CALL pmp_ha.ask_for_beat()";
 /// bytes of binlog, and whoever holds the monitor's password may ask without end.
 const ASKED_APART: u64 = 50_000;
 
+/// A heartbeat of the event's that is so far ahead of the clock was written before that was set back,
+/// microseconds.
+const SET_BACK: u64 = 2_000_000;
+
 /// The clock of the heartbeats: microseconds since 1970 in UTC, whatever the session's time zone.
 pub const CLOCK: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))";
 
@@ -209,9 +213,13 @@ pub fn beat_now() -> Sql {
 }
 
 /// Makes the events of a node anew: the heartbeat, and the watchdog where the server needs one.
+///
+/// An event keeps the time zone of the session that makes it. In one with summer time it would stand still
+/// for an hour in autumn, when the same times come again.
 #[must_use]
 pub fn events(flavor: &Flavor, timing: &Timing) -> Vec<Sql> {
     let mut out = vec![
+        "SET SESSION time_zone = '+00:00'".to_owned(),
         format!("DROP EVENT IF EXISTS {OWN_SCHEMA}.beat"),
         format!("DROP EVENT IF EXISTS {OWN_SCHEMA}.watchdog"),
         beat_event(timing.beat),
@@ -229,6 +237,7 @@ pub fn events(flavor: &Flavor, timing: &Timing) -> Vec<Sql> {
             watchdog_of_old_servers(timing),
         ]),
     }
+    out.push("SET SESSION time_zone = DEFAULT".to_owned());
     out.into_iter().map(Sql::new).collect()
 }
 
@@ -270,8 +279,11 @@ fn beat_event(seconds: u64) -> String {
 ///
 /// A server whose event has stopped is not well, however often it is asked: when the event wrote last
 /// is kept beside, in a row that is not logged.
+///
+/// A server plans an event by its clock: set back by an hour, it would wait for an hour. Then the event
+/// is planned anew.
 #[must_use]
-pub fn procedure() -> Vec<Sql> {
+pub fn procedure(timing: &Timing) -> Vec<Sql> {
     let lock = format!("'{OWN_SCHEMA}.beat'");
     let latest = format!(
         "SELECT h.beat INTO latest FROM {OWN_SCHEMA}.heartbeat h WHERE h.node = @@GLOBAL.server_id;\n\
@@ -281,6 +293,7 @@ pub fn procedure() -> Vec<Sql> {
     let body = format!(
         "DECLARE heard, latest, clock, written BIGINT DEFAULT 0;\n\
          DECLARE logged BOOL DEFAULT @@SESSION.sql_log_bin;\n\
+         DECLARE zone VARCHAR(64) DEFAULT @@SESSION.time_zone;\n\
          DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN\n\
          ROLLBACK;\nSET SESSION sql_log_bin = logged;\nDO RELEASE_LOCK({lock});\nRESIGNAL;\nEND;\n\
          COMMIT;\n\
@@ -296,6 +309,12 @@ pub fn procedure() -> Vec<Sql> {
          INSERT INTO {OWN_SCHEMA}.asked VALUES (@@GLOBAL.server_id, clock, 0, latest) ON DUPLICATE KEY UPDATE \
          by_event = IF(latest IN (beat, beat_before), by_event, latest), beat_before = beat, beat = clock;\n\
          COMMIT;\n\
+         IF EXISTS (SELECT 1 FROM {OWN_SCHEMA}.asked a WHERE a.node = @@GLOBAL.server_id \
+         AND a.by_event > clock + {SET_BACK}) THEN\n\
+         SET SESSION time_zone = '+00:00';\n\
+         ALTER EVENT {OWN_SCHEMA}.beat ON SCHEDULE EVERY {} SECOND;\n\
+         SET SESSION time_zone = zone;\n\
+         END IF;\n\
          SET SESSION sql_log_bin = logged;\n\
          {HEARD}\n{}\nCOMMIT;\n\
          SET written = clock;\n\
@@ -304,6 +323,7 @@ pub fn procedure() -> Vec<Sql> {
          END IF;\nEND IF;\n\
          COMMIT;\n\
          SELECT written AS beat;",
+        timing.beat,
         beat("clock")
     );
     [

@@ -94,7 +94,7 @@ pub struct Measures {
 }
 
 /// The two statuses of the manual.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Of the connection.
     pub high_availability: Status,
@@ -158,7 +158,9 @@ impl NodeServices {
                 Observed::Seen(_) => Status::Alive,
                 Observed::NotSeen(blind) => match blind.why {
                     BlindReason::TooManyConnections => Status::Alive,
-                    BlindReason::NotBuiltIn(_) | BlindReason::TurnedAway => Status::Unknown,
+                    BlindReason::NotBuiltIn(_) | BlindReason::TurnedAway | BlindReason::Certificate(_) => {
+                        Status::Unknown
+                    }
                     BlindReason::NotRunning | BlindReason::Unreachable | BlindReason::Silent => {
                         Status::Failed
                     }

@@ -186,13 +186,23 @@ pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choice
     out
 }
 
+/// The pattern that lets pass what is said of a schema as such, and of no table in it: a server compares
+/// the name of a schema with a dot behind it, and no table has an empty name.
+///
+/// A filter of tables lets through what names no table, as `CREATE PROCEDURE monitoring.p`. Without the
+/// schema it would stop the applier with 1049, so that foreign schemas are there as empty shells.
+pub const EVERY_SCHEMA: &str = "%.";
+
 /// Returns what a node replicates from the other one, as the server's patterns, in which `_` is a
 /// wildcard.
 #[must_use]
 pub fn taken_by(role: Role, pair: &Pair) -> Vec<String> {
     let own = OWN_SCHEMA.replace('_', "\\_");
     match role {
-        Role::Secondary => vec![format!("{}.%", pair.schema.replace('_', "\\_")), format!("{own}.%")],
+        Role::Secondary => {
+            let vault = format!("{}.%", pair.schema.replace('_', "\\_"));
+            vec![vault, format!("{own}.%"), EVERY_SCHEMA.to_owned()]
+        }
         Role::Primary => {
             let mut out = pair.audit_tables.filters(&pair.schema);
             out.push(format!("{own}.heartbeat"));
@@ -211,13 +221,42 @@ pub fn render(settings: &[Setting]) -> String {
     lines.concat()
 }
 
-/// Returns the first line of an option file that none of ours has, if there is one: it reads another
-/// file, or changes the account of the server. `account` is the one that root names to it.
+/// The line by which an option file takes in another one.
 #[must_use]
-pub fn strange_option<'a>(text: &'a str, account: Option<&str>) -> Option<&'a str> {
+pub fn take_in(path: &str) -> String {
+    format!("!include {path}")
+}
+
+/// The lines by which our option file takes in one of the installation's own, and notes its content.
+#[must_use]
+pub fn take_in_and_note(path: &str, hash: &str) -> String {
+    format!("{}\n{NOTED}{hash}\n[mysqld]\n", take_in(path))
+}
+
+/// What begins the note on the content of the file that is taken in.
+const NOTED: &str = "# its SHA-256 when pmp-ha wrote this: ";
+
+/// Returns the option file that ours takes in, with the hash that was noted.
+#[must_use]
+pub fn taken_in(text: &str) -> Option<(&str, &str)> {
+    let path = text.lines().find_map(|line| line.strip_prefix("!include "))?;
+    let hash = text.lines().find_map(|line| line.strip_prefix(NOTED))?;
+    Some((path, hash))
+}
+
+/// Returns the first line of an option file that none of ours has, if there is one: it reads another
+/// file, or changes the account of the server. `account` is the one that root names to it, and `own` the
+/// option file of the installation's own.
+#[must_use]
+pub fn strange_option<'a>(text: &'a str, account: Option<&str>, own: Option<&str>) -> Option<&'a str> {
+    let own = own.map(take_in);
     let is_strange = |line: &&str| {
         let line = line.trim();
-        if line.is_empty() || line.starts_with(['#', ';']) || line == "[mysqld]" {
+        if line.is_empty()
+            || line.starts_with(['#', ';'])
+            || line == "[mysqld]"
+            || Some(line) == own.as_deref()
+        {
             return false;
         }
         let (name, value) = line.split_once('=').unwrap_or((line, ""));
@@ -248,8 +287,11 @@ mod tests {
     #[test]
     fn an_option_file_names_the_account_that_root_chose_or_none() {
         let ours = rendered("5.6.24", Role::Primary);
-        assert_eq!(strange_option(&format!("# a\n[mysqld]\n{ours}"), None), None);
-        assert_eq!(strange_option("[mysqld]\nuser = \"mysql\"\n", Some("mysql")), None);
+        assert_eq!(strange_option(&format!("# a\n[mysqld]\n{ours}"), None, None), None);
+        assert_eq!(strange_option("[mysqld]\nuser = \"mysql\"\n", Some("mysql"), None), None);
+        let taken = take_in_and_note("/x/my.cnf", "ab");
+        assert_eq!(strange_option(&taken, None, Some("/x/my.cnf")), None);
+        assert_eq!(taken_in(&taken), Some(("/x/my.cnf", "ab")));
         for line in [
             "user = root",
             "user=root",
@@ -264,7 +306,7 @@ mod tests {
         ] {
             let text = format!("[mysqld]\n{line}\n{ours}");
             for account in [None, Some("mysql")] {
-                assert_eq!(strange_option(&text, account), Some(line), "{account:?}");
+                assert_eq!(strange_option(&text, account, Some("/x/my.cnf")), Some(line), "{account:?}");
             }
         }
     }
@@ -310,7 +352,15 @@ mod tests {
             let of = |line: &str| line.strip_prefix("replicate-wild-do-table = ").map(ToOwned::to_owned);
             text.lines().filter_map(of).collect()
         };
-        assert_eq!(filters(Role::Secondary), [r#""passtrix.%""#, r#""pmp\\_ha.%""#]);
-        assert_eq!(filters(Role::Primary), [r#""passtrix.%audit""#, r#""pmp\\_ha.heartbeat""#]);
+        assert_eq!(filters(Role::Secondary), [r#""passtrix.%""#, r#""pmp\\_ha.%""#, r#""%.""#]);
+        assert_eq!(
+            filters(Role::Primary),
+            [
+                r#""passtrix.%audit""#,
+                r#""passtrix.%AUDIT""#,
+                r#""passtrix.%Audit""#,
+                r#""pmp\\_ha.heartbeat""#
+            ]
+        );
     }
 }

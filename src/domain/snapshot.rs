@@ -6,11 +6,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::built_in::Feature;
+use super::certificate::{InUse, Unfit};
 use super::digest::Sha256Hex;
 use super::errant::{Errant, Reading};
 use super::flavor::ServerVersion;
 use super::pair::{Membership, Role};
 use super::returned::Returned;
+use super::rotation::HowFar;
 use super::standing::NodeState;
 use super::web::WebLook;
 
@@ -54,6 +56,8 @@ pub enum BlindReason {
     Silent,
     /// It answers, but refused the account.
     TurnedAway,
+    /// The connection failed because of a certificate: ours, or that of what answers.
+    Certificate(Unfit),
     /// It is alive, but has no connection left.
     TooManyConnections,
     /// It answers, and this program lacks the part that speaks with it.
@@ -85,11 +89,17 @@ pub struct ServerView {
     pub says: Option<NodeState>,
     /// How the application's rights differ from the write guard; `None` if it was never set.
     pub rights_changed: Option<Vec<String>>,
+    /// Transactions that no session owns and that hold their locks for a while: prepared by XA, and left.
+    pub prepared: u64,
+    /// The tables into which the write guard lets the application insert, as `schema.table`.
+    pub insertable: Vec<String>,
     /// Errant writes on it; searched for only on the secondary.
     pub errant: Option<Errantry>,
     /// What the other node has sent to it; read only on the primary, where the server cannot limit what it
     /// executes.
     pub returned: Option<Result<ReturnedWrites, String>>,
+    /// When the certificate that it uses ends, seconds since 1970; `None` if it does not say.
+    pub certificate_ends: Option<i64>,
 }
 
 /// Semi-synchronous replication, as the server of a source describes it.
@@ -271,10 +281,18 @@ pub struct Snapshot {
     pub peer: Observed<ServerView>,
     /// What of the nodes' settings is not in effect.
     pub deviations: Vec<Deviation>,
+    /// The option file of the installation's own, if it has changed since this home's was written.
+    pub own_options: Option<String>,
     /// The TFA setting, on a secondary.
     pub tfa: Tfa,
     /// Bytes free where the data of this node lie.
     pub disk: Option<u64>,
+    /// When this was seen, seconds since 1970, UTC.
+    pub now: i64,
+    /// The certificates of the pair that are known here, and when they end.
+    pub certificates: Vec<InUse>,
+    /// How far a change of the pair's secrets is here, if one is under way.
+    pub rotating: Option<HowFar>,
     /// Whether the product itself answers on both nodes.
     pub web: WebLook,
     /// The proof that rows flow both ways, if it was asked for, or why there is none.

@@ -25,11 +25,15 @@ impl TablePatterns {
     }
 
     /// The list as the server's replication filters want it. Where table names keep their case the
-    /// server compares with regard to it, so that both spellings are given.
+    /// server compares with regard to it, so that the usual spellings are given: as it is written, small,
+    /// large, and with a large letter at the beginning of each part.
     #[must_use]
     pub fn filters(&self, schema: &str) -> Vec<String> {
         let mut out = Vec::new();
-        for pattern in self.0.iter().flat_map(|pattern| [pattern.clone(), pattern.to_lowercase()]) {
+        let spellings = |pattern: &String| {
+            [pattern.clone(), pattern.to_lowercase(), pattern.to_uppercase(), with_large_letters(pattern)]
+        };
+        for pattern in self.0.iter().flat_map(spellings) {
             let table: String = pattern
                 .chars()
                 .map(|c| match c {
@@ -71,6 +75,56 @@ impl From<TablePatterns> for Vec<String> {
     }
 }
 
+/// Writes the first letter of each part large, and the others small.
+fn with_large_letters(pattern: &str) -> String {
+    let mut first = true;
+    let change = |c: char| {
+        let large = std::mem::replace(&mut first, !c.is_alphanumeric());
+        if large { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }
+    };
+    pattern.chars().map(change).collect()
+}
+
+/// Returns whether a server's pattern of a replication filter lets a table pass, as `schema.table`.
+#[must_use]
+pub fn lets_pass(filter: &str, table: &str, case_counts: bool) -> bool {
+    let fold = |text: &str| if case_counts { text.to_owned() } else { text.to_lowercase() };
+    let text: Vec<char> = fold(table).chars().collect();
+    let mut pattern = Vec::new();
+    let mut escaped = false;
+    for c in fold(filter).chars() {
+        match c {
+            '\\' if !escaped => escaped = true,
+            _ => {
+                pattern.push(match c {
+                    '%' if !escaped => Part::Any,
+                    '_' if !escaped => Part::One,
+                    other => Part::Just(other),
+                });
+                escaped = false;
+            }
+        }
+    }
+    passes(&pattern, &text)
+}
+
+/// A part of a server's pattern.
+enum Part {
+    Any,
+    One,
+    Just(char),
+}
+
+fn passes(pattern: &[Part], text: &[char]) -> bool {
+    match (pattern, text) {
+        ([], []) => true,
+        ([Part::Any, rest @ ..], _) => (0..=text.len()).any(|skipped| passes(rest, &text[skipped..])),
+        ([Part::One, rest @ ..], [_, tail @ ..]) => passes(rest, tail),
+        ([Part::Just(first), rest @ ..], [head, tail @ ..]) if first == head => passes(rest, tail),
+        _ => false,
+    }
+}
+
 fn matches(pattern: &[char], text: &[char]) -> bool {
     match (pattern, text) {
         ([], []) => true,
@@ -98,11 +152,30 @@ mod tests {
 
     #[test]
     fn filters_escape_what_the_server_takes_for_a_wildcard() {
-        let patterns = TablePatterns::new(["ptrx_*Audit", "a?"]);
+        let patterns = TablePatterns::new(["ptrx_*audiT", "a?"]);
         assert_eq!(
             patterns.filters("pass_trix"),
-            ["pass\\_trix.ptrx\\_%Audit", "pass\\_trix.ptrx\\_%audit", "pass\\_trix.a_"]
+            [
+                "pass\\_trix.ptrx\\_%audiT",
+                "pass\\_trix.ptrx\\_%audit",
+                "pass\\_trix.PTRX\\_%AUDIT",
+                "pass\\_trix.Ptrx\\_%Audit",
+                "pass\\_trix.a_",
+                "pass\\_trix.A_"
+            ]
         );
+    }
+
+    #[test]
+    fn a_filter_lets_pass_what_the_server_would_let_pass() {
+        let filters = TablePatterns::new(["*audit"]).filters("pass_trix");
+        let any = |table: &str, case| filters.iter().any(|filter| lets_pass(filter, table, case));
+        for table in ["pass_trix.ptrx_useraudit", "pass_trix.Ptrx_UserAudit", "pass_trix.USERAUDIT"] {
+            assert!(any(table, true), "{table}");
+        }
+        assert!(!any("pass_trix.userAUdit", true) && any("pass_trix.userAUdit", false));
+        assert!(!any("passxtrix.audit", true) && !any("pass_trix.audits", false));
+        assert!(lets_pass("a.b_c%", "a.bxcd", true) && !lets_pass("a.b\\_c", "a.bxc", true));
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! The watch: announces what the monitor sees.
 //!
 //! Each look goes through [`Announcer::see`]: the rule decides, and every event of it goes to [`post`],
-//! which sends it through the channels while the monitor looks on.
+//! which sends it through the channels while the monitor looks on. [`Witness`] keeps each look in the
+//! chronicle, and shows it on the page.
 
+#[cfg_attr(not(feature = "page"), allow(dead_code, reason = "without the page nobody asks"))]
+mod board;
+mod keeper;
 mod post;
 mod transition;
+mod witness;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +32,7 @@ use crate::failure::{Failure, Kind};
 
 use self::post::Post;
 pub use self::transition::TransitionHook;
+pub use self::witness::{Glance, Witness};
 
 /// The file with the state of the rule.
 const STATE: &str = "state.json";
@@ -60,7 +66,7 @@ impl Announcer {
         let lock = system::lock_dir(&folder).map_err(|error| match Failure::from_error(error) {
             held if held.kind == Kind::Refused => {
                 Failure { what: "another monitor of this home announces already".into(), ..held }
-                    .hint("Look with `pmp-ha verify --watch`, or end the other monitor first.")
+                    .hint("Glance with `pmp-ha verify --watch`, or end the other monitor first.")
             }
             other => other,
         })?;

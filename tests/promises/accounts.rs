@@ -262,12 +262,12 @@ fn whoever_sets_a_pair_up_the_other_account_can_go_on() {
     }
 
     // What an older version left to root stops every command before its first step.
-    let left = primary.path("conf/pmp-ha/ca-key.pem");
+    let left = primary.path("conf/pmp-ha/credentials.toml");
     done(Command::new("chown").arg("root").arg(&left));
-    accounts.as_nobody(primary, &["stop"]).refused(&["not enough rights to", "ca-key.pem", "chown -R"]);
+    accounts.as_nobody(primary, &["stop"]).refused(&["not enough rights to", "credentials.toml", "chown -R"]);
     let command = [&pack_args(&lab)[..], &["--online"]].concat();
     for ran in [accounts.as_nobody(primary, &command), accounts.as_root(primary, &command)] {
-        let ran = ran.refused(&["nobody has not enough rights to", "ca-key.pem"]);
+        let ran = ran.refused(&["nobody has not enough rights to", "credentials.toml"]);
         let hint = ran.stderr.split('`').nth(1).expect("a command");
         assert!(hint.starts_with("chown -R --no-dereference nobody "), "{ran}");
     }

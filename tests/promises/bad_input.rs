@@ -337,7 +337,7 @@ fn a_disk_that_fills_up_half_way_leaves_the_home_as_it_was() {
 fn on_a_small_disk(lab: &Lab, node: &Node, megabytes: u64, rest: &str) -> Ran {
     let script = format!(
         "set -e
-        look() {{ (cd \"$DISK/home\" && find . -mindepth 1 ! -name pmp-ha-journal.jsonl ! -name .pmp-ha.lock ! -name pmp-ha.log -printf '%p %m %s\\n' | sort && find . -type f ! -name pmp-ha-journal.jsonl ! -name .pmp-ha.lock ! -name pmp-ha.log -exec sha256sum {{}} + | sort); }}
+        look() {{ (cd \"$DISK/home\" && find . -mindepth 1 ! -name pmp-ha-journal.jsonl ! -name .pmp-ha.lock ! -name pmp-ha.log -printf '%p %m %y\\n' | sort && find . -type f ! -name pmp-ha-journal.jsonl ! -name .pmp-ha.lock ! -name pmp-ha.log -exec sha256sum {{}} + | sort); }}
         mount -t tmpfs -o size={megabytes}m none \"$DISK\"
         cp -a \"$HOME_DIR\" \"$DISK/home\"
         look > \"$OUT.before\"

@@ -87,13 +87,13 @@ fn a_pack_holds_the_data_and_nothing_that_is_one_server_s_own(server: &str) {
     for wanted in [
         "mysql/data/ibdata1",
         "conf/pmp-ha/ca.pem",
-        "conf/pmp-ha/ca-key.pem",
         "conf/pmp-ha/node.pem",
         "conf/pmp-ha/node-key.pem",
         "conf/pmp-ha/credentials.toml",
     ] {
         assert!(names.contains(wanted), "no {wanted}");
     }
+    assert!(!names.contains("conf/pmp-ha/ca-key.pem"), "the CA's key stays on the primary");
     for name in &names {
         let file = name.rsplit('/').next().expect("a name");
         let own = file.ends_with(".key")

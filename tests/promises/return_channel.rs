@@ -2,10 +2,14 @@
 //! found out on the primary, whatever an administrator of the secondary does to hide it.
 
 use crate::harness::{Lab, Node, wait_for, wait_until_or};
-use crate::on_every_server;
 use crate::sql::{Db, Row};
+#[cfg(target_arch = "x86_64")]
+use crate::trace::{Then, traced};
+use crate::{on_every_server, on_servers};
 
 on_every_server!(what_is_no_audit_row_is_refused_or_found_on_the_primary);
+#[cfg(target_arch = "x86_64")]
+on_servers!(a_repair_of_the_return_channel_that_was_killed_is_done_when_it_is_given_again: mysql_9_7; left: mysql_5_6, mariadb_10_11, mariadb_11_8);
 
 /// Session settings and a statement for an administrator of the secondary; `{n}` is another number each time.
 type Attack = (&'static [&'static str], &'static str);
@@ -371,4 +375,46 @@ fn beside(lab: &Lab, n: usize) -> String {
 fn status(lab: &Lab) -> String {
     let status: Row = lab.replica_status(&lab.primary);
     format!("{}: {}", status["Last_SQL_Errno"], status["Last_SQL_Error"])
+}
+
+/// It is killed before some of its changes.
+#[cfg(target_arch = "x86_64")]
+fn a_repair_of_the_return_channel_that_was_killed_is_done_when_it_is_given_again(server: &str) {
+    let lab = Lab::pair(server);
+    Db::of(&lab.primary)
+        .rows("INSERT INTO ptrx_useraudit (NAME) VALUES ('kept 0'), ('kept 1'), ('kept 2'), ('kept 3')");
+    lab.wait_same("SELECT COUNT(*) FROM ptrx_useraudit");
+    let deletes: Attack = (ROW, "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'");
+    let code = if server == "mysql-9.7" { "back-refused" } else { "back-foreign-write" };
+    let (mut changes, mut killed) = (0, 0);
+    for round in 0..4 {
+        attack(&lab, &deletes, round).expect("the secondary lets its administrator");
+        wait_for(&lab.primary, &[code]);
+        // The first round is not killed, and tells how many changes there are.
+        let at = (round > 0).then(|| changes * (2 * round - 1) / 8);
+        let command = lab.primary.command(&["repair", "--return-channel"]);
+        let run =
+            traced(
+                command,
+                &lab.primary.home,
+                |change| {
+                    if Some(change.number) == at { Then::Kill } else { Then::Go }
+                },
+            );
+        // How often it looks before it goes on differs, so that the last one may be over before.
+        killed += usize::from(run.killed);
+        if round == 0 {
+            changes = run.changes.len();
+        } else {
+            lab.primary.run(&["repair", "--return-channel"]);
+        }
+        assert_eq!(told(&lab.primary), None, "round {round}: {}", run.ran);
+        let name = beside(&lab, round);
+        wait_until_or("an audit row comes after it", || {
+            let there = format!("SELECT NAME FROM passtrix.ptrx_useraudit WHERE NAME = '{name}'");
+            if Db::of(&lab.primary).list(&there).is_empty() { Err(status(&lab)) } else { Ok(()) }
+        });
+    }
+    assert!(killed >= 2, "only {killed} runs were killed");
+    assert_eq!(lab.primary.outcome().as_deref(), Some("done"));
 }

@@ -1,8 +1,11 @@
 //! `start` and `stop` when they cannot, need not, or have to do it another way.
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
-use crate::harness::{Lab, Node, Put, command};
+use nix::sys::signal::Signal;
+
+use crate::harness::{Lab, Node, Put, command, cut};
 use crate::on_every_server;
 
 on_every_server!(a_stop_turns_the_event_scheduler_off_and_one_that_fails_turns_it_on_again);
@@ -61,6 +64,14 @@ fn starting_or_stopping_twice_is_no_error() {
     assert_eq!(node.pid(), pid);
     node.run(&["stop"]).ok().says(&["has stopped cleanly"]);
     node.run(&["stop"]).ok().says(&["was not running"]);
+    // A stop that a server does not follow ends with a signal, long before its deadline.
+    node.run(&["start"]).ok();
+    let (frozen, begun) = (node.freeze(), Instant::now());
+    let ran = cut(node.command(&["stop"]), Signal::SIGTERM, |_| begun.elapsed() > Duration::from_secs(1));
+    ran.exits(130).says(&["the database may still stop", "hint: Run `pmp-ha stop` again"]);
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    drop(frozen);
+    node.run(&["stop"]).ok();
     let before = node.fingerprint();
     node.run(&["start", "--dry-run"]).ok().says(&["would run"]);
     crate::harness::assert_same(&before, &node.fingerprint(), "start --dry-run");

@@ -2,10 +2,10 @@
 
 mod command;
 mod email;
-mod secret;
+pub(in crate::adapters) mod secret;
 mod snmp;
 mod syslog;
-mod tls;
+pub(in crate::adapters) mod tls;
 mod webhook;
 
 use std::path::Path;

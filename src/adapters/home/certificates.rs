@@ -5,8 +5,9 @@
 //! place that all others check.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
 use pkcs8::PrivateKeyInfoRef;
@@ -15,14 +16,18 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_RSA_SHA256, SanType,
 };
+use x509_parser::pem::parse_x509_pem;
 
-use crate::adapters::system;
+use crate::adapters::{random, system};
 
-/// How long certificates are valid.
-///
-/// Nobody else would renew them in time, so they must not expire during the life of an
-/// installation.
-const VALIDITY: Duration = Duration::from_secs(20 * 365 * 86_400);
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+/// How long a node's certificate is valid. A pack that leaked opens nothing after that, and a pair is
+/// packed anew more often: with each upgrade of the product.
+const NODE_VALIDITY: Duration = Duration::from_secs(2 * YEAR.as_secs());
+
+/// How long the CA is valid. It outlives several certificates, because a pack of a running database keeps it.
+const CA_VALIDITY: Duration = Duration::from_secs(10 * YEAR.as_secs());
 
 /// Certificates begin earlier than now, for machines whose clock is behind.
 const CLOCK_SKEW: Duration = Duration::from_secs(2 * 86_400);
@@ -38,9 +43,11 @@ pub struct Issued {
     pub key: String,
 }
 
-/// Makes the CA of a pair.
+/// Makes a CA for a pair. It has a name of its own: where two are trusted, the name tells them apart.
 pub fn make_ca(pair_id: &str) -> Result<Issued> {
-    let mut params = params(&format!("pmp-ha pair {pair_id}"))?;
+    let now = SystemTime::now();
+    let name = format!("pmp-ha pair {pair_id} {}", random::id());
+    let mut params = params(&name, now - CLOCK_SKEW..now + CA_VALIDITY)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate_for(&PKCS_RSA_SHA256)?;
@@ -50,11 +57,16 @@ pub fn make_ca(pair_id: &str) -> Result<Issued> {
 
 /// Issues a node's certificate.
 pub fn issue(ca_cert: &str, ca_key: &str, host: &str) -> Result<Issued> {
+    let now = SystemTime::now();
+    issue_within(ca_cert, ca_key, host, now - CLOCK_SKEW..now + NODE_VALIDITY)
+}
+
+/// Issues a node's certificate that is valid from one time until another.
+pub fn issue_within(ca_cert: &str, ca_key: &str, host: &str, valid: Range<SystemTime>) -> Result<Issued> {
     let ca_key = KeyPair::from_pem(ca_key).context("cannot read the private key of the pair's CA")?;
     let issuer =
         Issuer::from_ca_cert_pem(ca_cert, ca_key).context("cannot read the certificate of the pair's CA")?;
-    let name = if host.len() <= LONGEST_COMMON_NAME { host } else { "pmp-ha node" };
-    let mut params = params(name)?;
+    let mut params = params(common_name(host), valid)?;
     params.subject_alt_names = vec![match host.parse::<IpAddr>() {
         Ok(address) => SanType::IpAddress(address),
         Err(_) => {
@@ -69,18 +81,71 @@ pub fn issue(ca_cert: &str, ca_key: &str, host: &str) -> Result<Issued> {
     Ok(Issued { cert: cert.pem(), key: pkcs1(&key)? })
 }
 
+fn common_name(host: &str) -> &str {
+    if host.len() <= LONGEST_COMMON_NAME { host } else { "pmp-ha node" }
+}
+
+/// The subject of the certificate of a node, as servers write it.
+#[must_use]
+pub fn subject_of(host: &str) -> String {
+    format!("/CN={}", common_name(host))
+}
+
+/// The subject of a certificate whose subject is a common name, as servers write it.
+pub fn subject(cert: &str) -> Result<String> {
+    let (_, pem) = parse_x509_pem(cert.as_bytes()).context("this is no PEM")?;
+    let cert = pem.parse_x509().context("this is no certificate")?;
+    let name = cert.subject().iter_common_name().next().context("it has no common name")?;
+    Ok(format!("/CN={}", name.as_str()?))
+}
+
 /// Reads a PEM file.
 pub fn read(path: &Path) -> Result<String> {
     Ok(system::read_text(path, system::SMALL)?)
 }
 
-fn params(common_name: &str) -> Result<CertificateParams> {
+/// Returns when the certificate in a PEM ends, seconds since 1970, UTC.
+pub fn ends(text: &str) -> Result<i64> {
+    let (_, pem) = parse_x509_pem(text.as_bytes()).context("this is no PEM")?;
+    let cert = pem.parse_x509().context("this is no certificate")?;
+    Ok(cert.validity().not_after.timestamp())
+}
+
+/// Returns the certificates of both texts, each once, in their order.
+pub fn bundle(first: &str, more: &str) -> Result<String> {
+    let mut out: Vec<pem::Pem> = Vec::new();
+    for text in [first, more] {
+        for found in pem::parse_many(text).context("this is no PEM")? {
+            if !out.contains(&found) {
+                out.push(found);
+            }
+        }
+    }
+    Ok(out.iter().map(|found| pem::encode_config(found, unix_lines())).collect())
+}
+
+/// Whether a text holds one certificate and no more.
+pub fn is_one(text: &str) -> Result<bool> {
+    Ok(pem::parse_many(text).context("this is no PEM")?.len() == 1)
+}
+
+/// Returns the first certificate of a text: that of the CA whose key this node has, if it has one.
+pub fn first(text: &str) -> Result<String> {
+    let found = pem::parse_many(text).context("this is no PEM")?;
+    let first = found.first().context("there is no certificate")?;
+    Ok(pem::encode_config(first, unix_lines()))
+}
+
+fn unix_lines() -> pem::EncodeConfig {
+    pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF)
+}
+
+fn params(common_name: &str, valid: Range<SystemTime>) -> Result<CertificateParams> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
-    let now = std::time::SystemTime::now();
-    params.not_before = (now - CLOCK_SKEW).into();
-    params.not_after = (now + VALIDITY).into();
+    params.not_before = valid.start.into();
+    params.not_after = valid.end.into();
     Ok(params)
 }
 
@@ -88,8 +153,7 @@ fn pkcs1(key: &KeyPair) -> Result<String> {
     let der = key.serialize_der();
     let info = PrivateKeyInfoRef::from_der(&der)
         .map_err(|error| anyhow!("cannot read a new private key: {error}"))?;
-    let encoded = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
-    Ok(pem::encode_config(&pem::Pem::new("RSA PRIVATE KEY", info.private_key.as_bytes()), encoded))
+    Ok(pem::encode_config(&pem::Pem::new("RSA PRIVATE KEY", info.private_key.as_bytes()), unix_lines()))
 }
 
 #[cfg(test)]
@@ -104,5 +168,29 @@ mod tests {
             assert!(issued.key.starts_with("-----BEGIN RSA PRIVATE KEY-----\n"));
             assert!(issued.cert.starts_with("-----BEGIN CERTIFICATE-----"));
         }
+        assert_eq!(subject(&node.cert).expect("a name"), subject_of("pmp.example.com"));
+    }
+
+    #[test]
+    fn two_cas_of_a_pair_have_names_of_their_own_and_stand_in_one_file() {
+        let [old, new] = [(); 2].map(|()| make_ca("x").expect("a CA").cert);
+        let both = bundle(&new, &old).expect("certificates");
+        assert_eq!(both, format!("{new}{old}"));
+        assert_eq!(bundle(&both, &old).expect("certificates"), both, "each of them once");
+        assert_eq!(first(&both).expect("a certificate"), new);
+        assert!(is_one(&new).expect("a PEM") && !is_one(&both).expect("a PEM"));
+        assert_ne!(subject(&old).expect("a name"), subject(&new).expect("a name"));
+        assert!(subject(&new).is_ok_and(|name| name.starts_with("/CN=pmp-ha pair x ")));
+        assert!(first("").is_err());
+    }
+
+    #[test]
+    fn a_node_s_certificate_lives_two_years_and_the_ca_ten() {
+        let ca = make_ca("x").expect("a CA");
+        let node = issue(&ca.cert, &ca.key, "pmp.example.com").expect("a certificate");
+        let days =
+            |cert: &str| (ends(cert).expect("an end") - jiff::Timestamp::now().as_second() + 60) / 86_400;
+        assert_eq!((days(&node.cert), days(&ca.cert)), (730, 3650));
+        assert!(ends("nothing").is_err());
     }
 }

@@ -6,7 +6,9 @@ pub mod entry;
 pub mod journal_file;
 pub mod kept;
 pub mod log_file;
+pub mod rotation;
 pub mod saved;
+mod script;
 pub mod template;
 pub mod undo_file;
 
@@ -216,6 +218,12 @@ impl Home {
         self.path("replication/pmp-ha-alarms")
     }
 
+    /// The chronicle of what the monitor saw.
+    #[must_use]
+    pub fn chronicle(&self) -> PathBuf {
+        self.path("replication/pmp-ha-events.redb")
+    }
+
     /// The start script.
     #[must_use]
     pub fn start_script(&self) -> PathBuf {
@@ -232,6 +240,12 @@ impl Home {
     #[must_use]
     pub fn option_file(&self) -> PathBuf {
         self.node_files().join("mysqld.cnf")
+    }
+
+    /// Returns whether this node has the key of a CA that the pair trusts.
+    #[must_use]
+    pub fn has_ca_key(&self) -> bool {
+        self.node_files().join("ca-key.pem").is_file()
     }
 
     /// Returns the paths of this node's TLS files.
@@ -293,14 +307,16 @@ impl Home {
     /// Reads `conf/database_params.conf`, wherever the wrapper's configuration says that it is.
     pub fn database_params(&self) -> Result<DatabaseParams, String> {
         let path = self.database_params_path();
-        let text = system::read_text(&path, system::SMALL).map_err(|error| error.to_string())?;
-        DatabaseParams::parse(&Properties::new(text))
+        let bytes = system::read_bytes(&path, system::SMALL).map_err(|error| error.to_string())?;
+        DatabaseParams::parse(&Properties::new(Zeroizing::new(bytes)))
     }
 
     fn database_params_path(&self) -> PathBuf {
         const MOVED: &str = "-Ddatabaseparams.file=";
         let moved = ["conf/wrapper_lin.conf", "conf/wrapper.conf"].iter().find_map(|conf| {
-            let text = system::read_text(&self.path(conf), system::SMALL).ok()?;
+            let bytes = system::read_bytes(&self.path(conf), system::SMALL).ok()?;
+            // A comment may be in any encoding.
+            let text = String::from_utf8_lossy(&bytes);
             let line =
                 text.lines().find(|line| !line.trim_start().starts_with('#') && line.contains(MOVED))?;
             let value = line.split_once(MOVED)?.1.trim().trim_matches('"');
@@ -396,10 +412,7 @@ pub fn read_key(path: &Path) -> Result<KeyFile, String> {
         return Ok(KeyFile::NotAKey("it is far too large"));
     }
     let bytes = system::read_bytes(path, system::SMALL).map_err(|error| error.to_string())?;
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(KeyFile::parse(&text)),
-        Err(_) => Ok(KeyFile::NotAKey("it is not a text file")),
-    }
+    Ok(KeyFile::parse(Zeroizing::new(bytes)))
 }
 
 /// Returns a salted hash of a key's value, which tells keys apart without revealing them.

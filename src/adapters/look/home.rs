@@ -18,7 +18,6 @@ use crate::domain::plan::HomeIdentity;
 use crate::domain::procedures::Scene;
 use crate::domain::procedures::key::{Expected, KeyScene};
 use crate::domain::procedures::rollback::KeptState;
-use crate::domain::start_script;
 
 /// The time limit for a local port to answer.
 const PORT_DEADLINE: Duration = Duration::from_millis(500);
@@ -41,9 +40,7 @@ pub async fn scene(home: &Home, interrupt: &Interrupt) -> Result<Scene> {
     };
     let script = match system::read_text(&home.start_script(), system::SMALL) {
         Err(error) => Err(error.to_string()),
-        Ok(text) => start_script::wire(&text, &home.option_file().to_string_lossy(), None)
-            .map(|_| ())
-            .map_err(|why| why.0),
+        Ok(text) => home.wire(&text, &home.option_file(), None).map(|_| ()).map_err(|why| why.0),
     };
     let mut not_writable: Vec<String> = ["bin", "conf", NODE_FILES, "mysql", "mysql/data", "replication"]
         .into_iter()

@@ -17,5 +17,6 @@ pub mod returned;
 pub mod rows;
 pub mod structure;
 pub mod tfa;
+pub mod upkeep;
 pub mod watcher;
 pub mod web;

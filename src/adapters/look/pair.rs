@@ -1,11 +1,12 @@
 //! Looks at both nodes of a pair at once, each with a deadline. Not to see is an answer, too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::adapters::home::Home;
+use crate::adapters::home::{Home, certificates};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::asking::{Asking, DEADLINE, NotLetIn, Trail};
 use crate::adapters::look::pulse::{Before, Bell, watch};
@@ -14,6 +15,7 @@ use crate::adapters::server::process::Database;
 use crate::adapters::server::session::{Address, Row, Speaks, greeting, greeting_of_socket};
 use crate::adapters::system;
 use crate::config::Config;
+use crate::domain::certificate::{self, InUse};
 use crate::domain::flavor::{Flavor, ServerVersion};
 use crate::domain::own_schema::{ASK_ROLE, BEATS, CLOCK, Rights, read_role};
 use crate::domain::pair::{Membership, Pair, Role};
@@ -78,7 +80,41 @@ pub async fn take(
             .filter(|found| !found.variable.starts_with("ssl_")),
     );
     let disk = system::free_space(&home.data()).ok();
-    Ok(Snapshot { membership, ports, local, peer, deviations, tfa, disk, web, proof: None })
+    let certificates = certificates_in_use(home, &membership, &peer);
+    let now = jiff::Timestamp::now().as_second();
+    // ignored: what cannot be read is no change that is under way, and `rotate` says why
+    let rotating = home.rotation().ok().flatten().map(|rotation| rotation.stage);
+    let own_options = home.changed_own_option_file();
+    Ok(Snapshot {
+        membership,
+        ports,
+        local,
+        peer,
+        deviations,
+        own_options,
+        tfa,
+        disk,
+        now,
+        certificates,
+        rotating,
+        web,
+        proof: None,
+    })
+}
+
+/// The certificates of the pair: of this node and of its CA by the files, of the other node by its server.
+fn certificates_in_use(home: &Home, membership: &Membership, peer: &Observed<ServerView>) -> Vec<InUse> {
+    let tls = home.tls_paths();
+    let file = |path: &str| certificates::read(Path::new(path)).and_then(|pem| certificates::ends(&pem)).ok();
+    let of = |host: &str| format!("the certificate of {host}");
+    [
+        ("the certificate of the pair's CA".to_owned(), true, file(&tls.ca)),
+        (of(&membership.this().host), false, file(&tls.cert)),
+        (of(&membership.peer().host), false, peer.seen().and_then(|server| server.certificate_ends)),
+    ]
+    .into_iter()
+    .filter_map(|(whose, is_ca, ends)| Some(InUse { whose, is_ca, ends: ends? }))
+    .collect()
 }
 
 /// Remembers in `home` what the next look goes on from. An account that may only look remembers nothing.
@@ -287,6 +323,11 @@ async fn ask(
         rights_changed(session, whose).await.unwrap_or_else(|error| Some(vec![format!("{error:#}")]))
     };
     let rights_changed = changed(session, Rights::OfTheApplication).await;
+    let insertable = match &rights_changed {
+        // On a primary without a guard there is nothing to be read.
+        None => Vec::new(),
+        Some(_) => insertable(session).await?,
+    };
     if let (Some(query), Some((view, _))) = (flavor.limit_query(), &mut replica) {
         let row = session.one(query).await?.unwrap_or_default();
         view.limit = Some(ApplierLimit {
@@ -302,6 +343,11 @@ async fn ask(
             view.applier_error = (number.parse().unwrap_or(view.applier_error.0), message);
         }
     }
+    let certificate_ends = session
+        .one("SHOW GLOBAL STATUS LIKE 'Ssl\\_server\\_not\\_after'")
+        .await?
+        .and_then(|row| certificate::time(&row.get("Value")?));
+    let prepared = prepared(session).await?;
     let semi_sync = match config.semi_sync() {
         None => None,
         Some(_) => Some(semi_sync(session, flavor).await?),
@@ -339,8 +385,11 @@ async fn ask(
         beats,
         says,
         rights_changed,
+        prepared,
+        insertable,
         errant: None,
         returned: None,
+        certificate_ends,
     })
 }
 
@@ -408,6 +457,26 @@ async fn heartbeats_now(session: &mut Asking<'_>) -> Result<(i64, i64, Vec<Beat>
 
 fn now_micros() -> i64 {
     jiff::Timestamp::now().as_microsecond()
+}
+
+/// Transactions that no session owns, and that were left for a while. A restart leaves prepared ones so, and
+/// so does an applier.
+async fn prepared(session: &mut Asking<'_>) -> Result<u64> {
+    const LEFT: &str = "SELECT COUNT(*) AS prepared FROM information_schema.INNODB_TRX \
+         WHERE trx_mysql_thread_id = 0 AND trx_started < NOW() - INTERVAL 30 SECOND";
+    let row = session.one(LEFT).await?;
+    Ok(row.and_then(|row| row.get("prepared")?.parse().ok()).unwrap_or(0))
+}
+
+/// The tables into which the application may insert by name.
+async fn insertable(session: &mut Asking<'_>) -> Result<Vec<String>> {
+    let query = format!(
+        "SELECT DISTINCT object FROM {OWN_SCHEMA}.{} WHERE rights LIKE '%Insert%' AND object NOT LIKE '%.*'",
+        Rights::OfTheApplication.view()
+    );
+    // ignored: a view that cannot be read is a finding of its own
+    let rows = session.query(query).await.unwrap_or_default();
+    Ok(rows.iter().filter_map(|row| row.get("object")).collect())
 }
 
 /// Compares the rights of an account with those that were recorded when they were set.

@@ -10,6 +10,7 @@ mod deflate;
 mod extract;
 mod in_order;
 mod layout;
+pub mod offer;
 mod read;
 pub mod seal;
 #[cfg(feature = "sealed")]

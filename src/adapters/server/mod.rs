@@ -2,6 +2,7 @@
 
 pub mod backup_tool;
 pub mod names;
+mod offline;
 #[cfg(feature = "old-tls")]
 pub mod old_tls;
 #[cfg(not(feature = "old-tls"))]

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio_openssl::SslStream;
 
 use crate::adapters::system::{self, OneCaller};
+use crate::domain::certificate;
 use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};
 
@@ -93,7 +94,9 @@ async fn carry(door: OneCaller, mut server: TcpStream, greeting: Packet, ssl: Ss
 
     let mut server = SslStream::new(ssl, server).map_err(|error| turned_away(reasons(&error)))?;
     if let Err(error) = Pin::new(&mut server).connect().await {
-        return Err(turned_away(failed_handshake(&error, server.ssl().verify_result())));
+        let evidence = failed_handshake(&error, server.ssl().verify_result());
+        let why = certificate::unfit(&evidence).map_or(BlindReason::TurnedAway, BlindReason::Certificate);
+        return Err(Blind { why, evidence });
     }
     loop {
         answer.number = answer.number.wrapping_add(1);
@@ -152,7 +155,10 @@ fn client(host: &str, tls: &TlsPaths) -> Result<Ssl> {
     context.set_options(quirks | SslOptions::NO_RENEGOTIATION);
     context.set_verify(SslVerifyMode::PEER);
     // A new context trusts nobody.
-    use_file(&tls.ca, |pem| context.cert_store_mut().add_cert(X509::from_pem(pem)?))?;
+    use_file(&tls.ca, |pem| {
+        // While a pair changes its secrets, there are two.
+        X509::stack_from_pem(pem)?.into_iter().try_for_each(|ca| context.cert_store_mut().add_cert(ca))
+    })?;
     use_file(&tls.cert, |pem| context.set_certificate(X509::from_pem(pem)?.as_ref()))?;
     use_file(&tls.key, |pem| context.set_private_key(PKey::private_key_from_pem(pem)?.as_ref()))?;
 

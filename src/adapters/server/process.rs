@@ -8,21 +8,21 @@ use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 
 use crate::adapters::home::saved::remove;
-use crate::adapters::home::{Credential, Home, datadir};
+use crate::adapters::home::{Home, datadir};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::quiet;
-use crate::adapters::server::session::{Address, Session, greeting_of_socket};
-use crate::adapters::{random, system};
-use crate::domain::flavor::{Account, Flavor, ServerVersion};
+use crate::adapters::server::session::greeting_of_socket;
+use crate::adapters::system;
+use crate::domain::flavor::ServerVersion;
 use crate::domain::snapshot::BlindReason;
-use crate::domain::start_script;
+use crate::domain::start_script::{self, Wired};
 use crate::failure::{Failure, Kind};
 
 /// How often a server that is starting or stopping is looked at.
-const TICK: Duration = Duration::from_millis(50);
+pub(super) const TICK: Duration = Duration::from_millis(50);
 
 /// How long after its script a server may take to lock its data before it counts as gone.
-const LOCK_GRACE: Duration = Duration::from_secs(15);
+pub(super) const LOCK_GRACE: Duration = Duration::from_secs(15);
 
 /// How long the product's stop script may take to have an effect.
 const STOP_SCRIPT_GRACE: Duration = Duration::from_secs(10);
@@ -31,21 +31,24 @@ const STOP_SCRIPT_GRACE: Duration = Duration::from_secs(10);
 const HEARING_GRACE: Duration = Duration::from_secs(15);
 
 /// How long a server that has met a fault may take to end.
-const ENDING_GRACE: Duration = Duration::from_secs(5);
+pub(super) const ENDING_GRACE: Duration = Duration::from_secs(5);
+
+/// How long a server that has other options than were meant may take to end cleanly.
+const UNWANTED_GRACE: Duration = Duration::from_secs(120);
+
+/// What is said of a script whose options did not reach the server.
+const NOT_HANDED: &str = "the start script does not hand the options of pmp-ha to the database";
 
 /// The account of an offline boot. It is dropped before the boot ends.
 pub const BOOT_USER: &str = "pmp_ha_boot";
-
-/// The script that an offline boot runs: the product's own, with another option file.
-const BOOT_SCRIPT: &str = "pmp-ha-boot.sh";
 
 /// What a server's program is called.
 const PROGRAMS: [&str; 3] = ["mysqld", "mariadbd", "mysqld-debug"];
 
 /// The bundled server of a home.
 pub struct Database<'a> {
-    home: &'a Home,
-    interrupt: &'a Interrupt,
+    pub(super) home: &'a Home,
+    pub(super) interrupt: &'a Interrupt,
 }
 
 impl<'a> Database<'a> {
@@ -104,13 +107,12 @@ impl<'a> Database<'a> {
     pub async fn start(&self, deadline: Duration) -> Result<u32> {
         let script = self.home.start_script();
         self.make_tmp()?;
-        self.launch(&script, &self.home.tmp(), deadline, || async {
-            greeting_of_socket(&self.home.socket(), Duration::from_secs(2)).await.is_ok()
-        })
-        .await
+        let answers =
+            || async { greeting_of_socket(&self.home.socket(), Duration::from_secs(2)).await.is_ok() };
+        self.launch(&script, &self.home.tmp(), deadline, answers, None).await
     }
 
-    fn make_tmp(&self) -> Result<()> {
+    pub(super) fn make_tmp(&self) -> Result<()> {
         let tmp = self.home.tmp();
         if !tmp.is_dir() {
             system::private_dir(&tmp)?;
@@ -121,13 +123,14 @@ impl<'a> Database<'a> {
 
     /// Runs a start script, with `tmp` for the socket and temporary files, and waits until the server
     /// answers. When that fails, or is cut off, a server that the script brought up can be seen by
-    /// [`Self::pid`] before this returns.
-    async fn launch<F>(
+    /// [`Self::pid`] before this returns. One that was not given what was `meant` is ended.
+    pub(super) async fn launch<F>(
         &self,
         script: &Path,
         tmp: &Path,
         deadline: Duration,
         answers: impl FnMut() -> F,
+        meant: Option<&Wired>,
     ) -> Result<u32>
     where
         F: Future<Output = bool>,
@@ -145,11 +148,32 @@ impl<'a> Database<'a> {
         }
         let args = [port.to_string(), tmp.to_string_lossy().into_owned()];
         let mut child = system::spawn_script(script, &args, &output)?;
-        let up = self.wait_for_answer(&mut child, deadline, answers, &log, &output).await;
+        let up = self.wait_for_answer(&mut child, deadline, answers, &log, &output, meant).await;
         if up.is_err() {
             self.wait_for_lock(&mut child).await?;
         }
         up.and_then(|pid| self.require_account(pid).map(|()| pid))
+    }
+
+    /// Ends a server that was started with other options than were meant.
+    pub(super) async fn refuse_server(&self, pid: u32, wrong: &[String]) -> anyhow::Error {
+        let mut failure = Failure::new(Kind::Failed, NOT_HANDED);
+        failure.because.extend(wrong.iter().map(|wrong| format!("process {pid}: {wrong}")));
+        // What was started is ended, whoever wants to stop.
+        let ended = self.end(pid, UNWANTED_GRACE, &Interrupt::default()).await;
+        failure
+            .because(match ended {
+                Ok(()) => format!("process {pid} was ended; nothing was done inside its database"),
+                Err(error) => format!("process {pid} still runs: {error:#}"),
+            })
+            .hint("Write mysqld's options into the line of bin/startDB.sh that starts it, each as a word of its own.")
+            .into()
+    }
+
+    /// Whether a boot failed before anything was done inside the database, because of the start script.
+    #[must_use]
+    pub fn was_not_let_in(error: &anyhow::Error) -> bool {
+        error.downcast_ref::<Failure>().is_some_and(|failure| failure.what == NOT_HANDED)
     }
 
     /// Refuses a server that acts as root on the data of another account.
@@ -187,6 +211,7 @@ impl<'a> Database<'a> {
         mut answers: impl FnMut() -> F,
         log: &ErrorLog,
         output: &Path,
+        meant: Option<&Wired>,
     ) -> Result<u32>
     where
         F: Future<Output = bool>,
@@ -194,9 +219,21 @@ impl<'a> Database<'a> {
         let begun = Instant::now();
         let mut script_ended = None;
         let mut last_holder = None;
+        let mut unread = meant;
         let gone = loop {
             self.interrupt.check()?;
             let holder = self.pid()?;
+            if let Some(meant) = unread
+                && let Some(pid) = holder.or_else(|| system::server_of_group(child.id(), &PROGRAMS))
+            {
+                let words = system::command_line_of(pid);
+                let wrong = start_script::not_reached(&meant.option, &meant.asked, &words);
+                // One that has our option file lets us in, and what came with that is taken out first.
+                if !words.contains(&meant.option) && system::is_alive(pid) {
+                    return Err(self.refuse_server(pid, &wrong).await);
+                }
+                unread = None;
+            }
             last_holder = holder.or(last_holder);
             if let Some(pid) = holder
                 && answers().await
@@ -284,7 +321,7 @@ impl<'a> Database<'a> {
 
     /// Asks the process to end cleanly and waits until it has let go of the data, or until the operator
     /// no longer wants to wait.
-    async fn end(&self, pid: u32, deadline: Duration, interrupt: &Interrupt) -> Result<()> {
+    pub(super) async fn end(&self, pid: u32, deadline: Duration, interrupt: &Interrupt) -> Result<()> {
         self.wait_until_it_hears(pid, interrupt).await?;
         let begun = Instant::now();
         let holds = || -> Result<bool> { Ok(self.pid()?.is_some() || system::is_alive(pid)) };
@@ -309,8 +346,9 @@ impl<'a> Database<'a> {
     /// SIGTERM meets it just before that. One that is ending, or frozen, does not answer.
     async fn wait_until_it_hears(&self, pid: u32, interrupt: &Interrupt) -> Result<()> {
         let begun = Instant::now();
-        let is_boot = self.offline_boots().contains(&pid);
-        let socket = if is_boot { self.home.boot_socket() } else { self.home.socket() };
+        let words = system::command_line_of(pid);
+        let given = words.iter().find_map(|word| word.strip_prefix("--socket="));
+        let socket = given.map_or_else(|| self.home.socket(), PathBuf::from);
         while system::is_alive(pid) && begun.elapsed() < HEARING_GRACE {
             let greeting = greeting_of_socket(&socket, Duration::from_secs(1)).await;
             let deaf = [BlindReason::Unreachable, BlindReason::Silent];
@@ -322,58 +360,11 @@ impl<'a> Database<'a> {
         Ok(())
     }
 
-    /// The servers that run with the option file of an offline boot, also before they lock their data.
-    #[must_use]
-    pub fn offline_boots(&self) -> Vec<u32> {
-        let [_, option_file, _] = self.boot_files();
-        self.servers_with(&format!("--defaults-file={}", option_file.display()))
-    }
-
     /// The servers that were given this argument. A stranger's process with the same words is none.
-    fn servers_with(&self, argument: &str) -> Vec<u32> {
+    pub(super) fn servers_with(&self, argument: &str) -> Vec<u32> {
         let mut found = system::processes_with(argument, &self.home.owners());
         found.retain(|pid| system::runs_program(*pid, &PROGRAMS));
         found
-    }
-
-    /// Stops a server that an offline boot of a cut-off run left behind, and removes its files.
-    /// A server that was started in another way is never touched.
-    pub async fn clear_offline_boot(&self, deadline: Duration) -> Result<()> {
-        // What is undone is undone to its end.
-        let uninterrupted = Interrupt::default();
-        for pid in self.offline_boots() {
-            self.end(pid, deadline, &uninterrupted).await?;
-        }
-        for path in self.boot_files() {
-            remove(&system::temporary_of(&path))?;
-            remove(&path)?;
-        }
-        remove(&self.home.boot_tmp())
-    }
-
-    /// Ends the server of an offline boot at once, without a clean stop: its data are thrown away.
-    pub async fn kill_offline_boot(&self) -> Result<()> {
-        let begun = Instant::now();
-        while let Some(pid) = self.offline_boots().into_iter().next() {
-            if begun.elapsed() > LOCK_GRACE {
-                bail!("process {pid}, which uses data that pmp-ha must remove, does not end");
-            }
-            system::kill_at_once(pid)?;
-            tokio::time::sleep(TICK).await;
-        }
-        Ok(())
-    }
-
-    /// Waits until the server of an offline boot has ended, if it is about to. Returns whether it has.
-    pub async fn offline_boot_has_ended(&self) -> bool {
-        let begun = Instant::now();
-        while begun.elapsed() < ENDING_GRACE {
-            if self.offline_boots().is_empty() {
-                return true;
-            }
-            tokio::time::sleep(TICK).await;
-        }
-        false
     }
 
     /// The lines of the server's error log that speak of one of `words`, the first few of them.
@@ -389,78 +380,6 @@ impl<'a> Database<'a> {
         };
         let shown = |line: &str| line.trim().chars().take(LONGEST).collect();
         text.lines().filter(speaks).map(shown).take(SHOWN).collect()
-    }
-
-    fn boot_files(&self) -> [PathBuf; 3] {
-        [
-            self.home.path("bin").join(BOOT_SCRIPT),
-            self.home.work().join("boot.cnf"),
-            self.home.work().join("boot.sql"),
-        ]
-    }
-
-    /// Boots the server through a copy of the product's start script, without a network and
-    /// without replication, on a socket that is this boot's own, logged in as an account that
-    /// exists for this boot only.
-    ///
-    /// `options` is the text of an option file; what makes the boot offline is added to it.
-    pub async fn boot_offline(&self, flavor: &Flavor, options: &str, deadline: Duration) -> Result<Session> {
-        let [script, option_file, init_file] = self.boot_files();
-        let owner = system::owner(&self.home.data())?;
-        let boot = Credential { user: BOOT_USER.into(), password: random::password() };
-        let account = Account {
-            user: &boot.user,
-            host: "localhost",
-            password: &boot.password,
-            x509: false,
-            grants: &["ALL PRIVILEGES ON *.*"],
-            all_rights: true,
-        };
-        let mut init = String::from("SET SESSION sql_log_bin = 0;\n");
-        for sql in flavor.create_account(&account) {
-            init.push_str(sql.text());
-            init.push_str(";\n");
-        }
-        system::private_dir(&self.home.work())?;
-        system::show_to(&self.home.work(), owner)?;
-        let account = self.home.account_of_server()?.map(|name| format!("user = \"{name}\"\n"));
-        let text = format!(
-            "{options}\n# this boot only\n{}skip-networking\n{}{}\nevent-scheduler = OFF\ninit-file = \"{}\"\n",
-            account.unwrap_or_default(),
-            // It has a socket of its own, in a folder that everybody may use.
-            if flavor.has_mysqlx() { "mysqlx = OFF\n" } else { "" },
-            flavor.option("skip-replica-start"),
-            init_file.display()
-        );
-        for (file, text) in [(&init_file, &init), (&option_file, &text)] {
-            system::write_atomic(file, text.as_bytes(), 0o600, None)?;
-            system::show_to(file, owner)?;
-        }
-        let product_script = system::read_text(&self.home.start_script(), system::SMALL)?;
-        let wired = start_script::wire(&product_script, &option_file.to_string_lossy(), None)
-            .map_err(|why| anyhow!("the start script cannot be used: {}", why.0))?;
-        system::write_script(&script, &wired, None)?;
-        self.make_tmp()?;
-        system::make_folder_of(&self.home.tmp(), start_script::BOOT_FOLDER, owner)?;
-
-        let address = Address::Socket(self.home.boot_socket());
-        let logs_in = || async { Session::open(&address, &boot, Duration::from_secs(5)).await.is_ok() };
-        let pid = self.launch(&script, &self.home.boot_tmp(), deadline, logs_in).await?;
-        remove(&init_file)?;
-        let opened = Session::open(&address, &boot, Duration::from_secs(10)).await;
-        let mut session = opened
-            .map_err(|blind| anyhow!("the booted database (process {pid}) refused: {}", blind.evidence))?;
-        session.run("SET SESSION sql_log_bin = 0").await?;
-        session.run("SET SESSION sql_mode = ''").await?;
-        Ok(session)
-    }
-
-    /// Ends an offline boot: drops its account and stops the server cleanly.
-    pub async fn end_offline_boot(&self, mut session: Session, deadline: Duration) -> Result<()> {
-        session.run("SET SESSION sql_log_bin = 0").await?;
-        session.run(format!("DROP USER '{BOOT_USER}'@'localhost'")).await?;
-        session.close().await;
-        self.clear_offline_boot(deadline).await
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::adapters::home::Credential;
 use crate::adapters::server::old_tls::Bridge;
+use crate::domain::certificate;
 use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::sql::Sql;
@@ -21,8 +22,17 @@ pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The largest answer to a statement. No question of this tool has one nearly as large, whatever the
 /// data are; but the other node's server may answer anything.
-const MOST_ROWS: usize = 4_000_000;
-const MOST_BYTES: usize = 1 << 30;
+const MOST: Bounds = Bounds { rows: 4_000_000, bytes: 1 << 30 };
+
+/// How large an answer may be.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    rows: usize,
+    bytes: usize,
+}
+
+/// What the driver would ask the server otherwise. Nothing here waits for so long.
+const WAIT_TIMEOUT: usize = 28_800;
 
 /// Where a server is.
 #[derive(Debug, Clone)]
@@ -70,8 +80,10 @@ impl Row {
 
 /// A connection.
 pub struct Session {
-    conn: Conn,
+    /// Until it is closed.
+    conn: Option<Conn>,
     deadline: Duration,
+    bounds: Bounds,
     /// What the connection runs over, and ends with it.
     bridge: Option<Bridge>,
 }
@@ -92,6 +104,9 @@ impl Session {
             .user(Some(&account.user))
             .pass(Some(&account.password))
             .prefer_socket(false)
+            // Not as large as the server says: one row of the other node could be as large as it likes.
+            .max_allowed_packet(Some(MOST.bytes))
+            .wait_timeout(Some(WAIT_TIMEOUT))
             .tcp_nodelay(true);
         let through = |socket: &Path| Some(socket.to_string_lossy().into_owned());
         let mut bridge = None;
@@ -112,7 +127,7 @@ impl Session {
             }
         };
         match Conn::new(opts).await {
-            Ok(conn) => Ok(Self { conn, deadline: STATEMENT_DEADLINE, bridge }),
+            Ok(conn) => Ok(Self { conn: Some(conn), deadline: STATEMENT_DEADLINE, bounds: MOST, bridge }),
             Err(error) => {
                 // What the driver saw is only that its side was closed.
                 if let Some(mut bridge) = bridge {
@@ -142,13 +157,17 @@ impl Session {
     /// Reads an answer that fits into its bounds. Beyond them, the session cannot be used any more.
     async fn answer(&mut self, sql: &Sql) -> Result<Vec<Row>> {
         let failed = |error: mysql_async::Error| StatementFailed::of(sql, &error);
-        let mut result = self.conn.query_iter(sql.text()).await.map_err(failed)?;
+        let (Some(conn), Bounds { rows: most_rows, bytes: most_bytes }) = (&mut self.conn, self.bounds)
+        else {
+            bail!("the session is closed");
+        };
+        let mut result = conn.query_iter(sql.text()).await.map_err(failed)?;
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while let Some(row) = result.next().await.map_err(failed)? {
             bytes += bytes_of(&row);
-            if rows.len() >= MOST_ROWS || bytes > MOST_BYTES {
+            if rows.len() >= most_rows || bytes > most_bytes {
                 bail!(
-                    "the answer to `{}` has more than {MOST_ROWS} rows or {MOST_BYTES} bytes: pmp-ha reads no further",
+                    "the answer to `{}` has more than {most_rows} rows or {most_bytes} bytes: pmp-ha reads no further",
                     sql.name()
                 );
             }
@@ -176,8 +195,8 @@ impl Session {
     }
 
     /// Closes the session, so that the server does not log an aborted connection.
-    pub async fn close(self) {
-        let Self { conn, bridge, .. } = self;
+    pub async fn close(mut self) {
+        let (Some(conn), bridge) = (self.conn.take(), self.bridge.take()) else { return };
         let good_bye = async {
             let said = conn.disconnect().await.is_ok();
             if let Some(mut bridge) = bridge.filter(|_| said) {
@@ -187,6 +206,17 @@ impl Session {
         };
         // ignored: the session is over either way
         let _ = tokio::time::timeout(Duration::from_secs(2), good_bye).await;
+    }
+}
+
+impl Drop for Session {
+    /// Cuts off a session that was not closed.
+    fn drop(&mut self) {
+        let Some(conn) = self.conn.take() else { return };
+        // In a runtime, the driver would read the rest of an answer in the background, to say good-bye. The
+        // other node can make that end never come, and the monitor runs for months.
+        // ignored: without a thread, the driver does just that
+        let _ = std::thread::Builder::new().spawn(move || drop(conn));
     }
 }
 
@@ -256,7 +286,9 @@ fn blind(error: &mysql_async::Error) -> Blind {
             BlindReason::TurnedAway
         }
     };
-    Blind { why, evidence: without_secrets(error) }
+    let evidence = without_secrets(error);
+    let unfit = if matches!(error, Error::Io(_)) { certificate::unfit(&evidence) } else { None };
+    Blind { why: unfit.map_or(why, BlindReason::Certificate), evidence }
 }
 
 /// Waits for the first packet that a server sends, which stands in clear before any TLS: it
@@ -317,6 +349,10 @@ async fn read_greeting(stream: &mut (impl AsyncReadExt + Unpin)) -> Result<Strin
     }
     Ok(printable(String::from_utf8_lossy(&version).trim_end_matches('\0')))
 }
+
+#[cfg(test)]
+#[path = "hostile.rs"]
+mod hostile;
 
 #[cfg(test)]
 mod tests {

@@ -33,9 +33,9 @@ pub use disk::{
 pub use lock::{DirLock, is_home_locked, lock_dir, lock_home};
 pub use notify::ServiceManager;
 pub use process::{
-    Owners, Resizes, command_lines, first_line_of, host_name, is_alive, is_group_alive, kill_at_once,
-    kill_group, mentions, on_stop_signal, processes_with, protect_this_process, runs_program, spawn_script,
-    spawn_self, started_at, terminate, this_program, works_in,
+    Owners, Resizes, command_line_of, command_lines, first_line_of, host_name, is_alive, is_group_alive,
+    kill_at_once, kill_group, mentions, on_stop_signal, processes_with, protect_this_process, runs_program,
+    server_of_group, spawn_script, spawn_self, started_at, terminate, this_program, works_in,
 };
 pub use reading::{LARGE, SMALL, open_regular, read_bytes, read_end, read_text};
 pub use socket::{OneCaller, connect_local, datagram_to_local, is_local_address, one_caller};
@@ -89,6 +89,19 @@ pub fn private_file(path: &Path) -> Result<fs::File> {
     // The mask of this process may have taken more away.
     file.set_permissions(Permissions::from_mode(0o600))?;
     Ok(file)
+}
+
+/// Opens a file for reading and writing; a new one only its owner can read.
+pub fn open_private(path: &Path) -> Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW);
+    Ok(fs::OpenOptions::from_options(options).open(path)?.into_parts().0)
 }
 
 /// Opens a file for adding to its end; a new one only its owner can read.

@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 
 use super::account::{became, program};
 use super::private_file;
+use crate::domain::start_script;
 
 /// Returns whether a process of this id exists.
 #[must_use]
@@ -150,8 +151,24 @@ pub fn protect_this_process() -> Result<()> {
     nix::sys::prctl::set_dumpable(false).context("cannot keep secrets out of core dumps")
 }
 
+/// Returns a process of this group that runs one of these programs as a server, if there is one.
+#[must_use]
+pub fn server_of_group(group: u32, programs: &[&str]) -> Option<u32> {
+    let in_group = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // Field 5 of proc(5).
+        let found = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(2)?.parse().ok());
+        found == Some(group)
+    };
+    let serves = |(pid, words): &(u32, Vec<String>)| {
+        start_script::serves(words, programs) && in_group(*pid) && runs_program(*pid, programs)
+    };
+    command_lines().into_iter().find(serves).map(|(pid, _)| pid)
+}
+
 /// Returns the words of a process's command line.
-pub(super) fn command_line_of(pid: u32) -> Vec<String> {
+#[must_use]
+pub fn command_line_of(pid: u32) -> Vec<String> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
     words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()

@@ -1,36 +1,72 @@
 //! The accounts in the database: the tool's own, and the application's password.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use anyhow::{Result, anyhow, bail};
 
-use crate::adapters::home::{Credential, Credentials};
+use crate::adapters::home::{Credential, Credentials, certificates};
 use crate::adapters::random;
 use crate::adapters::server::process::BOOT_USER;
 use crate::adapters::server::session::Session;
 use crate::apply::work::Runner;
+use crate::domain::accounts::{BACK_USER, READER_USER, REPLICATION_USER, free_end, meant_by};
 use crate::domain::definitions;
-use crate::domain::flavor::{Account, Flavor};
+use crate::domain::flavor::{Account, Demand, Flavor};
 use crate::domain::own_schema::{ADMIN_USER, ASK_FOR_BEAT_PROCEDURE, MONITOR_USER};
+use crate::domain::pair::Membership;
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};
 
-const REPLICATION_USER: &str = "pmp_ha_repl";
-const BACK_USER: &str = "pmp_ha_back";
-const READER_USER: &str = "pmp_ha_reader";
+fn made(user: &str) -> Credential {
+    Credential { user: user.into(), password: random::password() }
+}
 
 /// Returns new credentials, except those of `kept` that survive a pack.
 pub fn credentials(kept: Option<Credentials>) -> Credentials {
-    let made = |user: &str| Credential { user: user.into(), password: random::password() };
-    let back = made(BACK_USER);
     match kept {
-        Some(kept) => Credentials { back, ..kept },
-        None => Credentials {
-            replication: made(REPLICATION_USER),
-            back,
-            monitor: made(MONITOR_USER),
-            reader: made(READER_USER),
-            admin: made(ADMIN_USER),
-        },
+        Some(kept) => Credentials { back: made(&kept.back.user), ..kept },
+        None => of_the_other_node("", made(ADMIN_USER)),
     }
+}
+
+/// New accounts that the other node uses, whose names end so.
+fn of_the_other_node(end: &str, admin: Credential) -> Credentials {
+    let named = |user: &str| made(&format!("{user}{end}"));
+    Credentials {
+        replication: named(REPLICATION_USER),
+        back: named(BACK_USER),
+        monitor: named(MONITOR_USER),
+        reader: named(READER_USER),
+        admin,
+    }
+}
+
+/// Returns credentials whose accounts can stand beside those that this server has. The account that
+/// nobody uses from elsewhere stays.
+pub async fn beside(session: &mut Session, current: &Credentials) -> Result<Credentials> {
+    let users: Vec<String> =
+        named(session, "pmp\\_ha\\_%").await?.into_iter().map(|(user, _)| user).collect();
+    let Some(end) = free_end(&users) else {
+        bail!("too many accounts of earlier changes are in the database: {}", users.join(", "));
+    };
+    Ok(of_the_other_node(end, current.admin.clone()))
+}
+
+/// The accounts that the other node uses.
+pub fn used_elsewhere(credentials: &Credentials) -> [&Credential; 4] {
+    [&credentials.replication, &credentials.back, &credentials.monitor, &credentials.reader]
+}
+
+/// Drops every account for the other node that is not one of these, and ends its sessions.
+pub async fn drop_others(session: &mut Session, credentials: &Credentials) -> Result<()> {
+    let users: BTreeSet<String> =
+        named(session, "pmp\\_ha\\_%").await?.into_iter().map(|(user, _)| user).collect();
+    let kept = used_elsewhere(credentials).map(|account| account.user.as_str());
+    for user in users.iter().filter(|user| meant_by(user).is_some() && !kept.contains(&user.as_str())) {
+        turn_away(session, user).await?;
+    }
+    Ok(())
 }
 
 /// Returns the tool's accounts, each with the host that it may come from.
@@ -46,12 +82,22 @@ pub fn own(credentials: &Credentials) -> [(&Credential, &'static str); 7] {
     ]
 }
 
-/// Creates the tool's accounts, or gives them these passwords.
+/// Returns which certificate the accounts for the other node demand: the other node's, of the CA that
+/// the node files in `folder` trust.
+pub fn demand(folder: &Path, membership: &Membership) -> Result<Demand> {
+    let trusted = certificates::read(&folder.join("ca.pem"))?;
+    // While two are trusted, either may have issued it.
+    let issuer = if certificates::is_one(&trusted)? { Some(certificates::subject(&trusted)?) } else { None };
+    Ok(Demand { subject: certificates::subject_of(&membership.peer().host), issuer })
+}
+
+/// Creates the tool's accounts, or gives them these passwords and this demand.
 pub async fn make(
     flavor: &Flavor,
     session: &mut Session,
     credentials: &Credentials,
     schema: &str,
+    demand: &Demand,
 ) -> Result<()> {
     let monitor = flavor.monitor_grants();
     let reads_all = format!("SELECT, SHOW VIEW ON {}.*", quote_name(&schema.replace('_', "\\_")));
@@ -60,18 +106,18 @@ pub async fn make(
     let replicates = ["REPLICATION SLAVE ON *.*"];
     let admin = ["ALL PRIVILEGES ON *.*"];
     for (credential, host) in own(credentials) {
-        let grants = match credential.user.as_str() {
-            MONITOR_USER => &monitor[..],
-            READER_USER => &reader[..],
-            ADMIN_USER => &admin[..],
-            _ => &replicates[..],
+        let grants = match meant_by(&credential.user) {
+            Some(MONITOR_USER) => &monitor[..],
+            Some(READER_USER) => &reader[..],
+            Some(_) => &replicates[..],
+            None => &admin[..],
         };
         let account = Account {
             user: &credential.user,
             host,
             password: &credential.password,
-            // From another machine only with a certificate of the pair.
-            x509: host == "%",
+            // From another machine only with the other node's certificate.
+            demand: (host == "%").then_some(demand),
             grants,
             all_rights: credential.user == ADMIN_USER,
         };
@@ -85,11 +131,12 @@ pub async fn make(
 /// Lets the monitor account ask for heartbeats and the reader see definitions: each may execute just
 /// its procedures. MySQL 5.6 creates an account without a password by a grant, so only accounts that
 /// exist get one.
-pub(super) async fn let_execute(session: &mut Session) -> Result<()> {
+pub async fn let_execute(session: &mut Session) -> Result<()> {
     for (account, procedures) in
         [(MONITOR_USER, &[ASK_FOR_BEAT_PROCEDURE][..]), (READER_USER, &definitions::PROCEDURES[..])]
     {
-        for (user, host) in named(session, &account.replace('_', "\\_")).await? {
+        let all = named(session, &format!("{}%", account.replace('_', "\\_"))).await?;
+        for (user, host) in all.into_iter().filter(|(user, _)| meant_by(user) == Some(account)) {
             for procedure in procedures {
                 let who = format!("{}@{}", quote(&user), quote(&host));
                 session.run(format!("GRANT EXECUTE ON PROCEDURE {OWN_SCHEMA}.{procedure} TO {who}")).await?;

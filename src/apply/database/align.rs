@@ -17,7 +17,7 @@ use crate::apply::work::Runner;
 use crate::domain::flavor::Flavor;
 use crate::domain::manifest::NODE_FILES;
 use crate::domain::pair::{Membership, Pair, Role};
-use crate::domain::settings::taken_by;
+use crate::domain::settings::{EVERY_SCHEMA, taken_by};
 use crate::failure::{Failure, Kind};
 
 /// Applies the node's files as they are now. Returns when a write guard was lifted, if one was.
@@ -129,7 +129,10 @@ async fn statements(
                 *lifted = Some(Instant::now());
             }
         }
-        Role::Secondary => accounts::make(flavor, session, credentials, &membership.pair.schema).await?,
+        Role::Secondary => {
+            let demand = accounts::demand(&runner.home.node_files(), membership)?;
+            accounts::make(flavor, session, credentials, &membership.pair.schema, &demand).await?;
+        }
     }
     let filter = filter(flavor, session, membership).await?;
     let from = channel::Start::Kept(&position);
@@ -173,12 +176,15 @@ async fn filter(flavor: &Flavor, session: &mut Session, membership: &Membership)
     let found = look::pair::parse_replica(flavor, &row).wild_do_tables;
     let of = |role| taken_by(role, &membership.pair);
     let (wanted, others) = (of(membership.role), of(Pair::peer_of(membership.role)));
+    let tables = |list: &[String]| -> Vec<String> {
+        list.iter().filter(|pattern| *pattern != EVERY_SCHEMA).cloned().collect()
+    };
     if found == wanted {
         return Ok(Filter::InEffect);
     }
     match flavor.filter_now(&wanted) {
         Some(sql) => session.run(sql).await.map(|()| Filter::InEffect),
-        None if found == others => Ok(Filter::WithTheNextStart),
+        None if tables(&found) == tables(&others) => Ok(Filter::WithTheNextStart),
         // Other tables than before, in the same role: what flowed before goes on to flow.
         None => Ok(Filter::InEffect),
     }

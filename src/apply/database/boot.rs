@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::options::{check_settings, node_settings, stand_alone_settings};
 use super::source::{ACCOUNTS_TOUCHED, become_source, coordinates, own_schema, unbecome_source};
-use super::{accounts, backlog, channel, guard, key_query, role};
+use super::{accounts, backlog, channel, guard, key_query, role, stored};
 use crate::adapters::home::saved::remove;
 use crate::adapters::home::{Credential, Home};
 use crate::adapters::interrupt::Interrupt;
@@ -28,6 +28,9 @@ use crate::domain::sql::quote_name;
 const BOOT_BEGAN: &str = "boot-began";
 
 const WITH_THE_PRODUCTS_SETTINGS: &[u8] = b"with the product's";
+
+/// In that note: the start script did not hand our options to it, so that nothing was done inside.
+const NOT_LET_IN: &[u8] = b"not let in";
 
 /// Files that remain if the server was a replica before.
 ///
@@ -55,7 +58,8 @@ pub async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
             // A server that had crashed finds its last commits in the binlogs of the name that it
             // had; only then may it be given another name.
             system::write_atomic(&note, WITH_THE_PRODUCTS_SETTINGS, 0o600, None)?;
-            let session = database.boot_offline(flavor, "[mysqld]", start).await?;
+            let booted = database.boot_offline(flavor, "[mysqld]", start).await;
+            let session = noted(runner, booted)?;
             database.end_offline_boot(session, stop).await?;
         }
         system::write_atomic(&note, b"with ours", 0o600, None)?;
@@ -63,7 +67,8 @@ pub async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
             set_aside(runner, &REPLICA_STATE_FILES)?;
         }
     }
-    let mut session = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await?;
+    let booted = database.boot_offline(flavor, &format!("[mysqld]\n{options}"), start).await;
+    let mut session = noted(runner, booted)?;
     match task {
         BootTask::PrepareSource { pack_id } => prepare_source(runner, flavor, &mut session, pack_id).await?,
         BootTask::PrepareReplica { account, from } => {
@@ -99,6 +104,15 @@ pub async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
     Ok(())
 }
 
+/// Notes for the undoing that nothing was done inside a boot, if that is known.
+fn noted(runner: &Runner<'_>, booted: Result<Session>) -> Result<Session> {
+    let note = runner.home.work().join(BOOT_BEGAN);
+    if booted.as_ref().is_err_and(Database::was_not_let_in) && note.exists() {
+        system::write_atomic(&note, NOT_LET_IN, 0o600, None)?;
+    }
+    booted
+}
+
 /// Restores the primary's accounts as they were before a pack that is undone.
 ///
 /// It boots the server again with the settings of the boot that it undoes. A crashed server needs
@@ -114,7 +128,9 @@ pub async fn take_source_back(runner: &Runner<'_>) -> Result<()> {
         WITH_THE_PRODUCTS_SETTINGS => None,
         _ => runner.home.membership()?,
     };
-    if let Err(error) = restore_accounts(runner, &database, membership).await {
+    if began != NOT_LET_IN
+        && let Err(error) = restore_accounts(runner, &database, membership).await
+    {
         database.clear_offline_boot(runner.config.stop_deadline()).await?;
         if runner.home.work().join(ACCOUNTS_TOUCHED).exists() {
             return Err(error);
@@ -160,6 +176,7 @@ async fn prepare_source(
     session: &mut Session,
     pack_id: &str,
 ) -> Result<()> {
+    stored::require_everything_here(runner, flavor, session).await?;
     become_source(runner, flavor, session, pack_id).await?;
     let coordinates = coordinates(flavor, session).await?.context("the server's coordinates are empty")?;
     SourceState { pack_id: pack_id.to_owned(), coordinates }.store(runner.home)
@@ -174,10 +191,15 @@ async fn prepare_replica(
 ) -> Result<()> {
     let home = runner.home;
     check_settings(runner, flavor, session).await?;
+    stored::require_alike(session).await?;
     let membership = home.require_membership()?;
     channel::forget(flavor, session).await?;
     session.run(flavor.reset_binlogs()).await?;
-    let account = home.credentials()?.replication;
+    let credentials = home.credentials()?;
+    // The accounts came with the copy, and demand the certificate of this node.
+    let demand = accounts::demand(&home.node_files(), &membership)?;
+    accounts::make(flavor, session, &credentials, &membership.pair.schema, &demand).await?;
+    let account = credentials.replication.clone();
     channel::point(runner, flavor, session, &membership, &account, channel::Start::At(from)).await?;
 
     // What belonged to the primary alone came with the copy.

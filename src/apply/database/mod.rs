@@ -14,3 +14,4 @@ pub mod semi_sync;
 pub mod session;
 pub mod source;
 pub mod start;
+mod stored;

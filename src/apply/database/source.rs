@@ -13,7 +13,7 @@ use crate::domain::flavor::Flavor;
 use crate::domain::manifest::NODE_FILES;
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::sql::quote;
-use crate::domain::{definitions, own_schema};
+use crate::domain::{datastore, definitions, own_schema};
 
 /// The note that the primary's accounts may have changed.
 pub const ACCOUNTS_TOUCHED: &str = "accounts-touched";
@@ -32,7 +32,7 @@ pub async fn programs(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sessio
     session.run(own_schema::HEARTBEAT_ROWS).await?;
     let events = own_schema::events(flavor, &runner.config.timing());
     let shown = definitions::procedures(&runner.home.require_membership()?.pair.schema);
-    for sql in events.into_iter().chain(own_schema::procedure()).chain(shown) {
+    for sql in events.into_iter().chain(own_schema::procedure(&runner.config.timing())).chain(shown) {
         session.run(sql).await?;
     }
     accounts::let_execute(session).await
@@ -49,8 +49,14 @@ pub async fn become_source(
     check_settings(runner, flavor, session).await?;
     system::write_atomic(&home.work().join(ACCOUNTS_TOUCHED), b"", 0o600, None)?;
     let membership = home.require_membership()?;
-    accounts::make(flavor, session, &home.credentials()?, &membership.pair.schema).await?;
+    let credentials = home.credentials()?;
+    let demand = accounts::demand(&home.node_files(), &membership)?;
+    accounts::make(flavor, session, &credentials, &membership.pair.schema, &demand).await?;
+    accounts::drop_others(session, &credentials).await?;
     own_schema(runner, flavor, session).await?;
+    for sql in datastore::note(&datastore::facts(&session.variables().await?)) {
+        session.run(sql).await?;
+    }
     role::say_at_setup(runner, session).await?;
     channel::point_back(runner, flavor, session, &membership).await?;
     // One transaction in the binlog, so that there are coordinates on every server.
@@ -67,7 +73,9 @@ pub async fn unbecome_source(runner: &Runner<'_>, flavor: &Flavor, session: &mut
         let membership = read_membership(&system::read_text(&before.join("pair.toml"), system::SMALL)?)?;
         let earlier = (&membership, &credentials.back);
         channel::put_back(runner, flavor, session, Some(earlier)).await?;
-        accounts::make(flavor, session, &credentials, &membership.pair.schema).await
+        let demand = accounts::demand(&before, &membership)?;
+        accounts::make(flavor, session, &credentials, &membership.pair.schema, &demand).await?;
+        accounts::drop_others(session, &credentials).await
     } else {
         channel::put_back(runner, flavor, session, None).await?;
         accounts::drop_own(session).await

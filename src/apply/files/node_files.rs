@@ -1,17 +1,23 @@
 //! The tool's own files of a node, `conf/pmp-ha`, and the start script that uses them.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 
 use super::pack;
+use crate::adapters::bytes::digest::hash_file;
+use crate::adapters::home::rotation::NextSecrets;
+use crate::adapters::home::saved::remove;
 use crate::adapters::home::{Credentials, Home, certificates, template};
 use crate::adapters::system;
 use crate::apply::database::accounts;
 use crate::apply::work::Runner;
 use crate::config::Config;
+use crate::domain::certificate::{DAY, WARN_DAYS};
 use crate::domain::flavor::Flavor;
 use crate::domain::pair::Membership;
-use crate::domain::settings::{render, settings, strange_option};
+use crate::domain::settings::{render, settings, strange_option, take_in_and_note};
 use crate::domain::start_script::{self, Gate};
 
 /// The start script, and the copy of it as it was before it was ever wired.
@@ -22,19 +28,25 @@ pub async fn make(runner: &Runner<'_>, membership: &Membership, renew: bool) -> 
     let home = runner.home;
     let dir = home.node_files();
     system::private_dir(&dir)?;
-    let (ca_cert, ca_key) = (dir.join("ca.pem"), dir.join("ca-key.pem"));
-    if !(renew && ca_cert.is_file() && ca_key.is_file()) {
-        let ca = certificates::make_ca(&membership.pair.id)?;
-        system::write_atomic(&ca_cert, ca.cert.as_bytes(), 0o600, None)?;
-        system::write_atomic(&ca_key, ca.key.as_bytes(), 0o600, None)?;
+    let ca_cert = dir.join("ca.pem");
+    let keeps_certificate = if renew && ca_cert.is_file() {
+        own_ca(home, membership)?
+    } else {
+        remove(&ca_cert)?;
+        remove(&dir.join(CA_KEY))?;
+        own_ca(home, membership)?;
+        forget_rotation(home)?;
+        false
+    };
+    if !keeps_certificate {
+        let node = certificates::issue(
+            &certificates::read(&ca_cert)?,
+            &certificates::read(&dir.join(CA_KEY))?,
+            &membership.this().host,
+        )?;
+        system::write_atomic(&dir.join("node.pem"), node.cert.as_bytes(), 0o600, None)?;
+        system::write_atomic(&dir.join("node-key.pem"), node.key.as_bytes(), 0o600, None)?;
     }
-    let node = certificates::issue(
-        &certificates::read(&ca_cert)?,
-        &certificates::read(&ca_key)?,
-        &membership.this().host,
-    )?;
-    system::write_atomic(&dir.join("node.pem"), node.cert.as_bytes(), 0o600, None)?;
-    system::write_atomic(&dir.join("node-key.pem"), node.key.as_bytes(), 0o600, None)?;
     let file = dir.join("credentials.toml");
     let kept = if renew && file.is_file() { Some(Credentials::read(&file)?) } else { None };
     let credentials = accounts::credentials(kept);
@@ -42,11 +54,45 @@ pub async fn make(runner: &Runner<'_>, membership: &Membership, renew: bool) -> 
     finish(home, membership, runner.flavor().await?, runner.config)
 }
 
+/// The private key of a CA. It never leaves the node on which it was made.
+const CA_KEY: &str = "ca-key.pem";
+
+/// Makes sure that this node has the key of a CA that the pair trusts: of the first one in `ca.pem`.
+///
+/// Returns whether another CA issued this node's certificate. Then it stays: the other node may trust
+/// that CA alone until it has the next pack, and must be able to ask this one whether it was replaced. One
+/// that is about to end is issued anew.
+fn own_ca(home: &Home, membership: &Membership) -> Result<bool> {
+    let dir = home.node_files();
+    let (cert, key) = (dir.join("ca.pem"), dir.join(CA_KEY));
+    let trusted = if cert.is_file() { certificates::read(&cert)? } else { String::new() };
+    let mut all = trusted.clone();
+    if trusted.is_empty() || !key.is_file() {
+        let ca = certificates::make_ca(&membership.pair.id)?;
+        all = certificates::bundle(&ca.cert, &trusted)?;
+        // First the certificate: a key without one would be taken for that of the first.
+        system::write_atomic(&cert, all.as_bytes(), 0o600, None)?;
+        system::write_atomic(&key, ca.key.as_bytes(), 0o600, None)?;
+    }
+    let node = dir.join("node.pem");
+    if certificates::is_one(&all)? || !node.is_file() {
+        return Ok(false);
+    }
+    let left = certificates::ends(&certificates::read(&node)?)? - jiff::Timestamp::now().as_second();
+    Ok(left > WARN_DAYS * DAY)
+}
+
+fn forget_rotation(home: &Home) -> Result<()> {
+    NextSecrets::of(home).remove()?;
+    home.note_rotation(None)
+}
+
 /// Gives the return channel a new password, and updates what is known of the pair.
 ///
 /// The certificates stay, because the running server uses them.
 pub async fn renew(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
     let home = runner.home;
+    own_ca(home, membership)?;
     let credentials = accounts::credentials(Some(home.credentials()?));
     let file = home.node_files().join("credentials.toml");
     system::write_atomic(&file, toml::to_string(&credentials)?.as_bytes(), 0o600, None)?;
@@ -58,6 +104,9 @@ pub async fn take(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
     let home = runner.home;
     let (from, dir) = (pack::extracted_node_files(home), home.node_files());
     system::private_dir(&dir)?;
+    // It is of another CA than the first one in the pack. Packs of older versions bring a key.
+    remove(&dir.join(CA_KEY))?;
+    forget_rotation(home)?;
     for entry in fs::read_dir(&from)? {
         let entry = entry?;
         system::write_atomic(
@@ -103,6 +152,12 @@ fn settle_rights(home: &Home) -> Result<()> {
 fn option_file(home: &Home, membership: &Membership, flavor: &Flavor, config: &Config) -> Result<String> {
     let options = settings(flavor, membership, &home.tls_paths(), &config.choices());
     let account = home.account_of_server()?.map(|name| format!("user = \"{name}\"\n")).unwrap_or_default();
+    // Before ours, as it was before the command line; and behind the account, of which the first counts.
+    let own = home.own_option_file();
+    let taken = match &own {
+        None => String::new(),
+        Some(path) => take_in_and_note(path, &hash_file(Path::new(path))?.to_string()),
+    };
     let text = template::fill(
         include_str!("../../../templates/mysqld.cnf"),
         &[
@@ -110,10 +165,10 @@ fn option_file(home: &Home, membership: &Membership, flavor: &Flavor, config: &C
             ("role", &membership.role.to_string()),
             ("node", &membership.this().to_string()),
             ("pair", &membership.pair.id),
-            ("settings", &format!("{account}{}", render(&options))),
+            ("settings", &format!("{account}{taken}{}", render(&options))),
         ],
     )?;
-    match strange_option(&text, home.account_of_server()?.as_deref()) {
+    match strange_option(&text, home.account_of_server()?.as_deref(), own.as_deref()) {
         None => Ok(text),
         Some(line) => bail!("what the home knows of its pair would write {line:?} into mysqld.cnf"),
     }
@@ -145,7 +200,9 @@ pub fn wire(runner: &Runner<'_>) -> Result<()> {
         program: system::this_program()?.to_string_lossy().into_owned(),
         home: home.root().to_string_lossy().into_owned(),
     };
-    let wired = start_script::wire(&text, &home.option_file().to_string_lossy(), Some(&gate))
+    let wired = home
+        .wire(&text, &home.option_file(), Some(&gate))
         .map_err(|why| anyhow!("cannot wire the start script: {}", why.0))?;
-    system::write_atomic(&script, wired.as_bytes(), mode, Some(owner)).context("cannot wire the start script")
+    system::write_atomic(&script, wired.script.as_bytes(), mode, Some(owner))
+        .context("cannot wire the start script")
 }

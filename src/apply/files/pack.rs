@@ -103,14 +103,9 @@ fn peer_files(home: &Home, host: &str) -> Result<BTreeMap<RelPath, PathBuf>> {
     system::write_atomic(&dir.join("node.pem"), issued.cert.as_bytes(), 0o600, None)?;
     system::write_atomic(&dir.join("node-key.pem"), issued.key.as_bytes(), 0o600, None)?;
     let mut out = BTreeMap::new();
-    for (name, folder) in [
-        ("ca.pem", &node),
-        // Either node may become the primary, and make the next pack.
-        ("ca-key.pem", &node),
-        ("credentials.toml", &node),
-        ("node.pem", &dir),
-        ("node-key.pem", &dir),
-    ] {
+    for (name, folder) in
+        [("ca.pem", &node), ("credentials.toml", &node), ("node.pem", &dir), ("node-key.pem", &dir)]
+    {
         let place = RelPath::new(format!("{NODE_FILES}/{name}")).map_err(|why| anyhow!(why))?;
         out.insert(place, folder.join(name));
     }

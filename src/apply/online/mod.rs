@@ -117,6 +117,10 @@ pub async fn renew_way_back(runner: &Runner<'_>, membership: &Membership, pack_i
     let mut session = session(runner.home).await?;
     // What the secondary of an earlier pack has sent is applied as far as it goes.
     session.run(flavor.stop_replica()).await?;
+    if let Some(sql) = flavor.reload_tls() {
+        // This node may have made a CA of its own for the pack.
+        session.run(sql).await?;
+    }
     source::become_source(runner, flavor, &mut session, pack_id).await?;
     session.run(flavor.start_replica()).await?;
     session.close().await;

@@ -4,6 +4,15 @@ use super::{Accounts, Family, Flavor};
 use crate::domain::datafiles::Layout;
 use crate::domain::sql::{Sql, quote};
 
+/// The certificate that an account demands, as the server writes names: `/CN=pmp.example.com`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Demand {
+    /// Whose it is.
+    pub subject: String,
+    /// The CA that issued it, if the pair trusts one only.
+    pub issuer: Option<String>,
+}
+
 /// An account to create.
 #[derive(Clone, Copy)]
 pub struct Account<'a> {
@@ -13,8 +22,8 @@ pub struct Account<'a> {
     pub host: &'a str,
     /// The password.
     pub password: &'a str,
-    /// Whether a certificate of the pair's CA is required.
-    pub x509: bool,
+    /// The certificate that is required, if one is.
+    pub demand: Option<&'a Demand>,
     /// `PRIVILEGES ON object`, one a statement.
     pub grants: &'a [&'a str],
     /// Whether it may grant rights: only the account of an offline boot.
@@ -27,7 +36,10 @@ impl Flavor {
     pub fn create_account(&self, account: &Account<'_>) -> Vec<Sql> {
         let who = format!("{}@{}", quote(account.user), quote(account.host));
         let password = quote(account.password);
-        let require = if account.x509 { " REQUIRE X509" } else { "" };
+        let require = account.demand.map_or_else(String::new, |demand| {
+            let issuer = demand.issuer.as_ref().map(|issuer| format!(" AND ISSUER {}", quote(issuer)));
+            format!(" REQUIRE SUBJECT {}{}", quote(&demand.subject), issuer.unwrap_or_default())
+        });
         match self.accounts {
             Accounts::Grant => {
                 let option = if account.all_rights { " WITH GRANT OPTION" } else { "" };

@@ -10,7 +10,7 @@ mod version;
 
 use super::datafiles::Layout;
 
-pub use accounts::Account;
+pub use accounts::{Account, Demand};
 pub use replication::{RETRY_COUNT, SourceSpec};
 pub use semi_sync::SemiSync;
 pub use version::{Family, ServerVersion};
@@ -196,6 +196,16 @@ pub const MAKE_CLONE_PLUGIN: &str = "INSTALL PLUGIN clone SONAME 'mysql_clone.so
 pub const DROP_CLONE_PLUGIN: &str = "UNINSTALL PLUGIN clone";
 
 impl Flavor {
+    /// Makes a running server read its certificates again; `None` if it reads them only when it starts.
+    #[must_use]
+    pub fn reload_tls(&self) -> Option<&'static str> {
+        match (self.family, self.layout) {
+            (Family::MariaDb, _) => Some("FLUSH SSL"),
+            (Family::MySql, Layout::MySql8) => Some("ALTER INSTANCE RELOAD TLS"),
+            (Family::MySql, _) => None,
+        }
+    }
+
     /// Returns the row for a version; `None` if it is older than every row or between two rows.
     #[must_use]
     pub fn of(version: &ServerVersion) -> Option<&'static Self> {

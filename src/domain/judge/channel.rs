@@ -7,8 +7,9 @@ use crate::domain::lag;
 use crate::domain::own_schema::APPLIER_USER;
 use crate::domain::pair::{Pair, Role};
 use crate::domain::returned::{is_refusal, without_statement};
-use crate::domain::settings::taken_by;
-use crate::domain::snapshot::{ChannelTls, Receiver, ReplicaView, ServerView};
+use crate::domain::settings::{EVERY_SCHEMA, taken_by};
+use crate::domain::snapshot::{ChannelTls, Receiver, ReplicaView, ServerView, Snapshot};
+use crate::domain::tables::lets_pass;
 
 /// One direction of replication, and the codes of its findings.
 pub(super) struct Channel {
@@ -297,16 +298,39 @@ impl Judge<'_> {
                     ),
                     None => "no heartbeat row has arrived yet".into(),
                 };
+                let (why, hint) = if lag::link_lives(replica) {
+                    (
+                        "the heartbeats are ahead of a node's clock, which was set back",
+                        "Check the time service of both machines. The lag is known again when the clock has gone on for a few seconds.",
+                    )
+                } else {
+                    ("the link is down", "The lag is known again when the link is back.")
+                };
                 self.find(
                     channel.lag_unknown,
                     About::Replication,
                     Severity::Unknown,
                     &format!("the lag of the {at} is unknown"),
-                    format!("the link is down; {newest}; it still applies what it has received"),
-                    "The lag is known again when the link is back.",
+                    format!("{why}; {newest}; it still applies what it has received"),
+                    hint,
                 );
             }
             Some(_) | None => {}
+        }
+    }
+
+    /// Judges whether the rows of each audit table that the secondary has pass the primary's filter.
+    fn audit_tables(&mut self, replica: &ReplicaView) {
+        let left_out = left_out(self.snapshot, replica);
+        if !left_out.is_empty() {
+            self.find(
+                "audit-table-left-out",
+                About::Replication,
+                Severity::Failed,
+                "audit rows of the secondary do not flow back",
+                format!("the primary's filter lets no row of {} pass", left_out.join(", ")),
+                "Write the tables into audit_tables of conf/pmp-ha.toml as the server spells them, on both nodes. Then run `pmp-ha reconfigure`, first on the primary, and restart its database.",
+            );
         }
     }
 
@@ -314,17 +338,46 @@ impl Judge<'_> {
         let at = channel.at;
         let mut wanted = taken_by(at, &self.snapshot.membership.pair);
         let mut found = replica.wild_do_tables.clone();
-        found.sort_unstable();
-        wanted.sort_unstable();
+        if at == Role::Primary {
+            // Which spellings are given, too, is judged by the tables that are there.
+            for list in [&mut found, &mut wanted] {
+                list.iter_mut().for_each(|pattern| *pattern = pattern.to_lowercase());
+            }
+            self.audit_tables(replica);
+        }
+        for list in [&mut found, &mut wanted] {
+            list.sort_unstable();
+            list.dedup();
+        }
         if found != wanted {
+            // A server that runs since before an upgrade of this tool replicates every table that it should.
+            found.retain(|pattern| pattern != EVERY_SCHEMA);
+            let tables_are_right = wanted.iter().filter(|pattern| *pattern != EVERY_SCHEMA).eq(&found);
             self.find(
                 channel.wrong_filter,
                 About::Replication,
-                Severity::Failed,
+                if tables_are_right { Severity::Warning } else { Severity::Failed },
                 &format!("{}: the {at} does not replicate the tables it should", channel.what),
                 format!("its filter is [{}], but [{}] is wanted", found.join(", "), wanted.join(", ")),
                 "Restart the database there with `pmp-ha stop` and `pmp-ha start`.",
             );
         }
     }
+}
+
+/// The audit tables of the secondary whose rows the primary's filter does not let pass.
+pub(super) fn left_out(snapshot: &Snapshot, back: &ReplicaView) -> Vec<String> {
+    let (Some(primary), Some(secondary)) = (snapshot.server(Role::Primary), snapshot.server(Role::Secondary))
+    else {
+        return Vec::new();
+    };
+    let pair = &snapshot.membership.pair;
+    let case_counts = primary.variables.get("lower_case_table_names").is_some_and(|value| value == "0");
+    let is_audit = |object: &&String| {
+        let table = object.split_once('.').map(|(_, table)| table);
+        table.is_some_and(|table| pair.audit_tables.contains(table))
+    };
+    let passes =
+        |object: &String| back.wild_do_tables.iter().any(|filter| lets_pass(filter, object, case_counts));
+    secondary.insertable.iter().filter(is_audit).filter(|object| !passes(object)).cloned().collect()
 }

@@ -32,7 +32,7 @@ pub(super) fn explain(number: u32, at: Role) -> Option<&'static str> {
             "The other node cannot be reached. The receiver reconnects by itself."
         }
         (2026, _) => {
-            "The TLS handshake failed: the certificates must come from the same pack and contain the hosts' names."
+            "The TLS handshake failed. If a certificate is the cause, `pmp-ha verify` on both nodes names it: expired, not valid yet, of another host or of another CA."
         }
         (2061, _) => {
             "The server requires TLS for this account. Install a new pack: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary, which keeps its old data."

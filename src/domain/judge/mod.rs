@@ -1,10 +1,12 @@
 //! The health rules: from a snapshot to the verdict. What could not be seen is never Alive.
 
+mod certificates;
 mod channel;
 mod explain;
 mod product;
 mod returned;
 mod semi_sync;
+mod storage;
 
 #[cfg(test)]
 mod tests;
@@ -57,11 +59,14 @@ pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
     judge.ports();
     judge.settings();
     judge.connection();
+    judge.certificates();
+    judge.rotation();
     judge.channel(&channel::FORTH, limits);
     judge.channel(&channel::BACK, limits);
     judge.semi_sync();
     judge.heartbeats(limits);
     judge.guard();
+    judge.storage();
     judge.errant_writes();
     judge.returned_writes();
     judge.product();
@@ -277,6 +282,17 @@ impl Judge<'_> {
             let Some(server) = self.snapshot.server(role) else { continue };
             let own = server.beat_of(self.snapshot.membership.pair.node(role).number);
             let by_event = own.map(|own| own.by_event).filter(|by_event| *by_event > 0);
+            if let Some(ahead) = by_event.and_then(|by_event| lag::set_back(server.clock, by_event)) {
+                self.find(
+                    "clock-set-back",
+                    About::HighAvailability,
+                    Severity::Failed,
+                    &format!("the clock of the {role} was set back, and its heartbeat waits for it"),
+                    format!("its own heartbeat row is {:.0} s ahead of its clock", lag::seconds(ahead)),
+                    "This look has made the heartbeat go on: run `pmp-ha verify` again. Check the time service of that machine.",
+                );
+                continue;
+            }
             let age = by_event.map(|by_event| (server.clock - by_event) / 1_000_000);
             let evidence = match age {
                 Some(age) if age <= i64::try_from(limits.heartbeat).unwrap_or(i64::MAX) => continue,
@@ -457,8 +473,9 @@ impl Judge<'_> {
                 "peer-refused",
                 Severity::Failed,
                 format!("the {role} {peer} refuses this node"),
-                "The certificates or the accounts of the two nodes do not match: were both set up with the same pack?",
+                "The accounts of the two nodes do not match, or they speak no common TLS: were both set up with the same pack?",
             ),
+            BlindReason::Certificate(unfit) => return self.unfit_certificate(unfit, evidence),
             BlindReason::NotBuiltIn(part) => (
                 "peer-not-asked",
                 Severity::Unknown,
@@ -500,7 +517,11 @@ fn summary(snapshot: &Snapshot) -> String {
         _ => "",
     };
     let back = match snapshot.server(Role::Primary).and_then(|server| server.replica.as_ref()) {
-        Some(back) if lag::link_lives(back) && back.applier_runs => ", audit rows flow back",
+        Some(back)
+            if lag::link_lives(back) && back.applier_runs && channel::left_out(snapshot, back).is_empty() =>
+        {
+            ", audit rows flow back"
+        }
         Some(_) => ", audit rows do not flow back",
         None => "",
     };

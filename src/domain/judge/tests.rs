@@ -2,8 +2,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
+use crate::domain::certificate::{DAY, InUse};
 use crate::domain::flavor::ServerVersion;
 use crate::domain::pair::Membership;
+use crate::domain::rotation::HowFar;
 use crate::domain::settings::taken_by;
 use crate::domain::snapshot::{ApplierLimit, Beat, CurrentPorts, Pulse, Receiver, ReplicaView};
 use crate::domain::standing::NodeState;
@@ -50,8 +52,11 @@ fn server(role: Role, replica: ReplicaView) -> ServerView {
             .into(),
         says: None,
         rights_changed: (role == Role::Secondary).then(Vec::new),
+        prepared: 0,
+        insertable: vec![],
         errant: None,
         returned: None,
+        certificate_ends: None,
     }
 }
 
@@ -65,7 +70,11 @@ fn seen_from(role: Role) -> Snapshot {
         peer: Observed::Seen(at(Pair::peer_of(role))),
         deviations: vec![],
         tfa: Tfa::NotWatched,
+        own_options: None,
         disk: Some(1 << 40),
+        now: 0,
+        certificates: vec![],
+        rotating: None,
         web: WebLook::default(),
         proof: None,
     }
@@ -244,6 +253,70 @@ fn lag_is_what_the_heartbeat_rows_say() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_is_told_and_no_lag_is_computed_from_it() {
+    // The primary's clock went back by an hour; what the secondary applied last was written before.
+    let mut snapshot = with_beats(Role::Secondary, [(99, 97), (99, 97)]);
+    let mut primary = server(Role::Primary, replica(Role::Primary));
+    let hour = 3_600_000_000;
+    (primary.clock, primary.clock_offset) = (primary.clock - hour, -hour);
+    for (beat, by_event, codes) in [
+        (primary.clock - 100_000, 99_000_000, vec!["lag-unknown", "clock-set-back"]),
+        (99_000_000, 99_000_000, vec!["lag-unknown", "clock-set-back"]),
+        (primary.clock, primary.clock, vec!["lag-unknown"]),
+    ] {
+        primary.beats[0] = Beat { beat, by_event, ..primary.beats[0] };
+        snapshot.peer = Observed::Seen(primary.clone());
+        let health = judge(&snapshot, LIMITS);
+        let found: Vec<_> = health.findings.iter().map(|finding| finding.code).collect();
+        assert_eq!(found.iter().filter(|code| codes.contains(code)).count(), codes.len(), "{found:?}");
+        assert_ne!(health.replication, Status::Alive);
+        assert!(health.summary.contains("lag unknown"), "{}", health.summary);
+    }
+}
+
+#[test]
+fn audit_rows_flow_back_only_where_each_audit_table_passes_the_filter() {
+    let mut snapshot = seen_from(Role::Secondary);
+    let with = |snapshot: &mut Snapshot, tables: &[&str], case: &str| {
+        let mut secondary = server(Role::Secondary, replica(Role::Secondary));
+        secondary.insertable = tables.iter().map(ToString::to_string).collect();
+        snapshot.local = Observed::Seen(secondary);
+        let mut primary = server(Role::Primary, replica(Role::Primary));
+        primary.variables.insert("lower_case_table_names".into(), case.into());
+        snapshot.peer = Observed::Seen(primary);
+        let health = judge(snapshot, LIMITS);
+        (health.findings.iter().map(|f| f.code).collect::<Vec<_>>(), health.summary)
+    };
+    for (tables, case) in [
+        (&["passtrix.Ptrx_UserAudit", "passtrix.other"][..], "0"),
+        (&["passtrix.ptrx_useraudit"], "1"),
+        (&["passtrix.userAUdit"], "1"),
+    ] {
+        let (codes, summary) = with(&mut snapshot, tables, case);
+        assert!(codes.is_empty() && summary.contains("audit rows flow back"), "{codes:?} {summary}");
+    }
+    let (codes, summary) = with(&mut snapshot, &["passtrix.userAUdit"], "0");
+    assert_eq!(codes, ["audit-table-left-out"]);
+    assert!(summary.contains("audit rows do not flow back"), "{summary}");
+}
+
+#[test]
+fn a_prepared_transaction_and_another_rule_for_names_are_told() {
+    let mut snapshot = seen_from(Role::Secondary);
+    let mut primary = server(Role::Primary, replica(Role::Primary));
+    primary.prepared = 2;
+    snapshot.peer = Observed::Seen(primary.clone());
+    assert_eq!(verdict(&snapshot), (Status::Alive, Status::Alive, vec!["prepared-transaction"]));
+    primary.prepared = 0;
+    primary.variables.insert("lower_case_table_names".into(), "0".into());
+    snapshot.peer = Observed::Seen(primary);
+    let mut here = server(Role::Secondary, replica(Role::Secondary));
+    here.variables.insert("lower_case_table_names".into(), "1".into());
+    snapshot.local = Observed::Seen(here);
+    assert_eq!(verdict(&snapshot), (Status::Alive, Status::Failed, vec!["names-differ"]));
+}
+
+#[test]
 fn an_old_own_heartbeat_is_failed_wherever_it_is() {
     let mut silent = with_beats(Role::Secondary, [(99, 97), (80, 79)]);
     assert_eq!(verdict(&silent), (Status::Failed, Status::Alive, vec!["heartbeat-stopped"]));
@@ -339,6 +412,62 @@ fn each_wrong_thing_has_its_own_code() {
     let mut moved = seen_from(Role::Primary);
     moved.ports = CurrentPorts { db: 1, web: Some(2) };
     assert_eq!(code(&moved), "port-changed,web-port-changed");
+}
+
+#[test]
+fn a_certificate_is_a_finding_from_thirty_days_before_its_end() {
+    let ending = |days| {
+        let mut snapshot = seen_from(Role::Primary);
+        snapshot.now = 1_800_000_000;
+        snapshot.certificates = vec![InUse {
+            whose: "the certificate of n2".into(),
+            is_ca: false,
+            ends: snapshot.now + days * DAY,
+        }];
+        snapshot
+    };
+    assert_eq!(verdict(&ending(31)), (Status::Alive, Status::Alive, vec![]));
+    for days in [30, 1] {
+        let health = judge(&ending(days), LIMITS);
+        assert_eq!(verdict(&ending(days)), (Status::Alive, Status::Alive, vec!["certificate-ends"]));
+        assert_eq!(health.findings[0].severity, Severity::Warning);
+        assert!(health.findings[0].hint.contains("`pmp-ha rotate`"), "{health}");
+    }
+    assert_eq!(verdict(&ending(0)), (Status::Failed, Status::Alive, vec!["certificate-ends"]));
+    let mut of_ca = ending(0);
+    of_ca.certificates[0].is_ca = true;
+    let health = judge(&of_ca, LIMITS);
+    assert!(health.findings[0].hint.contains("`pmp-ha pack --new-secrets`"), "{health}");
+}
+
+#[test]
+fn a_change_of_the_secrets_that_has_not_ended_is_told() {
+    for stage in [HowFar::Offered, HowFar::Taken] {
+        let mut snapshot = seen_from(Role::Primary);
+        snapshot.rotating = Some(stage);
+        assert_eq!(verdict(&snapshot), (Status::Alive, Status::Alive, vec!["secrets-change"]));
+    }
+}
+
+#[test]
+fn each_fault_of_a_certificate_has_its_own_finding_and_hint() {
+    use crate::domain::certificate::{Fault, Unfit};
+    for (fault, code, cure) in [
+        (Fault::Expired, "certificate-expired", "new certificates"),
+        (Fault::NotYetValid, "certificate-not-yet-valid", "clock"),
+        (Fault::WrongHost, "certificate-wrong-host", "to which machine the name"),
+        (Fault::WrongCa, "certificate-wrong-ca", "another pack"),
+    ] {
+        for ours in [false, true] {
+            let mut snapshot = seen_from(Role::Primary);
+            snapshot.peer = blind(BlindReason::Certificate(Unfit { fault, ours }));
+            let health = judge(&snapshot, LIMITS);
+            let finding = health.findings.iter().find(|finding| finding.code == code).expect(code);
+            assert_eq!(health.high_availability, Status::Failed);
+            assert!(finding.hint.contains(cure), "{finding:?}");
+            assert_eq!(finding.what.contains("this node"), ours, "{finding:?}");
+        }
+    }
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub enum Command {
     Repair,
     /// `rollback`
     Rollback,
+    /// `rotate`
+    Rotate,
     /// `switchover`
     Switchover,
 }
@@ -42,6 +44,7 @@ impl Command {
             Self::Rejoin => "rejoin",
             Self::Repair => "repair",
             Self::Rollback => "rollback",
+            Self::Rotate => "rotate",
             Self::Switchover => "switchover",
         }
     }

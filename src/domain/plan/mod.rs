@@ -2,6 +2,7 @@
 
 mod command;
 mod hook;
+mod renewal;
 mod step;
 mod trust;
 mod words;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use command::Command;
 pub use hook::{HookChange, HookEvent, HookMoment, HookPrograms};
+pub use renewal::Renewal;
 pub use step::{BootTask, CopyWay, Exchange, KEY_PLACEHOLDER, KeyCheck, Scope, Step, TableChange};
 pub use words::Bytes;
 
@@ -49,6 +51,7 @@ impl Plan {
                 Step::Reconfigure { .. }
                     | Step::RenewWayBack { .. }
                     | Step::Exchange(_)
+                    | Step::Renew(_)
                     | Step::SaveRows { .. }
             )
         };
@@ -66,6 +69,7 @@ impl Plan {
                 Some(format!("{}, with {}", membership.this(), membership.peer()))
             }
             Step::SwapKept { name } => Some(format!("to mysql/{name}")),
+            Step::Renew(Renewal::Offer { file, .. } | Renewal::Take { file, .. }) => Some(file.clone()),
             Step::ProveEqual { scope, .. } => Some(scope.to_string()),
             _ => None,
         });

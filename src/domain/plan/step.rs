@@ -6,6 +6,7 @@ use super::hook::HookMoment;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::definitions::Named;
 use crate::domain::pair::{Membership, Role};
+use crate::domain::plan::Renewal;
 use crate::domain::returned::Returned;
 use crate::domain::standing::BinlogPlace;
 
@@ -328,6 +329,8 @@ pub enum Step {
     },
     /// A part of a switchover.
     Exchange(Exchange),
+    /// A part of a change of the pair's secrets.
+    Renew(Renewal),
     /// Restart the database, for settings that take effect only at a start.
     RestartDatabase,
     /// Write `conf/manage_key.conf`.

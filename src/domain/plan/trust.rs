@@ -3,7 +3,7 @@
 //! The journal may have been altered, or come from elsewhere. Whoever resumes the run acts on it, so it
 //! must name nothing that a run on this home would not name.
 
-use super::{CopyWay, Plan, Step};
+use super::{CopyWay, Plan, Renewal, Step};
 
 /// The folders of a home that hold the tool's own files and the server's programs.
 const OWN_FILES: &str = "replication";
@@ -45,7 +45,8 @@ fn stray_of(step: &Step, home: &str) -> Option<String> {
     match step {
         Step::SaveRows { file: path, .. }
         | Step::FindExtra { file: path, .. }
-        | Step::WritePack { pack: path, .. } => file(path),
+        | Step::WritePack { pack: path, .. }
+        | Step::Renew(Renewal::Offer { file: path, .. }) => file(path),
         Step::KeepOldData { name } | Step::SwapKept { name } | Step::DropKept { name } => data(name),
         Step::KeepHome { from, name, .. } => from.as_deref().and_then(data).or_else(|| data(name)),
         Step::CopyOnline { way, .. } | Step::SettleCopy { way, .. } => tool(way, home),

@@ -148,6 +148,7 @@ impl fmt::Display for Step {
                 if *seen_alive { Ok(()) } else { f.write_str("; check that the other node has not come back") }
             }
             Self::Exchange(exchange) => exchange.fmt(f),
+            Self::Renew(renewal) => renewal.fmt(f),
             Self::RestartDatabase => {
                 f.write_str("restart the database: this server changes its role in replication only at a start")
             }

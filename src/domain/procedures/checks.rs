@@ -112,7 +112,7 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
             Refusal::new(
                 what,
                 format!("cannot use the start script: {why}"),
-                "The script must have one line that starts mysqld with --no-defaults.",
+                "Write the options into the line of bin/startDB.sh that starts mysqld, with --no-defaults or with --defaults-file and the path of a file.",
             )
             .code("start-script"),
         );

@@ -14,6 +14,7 @@ pub mod rejoin_by_pack;
 pub mod repair;
 pub mod return_channel;
 pub mod rollback;
+pub mod rotate;
 pub mod switchover;
 
 use super::datafiles::Layout;

@@ -71,6 +71,10 @@ pub struct PackScene {
     pub pack_id: String,
     /// Full path of the pack to write.
     pub pack: String,
+    /// Whether this node has the key of a CA that the pair trusts.
+    pub has_ca_key: bool,
+    /// Whether older packs shall open nothing any more.
+    pub new_secrets: bool,
     /// Whether a small pack matters more than a quick one.
     pub dense: bool,
     /// The private key that signs it.
@@ -84,6 +88,8 @@ pub struct PackScene {
 }
 
 const WHAT: &str = "cannot make a pack";
+
+const NO_REPLICATION_BEFORE_THE_PACK: &str = "with new secrets, the other node can neither replicate nor ask this one until this pack is installed there: an old primary that has not rejoined does not hear that it was replaced, so keep it switched off";
 
 /// The folder where the copy of a running database is booted, relative to the home.
 pub const COPY: &str = "replication/pmp-ha-work/source";
@@ -127,6 +133,7 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     if let Mode::Online(seen) = &scene.mode {
         refusals.extend(running_database(seen));
         refusals.extend(place_of_the_copy(home));
+        refusals.extend(new_ca_needs_a_start(scene));
     }
     refusals.extend(names(scene));
 
@@ -186,7 +193,10 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
         pair,
     };
     let data = (files.len(), bytes);
-    let renew = old.is_some();
+    let renew = old.is_some() && !scene.new_secrets;
+    if old.is_some() && scene.new_secrets {
+        warnings.push(NO_REPLICATION_BEFORE_THE_PACK.into());
+    }
     let steps = match &scene.mode {
         Mode::Online(_) if old.is_none_or(|old| old.pair != membership.pair) => {
             return Err(vec![Refusal::new(WHAT, OTHER_PAIR, FIRST_NEEDS_A_STOP).code("cannot-pack-online")]);
@@ -304,6 +314,18 @@ fn alike(home: &Scene) -> Option<Refusal> {
             Manifest::MOST_FILES
         );
         Refusal::new(WHAT, because, "Remove tables that you do not need.").code("tables-unfit")
+    })
+}
+
+/// Without the key of the pair's CA, this node makes one of its own, which its server must trust.
+fn new_ca_needs_a_start(scene: &PackScene) -> Option<Refusal> {
+    let row = scene.home.server.as_ref().ok().and_then(Flavor::of)?;
+    (!scene.has_ca_key && scene.home.membership.is_some() && row.reload_tls().is_none()).then(|| {
+        Refusal::new(
+            WHAT,
+            "the key of the pair's CA is on the other node, and this server trusts a new CA only after a start",
+            "Stop Password Manager Pro and its database, and use --restart instead of --online.",
+        )
     })
 }
 
@@ -435,6 +457,8 @@ mod tests {
             new_pair_id: "new".into(),
             pack_id: "p".into(),
             pack: "/opt/PMP/replication/HAPack.zip".into(),
+            has_ca_key: true,
+            new_secrets: false,
             dense: false,
             sign_with: None,
             encrypt_to: None,
@@ -529,6 +553,9 @@ mod tests {
         assert_eq!(online.steps.len(), 4);
         assert_eq!(online.point_of_no_return, 4);
         assert!(online.works_on_a_running_server());
+        scene.has_ca_key = false;
+        assert!(plan(&scene).expect_err("a new CA on MySQL 5.6")[0].because.contains("only after a start"));
+        scene.has_ca_key = true;
         scene.audit_tables = TablePatterns::new(["*other"]);
         assert!(plan(&scene).expect_err("other tables")[0].hint.contains("--restart"));
     }
@@ -594,7 +621,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_pack_of_the_same_pair_keeps_its_secrets() {
+    fn a_second_pack_of_the_same_pair_keeps_its_secrets_unless_new_ones_are_asked_for() {
         let mut scene = scene();
         let Some(Step::MakeNodeFiles { membership, renew: false }) =
             plan(&scene).expect("a plan").steps.first().cloned()
@@ -608,6 +635,14 @@ mod tests {
             panic!("the second pack keeps them");
         };
         assert_eq!(membership.pair.id, "new");
+        scene.new_secrets = true;
+        let anew = plan(&scene).expect("a plan");
+        let Some(Step::MakeNodeFiles { membership, renew: false }) = anew.steps.first() else {
+            panic!("a pack with new secrets keeps none");
+        };
+        assert_eq!(membership.pair.id, "new", "it is the same pair");
+        assert!(anew.warnings.iter().any(|warning| warning == NO_REPLICATION_BEFORE_THE_PACK), "{anew}");
+        scene.new_secrets = false;
         scene.secondary = named("c.example", [10, 0, 0, 3]);
         let other = plan(&scene).expect("a plan");
         assert!(matches!(other.steps.first(), Some(Step::MakeNodeFiles { renew: false, .. })));

@@ -243,7 +243,7 @@ fn installation(home: &Scene) -> Vec<Refusal> {
             Refusal::new(
                 WHAT,
                 format!("cannot use the start script: {why}"),
-                "The script must have one line that starts mysqld with --no-defaults.",
+                "Write the options into the line of bin/startDB.sh that starts mysqld, with --no-defaults or with --defaults-file and the path of a file.",
             )
             .code("start-script"),
         );

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 /// The objects that a command may print, besides those that every command may.
-const OF: [(&str, &[&str]); 24] = [
+const OF: [(&str, &[&str]); 26] = [
     ("completions", &["completions"]),
     ("man", &["man"]),
     ("pack", &["pack"]),
@@ -19,6 +19,7 @@ const OF: [(&str, &[&str]); 24] = [
     ("monitor", &["verify"]),
     ("explain", &["explain", "codes"]),
     ("history", &["history"]),
+    ("events", &["events", "availability"]),
     ("config", &["config-check", "config-show"]),
     ("alert", &["alert-test"]),
     ("repair", &["repair", "repair-return-channel"]),
@@ -28,6 +29,7 @@ const OF: [(&str, &[&str]); 24] = [
     ("switchover", &["switchover"]),
     ("recover", &["recover", "promote"]),
     ("rejoin", &["rejoin"]),
+    ("rotate", &["rotate"]),
     ("rehearse", &["rehearse", "rehearse-plan"]),
     ("lab", &["lab-up", "lab-home", "lab-sql", "lab-down"]),
 ];

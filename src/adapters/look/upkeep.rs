@@ -1,0 +1,60 @@
+//! What is known of a home besides its pair: packs, binlogs, and what the chronicle tells.
+
+use crate::adapters::home::Home;
+use crate::adapters::home::journal_file::JournalFile;
+use crate::domain::alarm::UnixSeconds;
+use crate::domain::chronicle::occurrence::{Happening, Occurrence};
+use crate::domain::history::{Ending, runs};
+use crate::domain::page::Upkeep;
+use crate::domain::plan::Command;
+
+/// Looks at the home. What cannot be read is absent.
+#[must_use]
+pub fn look(home: &Home, occurrences: &[Occurrence]) -> Upkeep {
+    let latest = |what: fn(&Happening) -> Option<bool>| {
+        occurrences.iter().rev().find_map(|found| what(&found.what).map(|good| (found.at, good)))
+    };
+    Upkeep {
+        packed: packed(home),
+        compared: latest(|what| match what {
+            Happening::Compared { equal, .. } => Some(*equal),
+            _ => None,
+        }),
+        rehearsed: latest(|what| match what {
+            Happening::Rehearsed { good, .. } => Some(*good),
+            _ => None,
+        }),
+        certificates: Vec::new(),
+        binlogs: binlogs(home),
+        free: None,
+    }
+}
+
+/// When the last pack was made or installed here, by the journal.
+fn packed(home: &Home) -> Option<UnixSeconds> {
+    let records = JournalFile::at(home.journal()).read().ok()?;
+    let is_of_packs = |command| matches!(command, Command::Pack | Command::InstallPack);
+    let last = runs(&records, false)
+        .into_iter()
+        .rev()
+        .find(|run| run.outcome == Ending::Done && is_of_packs(run.command))?;
+    u64::try_from(last.at.parse::<jiff::Timestamp>().ok()?.as_second()).ok()
+}
+
+/// The size of the binlogs: files beside the data with a number at the end.
+fn binlogs(home: &Home) -> Option<u64> {
+    let entries = fs_err::read_dir(home.data()).ok()?;
+    let is_binlog = |name: &str| {
+        name.rsplit_once('.').is_some_and(|(base, number)| {
+            number.len() == 6
+                && number.bytes().all(|byte| byte.is_ascii_digit())
+                && base.contains("bin")
+                && !base.contains("relay")
+        })
+    };
+    let sizes = entries
+        .flatten()
+        .filter(|entry| is_binlog(&entry.file_name().to_string_lossy()))
+        .filter_map(|entry| entry.metadata().ok().map(|meta| meta.len()));
+    Some(sizes.sum())
+}
