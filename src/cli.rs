@@ -229,7 +229,7 @@ pub enum Commands {
     /// leave nothing to undo.
     #[command(after_help = examples::HISTORY)]
     History(HistoryArgs),
-    /// List what happened to the pair, as the monitor of this node saw it.
+    /// List what happened to the pair, as the monitor saw it.
     ///
     /// It shows each change of a status or a role, each alarm, each comparison and rehearsal. The newest
     /// is last. `history` lists what pmp-ha itself did.

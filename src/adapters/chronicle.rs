@@ -97,10 +97,9 @@ impl Chronicle {
                 samples.insert(sample.at, &sample.to_bytes())?;
             }
             let mut occurrences = write.open_table(OCCURRENCES)?;
-            let mut number = occurrences.last()?.map_or(0, |(key, _)| key.value() + 1);
-            for occurrence in &entries.occurrences {
+            let next = occurrences.last()?.map_or(0, |(key, _)| key.value() + 1);
+            for (number, occurrence) in (next..).zip(&entries.occurrences) {
                 occurrences.insert(number, serde_json::to_vec(occurrence)?.as_slice())?;
-                number += 1;
             }
             if let Some(tally) = &entries.tally {
                 write.open_table(TALLY)?.insert(0, serde_json::to_vec(tally)?.as_slice())?;

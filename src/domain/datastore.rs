@@ -112,6 +112,7 @@ mod tests {
     fn a_tablespace_lies_below_the_data_directory_or_elsewhere() {
         for (path, wanted) in [
             ("./a/b.ibd", Some("a/b.ibd")),
+            (".//undo001", Some("undo001")),
             ("ibdata1", Some("ibdata1")),
             ("/d/a/b.ibd", Some("a/b.ibd")),
             ("/dx/b.ibd", None),

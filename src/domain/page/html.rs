@@ -173,20 +173,19 @@ fn node(node: &NodeView) -> Markup {
     if node.is_here {
         out.raw(" <span class=\"here\">this node</span>");
     }
-    out.element("</p><h2>", &node.host, "</h2><dl><dt>Database</dt>");
+    out.element("</p><h2>", &node.host, "</h2><dl><dt>Server</dt>");
+    out.raw(match node.product {
+        Status::Alive => "<dd><span class=\"dot alive\"></span>Password Manager Pro answers</dd>",
+        Status::Failed => "<dd><span class=\"dot failed\"></span>Password Manager Pro does not answer</dd>",
+        Status::Unknown => "<dd class=\"quiet\">not seen</dd>",
+    });
+    out.raw("<dt>Database</dt>");
     match &node.database {
         Ok(version) => {
-            out.element(
-                "<dd><span class=\"dot alive\"></span>answers at port ",
-                node.port,
-                "</dd><dt>Server</dt>",
-            );
-            out.element("<dd>", version, "</dd>")
+            out.element("<dd><span class=\"dot alive\"></span>", version, " answers at port ");
+            out.text(node.port).raw("</dd>")
         }
-        Err(why) => {
-            out.element("<dd><span class=\"dot failed\"></span>not seen: ", why, "</dd><dt>Server</dt>");
-            out.raw("<dd class=\"quiet\">unknown</dd>")
-        }
+        Err(why) => out.element("<dd><span class=\"dot failed\"></span>not seen: ", why, "</dd>"),
     };
     out.raw("<dt>Heartbeat</dt>");
     match node.beat {

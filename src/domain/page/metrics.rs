@@ -22,6 +22,7 @@ pub struct WatchFigures {
 const STATUS: &str = "pmp_ha_status";
 const FINDINGS: &str = "pmp_ha_findings";
 const FINDING: &str = "pmp_ha_finding";
+const SERVER: &str = "pmp_ha_server_answers";
 const SEEN: &str = "pmp_ha_database_seen";
 const BEAT: &str = "pmp_ha_heartbeat_age_seconds";
 const LAG: &str = "pmp_ha_lag_seconds";
@@ -142,6 +143,13 @@ fn nodes(out: &mut Text, nodes: &[NodeView; 2]) {
     out.family(SEEN, "gauge", "Whether the database of a node answered the monitor.");
     for node in nodes {
         out.value(SEEN, &[("host", &node.host), ("role", &node.role)], u8::from(node.database.is_ok()));
+    }
+    if nodes.iter().any(|node| node.product != Status::Unknown) {
+        out.family(SERVER, "gauge", "Whether Password Manager Pro itself answers on a node.");
+    }
+    for node in nodes.iter().filter(|node| node.product != Status::Unknown) {
+        let answers = u8::from(node.product == Status::Alive);
+        out.value(SERVER, &[("host", &node.host), ("role", &node.role)], answers);
     }
     if nodes.iter().any(|node| node.beat.is_some()) {
         out.family(BEAT, "gauge", "How old the newest heartbeat of a node is.");

@@ -67,6 +67,8 @@ pub struct NodeView {
     pub role: Role,
     /// Whether the monitor runs on it.
     pub is_here: bool,
+    /// Whether Password Manager Pro itself answers there.
+    pub product: Status,
     /// Its database: the version of the server that answers, or why it was not seen.
     pub database: Result<String, String>,
     /// How old its newest heartbeat is, in seconds.
@@ -162,11 +164,13 @@ impl NodeView {
             Observed::Seen(server) => Ok(server.version.to_string()),
             Observed::NotSeen(blind) => Err(blind.evidence.clone()),
         };
+        let is_here = role == snapshot.membership.role;
         Self {
             host: host.clone(),
             port: *db_port,
             role,
-            is_here: role == snapshot.membership.role,
+            is_here,
+            product: snapshot.web.of(role, snapshot.membership.role).status(is_here),
             database,
             beat: beat_age(snapshot, role),
         }
@@ -230,6 +234,7 @@ mod tests {
             port: 2345,
             role,
             is_here: role == Role::Primary,
+            product: Status::Unknown,
             database,
             beat: Some(1.2),
         };
