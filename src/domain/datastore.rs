@@ -76,7 +76,7 @@ pub fn below<'a>(data: &str, path: &'a str) -> Option<&'a str> {
         None if path.starts_with('/') => return None,
         None => path,
     };
-    // MariaDB writes `.//undo001`.
+    // MariaDB 11 says `.//undo001`.
     let inside = inside.trim_start_matches("./").trim_start_matches('/');
     (!inside.split('/').any(|part| part == "..")).then_some(inside)
 }
@@ -118,6 +118,9 @@ mod tests {
             ("/dx/b.ibd", None),
             ("/e/b.ibd", None),
             ("./../b.ibd", None),
+            (".//undo001", Some("undo001")),
+            ("/d//undo001", Some("undo001")),
+            (".//../b.ibd", None),
         ] {
             assert_eq!(below("/d/", path), wanted, "{path}");
         }

@@ -69,10 +69,9 @@ impl Trouble {
     }
 }
 
-/// A monitor, and the file that gets its alarms.
+/// A monitor that runs.
 struct Watched {
     child: Child,
-    events: PathBuf,
 }
 
 impl Watched {
@@ -81,7 +80,7 @@ impl Watched {
         let log = File::options().create(true).append(true).open(log).expect("a file");
         let mut command = node.command(&["monitor", "--every", every]);
         command.stdout(log.try_clone().expect("a handle")).stderr(log);
-        Self { child: command.spawn().expect("it runs"), events: events_of(node) }
+        Self { child: command.spawn().expect("it runs") }
     }
 
     /// Ends it as a system does; what is wrong with that.
