@@ -315,6 +315,7 @@ pub fn procedure(timing: &Timing) -> Vec<Sql> {
          ALTER EVENT {OWN_SCHEMA}.beat ON SCHEDULE EVERY {} SECOND;\n\
          SET SESSION time_zone = zone;\n\
          END IF;\n\
+         COMMIT;\n\
          SET SESSION sql_log_bin = logged;\n\
          {HEARD}\n{}\nCOMMIT;\n\
          SET written = clock;\n\

@@ -227,12 +227,15 @@ impl<'a> Database<'a> {
                 && let Some(pid) = holder.or_else(|| system::server_of_group(child.id(), &PROGRAMS))
             {
                 let words = system::command_line_of(pid);
-                let wrong = start_script::not_reached(&meant.option, &meant.asked, &words);
-                // One that has our option file lets us in, and what came with that is taken out first.
-                if !words.contains(&meant.option) && system::is_alive(pid) {
-                    return Err(self.refuse_server(pid, &wrong).await);
+                // One that becomes another program at this moment has no words. It is read at the next look.
+                if !words.is_empty() {
+                    let wrong = start_script::not_reached(&meant.option, &meant.asked, &words);
+                    // One that has our option file lets us in, and what came with that is taken out first.
+                    if !words.contains(&meant.option) && system::is_alive(pid) {
+                        return Err(self.refuse_server(pid, &wrong).await);
+                    }
+                    unread = None;
                 }
-                unread = None;
             }
             last_holder = holder.or(last_holder);
             if let Some(pid) = holder
