@@ -58,16 +58,13 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     if is_help || (!nagios && !json && unknown.is_none()) {
         error.exit();
     }
-    let failure = match unknown {
-        Some(word) => {
-            Failure::new(Kind::Usage, format!("there is no command `{word}`")).hint(cli::tried::hint(&word))
-        }
-        None => {
-            let text = error.to_string();
-            let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            let command = if nagios { " verify" } else { "" };
-            Failure::new(Kind::Usage, what).hint(format!("See `pmp-ha{command} --help`."))
-        }
+    let failure = if let Some(word) = unknown {
+        Failure::new(Kind::Usage, format!("there is no command `{word}`")).hint(cli::tried::hint(&word))
+    } else {
+        let text = error.to_string();
+        let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let command = if nagios { " verify" } else { "" };
+        Failure::new(Kind::Usage, what).hint(format!("See `pmp-ha{command} --help`."))
     };
     Ui::new(&Global { json, ..Global::default() }, nagios).failure(&failure);
     if nagios { failure.exit_code_for_nagios() } else { failure.exit_code() }

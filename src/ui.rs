@@ -40,7 +40,8 @@ struct Numbered<'a, T> {
 struct Would<'a> {
     schema: u32,
     dry_run: bool,
-    would: &'a str,
+    #[serde(rename = "would")]
+    act: &'a str,
 }
 
 /// How a run talks.
@@ -175,7 +176,7 @@ impl Ui {
     /// Says what a dry run would do, where there is no plan: `would …` for people, or JSON.
     pub fn would(&self, act: &str) -> Result<()> {
         if self.json {
-            let value = Would { schema: SCHEMA, dry_run: true, would: act };
+            let value = Would { schema: SCHEMA, dry_run: true, act };
             return self.paint(&format!("{}\n", serde_json::to_string_pretty(&value)?)).map(|_| ());
         }
         self.say(format!("would {act}"));

@@ -110,11 +110,9 @@ pub async fn run_within(
     environment: &[(&str, &str)],
     text: &str,
 ) -> Result<()> {
-    match tokio::time::timeout(deadline, run(words, environment, text)).await {
-        Ok(ran) => ran,
-        Err(_) => {
-            let program = words.first().map_or("it", String::as_str);
-            bail!("{program} did not end within {} s", deadline.as_secs())
-        }
+    if let Ok(ran) = tokio::time::timeout(deadline, run(words, environment, text)).await {
+        return ran;
     }
+    let program = words.first().map_or("it", String::as_str);
+    bail!("{program} did not end within {} s", deadline.as_secs())
 }

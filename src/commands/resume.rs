@@ -49,7 +49,7 @@ pub async fn run(context: &Context<'_>) -> Result<()> {
         // It looks anew at everything, and says itself what it is about to do.
         drop(runner);
         let return_channel = run.plan.is_about_the_return_channel();
-        return repair::run(context, RepairArgs { tables: Vec::new(), return_channel }).await;
+        return Box::pin(repair::run(context, RepairArgs { tables: Vec::new(), return_channel })).await;
     }
     let settling = Settling::of(&run);
     if context.global.dry_run {

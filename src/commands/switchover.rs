@@ -60,7 +60,7 @@ pub async fn run(context: &Context<'_>, args: SwitchoverArgs) -> Result<()> {
         return exchanged(context, &home, Cost::default());
     }
     refuse_while_secrets_change(&home, "swap the roles")?;
-    let scene = observe(context, &home, &config, args.wait).await?;
+    let scene = Box::pin(observe(context, &home, &config, args.wait)).await?;
     let plan = plan(&scene).map_err(Failure::refused)?.with_hooks(&config.hooks.programs());
     if !context.agreed(&plan)? {
         return Ok(());

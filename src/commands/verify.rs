@@ -29,7 +29,7 @@ pub async fn run(context: &Context<'_>, args: VerifyArgs) -> Result<()> {
     let home = context.home()?;
     let config = context.config(&home)?;
     match args.watch {
-        Some(seconds) => watch(context, &home, &config, &args, Duration::from_secs(seconds)).await,
+        Some(seconds) => Box::pin(watch(context, &home, &config, &args, Duration::from_secs(seconds))).await,
         None => once(context, &home, &config, &args).await,
     }
 }
@@ -78,7 +78,7 @@ async fn watch(
         if let (Some(cut_off), None) = (is_new, &screen) {
             context.ui.warn(cut_off);
         }
-        let looked = look(context, home, config, args);
+        let looked = Box::pin(look(context, home, config, args));
         let looked = match &mut screen {
             Some(screen) => screen.during(looked).await?,
             None => looked.await?,

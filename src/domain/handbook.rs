@@ -173,7 +173,9 @@ fn inline(text: &str) -> String {
         match link {
             Some((words, target, after)) if !words.contains(['[', ']']) => {
                 let file = target.split('#').next().unwrap_or_default();
-                let is_named = file.is_empty() || words.ends_with(".md") || !file.ends_with(".md");
+                let is_document =
+                    |name: &str| std::path::Path::new(name).extension().is_some_and(|end| end == "md");
+                let is_named = file.is_empty() || is_document(words) || !is_document(file);
                 out.push_str(words);
                 if !is_named {
                     // ignored: it is a text in memory

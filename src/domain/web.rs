@@ -294,10 +294,10 @@ mod tests {
 
     #[test]
     fn a_node_behind_a_firewall_is_not_called_failed() {
+        use Status::{Alive, Failed, Unknown};
         let silent = |answered_before| WebSeen::Silent { evidence: "x".into(), answered_before };
         let words = [WebSeen::Answers, silent(true), silent(false), WebSeen::NotLooked]
             .map(|seen| (seen.status(true), seen.status(false)));
-        use Status::{Alive, Failed, Unknown};
         assert_eq!(words, [(Alive, Alive), (Failed, Failed), (Failed, Unknown), (Unknown, Unknown)]);
     }
 }

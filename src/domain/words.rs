@@ -102,7 +102,7 @@ fn wrap_line(line: &str, width: usize, out: &mut String) {
 fn unbroken(line: &str) -> Vec<&str> {
     let (mut out, mut begin, mut in_code) = (Vec::new(), 0, false);
     let mut before = ' ';
-    let is_closed = line.matches('`').count() % 2 == 0;
+    let is_closed = line.matches('`').count().is_multiple_of(2);
     for (at, c) in line.char_indices() {
         // The program and its command are one word.
         let is_name = line[begin..at].trim() == "pmp-ha";

@@ -1,5 +1,6 @@
 //! What pmp-ha writes into the log of a home: the same words as on the screen, with their times.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -75,7 +76,12 @@ impl Log {
 
 /// `TIME [PROCESS] text`, each line of the text with its own time.
 fn entry(time: &str, process: u32, text: &str) -> String {
-    printable(text).lines().map(|line| format!("{time} [{process}] {line}\n")).collect()
+    let mut out = String::new();
+    for line in printable(text).lines() {
+        // ignored: it is a text in memory
+        let _ = writeln!(out, "{time} [{process}] {line}");
+    }
+    out
 }
 
 #[cfg(test)]

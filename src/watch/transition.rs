@@ -42,6 +42,7 @@ impl TransitionHook {
     }
 
     /// Runs it, if something has changed in this report.
+    #[must_use]
     pub fn see(&self, report: &Report) -> Option<String> {
         if !report.has_changed() {
             return None;

@@ -25,6 +25,7 @@ use crate::domain::web::{
 const DEADLINE: Duration = Duration::from_millis(1500);
 
 /// Returns the port in `conf/server.xml`: the one with which the pair was set up, if it is still there.
+#[must_use]
 pub fn port_now(home: &Home, node: &Node) -> Option<u16> {
     let connectors = home.connectors().ok()?;
     let is_still_there = |port: &u16| connectors.iter().any(|connector| connector.port == *port);

@@ -79,7 +79,7 @@ async fn an_answer_without_end_is_cut_off_and_nothing_reads_on() {
         let opened = Session::open(&address, &account, Duration::from_secs(10)).await;
         let mut session = opened.unwrap_or_else(|blind| panic!("{}", blind.evidence));
         session.bounds = bounds;
-        let error = session.query("SELECT everything").await.err().expect("an answer without end");
+        let error = session.query("SELECT everything").await.expect_err("an answer without end");
         assert!(error.to_string().contains("reads no further"), "{error}");
         drop(session);
         let ended = tokio::time::timeout(Duration::from_secs(20), server).await;

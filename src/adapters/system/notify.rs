@@ -1,4 +1,4 @@
-//! Tells systemd how a service is doing: the protocol of sd_notify(3), one datagram a message.
+//! Tells systemd how a service is doing: the protocol of `sd_notify(3)`, one datagram a message.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;

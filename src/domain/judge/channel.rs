@@ -341,7 +341,9 @@ impl Judge<'_> {
         if at == Role::Primary {
             // Which spellings are given, too, is judged by the tables that are there.
             for list in [&mut found, &mut wanted] {
-                list.iter_mut().for_each(|pattern| *pattern = pattern.to_lowercase());
+                for pattern in list.iter_mut() {
+                    *pattern = pattern.to_lowercase();
+                }
             }
             self.audit_tables(replica);
         }

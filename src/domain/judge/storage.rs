@@ -4,6 +4,9 @@ use super::Judge;
 use crate::domain::health::{About, Severity};
 use crate::domain::pair::Role;
 
+/// The rule by which a server compares the names of tables.
+const NAMES: &str = "lower_case_table_names";
+
 impl Judge<'_> {
     /// Judges whether both servers take names alike, and whether a transaction was left open.
     pub(super) fn storage(&mut self) {
@@ -17,7 +20,6 @@ impl Judge<'_> {
                 "Run `pmp-ha stop` and `pmp-ha start` here. Then `pmp-ha verify` tells what of the pair's settings is not in effect.",
             );
         }
-        const NAMES: &str = "lower_case_table_names";
         let of = |role| self.snapshot.server(role).and_then(|server| server.variables.get(NAMES));
         if let (Some(primary), Some(secondary)) = (of(Role::Primary), of(Role::Secondary))
             && primary != secondary

@@ -94,6 +94,25 @@ const NO_REPLICATION_BEFORE_THE_PACK: &str = "with new secrets, the other node c
 /// The folder where the copy of a running database is booted, relative to the home.
 pub const COPY: &str = "replication/pmp-ha-work/source";
 
+/// What the operator is told of the two names and of this home, whose database listens on `port`.
+fn warnings(scene: &PackScene, port: u16) -> Vec<String> {
+    let mut out: Vec<String> = checks::unproved(&scene.home).into_iter().collect();
+    let db_port = scene.primary.endpoint.port.unwrap_or(port);
+    if db_port != port {
+        out.push(format!(
+            "the secondary will connect to port {db_port}, but the database of this home listens on {port}: the port must be forwarded"
+        ));
+    }
+    if !scene.primary.local {
+        let host = &scene.primary.endpoint.host;
+        out.push(format!("{host} is not an address of this machine: are the two names in the right order?"));
+    }
+    if scene.key_fingerprint.is_none() {
+        out.push("cannot read the encryption key of this home now, so the secondary cannot check that it gets the same one".into());
+    }
+    out
+}
+
 /// Returns the plan, or every reason why there is none.
 ///
 /// # Errors
@@ -140,22 +159,8 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     let (Ok(params), Some(schema), true) = (&home.params, &home.schema_on_disk, refusals.is_empty()) else {
         return Err(refusals);
     };
-    let mut warnings: Vec<String> = checks::unproved(home).into_iter().collect();
+    let mut warnings = warnings(scene, params.port);
     let db_port = scene.primary.endpoint.port.unwrap_or(params.port);
-    if db_port != params.port {
-        warnings.push(format!(
-            "the secondary will connect to port {db_port}, but the database of this home listens on {}: the port must be forwarded",
-            params.port
-        ));
-    }
-    if !scene.primary.local {
-        let host = &scene.primary.endpoint.host;
-        warnings
-            .push(format!("{host} is not an address of this machine: are the two names in the right order?"));
-    }
-    if scene.key_fingerprint.is_none() {
-        warnings.push("cannot read the encryption key of this home now, so the secondary cannot check that it gets the same one".into());
-    }
 
     let same_pair = |old: &&Membership| {
         old.role == Role::Primary
