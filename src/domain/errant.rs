@@ -203,7 +203,8 @@ pub(super) fn words(info: &str) -> String {
 /// `table_id: 108 (passtrix.x)`
 pub(super) fn table_map(info: &str) -> Option<(u64, String)> {
     let number = table_id(info)?;
-    let name = info.split_once('(')?.1.split_once(')')?.0;
+    // A name may hold a parenthesis: only the last one is not of it.
+    let name = info.split_once('(')?.1.rsplit_once(')')?.0;
     Some((number, name.to_lowercase()))
 }
 
@@ -237,6 +238,12 @@ mod tests {
 
     fn found(events: &[(&str, &str)]) -> Vec<String> {
         read(events).found.into_iter().map(|errant| errant.what).collect()
+    }
+
+    #[test]
+    fn a_name_with_a_parenthesis_is_no_audit_table() {
+        let found = found(&[("Table_map", "table_id: 7 (passtrix.ptrx_useraudit)x)")]);
+        assert_eq!(found, ["rows of passtrix.ptrx_useraudit)x"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::adapters::look::other_node::Watched;
 use crate::adapters::server::session::Session;
 use crate::apply::database::session::admin_session;
 use crate::apply::database::start;
-use crate::apply::work::{OtherPart, Runner};
+use crate::apply::work::Runner;
 use crate::domain::own_schema::say_turn;
 use crate::domain::pair::Membership;
 use crate::domain::snapshot::Blind;
@@ -144,7 +144,7 @@ impl Dialogue {
                 return Ok(out);
             }
             if patience.silence == Silence::Borne {
-                runner.taking.other_part.as_ref().map_or(Ok(()), goes_on)?;
+                other_part_goes_on(runner)?;
             }
             let in_vain = match patience.silence {
                 Silence::Borne => false,
@@ -161,9 +161,10 @@ impl Dialogue {
     }
 }
 
-/// Fails when the part of the other node has failed.
-fn goes_on(part: &OtherPart) -> Result<()> {
-    let Some(Err(said)) = &*part.borrow() else { return Ok(()) };
+/// Fails when the part of the other node was begun here, and has failed.
+pub fn other_part_goes_on(runner: &Runner<'_>) -> Result<()> {
+    let ended = runner.taking.other_part.as_ref().and_then(|part| part.borrow().clone());
+    let Some(Err(said)) = ended else { return Ok(()) };
     Err(gave_up(
         format!("the part of the other node has failed: {said}"),
         "Everything is as it was. Do what the other node says, then run `pmp-ha switchover` again.",

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::dialogue::{Dialogue, Patience, REPEAT, Silence, TICK, gave_up, host, session, withdrawn};
+use super::dialogue::{
+    Dialogue, Patience, REPEAT, Silence, TICK, gave_up, host, other_part_goes_on, session, withdrawn,
+};
 use super::receiver::Incoming;
 use crate::adapters::look;
 use crate::adapters::server::session::Session;
@@ -156,6 +158,7 @@ async fn meet_as_primary(runner: &mut Runner<'_>, wait: u64) -> Result<()> {
         if let Some(turn) = turn.filter(|turn| turn.phase == Phase::Ready && turn.age < Turn::STALE) {
             break turn.run;
         }
+        other_part_goes_on(runner)?;
         if begun.elapsed() > patience {
             let host = host(&runner.home.require_membership()?);
             return Err(gave_up(

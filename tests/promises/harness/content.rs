@@ -1,8 +1,10 @@
 //! What the files of a home hold, to see that nothing changed.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
@@ -29,8 +31,8 @@ fn walk(dir: &Path, root: &Path, out: &mut BTreeMap<String, String>) {
         let name = path.strip_prefix(root).expect("below").to_string_lossy().into_owned();
         let mode = meta.permissions().mode();
         let content = if meta.is_file() {
-            let Some(bytes) = unless_gone(std::fs::read(&path)) else { continue };
-            format!("{:?}", Sha256::digest(bytes))
+            let Some(digest) = digest(&path, &meta) else { continue };
+            digest
         } else {
             String::new()
         };
@@ -39,6 +41,30 @@ fn walk(dir: &Path, root: &Path, out: &mut BTreeMap<String, String>) {
             walk(&path, root, out);
         }
     }
+}
+
+/// A file with one state of it: device, inode, size, and the time of its last change in nanoseconds.
+type FileState = (u64, u64, u64, i64, i64);
+
+/// The digest of a file. One that has not changed since it was read the last time is not read again: whatever
+/// changes a file changes this time, too, which nobody can set. A file that changed a moment ago is always
+/// read, because the kernel's clock has ticks.
+fn digest(path: &Path, meta: &std::fs::Metadata) -> Option<String> {
+    const TICKS: Duration = Duration::from_millis(200);
+    static KNOWN: Mutex<BTreeMap<FileState, String>> = Mutex::new(BTreeMap::new());
+    let state = (meta.dev(), meta.ino(), meta.len(), meta.ctime(), meta.ctime_nsec());
+    let changed =
+        Duration::new(meta.ctime().try_into().unwrap_or(0), meta.ctime_nsec().try_into().unwrap_or(0));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let at_rest = now.saturating_sub(changed) > TICKS;
+    if at_rest && let Some(digest) = KNOWN.lock().expect("whole").get(&state) {
+        return Some(digest.clone());
+    }
+    let digest = format!("{:?}", Sha256::digest(unless_gone(std::fs::read(path))?));
+    if at_rest {
+        KNOWN.lock().expect("whole").insert(state, digest.clone());
+    }
+    Some(digest)
 }
 
 /// What was read, or nothing where a server removed the file after its folder was listed.
