@@ -68,9 +68,12 @@ impl AlarmConfig {
     /// Whether somebody gets the alarms.
     #[must_use]
     pub fn has_channels(&self) -> bool {
-        let counts =
-            [self.email.len(), self.snmp.len(), self.syslog.len(), self.webhook.len(), self.command.len()];
-        counts.iter().any(|count| *count > 0)
+        let Self { email, snmp, syslog, webhook, command, .. } = self;
+        !(email.is_empty()
+            && snmp.is_empty()
+            && syslog.is_empty()
+            && webhook.is_empty()
+            && command.is_empty())
     }
 
     /// Whether there is a dead man's switch.

@@ -112,16 +112,11 @@ async fn events(session: &mut Session, reading: &Reading, from: u64, most: usize
 /// The error of `SHOW BINLOG EVENTS` whatever is wrong with a file.
 const WRONG_OFFSET_OR_IO_ERROR: u16 = 1220;
 
-/// The errors of a server that took bytes in the middle of an event for the length of one, and found no
-/// memory for so much: of `MySQL` 5.6, and of later ones.
-const NO_MEMORY_FOR_IT: [u16; 2] = [5, 1037];
-
 /// Whether there is no such file, or no such event in it.
 pub(super) fn is_torn(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<StatementFailed>()
-        .and_then(|failed| failed.code)
-        .is_some_and(|code| code == WRONG_OFFSET_OR_IO_ERROR || NO_MEMORY_FOR_IT.contains(&code))
+        .is_some_and(|failed| failed.code == Some(WRONG_OFFSET_OR_IO_ERROR))
 }
 
 /// Reads one binlog to its end. Returns false if the time limit, counted from `begun`, ends first.

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 
 use super::errant::{event, is_torn};
 use crate::adapters::home::Home;
-use crate::adapters::server::session::{Address, Row, Session};
+use crate::adapters::server::session::{Address, Row, Session, StatementFailed};
 use crate::adapters::system;
 use crate::adapters::system::{SMALL, read_bytes};
 use crate::domain::errant::FIRST_EVENT;
@@ -114,11 +114,22 @@ async fn begins_at(session: &mut Session, place: &RelayPlace) -> Result<Option<(
     let Some(number) = number_of(&place.file) else { return Ok(None) };
     let rows = match events(session, &place.file, place.position, 1).await {
         Ok(rows) => rows,
-        Err(error) if is_torn(&error) => return Ok(None),
+        Err(error) if is_torn(&error) || has_no_memory(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
     let same = rows.iter().filter_map(event).any(|event| mark_of(&event) == place.mark);
     Ok(same.then_some((number, place.position)))
+}
+
+/// The errors of a server without memory, of `MySQL` 5.6 and of later ones: a server that is asked for an
+/// event in the middle of another one takes what stands there for its length.
+///
+/// Where an event does begin, this is no answer to go on from: an event that is too large must not hide
+/// what comes after it.
+fn has_no_memory(error: &anyhow::Error) -> bool {
+    const NO_MEMORY: [u16; 2] = [5, 1037];
+    let code = error.downcast_ref::<StatementFailed>().and_then(|failed| failed.code);
+    code.is_some_and(|code| NO_MEMORY.contains(&code))
 }
 
 /// The number of the oldest relay log that is there: they are dropped from the oldest on.
