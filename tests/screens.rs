@@ -104,12 +104,11 @@ fn the_help_of_every_command() {
         // The options that every command has are on the first screen, and the same on the others.
         let own = help.split("\nOptions of every command:\n").next().filter(|_| !names.is_empty());
         let end = help.rsplit_once("\nExamples:\n").map_or("", |(_, examples)| examples);
-        let _ = match own {
-            Some(own) => writeln!(out, "$ pmp-ha {names} -h\n{own}\nExamples:\n{end}\n"),
-            None => {
-                let long = command.clone().term_width(COLUMNS).render_long_help();
-                writeln!(out, "$ pmp-ha --help\n{long}\n\n$ pmp-ha -h\n{help}\n")
-            }
+        let _ = if let Some(own) = own {
+            writeln!(out, "$ pmp-ha {names} -h\n{own}\nExamples:\n{end}\n")
+        } else {
+            let long = command.clone().term_width(COLUMNS).render_long_help();
+            writeln!(out, "$ pmp-ha --help\n{long}\n\n$ pmp-ha -h\n{help}\n")
         };
         let shown = |sub: &&clap::Command| !sub.is_hide_set() && sub.get_name() != "help";
         let mut below: Vec<_> = command.get_subcommands().filter(shown).cloned().collect();

@@ -43,6 +43,7 @@ pub fn dead_man(config: &AlarmConfig, source: &ConfigFile) -> Result<Option<Dead
 
 impl AlarmChannel {
     /// Is never asked.
+    #[expect(clippy::unused_async, reason = "the other build waits for the network here")]
     pub async fn send(&self, _event: &AlarmEvent) -> Result<String> {
         match self.none {}
     }
@@ -50,6 +51,7 @@ impl AlarmChannel {
 
 impl DeadMan {
     /// Is never asked.
+    #[expect(clippy::unused_async, reason = "the other build waits for the network here")]
     pub async fn ask(&self) -> Result<String> {
         match *self {}
     }

@@ -76,7 +76,7 @@ impl Witness {
 
     /// Says that this program cannot.
     #[cfg(not(feature = "page"))]
-    #[expect(clippy::unused_async, clippy::unused_self, reason = "the other build waits for the system here")]
+    #[expect(clippy::unused_async, reason = "the other build waits for the system here")]
     pub async fn serve(
         &mut self,
         _address: std::net::SocketAddr,

@@ -344,8 +344,9 @@ fn events(pair: &Pair) -> Vec<String> {
 }
 
 /// What was read of the events of each pair: of node A, of node B, and all in the order in which they came.
-static SEEN: std::sync::Mutex<BTreeMap<PathBuf, (usize, usize, Vec<String>)>> =
-    std::sync::Mutex::new(BTreeMap::new());
+static SEEN: std::sync::Mutex<BTreeMap<PathBuf, Told>> = std::sync::Mutex::new(BTreeMap::new());
+
+type Told = (usize, usize, Vec<String>);
 
 /// Does what a minute brings, and takes it away again.
 fn strike(pair: &Pair, trouble: Trouble, monitors: &mut [Option<Watched>; 2], found: &mut Soaked) {

@@ -81,10 +81,8 @@ pub fn doing(step: &Step) -> Vec<Effect> {
             vec![WriteFiles(Office { role, claim, candidate: false })]
         }
         Step::Reconfigure { .. } => ALIGN.into(),
-        // What the product reads when it starts; no server does.
-        Step::WriteRole { .. } => vec![],
-        // What is outside of the pair; no server reads it.
-        Step::Hook { .. } => vec![],
+        // No server reads these: the product does when it starts, or somebody outside of the pair.
+        Step::WriteRole { .. } | Step::Hook { .. } => vec![],
         Step::TakeDown => vec![StopServer],
         Step::BringUp => vec![StartServer],
         Step::RestartDatabase => vec![StopServer, AskWhetherReplaced, StartServer],

@@ -131,12 +131,12 @@ fn the_monitor_tells_transitions_to_a_hook_and_its_state_to_the_service_manager(
     let place = lab.dir().join("notify");
     let socket = UnixDatagram::bind(&place).expect("bound");
     let heard = Arc::<Mutex<String>>::default();
-    let hears = Arc::clone(&heard);
+    let listener = Arc::clone(&heard);
     std::thread::spawn(move || {
         let mut message = [0; 4096];
         while let Ok(length) = socket.recv(&mut message) {
             let text = String::from_utf8_lossy(&message[..length]);
-            hears.lock().expect("no panic").push_str(&format!("{text}\n"));
+            listener.lock().expect("no panic").extend([text.as_ref(), "\n"]);
         }
     });
     let heard = || heard.lock().expect("no panic").clone();

@@ -222,6 +222,15 @@ fn an_install_pack_that_was_killed_at_any_moment_is_put_right_by_the_next_run() 
     lab.wait_alive();
 }
 
+/// Makes the start script a shell for a moment that can be met, before it starts the server.
+fn slow_start(node: &Node) {
+    let script = node.path("bin/startDB.sh");
+    let text = std::fs::read_to_string(&script).expect("read");
+    let (first, rest) = text.split_once('\n').expect("lines");
+    let wait = "touch \"$2/starting\"\nsleep 0.5\nrm \"$2/starting\"\n";
+    std::fs::write(&script, format!("{first}\n{wait}{rest}")).expect("written");
+}
+
 #[test]
 fn a_recover_that_was_killed_at_any_moment_is_put_right_by_the_next_run() {
     let lab = Lab::installed(ANY);
@@ -230,13 +239,16 @@ fn a_recover_that_was_killed_at_any_moment_is_put_right_by_the_next_run() {
     let key = key.to_string_lossy();
     let args = ["recover", "--into", &into, "--key", &key];
     let rows_before = rows(&lab.primary);
+    slow_start(&fresh);
     let before = without_logs(fresh.fingerprint());
     for moment in [
         when("1/7", "mysql/data.pmp-ha-new/ibdata1"),
         at("2/7"),
+        when("3/7", "mysql/tmp/boot/starting"),
         when("3/7", BOOTED),
         at("4/7"),
         at("5/7"),
+        when("6/7", "mysql/tmp/starting"),
         when("6/7", STARTED),
     ] {
         kill_in(node, &args, &fresh, &moment);

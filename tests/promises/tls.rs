@@ -138,7 +138,7 @@ fn primary_lets_in_the_secondary_only(lab: &Lab, strangers: &Strangers) {
     // It opens the primary, and not the node that it names.
     let there =
         replication_account(&lab.primary, "127.0.0.2", lab.secondary.port(), Some(tls(Some((&cert, &key)))));
-    let refused = Db::open(there).and_then(|mut db| db.try_rows("SELECT 1")).err().expect("a refusal");
+    let refused = Db::open(there).and_then(|mut db| db.try_rows("SELECT 1")).expect_err("a refusal");
     assert!(is_denied(&refused), "{refused}");
 }
 

@@ -32,6 +32,7 @@ impl Database<'_> {
     /// Stops a server that an offline boot of a cut-off run left behind, and removes its files.
     /// A server that was started in another way is never touched.
     pub async fn clear_offline_boot(&self, deadline: Duration) -> Result<()> {
+        self.wait_for_boot().await?;
         // What is undone is undone to its end.
         let uninterrupted = Interrupt::default();
         for pid in self.offline_boots() {
@@ -46,6 +47,7 @@ impl Database<'_> {
 
     /// Ends the server of an offline boot at once, without a clean stop: its data are thrown away.
     pub async fn kill_offline_boot(&self) -> Result<()> {
+        self.wait_for_boot().await?;
         let begun = Instant::now();
         while let Some(pid) = self.offline_boots().into_iter().next() {
             if begun.elapsed() > LOCK_GRACE {
@@ -67,6 +69,14 @@ impl Database<'_> {
             tokio::time::sleep(TICK).await;
         }
         false
+    }
+
+    async fn wait_for_boot(&self) -> Result<()> {
+        let [script, option_file, _] = self.boot_files();
+        let option_file = option_file.display();
+        let mut words = start_script::OPTIONS.map(|option| format!("{option}={option_file}")).to_vec();
+        words.push(script.display().to_string());
+        self.wait_for_start(&words).await
     }
 
     fn boot_files(&self) -> [PathBuf; 3] {

@@ -204,6 +204,18 @@ impl<'a> Database<'a> {
         Ok(())
     }
 
+    /// Waits until a server that a run started before it was cut off holds its data, or has ended. At first it
+    /// is a shell with one of these `words`, the script or an option, and only its child becomes a server.
+    pub(super) async fn wait_for_start(&self, words: &[String]) -> Result<()> {
+        let owners = self.home.owners();
+        let starts = || words.iter().any(|word| !system::processes_with(word, &owners).is_empty());
+        let begun = Instant::now();
+        while self.pid()?.is_none() && starts() && begun.elapsed() < LOCK_GRACE {
+            tokio::time::sleep(TICK).await;
+        }
+        Ok(())
+    }
+
     async fn wait_for_answer<F>(
         &self,
         child: &mut Child,
@@ -279,6 +291,7 @@ impl<'a> Database<'a> {
     /// and waits until it is gone. Returns whether there was anything to stop.
     pub async fn stop(&self, deadline: Duration) -> Result<bool> {
         let datadir = format!("--datadir={}", self.home.data().display());
+        self.wait_for_start(&[self.home.start_script().display().to_string(), datadir.clone()]).await?;
         // A server that is still starting may not hold the lock yet; its command line tells it.
         let starting = self.servers_with(&datadir).into_iter().next();
         let Some(pid) = self.pid()?.or(starting) else {
