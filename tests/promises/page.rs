@@ -174,11 +174,15 @@ fn the_page_shows_the_pair_and_serves_everybody_without_disturbing_the_watch(ser
     });
     assert!(get(port, "/").1.contains("</svg>Failed</p>"));
     assert!(get(port, "/events").1.contains("the monitor began"));
+    // An outage is counted in seconds.
+    wait_until_or("the outage of High Availability is in the table", || {
+        let table = lab.primary.run(&["events", "--availability"]).ok().stdout;
+        let told = table.contains("(High Availability)\n") && table.contains(" %");
+        if told { Ok(()) } else { Err(table) }
+    });
     primary.ends_well();
     secondary.ends_well();
     assert!(lab.primary.run(&["events"]).ok().stdout.ends_with("the monitor ended\n"));
-    let table = lab.primary.run(&["events", "--availability"]).ok().stdout;
-    assert!(table.contains("(High Availability)\n") && table.contains(" %"), "{table}");
     let json: Value =
         serde_json::from_str(&lab.primary.run(&["--json", "events"]).ok().stdout).expect("JSON");
     assert_eq!(json["events"][0]["kind"], "began", "{json}");

@@ -54,7 +54,7 @@ fn an_option_file_of_the_installation_is_taken_in_with_its_precedence(server: &s
         std::fs::create_dir(node.path("mysql/own.d")).expect("made");
         let more = node.path("mysql/own.d").display().to_string();
         let text = format!(
-            "[client]\nuser = nobody\n[mysqld]\nmax_connect_errors = 77\nserver_id = 9\nwait_timeout = 700\n!includedir {more}\n"
+            "[client]\nuser = nobody\n[mysqld]\ninteractive_timeout = 77\nserver_id = 9\nwait_timeout = 700\n!includedir {more}\n"
         );
         std::fs::write(&own, text).expect("written");
         std::fs::write(node.path("mysql/own.d/more.cnf"), "[mysqld]\nwait_timeout = 800\nport = 1\n")
@@ -69,7 +69,7 @@ fn an_option_file_of_the_installation_is_taken_in_with_its_precedence(server: &s
     lab.wait_alive();
     for (node, number) in [(&lab.primary, "1"), (&lab.secondary, "2")] {
         let seen = node.admin_sql(
-            "SELECT CONCAT(@@max_connect_errors, ' ', @@GLOBAL.wait_timeout, ' ', @@server_id, ' ', @@port)",
+            "SELECT CONCAT(@@GLOBAL.interactive_timeout, ' ', @@GLOBAL.wait_timeout, ' ', @@server_id, ' ', @@port)",
         );
         assert_eq!(seen, format!("77 800 {number} {}", node.port()));
     }
@@ -86,7 +86,7 @@ fn an_option_file_of_the_installation_is_taken_in_with_its_precedence(server: &s
     lab.secondary.run(&["start"]).ok();
     lab.wait_alive();
     assert!(lab.secondary.findings().is_empty(), "{:?}", lab.secondary.findings());
-    assert_eq!(lab.secondary.admin_sql("SELECT @@max_connect_errors"), "78");
+    assert_eq!(lab.secondary.admin_sql("SELECT @@GLOBAL.interactive_timeout"), "78");
 
     // Whoever points the script at another file gets no server without knowing why.
     lab.secondary.run(&["stop"]).ok();
