@@ -72,15 +72,16 @@ impl Trouble {
 /// A monitor that runs.
 struct Watched {
     child: Child,
+    log: PathBuf,
 }
 
 impl Watched {
     fn over(node: &harness::Node, every: &str) -> Self {
-        let log = node.path("logs/soak.log");
-        let log = File::options().create(true).append(true).open(log).expect("a file");
+        let path = node.path("logs/soak.log");
+        let log = File::options().create(true).append(true).open(&path).expect("a file");
         let mut command = node.command(&["monitor", "--every", every]);
         command.stdout(log.try_clone().expect("a handle")).stderr(log);
-        Self { child: command.spawn().expect("it runs") }
+        Self { child: command.spawn().expect("it runs"), log: path }
     }
 
     /// Ends it as a system does; what is wrong with that.
@@ -90,7 +91,13 @@ impl Watched {
         let status = self.child.wait().expect("it ends");
         match (status.success(), begun.elapsed()) {
             (true, time) if time <= LONGEST_END => Ok(()),
-            (success, time) => Err(format!("a monitor took {time:?} to end, well: {success}")),
+            (_, time) => {
+                let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+                let last = said.lines().rev().take(5).collect::<Vec<_>>();
+                Err(format!(
+                    "a monitor took {time:?} to end, with {status}; it said, the newest first: {last:?}"
+                ))
+            }
         }
     }
 
