@@ -86,6 +86,11 @@ impl Watched {
 
     /// Ends it as a system does; what is wrong with that.
     fn end(mut self) -> Result<(), String> {
+        // In its first moment it does not hear yet, as no program does.
+        let born = Instant::now();
+        while !hears(self.child.id()) && born.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let begun = Instant::now();
         send_signal(self.child.id(), "TERM");
         let status = self.child.wait().expect("it ends");
@@ -104,6 +109,13 @@ impl Watched {
     fn size(&self) -> Size {
         Size::of(self.child.id())
     }
+}
+
+/// Whether a process catches SIGTERM, by proc(5).
+fn hears(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> 14 & 1 == 1)
 }
 
 impl Drop for Watched {
