@@ -108,13 +108,13 @@ fn every_line_of_the_tutorial_does_what_it_says() {
     let program = Path::new(env!("CARGO_BIN_EXE_pmp-ha")).parent().expect("a folder");
     let path = format!("{}:{}", program.display(), std::env::var("PATH").expect("a path"));
     // A new database takes ten seconds; a copy is the same.
-    let like = format!("lab up lab --like {}", pristine(ANY, 1).display());
+    let sample = format!("lab up lab --like {}", pristine(ANY, 1).display());
     let mut names: Vec<(&str, String)> = Vec::new();
     let mut seen = 0;
     for block in blocks("tutorial.md") {
         let Block::Lines(lines) = block else { panic!("not for a tutorial: {block:?}") };
         for line in lines {
-            let mut types = line.types.replace("lab up lab", &like);
+            let mut types = line.types.replace("lab up lab", &sample);
             for (name, endpoint) in &names {
                 types = types.replace(name, endpoint);
             }
