@@ -65,6 +65,26 @@ const ATTACKS: &[Attack] = &[
         ],
         "UPDATE passtrix.ptrx_useraudit a, passtrix.aaalogin l SET l.NAME = 'secret{n}', a.REASON = 'secret' WHERE a.NAME = 'kept {n}'",
     ),
+    // One whose name begins a comment, which ends in a text of the statement.
+    (
+        &[
+            "SET SESSION sql_log_bin = 0",
+            "CREATE DATABASE `a``; /* x`",
+            "SET SESSION sql_log_bin = 1",
+            "USE `a``; /* x`",
+            "SET SESSION binlog_format = 'STATEMENT'",
+        ],
+        "UPDATE passtrix.ptrx_useraudit a, passtrix.aaalogin l SET l.NAME = 'secret{n}', a.REASON = 'secret' WHERE a.NAME = 'kept {n}' AND '*/ FLUSH y' <> ''",
+    ),
+    // An event that is too large to be shown.
+    (
+        &[
+            "SET SESSION binlog_format = 'STATEMENT'",
+            "SET @large = CONCAT('/* ', REPEAT('A', 3000000), ' */ UPDATE passtrix.ptrx_useraudit a, passtrix.aaalogin l SET l.NAME = ''secret{n}'', a.REASON = ''secret'' WHERE a.NAME = ''kept {n}'' ')",
+            "PREPARE large FROM @large",
+        ],
+        "EXECUTE large",
+    ),
     // Audit rows that are there.
     (ROW, "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'"),
     (STATEMENT, "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'"),
@@ -345,6 +365,8 @@ fn found(lab: &Lab) {
     let (mut executed, mut done, mut known) = (0, 0, 0);
     let mut story = Vec::new();
     for (n, what) in ATTACKS.iter().enumerate() {
+        // What is larger is executed, and shown to nobody.
+        primary.rows("SET GLOBAL max_allowed_packet = 1048576");
         let before = state(&mut primary);
         if let Err(why) = attack(lab, what, n) {
             story.push(format!("{what:?}: {why}"));

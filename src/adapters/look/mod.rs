@@ -7,6 +7,7 @@ pub mod copy_way;
 pub mod definitions;
 pub mod errant;
 pub mod home;
+mod log_events;
 pub mod other_node;
 pub mod pair;
 pub mod prove;
