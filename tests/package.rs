@@ -39,7 +39,8 @@ fn documented() -> Vec<PathBuf> {
     let text = std::fs::read_to_string(project().join("docs/supported.md")).expect("readable");
     let (_, section) = text.split_once("\n## What a package installs\n").expect("the section");
     let section = section.split("\n## ").next().expect("its text");
-    let firsts = section.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1));
+    let firsts =
+        section.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1));
     firsts.flat_map(|cell| cell.split('`')).filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
 }
 
@@ -93,7 +94,8 @@ fn a_package_holds_what_the_documents_say_and_all_that_they_link_to() {
     assert!(links > 60, "only {links} links were found");
 
     // A manual page for each command.
-    let help = Command::new(env!("CARGO_BIN_EXE_pmp-ha")).arg("completions").arg("fish").output().expect("runs");
+    let help =
+        Command::new(env!("CARGO_BIN_EXE_pmp-ha")).arg("completions").arg("fish").output().expect("runs");
     for command in ["pack", "install-pack", "verify", "recover", "monitor", "lab-up"] {
         let page = format!("/usr/share/man/man1/pmp-ha-{command}.1.gz");
         assert!(files.contains(&PathBuf::from(&page)), "no {page}");
@@ -122,8 +124,7 @@ fn a_package_holds_what_the_documents_say_and_all_that_they_link_to() {
 fn a_program_that_wants_a_newer_glibc_is_not_packaged() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("out");
-    let refused =
-        script(&["--binary", env!("CARGO_BIN_EXE_pmp-ha"), "--out", out.to_str().expect("a text")]);
+    let refused = script(&["--binary", env!("CARGO_BIN_EXE_pmp-ha"), "--out", out.to_str().expect("a text")]);
     assert_eq!(refused.status.code(), Some(1), "{}", words(&refused.stdout));
     let said = words(&refused.stderr);
     assert!(said.contains("wants glibc 2.3") && said.contains("newer than 2.28"), "{said}");
