@@ -69,6 +69,16 @@ Examples:
   $ pmp-ha verify --deep --table Ptrx_Account
   $ pmp-ha --json verify";
 
+pub(super) const DOCTOR: &str = "\
+Examples:
+  $ pmp-ha doctor
+  $ pmp-ha doctor --peer pmp-b.example.com";
+
+pub(super) const SUPPORT_BUNDLE: &str = "\
+Examples:
+  $ pmp-ha support-bundle
+  $ pmp-ha support-bundle /tmp/pmp-b.zip";
+
 pub(super) const MONITOR: &str = "\
 Examples:
   $ pmp-ha monitor
@@ -124,6 +134,11 @@ pub(super) const REJOIN: &str = "\
 Examples:
   $ pmp-ha rejoin
   $ pmp-ha rejoin --pack /media/safe/HAPack.zip";
+
+pub(super) const TEARDOWN: &str = "\
+Examples:
+  $ pmp-ha teardown --dry-run
+  $ pmp-ha teardown";
 
 pub(super) const MAY_START: &str = "\
 Examples:

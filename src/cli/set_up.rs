@@ -102,3 +102,11 @@ pub struct KeyArgs {
     #[arg(value_name = "PATH")]
     pub path: Option<PathBuf>,
 }
+
+/// Arguments of `teardown`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct TeardownArgs {
+    /// Also remove the kept state and the rows that a repair or a rejoin has saved.
+    #[arg(long)]
+    pub discard_kept: bool,
+}

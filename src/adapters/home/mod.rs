@@ -10,6 +10,7 @@ pub mod rotation;
 pub mod saved;
 mod script;
 pub mod template;
+pub mod traces;
 pub mod undo_file;
 
 use std::path::{Path, PathBuf};
@@ -311,7 +312,9 @@ impl Home {
         DatabaseParams::parse(&Properties::new(Zeroizing::new(bytes)))
     }
 
-    fn database_params_path(&self) -> PathBuf {
+    /// Where `conf/database_params.conf` is.
+    #[must_use]
+    pub fn database_params_path(&self) -> PathBuf {
         const MOVED: &str = "-Ddatabaseparams.file=";
         let moved = ["conf/wrapper_lin.conf", "conf/wrapper.conf"].iter().find_map(|conf| {
             let bytes = system::read_bytes(&self.path(conf), system::SMALL).ok()?;

@@ -113,6 +113,15 @@ impl Plan {
         })
     }
 
+    /// Returns the packs and files of secrets that it names: what is carried from node to node.
+    pub fn carried(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::WritePack { pack, .. } | Step::ExtractPack { pack, .. } => Some(pack.as_str()),
+            Step::Renew(Renewal::Offer { file, .. } | Renewal::Take { file, .. }) => Some(file.as_str()),
+            _ => None,
+        })
+    }
+
     /// Returns the name under which the old data are kept for a rollback.
     #[must_use]
     pub fn keeps(&self) -> Option<&str> {

@@ -1,0 +1,30 @@
+//! The next right step, from what was seen.
+
+use super::DoctorScene;
+use super::report::{DoctorPoint, DoctorReport};
+use crate::domain::pair::Role;
+
+/// Returns what to do next, a sentence.
+#[must_use]
+pub fn next_step(scene: &DoctorScene, points: &[DoctorPoint]) -> String {
+    let in_a_pair = scene.home.membership.is_some();
+    let step = if scene.cut_off.is_some() {
+        "run `pmp-ha resume`"
+    } else if !DoctorReport::is_healthy(points) {
+        "mend what failed, as its hint says, and run `pmp-ha doctor` again"
+    } else {
+        match (in_a_pair, scene.role(), scene.runs()) {
+            (false, Role::Primary, true) => {
+                "stop Password Manager Pro and run `pmp-ha stop`; then `pmp-ha pack PRIMARY SECONDARY`"
+            }
+            (false, Role::Primary, false) => "run `pmp-ha pack PRIMARY SECONDARY`",
+            (false, Role::Secondary, _) if scene.pack_waits => "run `pmp-ha install-pack`",
+            (false, Role::Secondary, _) => {
+                "run `pmp-ha pack` on the primary, and put HAPack.zip into this home"
+            }
+            (true, _, false) => "run `pmp-ha start`",
+            (true, _, true) => "nothing; `pmp-ha verify` watches the pair",
+        }
+    };
+    step.to_owned()
+}
