@@ -277,6 +277,14 @@ impl Context<'_> {
 
 /// Returns the keys that open a pack and check its signature.
 fn opening(args: OpeningArgs, config: &PackConfig) -> Result<Opening> {
+    if let Some(path) = args.identity.as_ref().filter(|path| !system::is_readable(path)) {
+        bail!(
+            Failure::new(Kind::Refused, "cannot use the identity")
+                .code("identity-unusable")
+                .because(format!("{} cannot be read", path.display()))
+                .hint("Name the private key that opens the pack, or leave --identity out for a pack that is not encrypted.")
+        );
+    }
     let signed_by = args.signed_by.as_ref().or(config.signed_by.as_ref());
     Ok(Opening {
         identity: args.identity.or_else(|| config.identity.clone()),

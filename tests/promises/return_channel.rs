@@ -53,6 +53,17 @@ const ATTACKS: &[Attack] = &[
         STATEMENT,
         "ANALYZE UPDATE passtrix.ptrx_useraudit a, passtrix.aaalogin l SET l.NAME = 'secret{n}', a.REASON = 'secret' WHERE a.NAME = 'kept {n}'",
     ),
+    // A schema whose name ends itself, and begins a statement that is upkeep.
+    (
+        &[
+            "SET SESSION sql_log_bin = 0",
+            "CREATE DATABASE `a``; FLUSH x`",
+            "SET SESSION sql_log_bin = 1",
+            "USE `a``; FLUSH x`",
+            "SET SESSION binlog_format = 'STATEMENT'",
+        ],
+        "UPDATE passtrix.ptrx_useraudit a, passtrix.aaalogin l SET l.NAME = 'secret{n}', a.REASON = 'secret' WHERE a.NAME = 'kept {n}'",
+    ),
     // Audit rows that are there.
     (ROW, "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'"),
     (STATEMENT, "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'"),
