@@ -18,10 +18,7 @@ use Wish::{Act, Look};
 /// Words, what they wish for, and where it is.
 const TRIED: &[(&[&str], Wish, &str)] = &[
     (
-        &[
-            "status", "stat", "state", "check", "health", "test", "validate", "diagnose", "doctor", "ping",
-            "lag",
-        ],
+        &["status", "stat", "state", "check", "health", "test", "validate", "diagnose", "ping", "lag"],
         Look,
         "To see whether the pair is Alive, run `pmp-ha verify`.",
     ),

@@ -1,9 +1,10 @@
 //! How the points are gathered, and those of the home, its rights, its key and its certificates.
 
 use super::report::{DoctorPoint, DoctorTopic, Grade};
-use super::{DoctorScene, TfaSeen, short};
+use super::scene::{DoctorScene, TfaSeen};
 use crate::domain::certificate::{DAY, WARN_DAYS, day};
 use crate::domain::home::KeyFile;
+use crate::domain::manifest::Fingerprint;
 use crate::domain::pair::Role;
 use crate::domain::procedures::key::check;
 use crate::domain::procedures::shortcomings;
@@ -26,6 +27,11 @@ fn topic_of(code: &str) -> DoctorTopic {
         "mount-point" => DoctorTopic::Disk,
         _ => DoctorTopic::Home,
     }
+}
+
+/// The part of a fingerprint that people compare.
+fn short(fingerprint: &Fingerprint) -> String {
+    fingerprint.product.to_string().chars().take(12).collect()
 }
 
 impl Points {

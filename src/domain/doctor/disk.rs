@@ -2,7 +2,7 @@
 
 use super::advice::Points;
 use super::report::{DoctorTopic, Grade};
-use super::{DiskSeen, DoctorScene};
+use super::scene::{DiskSeen, DoctorScene};
 use crate::domain::certificate::{DAY, day};
 use crate::domain::plan::Bytes;
 

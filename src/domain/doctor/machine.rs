@@ -2,7 +2,7 @@
 
 use super::advice::Points;
 use super::report::{DoctorTopic, Grade};
-use super::{DoctorScene, NameSeen, Whose};
+use super::scene::{DoctorScene, NameSeen, Whose};
 use crate::domain::flavor::Flavor;
 use crate::domain::procedures::shortcomings;
 

@@ -1,7 +1,7 @@
 //! The next right step, from what was seen.
 
-use super::DoctorScene;
 use super::report::{DoctorPoint, DoctorReport};
+use super::scene::DoctorScene;
 use crate::domain::pair::Role;
 
 /// Returns what to do next, a sentence.

@@ -1,8 +1,8 @@
 //! The points of the pair: the findings of `verify`.
 
-use super::DoctorScene;
 use super::advice::Points;
 use super::report::{DoctorTopic, Grade};
+use super::scene::DoctorScene;
 use crate::domain::health::{Severity, Status};
 use crate::domain::judge::judge;
 

@@ -1,12 +1,15 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use super::program::ServerProgram;
 use super::report::Grade;
-use super::*;
+use super::scene::{DiskSeen, DoctorScene, LimitsSeen, NameSeen, PeerSeen, TfaSeen, Whose};
+use super::{diagnose, next_step};
 use crate::domain::handbook;
 use crate::domain::home::KeyFile;
-use crate::domain::pair::{Membership, Pair};
+use crate::domain::pair::{Membership, Pair, Role};
 use crate::domain::procedures::examples;
-use crate::domain::procedures::key::Expected;
+use crate::domain::procedures::key::{Expected, KeyScene};
 
 fn name(whose: Whose, host: &str, address: &str, local: bool) -> NameSeen {
     NameSeen {
