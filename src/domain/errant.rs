@@ -26,6 +26,9 @@ pub struct Event {
     pub info: String,
 }
 
+/// The number of tables of one transaction that are kept in mind.
+pub(super) const MOST_TABLES: usize = 500;
+
 /// The position of the first event of every binlog, in bytes.
 pub const FIRST_EVENT: u64 = 4;
 
@@ -53,8 +56,11 @@ pub struct Reading {
     pub found: Vec<Errant>,
     /// How many there were.
     pub total: u64,
-    /// The tables that the current transaction has named, by number.
-    #[serde(skip)]
+    /// The end of the last event that was read of a transaction whose end was not; 0 between two of them.
+    #[serde(default)]
+    within: u64,
+    /// The tables that this transaction has named, by number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     tables: BTreeMap<u64, String>,
 }
 
@@ -87,15 +93,23 @@ impl Reading {
             && !matches!(words(&event.info).as_str(), "BEGIN" | "SAVEPOINT");
         if ends.contains(&kind.as_str()) || statement {
             self.tables.clear();
-            self.position = event.end;
+            (self.position, self.within) = (event.end, 0);
+        } else {
+            self.within = event.end;
         }
+    }
+
+    /// Where the next event begins. A long transaction is not read in one look.
+    #[must_use]
+    pub fn continues_at(&self) -> u64 {
+        self.position.max(self.within)
     }
 
     /// Continues with the next file.
     pub fn next_file(&mut self, file: &str) {
         self.tables.clear();
         file.clone_into(&mut self.file);
-        self.position = FIRST_EVENT;
+        (self.position, self.within) = (FIRST_EVENT, 0);
     }
 
     /// Forgets what was found before a position, because it was corrected.
@@ -113,6 +127,9 @@ impl Reading {
                 let (number, name) = table_map(info)?;
                 let (schema, table) = name.split_once('.').unwrap_or(("", &name));
                 let (schema, table) = (schema.to_owned(), table.to_owned());
+                if self.tables.len() >= MOST_TABLES {
+                    return Some("rows of more tables than pmp-ha keeps in mind".into());
+                }
                 self.tables.insert(number, name.clone());
                 let own = [OWN_SCHEMA, LOCAL_SCHEMA].contains(&schema.as_str());
                 let may = schema.eq_ignore_ascii_case(&pair.schema)
