@@ -102,7 +102,7 @@ pub fn explained(failure: Failure) -> Failure {
     match system::became() {
         Some(name) if is_denied => failure
             .because(format!("root works on this home as its owner, {name}"))
-            .hint(format!("Look with `ls -ld` whose it is and where it leads. Copy a file that you named to where {name} can use it.")),
+            .hint(format!("Look with `ls -ld` whose it is. If it is yours, run `chown --no-dereference {name}` on it, or put it where {name} can use it.")),
         _ => failure,
     }
 }

@@ -53,7 +53,7 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
     let hook = announces.then(|| TransitionHook::open(&config.hooks)).flatten();
     let manager = ServiceManager::from_environment();
     let mut monitor = Monitor { context, home, config, watch, witness, hook, manager };
-    let ended = monitor.run(pause).await;
+    let ended = Box::pin(monitor.run(pause)).await;
     monitor.manager.say("STOPPING=1");
     if let Some(watch) = monitor.watch {
         warn(context, watch.end().await);

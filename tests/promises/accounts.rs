@@ -139,7 +139,7 @@ fn a_folder_exchanged_in_the_middle_reaches_nothing_of_root_s() {
     accounts.as_root(node, &["install-pack"]).refused(&[
         "Permission denied",
         "root works on this home as its owner, nobody",
-        "with chown",
+        "run `chown --no-dereference nobody` on it",
     ]);
     give(&node.path("HAPack.zip"));
     let staging = node.path("mysql/data.pmp-ha-new");

@@ -27,6 +27,7 @@ mod errant;
 mod failover;
 mod forge;
 mod guard;
+mod guides;
 mod harness;
 mod hooks;
 mod in_place;

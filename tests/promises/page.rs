@@ -186,8 +186,10 @@ fn the_page_shows_the_pair_and_serves_everybody_without_disturbing_the_watch(ser
     let json: Value =
         serde_json::from_str(&lab.primary.run(&["--json", "events"]).ok().stdout).expect("JSON");
     assert_eq!(json["events"][0]["kind"], "began", "{json}");
+    a_look_by_cron_writes_the_metrics(&lab);
+}
 
-    // A look by cron, for node_exporter.
+fn a_look_by_cron_writes_the_metrics(lab: &Lab) {
     let file = lab.primary.path("logs/pmp_ha.prom");
     lab.primary.run(&["monitor", "--once", "--textfile", &file.to_string_lossy()]).exits(5);
     let text = std::fs::read_to_string(&file).expect("written");

@@ -60,10 +60,14 @@ pub fn note(home: &Home, membership: &Membership) -> Result<()> {
             }
             true
         });
-        if read.is_err() {
-            // What was read so far counts.
-            reading.behind = true;
-            break;
+        // What was read so far counts. A file that is not there, or is none, has nothing to read.
+        match read {
+            Ok(true) => {}
+            Ok(false) => {
+                reading.behind = true;
+                break;
+            }
+            Err(_) => break,
         }
     }
     if reading != before {
@@ -72,8 +76,9 @@ pub fn note(home: &Home, membership: &Membership) -> Result<()> {
     Ok(())
 }
 
-/// Gives each whole event of a file from a place on, until nobody wants more.
-fn each(path: &Path, from: u64, begun: Instant, mut takes: impl FnMut(&Event) -> bool) -> Result<()> {
+/// Gives each whole event of a file from a place on, until nobody wants more. Returns false if the time was
+/// over before that.
+fn each(path: &Path, from: u64, begun: Instant, mut takes: impl FnMut(&Event) -> bool) -> Result<bool> {
     let mut file = open_regular(path)?;
     let size = file.metadata()?.len();
     let mut magic = [0; 4];
@@ -84,21 +89,21 @@ fn each(path: &Path, from: u64, begun: Instant, mut takes: impl FnMut(&Event) ->
     let (mut position, mut checksums, mut seen) = (FIRST_EVENT, false, 0);
     while position + HEADER as u64 <= size {
         if begun.elapsed() > BUDGET {
-            bail!("not done in time");
+            return Ok(false);
         }
         file.seek(SeekFrom::Start(position))?;
         let mut header = [0; HEADER];
         file.read_exact(&mut header)?;
-        let Some(header) = Header::read(&header) else { return Ok(()) };
+        let Some(header) = Header::read(&header) else { return Ok(true) };
         let length = u64::from(header.length);
         if position + length > size {
-            return Ok(());
+            return Ok(true);
         }
         let mut body = vec![0; BODY.min(usize::try_from(length)? - HEADER)];
         file.read_exact(&mut body)?;
         checksums = header.checksums(&body).unwrap_or(checksums);
         if position >= from && !takes(&header.event(position, &body, checksums)) {
-            return Ok(());
+            return Ok(true);
         }
         position += length;
         seen += 1;
@@ -106,5 +111,5 @@ fn each(path: &Path, from: u64, begun: Instant, mut takes: impl FnMut(&Event) ->
             position = position.max(from);
         }
     }
-    Ok(())
+    Ok(true)
 }

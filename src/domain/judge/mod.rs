@@ -56,22 +56,26 @@ struct Judge<'a> {
 pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
     let mut judge = Judge { snapshot, findings: Vec::new() };
     judge.roles();
-    judge.ports();
-    judge.settings();
-    judge.connection();
-    judge.certificates();
-    judge.rotation();
-    judge.channel(&channel::FORTH, limits);
-    judge.channel(&channel::BACK, limits);
-    judge.semi_sync();
-    judge.heartbeats(limits);
-    judge.guard();
-    judge.storage();
-    judge.errant_writes();
-    judge.returned_writes();
-    judge.product();
-    judge.tfa();
-    judge.proof();
+    // Where the nodes do not play the roles that this home has for them, no other rule speaks of the right one.
+    let apart = !judge.findings.is_empty() && !judge.nobody_is_primary();
+    if !apart {
+        judge.ports();
+        judge.settings();
+        judge.connection();
+        judge.certificates();
+        judge.rotation();
+        judge.channel(&channel::FORTH, limits);
+        judge.channel(&channel::BACK, limits);
+        judge.semi_sync();
+        judge.heartbeats(limits);
+        judge.guard();
+        judge.storage();
+        judge.errant_writes();
+        judge.returned_writes();
+        judge.product();
+        judge.tfa();
+        judge.proof();
+    }
     judge.disk();
     let status = |about| {
         let worst = judge.findings.iter().filter(|f| f.about == about).map(|f| match f.severity {
@@ -84,7 +88,7 @@ pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
     Health {
         high_availability: status(About::HighAvailability),
         replication: status(About::Replication),
-        summary: summary(snapshot),
+        summary: if apart { not_a_pair(snapshot) } else { summary(snapshot) },
         findings: judge.findings,
     }
 }
@@ -127,29 +131,23 @@ impl Judge<'_> {
         );
         let older = said.epoch < epoch && said.role == Role::Primary && own.role == Role::Primary;
         match standing(own, &said) {
-            Standing::Superseded { .. } => self.find(
+            Standing::Superseded { .. } => self.apart(
                 "superseded",
-                About::HighAvailability,
-                Severity::Failed,
                 "this node is no longer the primary",
-                evidence,
+                &evidence,
                 "Stop Password Manager Pro here, then run `pmp-ha rejoin`: this node becomes the secondary. Nobody must write here.",
             ),
             Standing::Disputed { .. } if said.candidate => {}
-            Standing::Disputed { .. } => self.find(
+            Standing::Disputed { .. } => self.apart(
                 "two-primaries",
-                About::HighAvailability,
-                Severity::Failed,
                 "both nodes are primaries, and neither replaces the other",
-                evidence,
+                &evidence,
                 "Decide which data to keep. Stop Password Manager Pro and the database of the other node, then run `pmp-ha rejoin` there: it first saves the rows that only that node has to a file.",
             ),
-            Standing::Holds if older => self.find(
+            Standing::Holds if older => self.apart(
                 "old-primary-serves",
-                About::HighAvailability,
-                Severity::Failed,
                 "the old primary runs and accepts writes",
-                evidence,
+                &evidence,
                 "Stop it at once, then run `pmp-ha rejoin` there: what users write on it is not in this vault.",
             ),
             Standing::Holds if self.nobody_is_primary() => {
@@ -164,6 +162,13 @@ impl Judge<'_> {
                 );
             }
             Standing::Holds => {}
+        }
+    }
+
+    /// Finds that the two nodes are no pair: neither is connected, and neither replicates.
+    fn apart(&mut self, code: &'static str, what: &str, evidence: &str, hint: &str) {
+        for about in [About::HighAvailability, About::Replication] {
+            self.find(code, about, Severity::Failed, what, evidence.to_owned(), hint);
         }
     }
 
@@ -514,6 +519,11 @@ fn shown(found: &[Errant], total: u64) -> String {
         .collect();
     let more = if total > 3 { format!(", and {} more", total - 3) } else { String::new() };
     format!("{}{more}", first.join(", "))
+}
+
+fn not_a_pair(snapshot: &Snapshot) -> String {
+    let own = &snapshot.membership;
+    format!("{} and {} do not replicate from each other", own.this(), own.peer())
 }
 
 fn summary(snapshot: &Snapshot) -> String {

@@ -366,6 +366,32 @@ fn a_role_that_was_handed_over_and_that_nobody_took_is_told_with_who_takes_it() 
 }
 
 #[test]
+fn nodes_that_are_no_pair_are_told_that_and_nothing_about_roles_that_they_no_longer_have() {
+    for (epoch, code) in [(1, "two-primaries"), (0, "old-primary-serves"), (5, "superseded")] {
+        let mut snapshot = seen_from(Role::Primary);
+        // It looks wrong in every other way: it is not the secondary.
+        let mut view = server(Role::Primary, replica(Role::Primary));
+        view.replica = None;
+        view.rights_changed = Some(vec!["root@localhost has UPDATE on passtrix.*".into()]);
+        view.says = Some(NodeState {
+            node: 2,
+            epoch,
+            replaces: u64::from(epoch == 5),
+            role: Role::Primary,
+            candidate: false,
+            secondary_word: None,
+            followed: None,
+            heard: None,
+        });
+        snapshot.peer = Observed::Seen(view);
+        assert_eq!(verdict(&snapshot), (Status::Failed, Status::Failed, vec![code, code]));
+        let health = judge(&snapshot, LIMITS);
+        assert!(health.summary.ends_with("do not replicate from each other"), "{}", health.summary);
+        assert_eq!(health.to_string().matches(code).count(), 1, "{health}");
+    }
+}
+
+#[test]
 fn a_guard_that_was_left_on_the_primary_is_told() {
     let mut snapshot = seen_from(Role::Primary);
     let mut view = server(Role::Primary, replica(Role::Primary));

@@ -69,9 +69,9 @@ mod tests {
     use crate::domain::manifest::Manifest;
     use crate::domain::pair::Membership;
     use crate::domain::pair::Pair;
-    use crate::domain::plan::Step;
+    use crate::domain::plan::{Command, Plan, Step};
     use crate::domain::procedures::examples::{fingerprint, home};
-    use crate::domain::procedures::incoming::installs;
+    use crate::domain::procedures::incoming::{installed_last, installs};
 
     fn scene() -> PackForHome {
         PackForHome {
@@ -215,6 +215,16 @@ mod tests {
             scene.older = true;
             assert!(plan(&scene).is_ok(), "the operator has the last word");
         }
+    }
+
+    #[test]
+    fn a_change_of_the_secrets_counts_as_what_is_installed() {
+        let installs = plan(&scene()).expect("a plan");
+        let rotates = Plan { command: Command::Rotate, steps: vec![], ..installs.clone() };
+        let (first, later) = ("2026-01-02T00:00:00Z", "2026-01-03T00:00:00Z");
+        assert_eq!(installed_last([(later, &rotates), (first, &installs)]).as_deref(), Some(later));
+        assert_eq!(installed_last([(later, &installs), (first, &rotates)]), Some(scene().manifest.made_at));
+        assert_eq!(installed_last([]), None);
     }
 
     #[test]
