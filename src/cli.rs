@@ -70,6 +70,7 @@ impl Cli {
     #[must_use]
     pub fn is_logged(&self) -> bool {
         !self.global.dry_run
+            && !matches!(&self.command, Commands::Key(args) if args.check)
             && !matches!(
                 &self.command,
                 Commands::Verify(_)
@@ -318,9 +319,9 @@ pub enum Commands {
     Rejoin(RejoinArgs),
     /// Take high availability off this node.
     ///
-    /// Stop Password Manager Pro and its database first. The database loses replication and the
-    /// accounts of pmp-ha, the start script becomes as it was, and every file of pmp-ha goes. The data
-    /// stay. The other node keeps its half: run it there as well.
+    /// Stop Password Manager Pro and its database first. Replication, the accounts and every file of
+    /// pmp-ha go, and the start script is put back. The data stay. The other node is not changed: run it
+    /// there as well.
     #[command(after_help = examples::TEARDOWN)]
     Teardown(TeardownArgs),
     /// Asked by the start script: may this node start as the primary?

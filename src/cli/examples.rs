@@ -50,7 +50,8 @@ Examples:
 
 pub(super) const KEY: &str = "\
 Examples:
-  $ pmp-ha key /media/safe/pmp_key.key";
+  $ pmp-ha key /media/safe/pmp_key.key
+  $ pmp-ha key --check";
 
 pub(super) const START: &str = "\
 Examples:

@@ -27,7 +27,7 @@ pub(super) fn grouped(command: Command) -> Command {
             let about = command.find_subcommand(name).and_then(Command::get_about);
             let about = about.map(ToString::to_string).unwrap_or_default();
             // ignored: it is a text in memory
-            let _ = writeln!(template, "  {name:<15}{about}");
+            let _ = writeln!(template, "  {name:<16}{about}");
         }
     }
     template.push_str("\nOptions of every command:\n{options}{after-help}");

@@ -120,6 +120,7 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Commands::Resume => Box::pin(resume::run(&context)).await,
         Commands::History(args) => history::run(&context, &args),
         Commands::Events(args) => events::run(&context, &args),
+        Commands::Key(args) if args.check => Box::pin(key::check_only(&context, args)).await,
         Commands::Key(args) => key::run(&context, args),
         Commands::Start => service::start(&context).await,
         Commands::Stop => service::stop(&context).await,

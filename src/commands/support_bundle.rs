@@ -67,10 +67,12 @@ async fn collected(context: &Context<'_>, home: &Home) -> Collected {
     let mut all = Collected::of(home, &configuration);
     all.add("versions.txt", &versions(context, home).await);
     all.add("machine.txt", &system::machine());
-    match context.config(home) {
-        Ok(config) => statuses(context, home, &config, &mut all).await,
-        Err(error) => all.left_out.push(format!("verify and doctor: {error:#}")),
-    }
+    let config = context.config(home).unwrap_or_else(|error| {
+        let why = Failure::from_error(error).because.join("; ");
+        all.left_out.push(format!("the settings in effect: {why}; verify and doctor used the defaults"));
+        Config::default()
+    });
+    statuses(context, home, &config, &mut all).await;
     match JournalFile::at(home.journal()).read() {
         Ok(records) => {
             let lines: Vec<String> = runs(&records, false).iter().map(ToString::to_string).collect();

@@ -6,26 +6,52 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Context;
+use crate::adapters::home::Home;
 use crate::adapters::look;
-use crate::apply::{Runner, Settled};
+use crate::apply::Runner;
 use crate::cli::TeardownArgs;
-use crate::domain::plan::Command;
-use crate::domain::procedures::teardown::{for_the_other_node, plan};
+use crate::domain::plan::{Command, Plan};
+use crate::domain::procedures::teardown::{left_as, next, plan};
 use crate::failure::Failure;
+
+/// The settings, which the administrator wrote.
+const SETTINGS: &str = "conf/pmp-ha.toml";
 
 /// What is left of a node.
 #[derive(Serialize)]
 struct TornDown {
     home: String,
+    /// Whether the settings stay, which are no file of pmp-ha's own.
+    settings_stay: bool,
     /// What it means for the other node, if this home was in a pair.
     #[serde(skip_serializing_if = "Option::is_none")]
     other_node: Option<String>,
     next: &'static str,
 }
 
+impl TornDown {
+    fn of(home: &Home, plan: &Plan) -> Self {
+        let (role, other_node) = left_as(plan).unzip();
+        Self {
+            home: home.root().display().to_string(),
+            settings_stay: home.path(SETTINGS).is_file(),
+            other_node,
+            next: next(role.unwrap_or_else(|| home.role())),
+        }
+    }
+}
+
 impl fmt::Display for TornDown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} belongs to no pair any more, and pmp-ha has left no file there.", self.home)?;
+        let home = &self.home;
+        if self.settings_stay {
+            writeln!(
+                f,
+                "{home} belongs to no pair any more. Of pmp-ha, only your settings are left: {SETTINGS}."
+            )?;
+        } else {
+            writeln!(f, "{home} belongs to no pair any more, and no file of pmp-ha is left there.")?;
+        }
         if let Some(other) = &self.other_node {
             writeln!(f, "The other node: {other}.")?;
         }
@@ -44,22 +70,14 @@ pub async fn run(context: &Context<'_>, args: TeardownArgs) -> Result<()> {
     let home = context.home()?;
     let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
     let settled = context.settled(&mut runner).await?;
-    let done = |other_node| TornDown {
-        home: home.root().display().to_string(),
-        other_node,
-        next: "start Password Manager Pro with its own service",
-    };
-    if let Settled::Finished(run) = &settled
-        && run.command == Command::Teardown
-    {
-        return context.ui.done(&done(None));
+    if let Some(finished) = settled.finished(Command::Teardown) {
+        return context.ui.done(&TornDown::of(&home, finished));
     }
     let scene = look::teardown::scene(&home, args.discard_kept, &context.interrupt).await?;
     let planned = plan(&scene).map_err(Failure::refused)?;
     if !context.agreed(&planned)? {
         return Ok(());
     }
-    let meaning = scene.home.membership.as_ref().map(for_the_other_node);
     runner.drive(&planned).await?;
-    context.ui.done(&done(meaning))
+    context.ui.done(&TornDown::of(&home, &planned))
 }

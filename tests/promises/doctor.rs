@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::harness::{Lab, Node, Put, assert_same};
 use crate::on_servers;
 
-on_servers!(it_finds_what_is_wrong_and_names_the_next_step: mysql_9_7, mariadb_10_11; left: mysql_5_6, mariadb_11_8);
+on_servers!(it_finds_what_is_wrong_and_names_the_next_step: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
 
 /// The codes of the points that failed, and those that warn.
 fn found(node: &Node, code: i32, args: &[&str]) -> (Vec<String>, Vec<String>, String) {
@@ -59,7 +59,7 @@ fn it_finds_what_is_wrong_and_names_the_next_step(server: &str) {
     // In a pair it has what `verify` has, and proposes the query for TFA.
     for node in [primary, secondary] {
         let (failed, _, next) = found(node, 0, &[]);
-        assert_eq!((failed, next.as_str()), (none.clone(), "nothing; `pmp-ha verify` watches the pair"));
+        assert_eq!((failed, next.as_str()), (none.clone(), "nothing; `pmp-ha monitor` watches the pair"));
         let ran = node.run(&["doctor"]).ok();
         for text in [
             "Replication Status: Alive",

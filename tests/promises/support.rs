@@ -63,7 +63,7 @@ fn a_bundle_has_what_support_asks_for_and_no_secret_that_was_planted() {
     let node = &lab.secondary;
     std::fs::write(node.path("conf/mail-password"), "mail-s3cret\n").expect("written");
     node.configure(
-        "[[alarm.email]]\nserver = \"127.0.0.1:1\"\nfrom = \"a@example.com\"\nto = [\"b@example.com\"]\n\
+        "[[alarm.email]]\nserver = \"127.0.0.1\"\nfrom = \"a@example.com\"\nto = [\"b@example.com\"]\n\
          user = \"u\"\npassword_file = \"mail-password\"\n",
     );
     let mut secrets = known(node, &lab);
@@ -116,7 +116,8 @@ fn a_bundle_has_what_support_asks_for_and_no_secret_that_was_planted() {
     secrets.push("unknown-s3cret".into());
     for name in &read {
         let path = node.path(name.strip_prefix("home/").expect("of the home"));
-        append(&path, &planted);
+        // Some files end without the end of their line.
+        append(&path, &format!("\n{planted}"));
     }
     node.run(&["support-bundle", &bundle.to_string_lossy()]).ok();
     let second = texts(&lab, &bundle);
@@ -134,5 +135,8 @@ fn a_bundle_has_what_support_asks_for_and_no_secret_that_was_planted() {
     // It is for a home of no pair as well, and for one whose configuration is broken.
     let lonely = lab.fresh_home("lonely");
     lonely.configure("no toml");
-    lonely.run(&["support-bundle", &lab.dir().join("lonely.zip").to_string_lossy()]).ok();
+    let ran = lonely.run(&["support-bundle", &lab.dir().join("lonely.zip").to_string_lossy()]).ok();
+    for text in ["verify: this home is in no pair", "doctor.txt", "used the defaults"] {
+        assert!(ran.stdout.contains(text), "no {text:?} in {ran}");
+    }
 }

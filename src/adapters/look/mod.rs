@@ -8,6 +8,7 @@ pub mod definitions;
 pub mod doctor;
 pub mod errant;
 pub mod home;
+pub mod key_data;
 pub mod other_node;
 pub mod pair;
 pub mod prove;

@@ -95,7 +95,7 @@ pub async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
                 key_query::require(runner.home, &mut session, check).await?;
             }
         }
-        BootTask::LeavePair { role } => leave_pair(runner, flavor, &mut session, *role).await?,
+        BootTask::LeavePair { role, .. } => leave_pair(runner, flavor, &mut session, *role).await?,
     }
     database.end_offline_boot(session, stop).await?;
     if matches!(task, BootTask::LeavePair { .. }) {

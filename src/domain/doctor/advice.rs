@@ -143,6 +143,15 @@ impl Points {
     pub(super) fn key(&mut self, scene: &DoctorScene) {
         let topic = DoctorTopic::Key;
         let is_secondary = scene.home.membership.is_some() && scene.role() == Role::Secondary;
+        if scene.home.membership.is_none() && scene.role() == Role::Secondary {
+            // Its own key is of no use once it has the primary's data.
+            return self.found(
+                (topic, Grade::Note, "key-comes-later"),
+                "the key of this installation is not the one of the pair",
+                "each installation creates its own, and the pair uses the primary's",
+                "Have the primary's pmp_key.key ready: `pmp-ha key PATH` asks for it after `pmp-ha install-pack`.",
+            );
+        }
         let Some(key) = &scene.key else {
             let grade = if is_secondary { Grade::Failed } else { Grade::Note };
             self.found(
@@ -173,12 +182,23 @@ impl Points {
                 self.ok(topic, format!("{} is the key of this pair", key.path));
             }
             Ok(warnings) => {
-                for warning in warnings {
+                let mut warnings = warnings.into_iter();
+                if key.inside_home
+                    && let Some(warning) = warnings.next()
+                {
                     self.found(
                         (topic, Grade::Note, "key-place"),
-                        "the encryption key can be used, with a reservation",
+                        "the encryption key lies beside the data that it opens",
                         warning,
-                        "Keep the key outside the installation, and where both nodes can read it at a start.",
+                        "Move it to a place outside the installation, then run `pmp-ha key PATH`.",
+                    );
+                }
+                for warning in warnings {
+                    self.found(
+                        (topic, Grade::Note, "key-not-checked"),
+                        "nobody knows whether this is the key of these data",
+                        warning,
+                        "Compare the file with the primary's: `sha256sum` on both nodes.",
                     );
                 }
             }

@@ -4,6 +4,8 @@ use super::advice::Points;
 use super::report::{DoctorTopic, Grade};
 use super::scene::{DiskSeen, DoctorScene};
 use crate::domain::certificate::{DAY, day};
+use crate::domain::judge::{DISK_FULL, DISK_LOW};
+use crate::domain::pair::Role;
 use crate::domain::plan::Bytes;
 
 /// Binlogs of a shorter time tell nothing of the future.
@@ -64,7 +66,21 @@ impl Points {
                 .ok(topic, format!("{} of data, on a disk that does not count its room", Bytes(data)));
         }
         let seen = format!("{} free where {} of data lie", Bytes(free), Bytes(data));
-        if home.free_for_pack < data {
+        // Of a database that runs in a pair, `verify` says it.
+        if scene.pair.is_none() && free < DISK_LOW {
+            let (code, grade, what) = if free < DISK_FULL {
+                ("disk-full", Grade::Failed, "the disk of the database here is full")
+            } else {
+                ("disk-low", Grade::Warning, "the disk of the database here is nearly full")
+            };
+            self.found(
+                (topic, grade, code),
+                what,
+                &seen,
+                "Free space there, before you start the database or make a pack.",
+            );
+        }
+        if scene.role() == Role::Primary && home.free_for_pack < data {
             self.found(
                 (topic, Grade::Warning, "room-for-pack"),
                 "a pack may find no room",
@@ -72,18 +88,24 @@ impl Points {
                 "Free some, or make replication a link to a larger disk.",
             );
         }
+        let mut ok = |what: String| {
+            // Of a disk that is nearly full, it was said, here or by `verify`.
+            if free >= DISK_LOW {
+                self.ok(topic, what);
+            }
+        };
         let binlogs = &scene.disk;
         let so_far = format!("{seen}; {} of binlogs", Bytes(binlogs.bytes()));
         match binlogs.growth(scene.now, free) {
-            Growth::Unknown if binlogs.binlogs.is_empty() => self.ok(topic, seen),
-            Growth::Unknown => self.ok(topic, format!("{so_far}, too young to tell how they grow")),
-            Growth::Fits => self.ok(topic, format!("{so_far}, which end before the room does")),
+            Growth::Unknown if binlogs.binlogs.is_empty() => ok(seen),
+            Growth::Unknown => ok(format!("{so_far}, too young to tell how they grow")),
+            Growth::Fits => ok(format!("{so_far}, which end before the room does")),
             Growth::FullOn(when) => {
                 let left = (when - scene.now) / DAY;
                 let per_day = Bytes(binlogs.per_day(scene.now).unwrap_or_default());
                 let evidence = format!("{so_far}, {per_day} more each day");
                 if left > WARN {
-                    return self.ok(topic, format!("{evidence}: it is full on {} or later", day(when)));
+                    return ok(format!("{evidence}: it is full on {} or later", day(when)));
                 }
                 let grade = if left <= FAILED { Grade::Failed } else { Grade::Warning };
                 self.found(

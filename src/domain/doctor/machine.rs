@@ -96,11 +96,17 @@ impl Points {
         }
         let is_loopback = addresses.iter().all(std::net::IpAddr::is_loopback);
         match (whose, is_loopback, name.local) {
-            (_, true, _) => self.found(
+            (Whose::This, true, _) => self.found(
+                (topic, Grade::Note, "name-loopback"),
+                format!("the name of {node} leads to this machine's loopback"),
+                &shown,
+                "Here that is harmless. See that the name leads to the real address on the other machine.",
+            ),
+            (Whose::Other, true, _) => self.found(
                 (topic, Grade::Warning, "name-loopback"),
                 format!("the name of {node} leads to this machine's loopback"),
                 &shown,
-                "See that it is the real address on both machines: often a line of /etc/hosts with 127.0.1.1 is in the way.",
+                "See that it leads to the real address: often a line of /etc/hosts with 127.0.1.1 is in the way.",
             ),
             (Whose::This, _, false) => self.found(
                 (topic, Grade::Warning, "name-elsewhere"),
@@ -153,6 +159,10 @@ impl Points {
             );
             return;
         };
+        if scene.names.iter().any(|name| name.whose == Whose::Other && name.addresses.is_err()) {
+            // Nobody answers at a name that leads nowhere, and that was said.
+            return;
+        }
         let in_a_pair = scene.home.membership.is_some();
         match &peer.database {
             Ok(greeting) => self.ok(topic, format!("{} greets as {greeting}", peer.node)),

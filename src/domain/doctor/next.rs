@@ -1,6 +1,6 @@
 //! The next right step, from what was seen.
 
-use super::report::{DoctorPoint, DoctorReport};
+use super::report::{DoctorPoint, DoctorReport, DoctorTopic, Grade};
 use super::scene::DoctorScene;
 use crate::domain::pair::Role;
 
@@ -8,8 +8,13 @@ use crate::domain::pair::Role;
 #[must_use]
 pub fn next_step(scene: &DoctorScene, points: &[DoctorPoint]) -> String {
     let in_a_pair = scene.home.membership.is_some();
+    let of_the_pair_only =
+        points.iter().filter(|p| p.grade == Grade::Failed).all(|p| p.topic == DoctorTopic::Pair);
+    let without_secondary = points.iter().any(|p| p.code == Some("secondary-not-connected"));
     let step = if scene.cut_off.is_some() {
         "run `pmp-ha resume`"
+    } else if without_secondary && of_the_pair_only && scene.pack_waits {
+        "start the secondary; if it was never set up, put replication/HAPack.zip into its home and run `pmp-ha install-pack` there"
     } else if !DoctorReport::is_healthy(points) {
         "mend what failed, as its hint says, and run `pmp-ha doctor` again"
     } else {
@@ -23,7 +28,7 @@ pub fn next_step(scene: &DoctorScene, points: &[DoctorPoint]) -> String {
                 "run `pmp-ha pack` on the primary, and put HAPack.zip into this home"
             }
             (true, _, false) => "run `pmp-ha start`",
-            (true, _, true) => "nothing; `pmp-ha verify` watches the pair",
+            (true, _, true) => "nothing; `pmp-ha monitor` watches the pair",
         }
     };
     step.to_owned()

@@ -139,11 +139,16 @@ impl DoctorReport {
         points.iter().all(|point| point.grade != Grade::Failed)
     }
 
+    /// How many there are of a grade, and which: whoever reads only this line knows where to look.
     fn count(&self, grade: Grade, one: &str, many: &str) -> Option<String> {
-        match self.points.iter().filter(|point| point.grade == grade).count() {
+        let found: Vec<&DoctorPoint> = self.points.iter().filter(|point| point.grade == grade).collect();
+        let mut codes: Vec<&str> = found.iter().filter_map(|point| point.code).collect();
+        codes.dedup();
+        match found.len() {
             0 => None,
-            1 => Some(format!("1 {one}")),
-            number => Some(format!("{number} {many}")),
+            number => {
+                Some(format!("{number} {} [{}]", if number == 1 { one } else { many }, codes.join(" ")))
+            }
         }
     }
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::program::ServerProgram;
-use super::report::Grade;
+use super::report::{DoctorPoint, DoctorReport, DoctorTopic, Grade};
 use super::scene::{DiskSeen, DoctorScene, LimitsSeen, NameSeen, PeerSeen, TfaSeen, Whose};
 use super::{diagnose, next_step};
 use crate::domain::handbook;
@@ -82,25 +82,36 @@ fn of_a_good_home_there_are_notes_only() {
 #[test]
 fn each_fault_has_its_code() {
     type Change = fn(&mut DoctorScene);
-    let faults: [(Change, (Grade, &str)); 19] = [
+    let faults: [(Change, (Grade, &str)); 24] = [
         (|s| s.home.missing = vec!["bin/stopDB.sh".into()], (Grade::Failed, "home-incomplete")),
         (|s| s.home.script = Err("odd".into()), (Grade::Failed, "start-script")),
         (|s| s.other_service = Some("/opt/other".into()), (Grade::Warning, "service-of-another-home")),
         (|s| s.cut_off = Some("the journal is open".into()), (Grade::Failed, "run-interrupted")),
         (|s| s.home.running = vec!["a port answers".into()], (Grade::Warning, "port-taken")),
         (|s| s.names[0].addresses = Err("no such host".into()), (Grade::Warning, "name-unknown")),
-        (|s| s.names[1].addresses = Err("no such host".into()), (Grade::Failed, "name-unknown")),
+        (
+            |s| {
+                s.names[1].addresses = Err("no such host".into());
+                s.peer.as_mut().expect("a peer").database = Err("no such host".into());
+            },
+            (Grade::Failed, "name-unknown"),
+        ),
         (|s| s.names[1].took = Duration::from_secs(4), (Grade::Warning, "name-slow")),
-        (|s| s.names[0] = name(Whose::This, "a", "127.0.1.1", true), (Grade::Warning, "name-loopback")),
         (|s| s.names[0].local = false, (Grade::Warning, "name-elsewhere")),
         (|s| s.names[1].local = true, (Grade::Warning, "name-elsewhere")),
         (|s| s.names[1].reverse = Ok(vec!["c.example.com".into()]), (Grade::Note, "name-reverse")),
+        (|s| s.names[0] = name(Whose::This, "a", "127.0.1.1", true), (Grade::Note, "name-loopback")),
+        (|s| s.names[1] = name(Whose::Other, "b", "127.0.1.1", true), (Grade::Warning, "name-loopback")),
         (|s| s.peer = None, (Grade::Note, "peer-not-named")),
         (|s| s.home.free_for_pack = 1, (Grade::Warning, "room-for-pack")),
+        (|s| s.home.free_for_data = 500 << 20, (Grade::Warning, "disk-low")),
+        (|s| s.home.free_for_data = 1 << 20, (Grade::Failed, "disk-full")),
         (|s| s.open_secrets = vec!["x has the mode 644".into()], (Grade::Failed, "secret-readable")),
         (|s| s.limits.open_files = Some(256), (Grade::Warning, "few-open-files")),
         (|s| s.limits.file_size = Some(1 << 30), (Grade::Warning, "file-size-limited")),
         (|s| s.key = None, (Grade::Note, "key-not-named")),
+        (|s| s.key.as_mut().expect("a key").inside_home = true, (Grade::Note, "key-place")),
+        (|s| s.key.as_mut().expect("a key").expected = Expected::Nothing, (Grade::Note, "key-not-checked")),
         (|s| s.tfa = TfaSeen::NotWatched(vec![]), (Grade::Note, "tfa-not-watched")),
     ];
     for (change, wanted) in faults {
@@ -149,6 +160,51 @@ fn the_next_step_is_named() {
     assert_eq!(step(&|s| in_a_pair(s, Role::Secondary)), "run `pmp-ha start`");
     assert_eq!(step(&|s| s.cut_off = Some("x".into())), "run `pmp-ha resume`");
     assert!(step(&|s| s.home.missing = vec!["x".into()]).starts_with("mend what failed"));
+}
+
+#[test]
+fn a_primary_without_a_secondary_may_be_half_of_a_setup() {
+    let point = |topic, code| DoctorPoint {
+        topic,
+        grade: Grade::Failed,
+        code: Some(code),
+        what: String::new(),
+        evidence: None,
+        hint: None,
+    };
+    let alone = point(DoctorTopic::Pair, "secondary-not-connected");
+    let primary = scene(|s| {
+        in_a_pair(s, Role::Primary);
+        (s.pack_waits, s.processes) = (true, vec!["it runs".into()]);
+    });
+    let step = |points: &[DoctorPoint]| next_step(&primary, points);
+    assert!(step(&[alone.clone()]).contains("if it was never set up"));
+    // What is wrong here comes first.
+    assert!(step(&[alone, point(DoctorTopic::Rights, "not-writable")]).starts_with("mend what failed"));
+}
+
+#[test]
+fn a_secondary_in_no_pair_needs_another_key_later() {
+    let found = codes(|s| s.home = examples::home(Role::Secondary));
+    assert!(found.contains(&(Grade::Note, "key-comes-later")), "{found:?}");
+}
+
+#[test]
+fn the_first_line_names_what_is_wrong() {
+    let scene = scene(|s| s.open_secrets = vec!["x has the mode 644".into(), "y has the mode 644".into()]);
+    let points = diagnose(&scene);
+    let report = DoctorReport {
+        schema: 1,
+        at: String::new(),
+        tool: String::new(),
+        home: "/x".into(),
+        role: Role::Primary,
+        in_a_pair: false,
+        healthy: false,
+        next: String::new(),
+        points,
+    };
+    assert_eq!(report.to_string().lines().next(), Some("Doctor: 2 failures [secret-readable]"));
 }
 
 #[test]

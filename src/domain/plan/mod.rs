@@ -69,6 +69,7 @@ impl Plan {
                 Some(format!("{}, with {}", membership.this(), membership.peer()))
             }
             Step::SwapKept { name } => Some(format!("to mysql/{name}")),
+            Step::OfflineBoot(BootTask::LeavePair { peer, .. }) => Some(format!("the pair with {peer}")),
             Step::Renew(Renewal::Offer { file, .. } | Renewal::Take { file, .. }) => Some(file.clone()),
             Step::ProveEqual { scope, .. } => Some(scope.to_string()),
             _ => None,

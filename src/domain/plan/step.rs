@@ -47,6 +47,8 @@ pub enum BootTask {
     LeavePair {
         /// The role in which the node leaves. A secondary applies what it has received.
         role: Role,
+        /// The node that it leaves.
+        peer: String,
     },
 }
 

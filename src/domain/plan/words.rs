@@ -58,7 +58,7 @@ impl fmt::Display for BootTask {
                 }
                 f.write_str("stop cleanly")
             }
-            Self::LeavePair { role } => {
+            Self::LeavePair { role, .. } => {
                 f.write_str("boot the database without a network: ")?;
                 if *role == Role::Secondary {
                     f.write_str("apply what was received, give the application its rights back, ")?;

@@ -51,6 +51,8 @@ pub fn plan(scene: &TeardownScene) -> Result<Plan, Vec<Refusal>> {
     let mut refusals = checks::home(WHAT, home);
     // Nothing is exchanged.
     refusals.retain(|refusal| refusal.code != "mount-point");
+    // The database is booted, and what it cannot write then it cannot write later either.
+    refusals.extend(checks::space(WHAT, "the disk of the database", 0, home.free_for_data));
     refusals.extend(what_is_kept(scene));
     if scene.script == ScriptSeen::NothingBefore {
         refusals.push(
@@ -68,7 +70,7 @@ pub fn plan(scene: &TeardownScene) -> Result<Plan, Vec<Refusal>> {
     let mut steps = vec![
         Step::UnwireStartScript,
         Step::DropNodeFiles,
-        Step::OfflineBoot(BootTask::LeavePair { role: membership.role }),
+        Step::OfflineBoot(BootTask::LeavePair { role: membership.role, peer: membership.peer().to_string() }),
     ];
     steps.extend(scene.kept.iter().map(|name| Step::DropKept { name: name.clone() }));
     steps.push(Step::DropTraces { files: traces(scene) });
@@ -145,9 +147,10 @@ const HISTORY: &str =
     "the journal and the log of pmp-ha go as well: `pmp-ha history` and `pmp-ha events` then list nothing";
 
 fn warnings(scene: &TeardownScene, membership: &Membership) -> Vec<String> {
-    let peer = membership.peer();
-    let mut out = vec![for_the_other_node(membership), HISTORY.to_owned()];
+    let peer = membership.peer().to_string();
+    let mut out = vec![for_the_other_node(membership.role, &peer), HISTORY.to_owned()];
     if membership.role == Role::Secondary {
+        out.push(format!("audit rows that {peer} has not received yet stay here only"));
         out.push(
             "this home keeps a whole copy of the vault, and conf/manage_key.conf keeps the path of its key: if nobody needs them, remove the installation"
                 .to_owned(),
@@ -167,11 +170,31 @@ fn warnings(scene: &TeardownScene, membership: &Membership) -> Vec<String> {
     out
 }
 
-/// Returns what the teardown of this node means for the other one.
+/// Returns the role in which a node has left its pair, and what that means for the other one.
 #[must_use]
-pub fn for_the_other_node(membership: &Membership) -> String {
-    let peer = membership.peer();
-    match membership.role {
+pub fn left_as(plan: &Plan) -> Option<(Role, String)> {
+    plan.steps.iter().find_map(|step| match step {
+        Step::OfflineBoot(BootTask::LeavePair { role, peer }) => {
+            Some((*role, for_the_other_node(*role, peer)))
+        }
+        _ => None,
+    })
+}
+
+/// Returns what to do with this home afterwards.
+#[must_use]
+pub const fn next(role: Role) -> &'static str {
+    match role {
+        Role::Primary => "start Password Manager Pro with its own service",
+        Role::Secondary => {
+            "leave Password Manager Pro stopped here: the vault would be served twice. Remove the installation if you need no copy"
+        }
+    }
+}
+
+/// Returns what the teardown of a node means for the other one.
+fn for_the_other_node(role: Role, peer: &str) -> String {
+    match role {
         Role::Primary => format!(
             "{peer} keeps its copy of the vault, and replicates nothing any more. Run `pmp-ha teardown` there as well, or `pmp-ha recover --promote` if it takes over"
         ),
@@ -215,9 +238,13 @@ mod tests {
         for role in [Role::Primary, Role::Secondary] {
             let plan = plan(&scene(role, |_| {})).expect("a plan");
             assert_eq!(plan.steps[..2], [Step::UnwireStartScript, Step::DropNodeFiles]);
-            assert_eq!(plan.steps[plan.point_of_no_return], Step::OfflineBoot(BootTask::LeavePair { role }));
+            let last = &plan.steps[plan.point_of_no_return];
+            assert!(matches!(last, Step::OfflineBoot(BootTask::LeavePair { role: it, .. }) if *it == role));
             let files = vec!["replication/HAPack.zip".into()];
             assert_eq!(plan.steps[3..], [Step::DropTraces { files }]);
+            // Whoever finishes it later hears what it means as well.
+            let (left, means) = left_as(&plan).expect("it leaves a pair");
+            assert_eq!((left, plan.to_string().contains(&means)), (role, true));
         }
     }
 
@@ -247,6 +274,7 @@ mod tests {
     fn a_home_in_use_or_without_its_script_is_refused() {
         assert_eq!(refused(|s| s.home.running = vec!["it runs".into()]), ["home-in-use"]);
         assert_eq!(refused(|s| s.script = ScriptSeen::NothingBefore), ["start-script"]);
+        assert_eq!(refused(|s| s.home.free_for_data = 1 << 20), ["no-space"]);
         assert!(plan(&scene(Role::Primary, |s| s.script = ScriptSeen::NotWired)).is_ok());
         assert!(plan(&scene(Role::Primary, |s| s.home.data_is_mount_point = true)).is_ok());
     }

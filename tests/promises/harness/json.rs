@@ -12,7 +12,7 @@ const OF: [(&str, &[&str]); 29] = [
     ("install-pack", &["install-pack"]),
     ("inspect", &["inspect"]),
     ("keygen", &["keygen"]),
-    ("key", &["key"]),
+    ("key", &["key", "key-check"]),
     ("start", &["service"]),
     ("stop", &["service"]),
     ("verify", &["verify", "verify-deep", "verify-deep-outline"]),
