@@ -52,7 +52,12 @@ pub async fn run(context: &Context<'_>, args: SupportBundleArgs) -> Result<()> {
     drop(spinner);
     let Collected { mut files, entries, left_out, .. } = collected;
     files.insert(0, ("contents.txt".to_owned(), list(&entries, &left_out)));
-    let size = bundle::write(&file, &files)?;
+    let size = bundle::write(&file, &files).map_err(|error| {
+        Failure::new(Kind::Failed, "the bundle is not written").because(format!("{error:#}")).hint(format!(
+            "Name a file in a folder with some room where {} may write: `pmp-ha support-bundle /tmp/pmp.zip`.",
+            system::acting_name()
+        ))
+    })?;
     context.ui.data(&Bundle { file: file.display().to_string(), size, entries, left_out })
 }
 

@@ -132,6 +132,9 @@ fn a_bundle_has_what_support_asks_for_and_no_secret_that_was_planted() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&bundle.metadata().expect("there").permissions());
     assert_eq!(mode & 0o777, 0o600);
     node.run(&["support-bundle", &bundle.to_string_lossy()]).refused(&["is there already"]);
+    let nowhere = lab.dir().join("nowhere/x.zip");
+    let ran = node.run(&["support-bundle", &nowhere.to_string_lossy()]).exits(1);
+    ran.says(&["the bundle is not written", "No such file", "hint: Name a file in a folder"]);
     // It is for a home of no pair as well, and for one whose configuration is broken.
     let lonely = lab.fresh_home("lonely");
     lonely.configure("no toml");

@@ -63,7 +63,7 @@ async fn asked(session: &mut Session, schema: &str, keys: &[String], query: &str
                 // The server's message may quote the key.
                 let code = error.downcast_ref::<StatementFailed>().and_then(|failed| failed.code);
                 let why = code.map_or_else(|| "it did not answer".to_owned(), |code| format!("error {code}"));
-                return Ok(AskedData::Not(format!("product.key_query does not work: {why}")));
+                return Ok(AskedData::QueryFails(why));
             }
         }
     }

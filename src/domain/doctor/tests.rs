@@ -242,3 +242,18 @@ fn the_handbook_explains_every_code_and_no_other() {
     assert!(headings.iter().all(|heading| used.contains(heading)), "{headings:?}");
     assert!(headings.is_sorted(), "{headings:?}");
 }
+
+#[test]
+fn whoever_only_looks_is_never_sent_to_take_the_pair_apart() {
+    for source in [
+        include_str!("advice.rs"),
+        include_str!("disk.rs"),
+        include_str!("machine.rs"),
+        include_str!("next.rs"),
+        include_str!("pair.rs"),
+        include_str!("../judge/mod.rs"),
+        include_str!("../judge/channel.rs"),
+    ] {
+        assert!(!source.contains("teardown"));
+    }
+}

@@ -52,6 +52,8 @@ pub enum AskedData {
     AnotherOpens,
     /// They were not asked, and why.
     Not(String),
+    /// The query does not work, and why.
+    QueryFails(String),
 }
 
 /// What is known of a key that was checked.
@@ -77,6 +79,14 @@ pub fn proved(scene: &KeyScene, asked: AskedData) -> Result<CheckedKey, Refusal>
     let (opens_the_data, because) = match asked {
         AskedData::Opens => (Some(true), None),
         AskedData::Not(why) => (None, Some(why)),
+        AskedData::QueryFails(why) => {
+            return Err(Refusal::new(
+                "cannot check that the key is that of the data",
+                format!("product.key_query of the configuration does not work: {why}"),
+                "Correct the query, or leave it empty: then pmp-ha compares only the fingerprint.",
+            )
+            .code("key-query"));
+        }
         AskedData::AnotherOpens => {
             return Err(Refusal::new(
                 "this is not the encryption key of these data",

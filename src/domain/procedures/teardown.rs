@@ -196,10 +196,10 @@ pub const fn next(role: Role) -> &'static str {
 fn for_the_other_node(role: Role, peer: &str) -> String {
     match role {
         Role::Primary => format!(
-            "{peer} keeps its copy of the vault, and replicates nothing any more. Run `pmp-ha teardown` there as well, or `pmp-ha recover --promote` if it takes over"
+            "{peer} keeps its copy of the vault, and replicates nothing any more. Run `pmp-ha teardown` there as well, if that is not done, or `pmp-ha recover --promote` if it takes over"
         ),
         Role::Secondary => format!(
-            "{peer} serves on, and keeps its binlogs for a secondary that is gone: its disk fills. Run `pmp-ha teardown` there as well, or make a new pack for another secondary"
+            "{peer} serves on, and keeps its binlogs for a secondary that is gone: its disk fills. Run `pmp-ha teardown` there as well, if that is not done, or make a new pack for another secondary"
         ),
     }
 }
