@@ -54,6 +54,7 @@ use crate::domain::chronicle::occurrence::{Happening, Occurrence};
 use crate::domain::pair::Role;
 use crate::domain::plan::Plan;
 use crate::domain::snapshot::{Blind, BlindReason};
+use crate::domain::words::one_line;
 use crate::failure::{Failure, Kind};
 use crate::ui::Ui;
 
@@ -266,7 +267,7 @@ impl Context<'_> {
         }
         self.ui.detail(plan);
         for warning in &plan.warnings {
-            self.ui.warn(warning);
+            self.ui.warn(one_line(warning));
         }
         if self.ui.can_ask() {
             self.ui.say(plan);

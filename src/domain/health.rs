@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::words::one_line;
+
 /// The value of one of the two statuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Status {
@@ -157,9 +159,9 @@ impl fmt::Display for Health {
             !self.findings[..*at].iter().any(same)
         };
         for finding in (0..self.findings.len()).filter(is_new).map(|at| &self.findings[at]) {
-            writeln!(f, "  {}: {} [{}]", finding.severity, finding.what, finding.code)?;
-            writeln!(f, "    because {}", finding.evidence)?;
-            writeln!(f, "    hint: {}", finding.hint)?;
+            writeln!(f, "  {}: {} [{}]", finding.severity, one_line(&finding.what), finding.code)?;
+            writeln!(f, "    because {}", one_line(&finding.evidence))?;
+            writeln!(f, "    hint: {}", one_line(&finding.hint))?;
         }
         Ok(())
     }

@@ -436,6 +436,15 @@ fn what_directs_root_must_be_root_s(lab: &Lab, accounts: &Accounts) {
     symlink(&named, primary.path("conf/pmp-ha.toml")).expect("linked");
     accounts.as_root(primary, &["start"]).refused(&["of-nobody.toml belongs to nobody", "Move the home"]);
     std::fs::remove_file(primary.path("conf/pmp-ha.toml")).expect("removed");
+    // And so must be a script that one of its programs is given.
+    let script = lab.dir().join("of-nobody.sh");
+    std::fs::write(&script, "touch \"$0.ran\"\n").expect("written");
+    give(&script);
+    primary.configure(&format!("[[alarm.command]]\ncommand = [\"sh\", {:?}]\n", script.display()));
+    let ran = accounts.as_root(primary, &["alert", "test"]);
+    assert!(ran.to_string().contains("of-nobody.sh belongs to nobody"), "{ran}");
+    assert!(!lab.dir().join("of-nobody.sh.ran").exists(), "{ran}");
+    std::fs::remove_file(primary.path("conf/pmp-ha.toml")).expect("removed");
     // A home of one account with the data of another is neither the one nor the other.
     give(&primary.path("bin"));
     accounts.as_root(primary, &["start"]).refused(&["belongs to nobody"]);

@@ -242,14 +242,15 @@ pub fn is_runnable(path: &Path) -> bool {
 /// Returns whether this account can run a program, by its path or by its name in `PATH`.
 #[must_use]
 pub fn can_be_run(program: &str) -> bool {
-    if program.contains('/') {
-        return is_runnable(program.as_ref());
-    }
+    if program.contains('/') { is_runnable(program.as_ref()) } else { found_in_path(program).is_some() }
+}
+
+/// Returns where a program is that is called by its name.
+#[must_use]
+pub fn found_in_path(program: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&folders).any(|folder| {
-        let path = folder.join(program);
-        path.is_file() && is_runnable(&path)
-    })
+    let mut paths = std::env::split_paths(&folders).map(|folder| folder.join(program));
+    paths.find(|path| path.is_file() && is_runnable(path))
 }
 
 /// Returns whether this account can read the file.

@@ -17,7 +17,8 @@ use super::lag;
 use super::pair::{Pair, Role};
 use super::plan::Bytes;
 use super::snapshot::{
-    Blind, BlindReason, ChannelTls, Deviation, Observed, RoundTrip, SemiSyncView, ServerView, Snapshot, Tfa,
+    Blind, BlindReason, ChannelTls, Deviation, Observed, Receiver, RoundTrip, SemiSyncView, ServerView,
+    Snapshot, Tfa,
 };
 use super::standing::{Standing, standing};
 
@@ -133,6 +134,7 @@ impl Judge<'_> {
         match standing(own, &said) {
             Standing::Superseded { .. } => self.apart(
                 "superseded",
+                Severity::Failed,
                 "this node is no longer the primary",
                 &evidence,
                 "Stop Password Manager Pro here, then run `pmp-ha rejoin`: this node becomes the secondary. Nobody must write here.",
@@ -140,12 +142,14 @@ impl Judge<'_> {
             Standing::Disputed { .. } if said.candidate => {}
             Standing::Disputed { .. } => self.apart(
                 "two-primaries",
+                Severity::Failed,
                 "both nodes are primaries, and neither replaces the other",
                 &evidence,
                 "Decide which data to keep. Stop Password Manager Pro and the database of the other node, then run `pmp-ha rejoin` there: it first saves the rows that only that node has to a file.",
             ),
             Standing::Holds if older => self.apart(
                 "old-primary-serves",
+                Severity::Failed,
                 "the old primary runs and accepts writes",
                 &evidence,
                 "Stop it at once, then run `pmp-ha rejoin` there: what users write on it is not in this vault.",
@@ -166,9 +170,9 @@ impl Judge<'_> {
     }
 
     /// Finds that the two nodes are no pair: neither is connected, and neither replicates.
-    fn apart(&mut self, code: &'static str, what: &str, evidence: &str, hint: &str) {
+    fn apart(&mut self, code: &'static str, severity: Severity, what: &str, evidence: &str, hint: &str) {
         for about in [About::HighAvailability, About::Replication] {
-            self.find(code, about, Severity::Failed, what, evidence.to_owned(), hint);
+            self.find(code, about, severity, what, evidence.to_owned(), hint);
         }
     }
 
@@ -531,6 +535,10 @@ fn summary(snapshot: &Snapshot) -> String {
     let Some(replica) = snapshot.server(Role::Secondary).and_then(|server| server.replica.as_ref()) else {
         return format!("seen from the {} {}", snapshot.membership.role, snapshot.membership.this());
     };
+    let (host, port) = (&replica.source_host, replica.source_port);
+    if replica.receiver != Receiver::Connected {
+        return format!("{secondary} is set up to replicate from {host}:{port}, and is not connected to it");
+    }
     let lag = lag::while_it_lives(snapshot, Role::Secondary);
     let lag = lag.map_or("lag unknown".to_owned(), |lag| format!("lag {lag:.1} s"));
     let tls = if replica.channel_tls == ChannelTls::Verified { "TLS verified" } else { "TLS not verified" };
@@ -556,8 +564,5 @@ fn summary(snapshot: &Snapshot) -> String {
         }
         _ => String::new(),
     };
-    format!(
-        "{secondary} replicates from {}:{}, {lag}, {tls}{waits}{back}{proved}",
-        replica.source_host, replica.source_port
-    )
+    format!("{secondary} replicates from {host}:{port}, {lag}, {tls}{waits}{back}{proved}")
 }

@@ -6,6 +6,7 @@ use super::{BootTask, CopyWay, Exchange, HookMoment, Plan, Scope, Step, TableCha
 use crate::domain::definitions::Named;
 use crate::domain::pair::Role;
 use crate::domain::settings::LOCAL_SCHEMA;
+use crate::domain::words::one_line;
 
 /// A number of bytes for people: `12.3 MB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,10 +29,10 @@ impl fmt::Display for Plan {
         writeln!(f, "{} in {}:", self.command, self.home.path)?;
         for (number, step) in self.steps.iter().enumerate() {
             let mark = if number >= self.point_of_no_return { "  (cannot be undone)" } else { "" };
-            writeln!(f, "  {}. {step}{mark}", number + 1)?;
+            writeln!(f, "  {}. {}{mark}", number + 1, one_line(&step.to_string()))?;
         }
         for warning in &self.warnings {
-            writeln!(f, "warning: {warning}")?;
+            writeln!(f, "warning: {}", one_line(warning))?;
         }
         Ok(())
     }

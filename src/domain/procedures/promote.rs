@@ -128,7 +128,8 @@ fn not_a_secondary(home: &Scene) -> Option<Refusal> {
 
 fn primary_serves(scene: &PromoteScene) -> Option<Refusal> {
     let peer = scene.home.membership.as_ref()?.peer().to_string();
-    if scene.fencing != Fencing::None {
+    let is_primary = scene.home.membership.as_ref()?.role == Role::Primary;
+    if is_primary || scene.fencing != Fencing::None {
         return None;
     }
     match &scene.primary {
@@ -149,14 +150,23 @@ fn primary_serves(scene: &PromoteScene) -> Option<Refusal> {
 
 fn warnings(scene: &PromoteScene, primary: &str) -> Vec<String> {
     let mut out: Vec<String> = checks::unproved(&scene.home).into_iter().collect();
-    out.push(scene.loss.of(primary));
+    out.push(if scene.running || scene.loss.since.is_some() {
+        scene.loss.of(primary)
+    } else {
+        format!(
+            "what {primary} committed last may be lost. How much cannot be told while the database here is stopped: pmp-ha starts it, applies what it received, and tells you at the end"
+        )
+    });
     if scene.fencing == Fencing::ByOperator {
-        let seen = match &scene.primary {
-            PrimarySeen::Answers(evidence) | PrimarySeen::NotSeen(evidence) => evidence,
-        };
-        out.push(format!(
-            "{primary} is assumed to be fenced because you passed --fenced ({seen}): if it still serves, two nodes accept writes, and those on {primary} are not in this vault"
-        ));
+        let cost = format!("two nodes accept writes, and those on {primary} are not in this vault");
+        out.push(match &scene.primary {
+            PrimarySeen::Answers(evidence) => format!(
+                "{primary} answers at this moment, although you passed --fenced: {evidence}. If it still serves users, {cost}"
+            ),
+            PrimarySeen::NotSeen(evidence) => format!(
+                "{primary} is assumed to be fenced because you passed --fenced ({evidence}): if it still serves, {cost}"
+            ),
+        });
     }
     if scene.accept_loss {
         out.push("if something that was received cannot be applied, the rest of it is given up".into());
@@ -229,6 +239,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_stopped_database_cannot_tell_is_not_guessed() {
+        let stopped = |s: &mut PromoteScene| {
+            s.running = false;
+            s.loss = Loss { since: None, seconds: None };
+        };
+        let warning = plan(&scene(stopped)).expect("a plan").warnings[0].clone();
+        assert!(warning.contains("tells you at the end") && !warning.contains("ever arrived"), "{warning}");
+        let on_the_primary = because(|s| {
+            s.home.membership.as_mut().expect("a pair").role = Role::Primary;
+            s.fencing = Fencing::None;
+        });
+        assert!(
+            on_the_primary.len() == 1 && on_the_primary[0].contains("already the primary"),
+            "{on_the_primary:?}"
+        );
+    }
+
+    #[test]
     fn a_primary_that_may_be_alive_is_not_replaced_but_by_who_has_fenced_it() {
         let not_seen = ["timed out", "connection refused", "connection reset by peer"];
         let not_seen = not_seen.map(|evidence| PrimarySeen::NotSeen(evidence.into()));
@@ -243,11 +271,9 @@ mod tests {
                 s.fencing = Fencing::ByOperator;
             }));
             let plan = plan.expect("a plan");
-            assert!(
-                plan.warnings.iter().any(|warning| warning.contains("because you passed --fenced")),
-                "{plan}"
-            );
             let alive = matches!(seen, PrimarySeen::Answers(_));
+            let words = if alive { "although you passed --fenced" } else { "because you passed --fenced" };
+            assert!(plan.warnings.iter().any(|warning| warning.contains(words)), "{plan}");
             let claims = |step: &Step| matches!(step, Step::Claim { seen_alive, .. } if *seen_alive == alive);
             assert!(plan.steps.iter().any(claims), "what was not seen before is looked for again: {plan}");
         }
