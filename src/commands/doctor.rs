@@ -39,7 +39,7 @@ pub(super) async fn examined(
         let failure = Failure::from_error(error);
         failure.because.into_iter().next().unwrap_or(failure.what)
     });
-    let scene = look::doctor::scene(home, config, peer, cut_off, &context.interrupt).await?;
+    let scene = Box::pin(look::doctor::scene(home, config, peer, cut_off, &context.interrupt)).await?;
     let points = diagnose(&scene);
     Ok(DoctorReport {
         schema: SCHEMA,

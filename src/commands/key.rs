@@ -83,7 +83,7 @@ async fn asked_data(
         return not("product.key_query in conf/pmp-ha.toml is empty");
     }
     let Some(membership) = membership else { return not("this home is in no pair") };
-    if Database::of(home, &context.interrupt).pid()?.is_none() {
+    if Database::of(home, &context.interrupt).serving_pid().await?.is_none() {
         return not("the database here does not run");
     }
     let Ok(KeyFile::Key(keys)) = &scene.file else { return not("the file holds no key") };

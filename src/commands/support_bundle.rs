@@ -111,19 +111,21 @@ async fn versions(context: &Context<'_>, home: &Home) -> String {
 
 async fn statuses(context: &Context<'_>, home: &Home, config: &Config, all: &mut Collected) {
     match home.membership() {
-        Ok(Some(membership)) => match look::pair::take(home, membership, config, &context.interrupt).await {
-            Ok(seen) => {
-                let health = judge(&seen, config.limits());
-                let report = Report::new(health, now(), env!("CARGO_PKG_VERSION")).about(&seen);
-                all.add("verify.txt", &report.to_string());
-                add_json(all, "verify.json", &report);
+        Ok(Some(membership)) => {
+            match Box::pin(look::pair::take(home, membership, config, &context.interrupt)).await {
+                Ok(seen) => {
+                    let health = judge(&seen, config.limits());
+                    let report = Report::new(health, now(), env!("CARGO_PKG_VERSION")).about(&seen);
+                    all.add("verify.txt", &report.to_string());
+                    add_json(all, "verify.json", &report);
+                }
+                Err(error) => all.left_out.push(format!("verify: {error:#}")),
             }
-            Err(error) => all.left_out.push(format!("verify: {error:#}")),
-        },
+        }
         Ok(None) => all.left_out.push("verify: this home is in no pair".into()),
         Err(error) => all.left_out.push(format!("verify: {error:#}")),
     }
-    match doctor::examined(context, home, config, None).await {
+    match Box::pin(doctor::examined(context, home, config, None)).await {
         Ok(report) => {
             all.add("doctor.txt", &report.to_string());
             add_json(all, "doctor.json", &report);

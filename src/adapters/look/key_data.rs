@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
 use crate::adapters::home::Home;
 use crate::adapters::server::session::{Address, Session, StatementFailed};
@@ -21,9 +21,13 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// If the server does not do as it is told. The error holds no key.
 pub async fn ask(home: &Home, schema: &str, keys: &[String], query: &str) -> Result<AskedData> {
     let admin = home.credentials()?.admin;
-    let opened = Session::open(&Address::Socket(home.socket()), &admin, DEADLINE).await;
-    let mut session =
-        opened.map_err(|blind| anyhow!("the account {} cannot log in: {}", admin.user, blind.evidence))?;
+    let mut session = match Session::open(&Address::Socket(home.socket()), &admin, DEADLINE).await {
+        Ok(session) => session,
+        Err(blind) => {
+            let why = format!("the account {} cannot log in: {}", admin.user, blind.evidence);
+            return Ok(AskedData::Not(why));
+        }
+    };
     session = session.with_deadline(DEADLINE);
     let asked = asked(&mut session, schema, keys, query).await;
     session.close().await;

@@ -118,7 +118,9 @@ fn known_secrets(home: &Home, configuration: &Path) -> KnownSecrets {
     let paths = named.lines().map(|line| PathBuf::from(line.trim()));
     for key in paths.chain([home.path("conf/pmp_key.key")]) {
         if let Ok(KeyFile::Key(entries)) = read_key(&key) {
-            entries.iter().for_each(|entry| known.add(entry));
+            for entry in &entries {
+                known.add(entry);
+            }
         }
     }
     let text = system::read_text(configuration, system::SMALL).unwrap_or_default();

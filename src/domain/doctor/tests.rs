@@ -178,7 +178,7 @@ fn a_primary_without_a_secondary_may_be_half_of_a_setup() {
         (s.pack_waits, s.processes) = (true, vec!["it runs".into()]);
     });
     let step = |points: &[DoctorPoint]| next_step(&primary, points);
-    assert!(step(&[alone.clone()]).contains("if it was never set up"));
+    assert!(step(std::slice::from_ref(&alone)).contains("if it was never set up"));
     // What is wrong here comes first.
     assert!(step(&[alone, point(DoctorTopic::Rights, "not-writable")]).starts_with("mend what failed"));
 }
