@@ -34,6 +34,7 @@ pub mod pair;
 pub mod plan;
 pub mod procedures;
 pub mod properties;
+pub mod questions;
 pub mod redo;
 pub mod refusal;
 pub mod rehearsal;
