@@ -40,7 +40,7 @@ async fn open_within(home: &Home, membership: &Membership, deadline: Duration) -
         |error: anyhow::Error| Blind { why: BlindReason::TurnedAway, evidence: format!("{error:#}") };
     let account = home.credentials().map_err(turned_away)?.monitor;
     let address = peer_address(home, membership).await;
-    Ok(Session::open(&address, &account, DEADLINE).await?.with_deadline(deadline))
+    Ok(Session::open(&address, &account, DEADLINE).await?.with_deadline(deadline).for_a_look())
 }
 
 /// Returns what the other node says about itself; `None` if it says nothing.

@@ -270,12 +270,13 @@ async fn look(
         let mut view = ask(&mut asking, config, bell, source).await?;
         if role == Role::Secondary {
             asking.asks("SHOW BINLOG EVENTS");
-            view.errant = Some(read_in_time(errant::read_on(asking.session(), home, membership, None)).await);
+            let read = errant::read_on(asking.session().at_length(), home, membership, None);
+            view.errant = Some(read_in_time(read).await);
         }
         let flavor = Flavor::of(&view.version).filter(|flavor| !flavor.limits_the_applier());
         if let (Role::Primary, Some(flavor)) = (role, flavor) {
             asking.asks("SHOW RELAYLOG EVENTS");
-            let read = returned::read_on(asking.session(), flavor, home, membership, None);
+            let read = returned::read_on(asking.session().at_length(), flavor, home, membership, None);
             view.returned = Some(read_in_time(read).await);
         }
         anyhow::Ok(view)
