@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::domain::certificate::{self, InUse};
 use crate::domain::flavor::{Flavor, ServerVersion};
 use crate::domain::own_schema::{ASK_ROLE, BEATS, CLOCK, Rights, read_role};
-use crate::domain::pair::{Membership, Pair, Role};
+use crate::domain::pair::{Claim, Membership, Pair, Role};
 use crate::domain::questions::{LEFT_PREPARED, RECEIVERS};
 use crate::domain::settings::{Choices, OWN_SCHEMA, settings};
 use crate::domain::snapshot::{
@@ -452,7 +452,7 @@ async fn heartbeats_now(session: &mut Asking<'_>) -> Result<(i64, i64, Vec<Beat>
         node: u32::try_from(number(row, "node")).unwrap_or(0),
         beat: number(row, "beat"),
         echo: number(row, "echo"),
-        epoch: u64::try_from(number(row, "epoch")).unwrap_or(0),
+        epoch: row.get("epoch").and_then(|text| Claim::read_epoch(&text)).unwrap_or(0),
         by_event: number(row, "by_event"),
     };
     Ok((clock, clock - here, rows.iter().map(beat).collect()))

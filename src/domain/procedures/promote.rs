@@ -109,7 +109,7 @@ pub fn plan(scene: &PromoteScene) -> Result<Plan, Vec<Refusal>> {
     let (Some(old), Ok(params), true) = (&home.membership, &home.params, refusals.is_empty()) else {
         return Err(refusals);
     };
-    let claim = Claim::by_promotion(scene.known.max(old.pair.epoch));
+    let claim = Claim::by_promotion(Claim::latest(old.pair.epoch, scene.known));
     let account = params.username.clone();
     let mut membership = old.changed_to(Role::Primary, claim);
     let word = home.role_word.trim();
@@ -355,6 +355,8 @@ mod tests {
         };
         assert_eq!(claim(0), Some(Claim { epoch: 3, replaces: 1 }));
         assert_eq!(claim(4), Some(Claim { epoch: 6, replaces: 4 }));
+        // Anybody on the secondary's machine can write such a row, and no pack could be made any more.
+        assert_eq!(claim(Claim::LARGEST), Some(Claim { epoch: 3, replaces: 1 }));
     }
 
     #[test]
