@@ -5,7 +5,7 @@
 //! [`LOCAL_SCHEMA`], which no filter lets through.
 
 use super::flavor::{DISK_ERRORS, Flavor, Watchdog};
-use super::pair::Role;
+use super::pair::{Claim, Role};
 use super::settings::{LOCAL_SCHEMA, OWN_SCHEMA, Timing};
 use super::sql::{Sql, quote};
 use super::standing::{BinlogPlace, NodeState};
@@ -154,8 +154,8 @@ pub fn read_role(column: impl Fn(&str) -> Option<String>) -> Option<NodeState> {
         column("followed_file").zip(column("followed_position").and_then(|text| text.parse().ok()));
     Some(NodeState {
         node: column("node")?.parse().ok()?,
-        epoch: column("epoch")?.parse().ok()?,
-        replaces: column("replaces")?.parse().ok()?,
+        epoch: Claim::read_epoch(&column("epoch")?)?,
+        replaces: Claim::read_epoch(&column("replaces")?)?,
         role,
         candidate,
         secondary_word: column("secondary_word"),

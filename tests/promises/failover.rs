@@ -83,9 +83,25 @@ fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {
 }
 
 /// What fences the dead primary starts it instead: the promotion is undone, and the primary serves.
+/// Before, its port was silent, as that of a machine is that is switched off.
 fn comes_back_although_it_was_fenced(old: &Node, new: &Node) {
+    let silent = std::net::TcpListener::bind(&old.endpoint).expect("its port is free");
+    new.run(&["recover", "--promote"]).refused(&["cannot tell from here", "no greeting", "--fenced"]);
+    let (fencing, free) = (new.path("fencing"), new.path("free"));
+    let fence = new.path("fence.sh");
     let start = format!("'{}' --home '{}' start", env!("CARGO_BIN_EXE_pmp-ha"), old.home.display());
-    new.configure(&format!("[fence]\ncommand = [\"/bin/sh\", \"-c\", \"{start} && echo fenced\"]\n"));
+    let script = format!(
+        "touch '{}'; n=0; until [ -e '{}' ] || [ $n = 100 ]; do n=$((n+1)); sleep 0.1; done; {start} && echo fenced\n",
+        fencing.display(),
+        free.display()
+    );
+    std::fs::write(&fence, script).expect("written");
+    new.configure(&format!("[fence]\ncommand = [\"/bin/sh\", \"{}\"]\n", fence.display()));
+    std::thread::spawn(move || {
+        wait_until("it is being fenced", || fencing.exists());
+        drop(silent);
+        std::fs::write(free, "").expect("written");
+    });
     new.run(&["recover", "--promote"])
         .refused(&["the other node came back during the promotion", "its server greets"]);
     new.configure("");

@@ -163,7 +163,9 @@ impl<'a> Asking<'a> {
 }
 
 async fn log_in(address: &Address, account: &Credential) -> Result<Session, Blind> {
-    Session::open(address, account, DEADLINE).await.map(|session| session.with_deadline(DEADLINE))
+    Session::open(address, account, DEADLINE)
+        .await
+        .map(|session| session.with_deadline(DEADLINE).for_a_look())
 }
 
 /// Whether the server itself said no: the session goes on then.

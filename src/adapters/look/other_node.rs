@@ -40,7 +40,7 @@ async fn open_within(home: &Home, membership: &Membership, deadline: Duration) -
         |error: anyhow::Error| Blind { why: BlindReason::TurnedAway, evidence: format!("{error:#}") };
     let account = home.credentials().map_err(turned_away)?.monitor;
     let address = peer_address(home, membership).await;
-    Ok(Session::open(&address, &account, DEADLINE).await?.with_deadline(deadline))
+    Ok(Session::open(&address, &account, DEADLINE).await?.with_deadline(deadline).for_a_look())
 }
 
 /// Returns what the other node says about itself; `None` if it says nothing.
@@ -136,13 +136,13 @@ impl Watched {
     }
 }
 
-/// Returns what shows that the other node's server is there. `None` proves nothing: it may be down,
-/// and something between the nodes may hide it.
+/// Returns what shows that the other node's server is there: it greets, if only with an error. `None`
+/// proves nothing: it may be down or frozen, and something between the nodes may hide it.
 pub async fn sign_of_life(membership: &Membership) -> Option<String> {
     let peer = membership.peer();
     match greeting(&peer.host, peer.db_port, DEADLINE).await {
         Ok(version) => Some(format!("its server greets with version {version}")),
-        Err(blind) if blind.why == BlindReason::Unreachable => None,
+        Err(blind) if matches!(blind.why, BlindReason::Unreachable | BlindReason::Silent) => None,
         Err(blind) => Some(blind.evidence),
     }
 }

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::domain::certificate::{self, InUse};
 use crate::domain::flavor::{Flavor, ServerVersion};
 use crate::domain::own_schema::{ASK_ROLE, BEATS, CLOCK, Rights, read_role};
-use crate::domain::pair::{Membership, Pair, Role};
+use crate::domain::pair::{Claim, Membership, Pair, Role};
 use crate::domain::questions::{LEFT_PREPARED, RECEIVERS};
 use crate::domain::settings::{Choices, OWN_SCHEMA, settings};
 use crate::domain::snapshot::{
@@ -270,12 +270,13 @@ async fn look(
         let mut view = ask(&mut asking, config, bell, source).await?;
         if role == Role::Secondary {
             asking.asks("SHOW BINLOG EVENTS");
-            view.errant = Some(read_in_time(errant::read_on(asking.session(), home, membership, None)).await);
+            let read = errant::read_on(asking.session().at_length(), home, membership, None);
+            view.errant = Some(read_in_time(read).await);
         }
         let flavor = Flavor::of(&view.version).filter(|flavor| !flavor.limits_the_applier());
         if let (Role::Primary, Some(flavor)) = (role, flavor) {
             asking.asks("SHOW RELAYLOG EVENTS");
-            let read = returned::read_on(asking.session(), flavor, home, membership, None);
+            let read = returned::read_on(asking.session().at_length(), flavor, home, membership, None);
             view.returned = Some(read_in_time(read).await);
         }
         anyhow::Ok(view)
@@ -451,7 +452,7 @@ async fn heartbeats_now(session: &mut Asking<'_>) -> Result<(i64, i64, Vec<Beat>
         node: u32::try_from(number(row, "node")).unwrap_or(0),
         beat: number(row, "beat"),
         echo: number(row, "echo"),
-        epoch: u64::try_from(number(row, "epoch")).unwrap_or(0),
+        epoch: row.get("epoch").and_then(|text| Claim::read_epoch(&text)).unwrap_or(0),
         by_event: number(row, "by_event"),
     };
     Ok((clock, clock - here, rows.iter().map(beat).collect()))

@@ -106,7 +106,7 @@ pub async fn undrain(runner: &Runner<'_>, account: &str) -> Result<()> {
 }
 
 /// Announces the new epoch to the other node, then checks that it did not come back. One that was
-/// `seen_alive` before it was fenced shows nothing new.
+/// `seen_alive` before it was fenced shows nothing new by its greeting, but by a start.
 pub async fn claim(runner: &Runner<'_>, claim: Claim, seen_alive: bool) -> Result<()> {
     let membership = runner.home.require_membership()?;
     let flavor = runner.flavor().await?;
@@ -116,15 +116,13 @@ pub async fn claim(runner: &Runner<'_>, claim: Claim, seen_alive: bool) -> Resul
     let Claim { epoch, replaces } = claim;
     let followed = role::followed(flavor, &mut session).await?.or_else(|| before.followed.clone());
     session.run(say(&NodeState { epoch, replaces, candidate: true, followed, ..before })).await?;
-    if seen_alive {
-        session.close().await;
-        return Ok(());
-    }
     // Whoever started before this epoch was there to be seen holds the lock until it answers.
     let starting = other_node::is_starting(&mut session).await?;
     session.close().await;
     let sign = if starting {
         Some("it has just asked this node whether it may start".to_owned())
+    } else if seen_alive {
+        None
     } else {
         other_node::sign_of_life(&membership).await
     };
@@ -133,7 +131,7 @@ pub async fn claim(runner: &Runner<'_>, claim: Claim, seen_alive: bool) -> Resul
         Some(sign) => bail!(
             Failure::new(Kind::Refused, "the other node came back during the promotion").code("peer-back")
                 .because(sign)
-                .hint("Everything was put back. Run `pmp-ha verify`: if the primary works again, there is nothing to do.")
+                .hint("Everything was put back. Run `pmp-ha verify`: if the primary works again, there is nothing to do. If not, make sure that nothing answers at its address, and promote again.")
         ),
     }
 }

@@ -21,6 +21,7 @@ use super::snapshot::{
     Snapshot, Tfa,
 };
 use super::standing::{Standing, standing};
+use super::words::cut;
 
 /// Returns the verdict on a home that belongs to no pair.
 #[must_use]
@@ -46,6 +47,9 @@ pub const DISK_FULL: u64 = 32 << 20;
 
 /// With less free space than this, `verify` warns.
 pub const DISK_LOW: u64 = 1 << 30;
+
+/// The evidence of a finding is cut after so many characters.
+const LONGEST_EVIDENCE: usize = 2000;
 
 struct Judge<'a> {
     snapshot: &'a Snapshot,
@@ -118,6 +122,8 @@ impl Judge<'_> {
         } else {
             evidence
         };
+        // It goes into messages, and a server may say anything at any length.
+        let evidence = cut(&evidence, LONGEST_EVIDENCE);
         self.findings.push(Finding { code, about, severity, what: what.into(), evidence, hint: hint.into() });
     }
 

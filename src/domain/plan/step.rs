@@ -339,7 +339,8 @@ pub enum Step {
         replaces: u64,
         /// The application's account.
         account: String,
-        /// Whether the fenced node was seen alive before. If not, a sign of it means that it came back.
+        /// Whether the fenced node was seen alive before. If not, a greeting means that it came back. A
+        /// start means that in any case.
         #[serde(alias = "fenced")]
         seen_alive: bool,
     },

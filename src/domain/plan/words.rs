@@ -162,7 +162,8 @@ impl fmt::Display for Step {
             Self::DrainReplica { .. } => f.write_str("stop receiving, apply everything that was received"),
             Self::Claim { epoch, seen_alive, .. } => {
                 write!(f, "begin epoch {epoch}, in which this node is the primary")?;
-                if *seen_alive { Ok(()) } else { f.write_str("; check that the other node has not come back") }
+                let sign = if *seen_alive { "is not starting" } else { "has not come back" };
+                write!(f, "; check that the other node {sign}")
             }
             Self::Exchange(exchange) => exchange.fmt(f),
             Self::Renew(renewal) => renewal.fmt(f),
