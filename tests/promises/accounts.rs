@@ -325,6 +325,25 @@ fn root_directs_a_server_of_another_account_and_is_not_directed_by_it(server: &s
         Ran::from_command(command)
     };
 
+    // What looks like an earlier rehearsal's is not removed, be it another account's or in its folder.
+    let (there, root_s) = (lab.dir().join("everybody-s"), std::fs::Permissions::from_mode(0o1777));
+    let planted = there.join("pmp-ha-rehearsal");
+    std::fs::create_dir_all(&planted).expect("made");
+    std::fs::set_permissions(&there, root_s).expect("set");
+    for name in [".pmp-ha-rehearsal", "kept"] {
+        std::fs::write(planted.join(name), "").expect("written");
+    }
+    let refuse = |why: &str| {
+        let ran = accounts.as_root(secondary, &["rehearse", "--dir", &there.to_string_lossy()]);
+        ran.refused(&["not safe to remove", why]);
+        assert!(planted.join("kept").exists());
+    };
+    give(&planted);
+    refuse("pmp-ha-rehearsal belongs to nobody");
+    give(&there);
+    done(Command::new("chown").arg("root").arg(&planted));
+    refuse("everybody-s belongs to nobody");
+
     // A server that its script leaves to root is none that root goes on with.
     let script = Put::replaced(secondary.path("bin/startDB.sh"), "--user=nobody", "--user=root");
     accounts.as_root(secondary, &["start"]).exits(1).says(&[

@@ -24,8 +24,8 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FcntlArg, Flock, FlockArg, RenameFlags};
 
 pub use account::{
-    Owner, acts_as_root, became, become_account, changed_by, give_tree, is_root, make_folder_of, program,
-    require_owner, share_with, show_to,
+    Owner, acts_as_root, became, become_account, changed_by, give_tree, is_root, make_folder_of,
+    may_be_another_s, program, require_owner, share_with, show_to,
 };
 pub use disk::{
     DIRECT_UNIT, allocate, forget_cached, forget_cached_part, is_direct, open_direct,
