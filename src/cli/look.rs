@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use super::examples;
 use super::set_up::OpeningArgs;
 use crate::config::page::listen_address;
+use crate::domain::pair::Endpoint;
 
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
@@ -72,6 +73,22 @@ pub struct VerifyArgs {
     /// Start from the beginning, even if an earlier run was interrupted.
     #[arg(long, requires = "deep")]
     pub anew: bool,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The other node, HOST or HOST:DBPORT, before there is a pair.
+    #[arg(long, value_name = "PEER")]
+    pub peer: Option<Endpoint>,
+}
+
+/// Arguments of `support-bundle`.
+#[derive(Debug, Args)]
+pub struct SupportBundleArgs {
+    /// The file. By default, pmp-ha-support-TIME.zip in the folder replication of the home.
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
 }
 
 /// Arguments of `monitor`.

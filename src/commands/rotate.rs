@@ -15,6 +15,7 @@ use crate::adapters::look::rows::open_here;
 use crate::adapters::pack::Opening;
 use crate::adapters::pack::offer::Offer;
 use crate::adapters::server::process::Database;
+use crate::adapters::server::session::lacks_procedure;
 use crate::adapters::{look, random};
 use crate::apply::{Runner, Secrets, Settled};
 use crate::cli::RotateArgs;
@@ -23,6 +24,7 @@ use crate::domain::judge::{judge, no_pair};
 use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::{Command, Plan, Renewal, Step};
 use crate::domain::procedures::rotate::{Next, RotateScene, next};
+use crate::domain::questions::RECEIVERS;
 use crate::domain::rotation::Rotation;
 use crate::failure::{Failure, Kind};
 
@@ -177,9 +179,10 @@ async fn connected(home: &Home) -> Result<Vec<String>> {
         Err(blind) => bail!("the database here cannot be asked: {}", blind.evidence),
         Ok(session) => session,
     };
-    let rows = session
-        .query("SELECT USER AS user FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'")
-        .await?;
+    let rows = match session.query(RECEIVERS.call()).await {
+        Err(error) if lacks_procedure(&error) => session.query(RECEIVERS.query).await?,
+        answer => answer?,
+    };
     session.close().await;
     Ok(rows.iter().filter_map(|row| row.get("user")).collect())
 }

@@ -47,7 +47,6 @@ impl Line {
 enum Block {
     Scene(String),
     Lines(Vec<Line>),
-    Sql(Vec<String>),
 }
 
 /// The blocks of a page that somebody types.
@@ -62,7 +61,6 @@ fn blocks(page: &str) -> Vec<Block> {
             match open.take() {
                 None => open = Some((kind, Vec::new())),
                 Some(("", typed)) => out.push(Block::Lines(lines(&typed))),
-                Some(("sql", typed)) => out.push(Block::Sql(typed.into_iter().map(Into::into).collect())),
                 Some(_) => {}
             }
         } else if let Some((_, typed)) = &mut open {
@@ -206,16 +204,6 @@ impl Stage {
             }
         }
     }
-
-    /// Runs statements on the primary, and those that they print.
-    fn run(&self, statements: &[String]) {
-        let mut db = Db::of_owner(&self.0.primary);
-        for statement in statements {
-            for printed in db.list(statement.trim_end_matches(';')) {
-                db.rows(printed.trim_end_matches(';'));
-            }
-        }
-    }
 }
 
 #[test]
@@ -226,7 +214,6 @@ fn every_line_of_the_guides_does_what_it_says() {
         for block in blocks(&format!("how-to/{page}.md")) {
             match block {
                 Block::Scene(name) => stage.set(&name),
-                Block::Sql(statements) => stage.run(&statements),
                 Block::Lines(lines) => {
                     seen += lines.len();
                     stage.type_in(&lines);
@@ -240,8 +227,11 @@ fn every_line_of_the_guides_does_what_it_says() {
     assert_eq!(primary.sql("SELECT VALUE FROM Ptrx_Settings WHERE NAME = 'GUIDE'"), "right");
     primary.sql("INSERT INTO Ptrx_Settings VALUES ('ALONE', 'writable')");
     assert_eq!(primary.sql("SELECT COUNT(*) FROM mysql.user WHERE User LIKE 'pmp\\_ha\\_%'"), "0");
-    let script = std::fs::read_to_string(primary.path("bin/startDB.sh")).expect("there");
-    assert!(!script.contains("pmp-ha"), "{script}");
+    for node in [primary, &stage.0.secondary] {
+        let script = std::fs::read_to_string(node.path("bin/startDB.sh")).expect("there");
+        assert!(!script.contains("pmp-ha"), "{script}");
+        assert!(!node.path("conf/pmp-ha").exists());
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod crash;
 mod cut_off_changes;
 mod deep;
 mod disk;
+mod doctor;
 mod errant;
 mod failover;
 mod forge;
@@ -63,7 +64,10 @@ mod service;
 mod sql;
 mod start_script;
 mod strangers;
+mod support;
 mod switchover;
+#[cfg(target_arch = "x86_64")]
+mod teardown;
 mod tls;
 #[cfg(target_arch = "x86_64")]
 mod trace;

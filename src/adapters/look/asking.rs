@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::adapters::home::Credential;
-use crate::adapters::server::session::{Address, Row, Session, StatementFailed};
+use crate::adapters::server::session::{Address, Row, Session, StatementFailed, lacks_procedure};
 use crate::domain::own_schema::ASK_FOR_BEAT;
+use crate::domain::questions::Question;
 use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::sql::Sql;
 
@@ -112,6 +113,14 @@ impl<'a> Asking<'a> {
             self.trail.has_answered(true);
         }
         rows
+    }
+
+    /// Asks a procedure, or where the pair has none yet, the server itself.
+    pub async fn told(&mut self, question: &Question) -> Result<Vec<Row>> {
+        match self.query(question.call()).await {
+            Err(error) if lacks_procedure(&error) => self.query(question.query).await,
+            answer => answer,
+        }
     }
 
     /// Runs a statement that answers with at most one row.

@@ -19,6 +19,7 @@ use crate::domain::certificate::{self, InUse};
 use crate::domain::flavor::{Flavor, ServerVersion};
 use crate::domain::own_schema::{ASK_ROLE, BEATS, CLOCK, Rights, read_role};
 use crate::domain::pair::{Membership, Pair, Role};
+use crate::domain::questions::{LEFT_PREPARED, RECEIVERS};
 use crate::domain::settings::{Choices, OWN_SCHEMA, settings};
 use crate::domain::snapshot::{
     ApplierLimit, Beat, Blind, BlindReason, ChannelTls, CurrentPorts, Deviation, Observed, Receiver,
@@ -315,9 +316,7 @@ async fn ask(
     let variables = session.variables().await?;
     let tls = session.one(flavor.tls_enabled_query()).await?.and_then(|row| row.get("enabled")).as_deref()
         == Some("YES");
-    let rows = session
-        .query("SELECT HOST AS host FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'")
-        .await?;
+    let rows = session.told(&RECEIVERS).await?;
     let host = |row: &Row| {
         row.get("host").map(|host| host.rsplit_once(':').map_or(host.clone(), |(host, _)| host.to_owned()))
     };
@@ -462,13 +461,9 @@ fn now_micros() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
 
-/// Transactions that no session owns, and that were left for a while. A restart leaves prepared ones so, and
-/// so does an applier.
 async fn prepared(session: &mut Asking<'_>) -> Result<u64> {
-    const LEFT: &str = "SELECT COUNT(*) AS prepared FROM information_schema.INNODB_TRX \
-         WHERE trx_mysql_thread_id = 0 AND trx_started < NOW() - INTERVAL 30 SECOND";
-    let row = session.one(LEFT).await?;
-    Ok(row.and_then(|row| row.get("prepared")?.parse().ok()).unwrap_or(0))
+    let rows = session.told(&LEFT_PREPARED).await?;
+    Ok(rows.first().and_then(|row| row.get("prepared")?.parse().ok()).unwrap_or(0))
 }
 
 /// The tables into which the application may insert by name.

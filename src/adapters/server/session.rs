@@ -240,6 +240,13 @@ impl StatementFailed {
     }
 }
 
+/// Whether a server said that there is no such procedure, or that this account may not call it.
+#[must_use]
+pub fn lacks_procedure(error: &anyhow::Error) -> bool {
+    let code = error.downcast_ref::<StatementFailed>().and_then(|failed| failed.code);
+    code.is_some_and(|code| [1044, 1305, 1370].contains(&code))
+}
+
 /// The message of an error without what it quotes of the statement: that may be a password.
 fn without_secrets(error: &mysql_async::Error) -> String {
     const SYNTAX_ERROR: u16 = 1064;

@@ -5,6 +5,7 @@
 
 mod account;
 mod disk;
+mod limits;
 mod lock;
 mod notify;
 mod process;
@@ -30,14 +31,15 @@ pub use disk::{
     DIRECT_UNIT, allocate, forget_cached, forget_cached_part, is_direct, open_direct,
     open_direct_for_writing, read_direct_at, read_exact_at, write_all_at, write_direct_at,
 };
-pub use lock::{DirLock, is_home_locked, lock_dir, lock_home};
+pub use limits::{ProcessLimits, limits_of, machine};
+pub use lock::{DirLock, LOCK_FILE, is_home_locked, lock_dir, lock_home};
 pub use notify::ServiceManager;
 pub use process::{
     Owners, Resizes, command_line_of, command_lines, first_line_of, host_name, is_alive, is_group_alive,
     kill_at_once, kill_group, mentions, on_stop_signal, processes_with, protect_this_process, runs_program,
     server_of_group, spawn_script, spawn_self, started_at, terminate, this_program, works_in,
 };
-pub use reading::{LARGE, SMALL, open_regular, read_bytes, read_end, read_text};
+pub use reading::{LARGE, SMALL, open_regular, read_bytes, read_end, read_head, read_text};
 pub use socket::{OneCaller, connect_local, datagram_to_local, is_local_address, one_caller};
 
 /// The product's script that starts the bundled database: `startDB.sh PORT TMPDIR`.

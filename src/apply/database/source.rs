@@ -13,7 +13,7 @@ use crate::domain::flavor::Flavor;
 use crate::domain::manifest::NODE_FILES;
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::sql::quote;
-use crate::domain::{datastore, definitions, own_schema};
+use crate::domain::{datastore, definitions, own_schema, questions};
 
 /// The note that the primary's accounts may have changed.
 pub const ACCOUNTS_TOUCHED: &str = "accounts-touched";
@@ -32,7 +32,12 @@ pub async fn programs(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sessio
     session.run(own_schema::HEARTBEAT_ROWS).await?;
     let events = own_schema::events(flavor, &runner.config.timing());
     let shown = definitions::procedures(&runner.home.require_membership()?.pair.schema);
-    for sql in events.into_iter().chain(own_schema::procedure(&runner.config.timing())).chain(shown) {
+    for sql in events
+        .into_iter()
+        .chain(own_schema::procedure(&runner.config.timing()))
+        .chain(questions::make())
+        .chain(shown)
+    {
         session.run(sql).await?;
     }
     accounts::let_execute(session).await

@@ -42,10 +42,10 @@ pub fn no_pair(evidence: &str) -> Health {
 }
 
 /// With less free space than this, a server that must write waits or fails.
-const DISK_FULL: u64 = 32 << 20;
+pub const DISK_FULL: u64 = 32 << 20;
 
 /// With less free space than this, `verify` warns.
-const DISK_LOW: u64 = 1 << 30;
+pub const DISK_LOW: u64 = 1 << 30;
 
 struct Judge<'a> {
     snapshot: &'a Snapshot,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{BootTask, CopyWay, Exchange, HookMoment, Plan, Scope, Step, TableChange};
 use crate::domain::definitions::Named;
+use crate::domain::pair::Role;
 use crate::domain::settings::LOCAL_SCHEMA;
 use crate::domain::words::one_line;
 
@@ -58,6 +59,13 @@ impl fmt::Display for BootTask {
                 }
                 f.write_str("stop cleanly")
             }
+            Self::LeavePair { role, .. } => {
+                f.write_str("boot the database without a network: ")?;
+                if *role == Role::Secondary {
+                    f.write_str("apply what was received, give the application its rights back, ")?;
+                }
+                f.write_str("remove replication with the tool's accounts, schemas and binlogs, stop cleanly")
+            }
         }
     }
 }
@@ -74,6 +82,14 @@ impl fmt::Display for Step {
             }
             Self::TakeNodeFiles { .. } => f.write_str("write conf/pmp-ha: certificate, credentials, the option file"),
             Self::WireStartScript => f.write_str("wire the start script to conf/pmp-ha/mysqld.cnf"),
+            Self::UnwireStartScript => f.write_str("restore bin/startDB.sh as it was before the first pack"),
+            Self::DropNodeFiles => f.write_str("remove conf/pmp-ha with its certificates and passwords"),
+            Self::DropTraces { files } if files.is_empty() => {
+                f.write_str("remove the journal and the log of pmp-ha")
+            }
+            Self::DropTraces { files } => {
+                write!(f, "remove the journal and the log of pmp-ha, and {}", files.join(", "))
+            }
             Self::OfflineBoot(task) => task.fmt(f),
             Self::WorkOffOffline { .. } => f.write_str(
                 "boot the database without a network: apply what was received before it stopped, stop cleanly",
