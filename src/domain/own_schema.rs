@@ -114,7 +114,7 @@ pub fn tables() -> Vec<Sql> {
     .into()
 }
 
-/// Makes the heartbeat rows that are not there: an event only updates them.
+/// Makes the heartbeat rows that are not there.
 pub const HEARTBEAT_ROWS: &str = "INSERT IGNORE INTO pmp_ha.heartbeat VALUES (1, 0, 0, 0), (2, 0, 0, 0)";
 
 /// What a secondary says that it is while it is being promoted.
@@ -254,16 +254,24 @@ fn event(name: &str, seconds: u64, body: &str) -> String {
     )
 }
 
-const HEARD: &str =
-    "SELECT MAX(h.beat) INTO heard FROM pmp_ha.heartbeat h WHERE h.node <> @@GLOBAL.server_id;";
+/// Only the other node of the pair counts, whatever rows there are; 0 where its row is missing.
+const HEARD: &str = "SELECT IFNULL(MAX(h.beat), 0) INTO heard FROM pmp_ha.heartbeat h \
+     WHERE h.node IN (1, 2) AND h.node <> @@GLOBAL.server_id;";
 
 /// Writes the whole row of this node, from inside a stored program that has read [`HEARD`].
+///
+/// The secondary may write into the table, so it can take rows away on both nodes. The primary makes them
+/// again on both: what it writes here is replicated. The secondary makes none, for the other node's
+/// applier may only update them.
 fn beat(clock: &str) -> String {
     format!(
-        "UPDATE {OWN_SCHEMA}.heartbeat SET beat = {clock}, echo = heard, epoch = IFNULL((SELECT r.epoch \
-         FROM {OWN_SCHEMA}.role r WHERE r.node = @@GLOBAL.server_id AND r.role = '{}'), epoch) \
+        "IF EXISTS (SELECT 1 FROM {OWN_SCHEMA}.role r WHERE r.node = @@GLOBAL.server_id AND r.role = '{primary}') \
+         AND (SELECT COUNT(*) FROM {OWN_SCHEMA}.heartbeat h WHERE h.node IN (1, 2)) < 2 THEN\n\
+         {HEARTBEAT_ROWS};\nEND IF;\n\
+         UPDATE {OWN_SCHEMA}.heartbeat SET beat = {clock}, echo = heard, epoch = IFNULL((SELECT r.epoch \
+         FROM {OWN_SCHEMA}.role r WHERE r.node = @@GLOBAL.server_id AND r.role = '{primary}'), epoch) \
          WHERE node = @@GLOBAL.server_id;",
-        Role::Primary
+        primary = Role::Primary
     )
 }
 
@@ -411,4 +419,34 @@ fn watchdog_of_new_servers(timing: &Timing) -> String {
          START REPLICA IO_THREAD;\nEND IF;"
     );
     event("watchdog", timing.net_timeout.max(2 * timing.beat + 1), &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_primary_makes_missing_heartbeat_rows_again_and_only_the_pair_is_heard() {
+        let event = beat_event(2);
+        let (makes, writes) = (event.find("INSERT IGNORE"), event.find("UPDATE pmp_ha.heartbeat"));
+        assert!(makes.is_some() && makes < writes, "{event}");
+        assert!(event.contains("r.role = 'primary') AND (SELECT COUNT(*)"), "{event}");
+        assert!(event.contains("IFNULL(MAX(h.beat), 0)") && event.contains("h.node IN (1, 2)"), "{event}");
+    }
+
+    #[test]
+    fn what_a_node_says_with_an_epoch_that_is_not_plausible_is_not_said() {
+        let said = |epoch: &str| {
+            read_role(|name| match name {
+                "epoch" => Some(epoch.to_owned()),
+                "role" => Some("primary".into()),
+                "node" | "replaces" => Some("1".into()),
+                _ => None,
+            })
+        };
+        assert_eq!(said("5").map(|said| said.epoch), Some(5));
+        for epoch in ["9223372036854775806", "18446744073709551615", "281474976710657"] {
+            assert_eq!(said(epoch), None, "{epoch}");
+        }
+    }
 }

@@ -88,15 +88,15 @@ fn comes_back_although_it_was_fenced(old: &Node, new: &Node) {
     let silent = std::net::TcpListener::bind(&old.endpoint).expect("its port is free");
     new.run(&["recover", "--promote"]).refused(&["cannot tell from here", "no greeting", "--fenced"]);
     let (fencing, free) = (new.path("fencing"), new.path("free"));
-    let fence = new.path("fence.sh");
-    let start = format!("'{}' --home '{}' start", env!("CARGO_BIN_EXE_pmp-ha"), old.home.display());
     let script = format!(
-        "touch '{}'; n=0; until [ -e '{}' ] || [ $n = 100 ]; do n=$((n+1)); sleep 0.1; done; {start} && echo fenced\n",
+        "touch '{}'; n=0; until [ -e '{}' ] || [ $n = 100 ]; do n=$((n+1)); sleep 0.1; done; \
+         '{}' --home '{}' start && echo fenced",
         fencing.display(),
-        free.display()
+        free.display(),
+        env!("CARGO_BIN_EXE_pmp-ha"),
+        old.home.display()
     );
-    std::fs::write(&fence, script).expect("written");
-    new.configure(&format!("[fence]\ncommand = [\"/bin/sh\", \"{}\"]\n", fence.display()));
+    new.configure(&format!("[fence]\ncommand = [\"/bin/sh\", \"-c\", \"{script}\"]\n"));
     std::thread::spawn(move || {
         wait_until("it is being fenced", || fencing.exists());
         drop(silent);

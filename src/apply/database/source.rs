@@ -11,6 +11,7 @@ use crate::apply::work::Runner;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::Flavor;
 use crate::domain::manifest::NODE_FILES;
+use crate::domain::pair::Role;
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::sql::quote;
 use crate::domain::{datastore, definitions, own_schema, questions};
@@ -29,7 +30,10 @@ pub async fn own_schema(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sess
 /// Makes what runs inside the server again: the events of this node, the procedure that the monitor
 /// account may call, and those that show definitions to the reader.
 pub async fn programs(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
-    session.run(own_schema::HEARTBEAT_ROWS).await?;
+    // The event of the primary makes them itself, on both nodes. Made here, they would not be replicated.
+    if runner.home.require_membership()?.role == Role::Secondary {
+        session.run(own_schema::HEARTBEAT_ROWS).await?;
+    }
     let events = own_schema::events(flavor, &runner.config.timing());
     let shown = definitions::procedures(&runner.home.require_membership()?.pair.schema);
     for sql in events

@@ -315,10 +315,13 @@ impl Judge<'_> {
                 continue;
             }
             let age = by_event.map(|by_event| (server.clock - by_event) / 1_000_000);
-            let evidence = match age {
+            let again = "Run `pmp-ha reconfigure` on the primary, then on the secondary: its heartbeat makes missing rows again.";
+            let check = "Its event scheduler may be off, its disk full, or the server overloaded: check there, then run `pmp-ha stop` and `pmp-ha start`.";
+            let (evidence, hint) = match age {
                 Some(age) if age <= i64::try_from(limits.heartbeat).unwrap_or(i64::MAX) => continue,
-                Some(age) => format!("its own heartbeat row is {age} s old"),
-                None => "it has never written a heartbeat row".into(),
+                Some(age) => (format!("its own heartbeat row is {age} s old"), check),
+                None if own.is_none() => ("its own heartbeat row is missing".into(), again),
+                None => ("it has never written a heartbeat row".into(), check),
             };
             self.find(
                 "heartbeat-stopped",
@@ -326,7 +329,7 @@ impl Judge<'_> {
                 Severity::Failed,
                 &format!("the database of the {role} has stopped writing its heartbeat"),
                 evidence,
-                "Its event scheduler may be off, its disk full, or the server overloaded: check there, then run `pmp-ha stop` and `pmp-ha start`.",
+                hint,
             );
         }
     }

@@ -322,6 +322,13 @@ fn an_old_own_heartbeat_is_failed_wherever_it_is() {
     assert_eq!(verdict(&silent), (Status::Failed, Status::Alive, vec!["heartbeat-stopped"]));
     silent = with_beats(Role::Primary, [(0, 0), (99, 97)]);
     assert_eq!(verdict(&silent).2, ["heartbeat-stopped"]);
+    // Where the row is missing, no restart brings it back.
+    if let Observed::Seen(primary) = &mut silent.peer {
+        primary.beats.retain(|beat| beat.node != 1);
+    }
+    let found = judge(&silent, LIMITS).findings;
+    let stopped = found.iter().find(|finding| finding.code == "heartbeat-stopped").expect("found");
+    assert!(stopped.evidence.contains("missing") && stopped.hint.contains("reconfigure"), "{stopped:?}");
     // Somebody asked for a row: that is no sign of life of the event.
     for by_event in [80_000_000, 0] {
         let mut asked = with_beats(Role::Primary, [(99, 97), (99, 97)]);
