@@ -26,6 +26,7 @@ pub mod journal;
 pub mod judge;
 pub mod kept;
 pub mod lag;
+pub mod locks;
 pub mod manifest;
 pub mod nagios;
 pub mod own_schema;

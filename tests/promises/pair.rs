@@ -103,7 +103,15 @@ fn the_accounts_may_do_what_they_need_and_no_more(lab: &Lab) {
         ],
         _ => &["BINLOG MONITOR, SLAVE MONITOR ON *.*", "SELECT ON `pmp\\_ha`.*"],
     });
-    for procedure in ["ask_for_beat", "left_prepared", "receivers"] {
+    for procedure in [
+        "ask_for_beat",
+        "left_prepared",
+        "receivers",
+        "announce_start",
+        "is_starting",
+        "announce_watch",
+        "is_watched",
+    ] {
         monitor.insert(format!("EXECUTE ON PROCEDURE `pmp_ha`.`{procedure}`"));
     }
     let reader = set(&[

@@ -9,9 +9,10 @@ use anyhow::{Context, Result};
 
 use crate::adapters::home::Home;
 use crate::adapters::look::pair::peer_address;
-use crate::adapters::server::session::{Session, greeting};
+use crate::adapters::server::session::{Row, Session, greeting, lacks_procedure};
 use crate::domain::own_schema::{ASK_ROLE, ask_turn, read_role, read_turn};
 use crate::domain::pair::{Membership, Role};
+use crate::domain::questions::{ANNOUNCE_START, IS_STARTING, Question};
 use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::standing::{NodeState, Standing, standing};
 use crate::domain::turn::Turn;
@@ -22,9 +23,6 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// The time limit for its greeting, and for its answer, while its turn is read repeatedly. An answer
 /// lost on a silent link is asked for again over a new connection.
 const TURN_DEADLINE: Duration = Duration::from_secs(1);
-
-/// The lock of a starting primary, in the secondary's server.
-const STARTING: &str = "pmp_ha.primary_starts";
 
 /// A session on the other node's server, with the monitor account.
 pub async fn open(home: &Home, membership: &Membership) -> Result<Session, Blind> {
@@ -70,18 +68,25 @@ pub async fn standing_of(home: &Home, membership: &Membership) -> Result<Standin
     Ok(ask(home, membership).await?.map_or(Standing::Holds, |said| standing(membership, &said)))
 }
 
+/// Asks a procedure, or where the pair has none yet, the server itself.
+pub(super) async fn told(session: &mut Session, question: &Question) -> Result<Option<Row>> {
+    match session.one(question.call()).await {
+        Err(error) if lacks_procedure(&error) => session.one(question.query).await,
+        answer => answer,
+    }
+}
+
 /// Tells the secondary's server, for as long as the session lasts, that its primary is starting;
 /// false when another start of it is announced there. The secondary is not promoted meanwhile.
 pub async fn announce_start(session: &mut Session) -> Result<bool> {
-    // One that has just ended lets go in a moment.
-    let row = session.one(format!("SELECT GET_LOCK('{STARTING}', 1) AS got")).await?;
+    let row = told(session, &ANNOUNCE_START).await?;
     Ok(row.and_then(|row| row.get("got")).as_deref() == Some("1"))
 }
 
 /// Whether the other node has announced, in the server of this session, that it is starting.
 pub async fn is_starting(session: &mut Session) -> Result<bool> {
-    let row = session.one(format!("SELECT IS_FREE_LOCK('{STARTING}') AS is_free")).await?;
-    Ok(row.and_then(|row| row.get("is_free")).context("the server has no locks")? != "1")
+    let row = told(session, &IS_STARTING).await?;
+    Ok(row.and_then(|row| row.get("held")).context("the server has no locks")? != "0")
 }
 
 /// The other node in a switchover, whose turn is read repeatedly.

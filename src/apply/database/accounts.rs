@@ -16,7 +16,7 @@ use crate::domain::own_schema::{ADMIN_USER, ASK_FOR_BEAT_PROCEDURE, MONITOR_USER
 use crate::domain::pair::Membership;
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};
-use crate::domain::{definitions, questions};
+use crate::domain::{definitions, locks, questions};
 
 fn made(user: &str) -> Credential {
     Credential { user: user.into(), password: random::password() }
@@ -138,7 +138,7 @@ pub async fn let_execute(session: &mut Session) -> Result<()> {
     );
     let there: Vec<String> = session.query(there).await?.iter().filter_map(|row| row.get("name")).collect();
     if !questions::procedures().iter().all(|procedure| there.iter().any(|name| name == procedure)) {
-        for sql in questions::make() {
+        for sql in locks::keep_word(&random::password()).into_iter().chain(questions::make()) {
             session.run(sql).await?;
         }
     }
