@@ -158,7 +158,7 @@ impl Monitor<'_> {
             waits &= is_replaced;
             if is_replaced && let Some(why) = replaced_for_good(context, home, &mut waits).await? {
                 manager.say("STATUS=stopping a primary that was replaced");
-                return alive_during(manager, take_down(context, home, config, why)).await;
+                return Box::pin(alive_during(manager, take_down(context, home, config, why))).await;
             }
             let begun = Instant::now();
             let looked = tokio::select! {

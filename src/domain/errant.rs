@@ -217,9 +217,9 @@ pub(super) fn is_of_transactions_or_upkeep(info: &str) -> bool {
         ["BEGIN" | "COMMIT" | "ROLLBACK"]
         | ["SAVEPOINT", _]
         | ["ROLLBACK", "TO", _]
-        | ["ROLLBACK", "TO", "SAVEPOINT", _] => true,
+        | ["ROLLBACK", "TO", "SAVEPOINT", _]
         // Tables by their names, which may stand in backticks.
-        ["ANALYZE" | "OPTIMIZE", "TABLE" | "TABLES", ..] => true,
+        | ["ANALYZE" | "OPTIMIZE", "TABLE" | "TABLES", ..] => true,
         ["FLUSH", "TABLE" | "TABLES", ref tables @ ..] => !tables.iter().any(|word| LOCKING.contains(word)),
         ["FLUSH", ref what @ ..] => !what.is_empty() && what.iter().all(|word| FLUSHED.contains(word)),
         _ => false,
