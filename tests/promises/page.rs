@@ -136,7 +136,7 @@ fn the_page_shows_the_pair_and_serves_everybody_without_disturbing_the_watch(ser
         assert_eq!(asked("/replica", token), "401\n", "{token:?}");
     }
 
-    // Slow clients take every place, and many ask; the watch goes on, and they are let in afterwards.
+    // Slow clients take every place of an address, and many ask: the watch goes on, and who asks is answered.
     let slow: Vec<TcpStream> = (0..40)
         .filter_map(|_| {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
@@ -145,9 +145,8 @@ fn the_page_shows_the_pair_and_serves_everybody_without_disturbing_the_watch(ser
         })
         .collect();
     let looks = || metric(port, "pmp_ha_looks_total");
-    assert_eq!(looks(), None, "nobody else of this address is let in");
-    wait_until("the slow ones were sent away", || looks().is_some());
     let before = looks();
+    assert!(before.is_some(), "who asks takes the place of a slow one");
     let asking: Vec<_> = (0..8)
         .map(|_| std::thread::spawn(move || (0..50).filter(|_| get(port, "/").0 == 200).count()))
         .collect();
