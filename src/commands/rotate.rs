@@ -15,7 +15,6 @@ use crate::adapters::look::rows::open_here;
 use crate::adapters::pack::Opening;
 use crate::adapters::pack::offer::Offer;
 use crate::adapters::server::process::Database;
-use crate::adapters::server::session::lacks_procedure;
 use crate::adapters::{look, random};
 use crate::apply::{Runner, Secrets, Settled};
 use crate::cli::RotateArgs;
@@ -179,10 +178,7 @@ async fn connected(home: &Home) -> Result<Vec<String>> {
         Err(blind) => bail!("the database here cannot be asked: {}", blind.evidence),
         Ok(session) => session,
     };
-    let rows = match session.query(RECEIVERS.call()).await {
-        Err(error) if lacks_procedure(&error) => session.query(RECEIVERS.query).await?,
-        answer => answer?,
-    };
+    let rows = session.told(&RECEIVERS).await?;
     session.close().await;
     Ok(rows.iter().filter_map(|row| row.get("user")).collect())
 }

@@ -9,10 +9,10 @@ use anyhow::{Context, Result};
 
 use crate::adapters::home::Home;
 use crate::adapters::look::pair::peer_address;
-use crate::adapters::server::session::{Row, Session, greeting, lacks_procedure};
+use crate::adapters::server::session::{Session, greeting};
 use crate::domain::own_schema::{ASK_ROLE, ask_turn, read_role, read_turn};
 use crate::domain::pair::{Membership, Role};
-use crate::domain::questions::{ANNOUNCE_START, IS_STARTING, Question};
+use crate::domain::questions::{ANNOUNCE_START, IS_STARTING};
 use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::standing::{NodeState, Standing, standing};
 use crate::domain::turn::Turn;
@@ -68,24 +68,16 @@ pub async fn standing_of(home: &Home, membership: &Membership) -> Result<Standin
     Ok(ask(home, membership).await?.map_or(Standing::Holds, |said| standing(membership, &said)))
 }
 
-/// Asks a procedure, or where the pair has none yet, the server itself.
-pub(super) async fn told(session: &mut Session, question: &Question) -> Result<Option<Row>> {
-    match session.one(question.call()).await {
-        Err(error) if lacks_procedure(&error) => session.one(question.query).await,
-        answer => answer,
-    }
-}
-
 /// Tells the secondary's server, for as long as the session lasts, that its primary is starting;
 /// false when another start of it is announced there. The secondary is not promoted meanwhile.
 pub async fn announce_start(session: &mut Session) -> Result<bool> {
-    let row = told(session, &ANNOUNCE_START).await?;
+    let row = session.told(&ANNOUNCE_START).await?.into_iter().next();
     Ok(row.and_then(|row| row.get("got")).as_deref() == Some("1"))
 }
 
 /// Whether the other node has announced, in the server of this session, that it is starting.
 pub async fn is_starting(session: &mut Session) -> Result<bool> {
-    let row = told(session, &IS_STARTING).await?;
+    let row = session.told(&IS_STARTING).await?.into_iter().next();
     Ok(row.and_then(|row| row.get("held")).context("the server has no locks")? != "0")
 }
 

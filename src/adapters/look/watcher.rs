@@ -73,7 +73,7 @@ async fn held(before: Option<Session>, open: impl Future<Output = Option<Session
 
 /// Whether a session has the lock, or gets it.
 async fn takes(session: &mut Session) -> bool {
-    let row = other_node::told(session, &ANNOUNCE_WATCH).await.ok().flatten();
+    let row = session.told(&ANNOUNCE_WATCH).await.ok().and_then(|rows| rows.into_iter().next());
     row.and_then(|row| row.get("got")).as_deref() == Some("1")
 }
 
@@ -88,7 +88,7 @@ pub async fn primary_watches(home: &Home, membership: &Membership) -> bool {
 
 async fn is_held(session: Option<Session>) -> bool {
     let Some(mut session) = session else { return false };
-    let row = other_node::told(&mut session, &IS_WATCHED).await;
+    let row = session.told(&IS_WATCHED).await.map(|rows| rows.into_iter().next());
     session.close().await;
     row.ok().flatten().and_then(|row| row.get("held")).as_deref() == Some("1")
 }

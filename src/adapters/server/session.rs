@@ -13,6 +13,7 @@ use tokio::io::AsyncReadExt;
 use crate::adapters::home::Credential;
 use crate::adapters::server::old_tls::Bridge;
 use crate::domain::certificate;
+use crate::domain::questions::Question;
 use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::sql::Sql;
@@ -228,6 +229,14 @@ impl Session {
     /// Runs a statement that answers with at most one row.
     pub async fn one(&mut self, sql: impl Into<Sql>) -> Result<Option<Row>> {
         Ok(self.query(sql).await?.into_iter().next())
+    }
+
+    /// Asks a procedure, or where the pair has none yet, the server itself.
+    pub async fn told(&mut self, question: &Question) -> Result<Vec<Row>> {
+        match self.query(question.call()).await {
+            Err(error) if lacks_procedure(&error) => self.query(question.query).await,
+            answer => answer,
+        }
     }
 
     /// `SHOW GLOBAL VARIABLES`, names in lower case.
