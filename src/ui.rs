@@ -133,7 +133,7 @@ impl Ui {
     /// Writes the result of a command: for people, or as JSON. A closed pipe is not an error.
     pub fn data(&self, value: &(impl Display + Serialize)) -> Result<()> {
         if self.inner {
-            self.say(value.to_string().trim_end());
+            self.say_as_a_part(value);
             return Ok(());
         }
         self.told.store(true, Ordering::Relaxed);
@@ -192,8 +192,19 @@ impl Ui {
         if self.json {
             return self.data(value);
         }
-        self.say(value);
+        if self.inner {
+            self.say_as_a_part(value);
+        } else {
+            self.say(value);
+        }
         Ok(())
+    }
+
+    /// Says the result of a part of another command, which alone knows what comes next.
+    fn say_as_a_part(&self, value: &impl Display) {
+        let text = format!("\n{value}");
+        let own = text.split("\nnext: ").next().unwrap_or_default();
+        self.say(own.trim());
     }
 
     /// Says what a dry run would do, where there is no plan: `would …` for people, or JSON.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Lab, Node, OnTerminal, Ran, assert_same, wait_until};
+use crate::harness::{Lab, Node, OnTerminal, Ran, assert_same, pmp_ha, wait_until};
 use crate::on_servers;
 
 on_servers!(the_guide_leads_through_the_manual_and_can_be_left: mysql_9_7, mariadb_10_11; left: mysql_5_6, mariadb_11_8);
@@ -61,6 +61,10 @@ fn the_guide_leads_through_the_manual_and_can_be_left(server: &str) {
         .says(&["--key is for the secondary", "this node is the primary"]);
     secondary.run(&[&["setup"], &names[..]].concat()).exits(2).says(&["--primary is for the primary"]);
     secondary.run(&["setup"]).refused(&["there is no pack here", "name it with --pack"]);
+    // Whoever names the home finds it in the hint.
+    let home = primary.home.to_string_lossy();
+    let hint = format!("Pass --stop, or run `pmp-ha --home {home} stop` first.");
+    pmp_ha(&[&["--home", &home, "setup"], &names[..]].concat()).exits(2).says(&[&hint]);
     assert_eq!(dry(primary), ["stop", "pack", "carry", "verify"]);
     assert_eq!(dry(secondary), ["install_pack", "key", "start", "verify"]);
     assert_same(&before, &primary.fingerprint_of(&OWN), "questions without an answer");
@@ -97,6 +101,7 @@ fn the_guide_leads_through_the_manual_and_can_be_left(server: &str) {
         assert!(screen.contains(text), "no {text:?} in {screen}");
     }
     assert!(primary.is_running(), "the primary serves again");
+    assert_eq!(screen.matches("next: ").count(), 1, "only the guide says what comes next: {screen}");
     assert_eq!(dry(primary), ["carry", "verify"]);
 
     // The secondary goes on from the pack. A wrong key may be typed once more.
