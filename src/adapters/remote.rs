@@ -22,7 +22,10 @@ const SSH: &str = "ssh";
 const ANSWER_AT_MOST: usize = 4 << 20;
 
 /// A line that is longer is said in parts.
-const LINE_AT_MOST: usize = 4 << 10;
+const LINE_AT_MOST: usize = 64 << 10;
+
+/// So many bytes are read of an output at a time.
+const PART: usize = 4 << 10;
 
 /// So many bytes are read of a file at a time.
 const CHUNK: usize = 256 << 10;
@@ -96,7 +99,7 @@ impl Remote {
     /// # Errors
     /// Fails if the machine cannot be reached, or has no such program.
     pub async fn ask(&self, words: &[String], interrupt: &Interrupt) -> Result<Ended> {
-        until(interrupt, self.run(words, None, |_, _| false)).await
+        until(interrupt, Box::pin(self.run(words, None, |_, _| false))).await
     }
 
     /// Runs a command there, and tells each of its lines.
@@ -113,7 +116,7 @@ impl Remote {
             line(text);
             true
         };
-        until(interrupt, self.run(words, None, hears)).await
+        until(interrupt, Box::pin(self.run(words, None, hears))).await
     }
 
     /// Runs a command there that reads a file of this machine on its standard input.
@@ -128,7 +131,7 @@ impl Remote {
         interrupt: &Interrupt,
     ) -> Result<Ended> {
         let file = system::open_regular(file)?;
-        until(interrupt, self.run(words, Some((Box::new(file), progress)), |_, _| false)).await
+        until(interrupt, Box::pin(self.run(words, Some((Box::new(file), progress)), |_, _| false))).await
     }
 
     async fn run(
@@ -161,15 +164,15 @@ impl Remote {
                 Output::Data | Output::Talk => {}
             }
         });
-        let (given, heard) = tokio::join!(gives, listens);
-        heard?;
+        let (sent, listened) = tokio::join!(gives, listens);
+        listened?;
         let code = child.wait().await?.code().unwrap_or(NO_CONNECTION);
         self.reached(code, &last, words)?;
         // A command that has ended well need not have read all of it.
         if code == 0 {
             return Ok(Ended { code, stdout, last });
         }
-        if let Err(error) = given {
+        if let Err(error) = sent {
             bail!(error.context(format!("cannot send the file to {}: {last}", self.target)));
         }
         Ok(Ended { code, stdout, last })
@@ -275,7 +278,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 
     async fn more(&mut self) -> Result<()> {
         let Some(output) = &mut self.output else { return Ok(()) };
-        let mut part = [0; 4096];
+        let mut part = vec![0; PART];
         let size = output.read(&mut part).await?;
         self.rest.extend_from_slice(&part[..size]);
         if size == 0 {

@@ -10,9 +10,9 @@ pub(super) const SETUP: &str = "\
 Examples:
   $ pmp-ha setup
   $ pmp-ha setup --dry-run
-  $ pmp-ha setup --yes --stop --primary pmp-a.example.com --secondary pmp-b.example.com
-  $ pmp-ha setup --yes --pack /media/safe/HAPack.zip --key /media/safe/pmp_key.key
-  $ pmp-ha setup --peer pmp@pmp-b.example.com --key /media/safe/pmp_key.key";
+  $ pmp-ha setup --yes --stop --primary pmp-a --secondary pmp-b
+  $ pmp-ha setup --yes --key /media/safe/pmp_key.key
+  $ pmp-ha setup --peer pmp@pmp-b --key /media/safe/pmp_key.key";
 
 pub(super) const RECEIVE_PACK: &str = "\
 Examples:

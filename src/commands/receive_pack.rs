@@ -36,9 +36,8 @@ impl fmt::Display for Received {
 
 pub async fn run(context: &Context<'_>, args: ReceivePackArgs) -> Result<()> {
     let home = context.home()?;
-    let wanted = Sha256Hex::try_from(args.sha256.clone()).map_err(|why| {
-        Failure::new(Kind::Usage, format!("{} is no SHA-256", args.sha256)).because(why.to_string())
-    })?;
+    let wanted = Sha256Hex::try_from(args.sha256.clone())
+        .map_err(|why| Failure::new(Kind::Usage, format!("{} is no SHA-256", args.sha256)).because(why))?;
     let path = home.path(if args.encrypted { "HAPack.zip.age" } else { "HAPack.zip" });
     if context.global.dry_run {
         return context.ui.would(&format!("write {}", path.display()));
@@ -57,8 +56,8 @@ pub async fn run(context: &Context<'_>, args: ReceivePackArgs) -> Result<()> {
     let arrives = tokio::task::spawn_blocking(move || {
         take_in(&mut std::io::stdin().lock(), &there, size, &wanted, &interrupt)
     });
-    let arrived = context.interrupt.or(async { arrives.await? }).await;
-    if let Err(error) = arrived.and_then(|()| Ok(fs::rename(&coming, &path)?)) {
+    let taken = context.interrupt.or(async { arrives.await? }).await;
+    if let Err(error) = taken.and_then(|()| Ok(fs::rename(&coming, &path)?)) {
         // ignored: what is left of it is replaced by the next one
         let _ = fs::remove_file(&coming);
         return Err(error);

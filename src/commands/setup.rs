@@ -334,9 +334,10 @@ impl Guide<'_> {
             let known = |role| own.as_ref().map(|own| own.pair.node(role).to_string());
             let here = known(Role::Primary).unwrap_or_else(system::host_name);
             let (primary, secondary) = (self.args.primary.take(), self.args.secondary.take());
-            self.args.primary = Some(self.named(primary, "primary", Some(here), own.is_some())?);
+            self.args.primary = Some(self.named(primary, "primary", Some(&here), own.is_some())?);
             let there = known(Role::Secondary);
-            self.args.secondary = Some(self.named(secondary, "secondary", there, own.is_some())?);
+            self.args.secondary =
+                Some(self.named(secondary, "secondary", there.as_deref(), own.is_some())?);
         }
         let mut expected =
             self.home.membership()?.map_or(Expected::AskTheData, |own| own.key_fingerprint.into());
@@ -402,13 +403,13 @@ impl Guide<'_> {
         &self,
         given: Option<Endpoint>,
         role: &str,
-        default: Option<String>,
+        default: Option<&str>,
         is_known: bool,
     ) -> Result<Endpoint> {
         if let Some(given) = given {
             return Ok(given);
         }
-        if let (true, Some(known)) = (is_known, &default) {
+        if let (true, Some(known)) = (is_known, default) {
             return known.parse().map_err(|why: String| Failure::new(Kind::Failed, why).into());
         }
         let ui = self.inner.ui;
@@ -419,7 +420,7 @@ impl Guide<'_> {
         let option = format!("--{role}");
         for _ in 0..TRIES {
             let missing = unanswered(&option, &format!("the name of the {role}"));
-            let answer = ui.ask_with(question, default.as_deref(), missing)?;
+            let answer = ui.ask_with(question, default, missing)?;
             match answer.parse::<Endpoint>() {
                 Ok(endpoint) => return Ok(endpoint),
                 Err(why) => ui.warn(format!("{answer} is no name: {why}")),

@@ -25,7 +25,9 @@ pub fn with_home(text: &str, home: &str) -> String {
     for line in text.split_inclusive('\n') {
         let begin = line.trim_start();
         if SAYS_WHAT_TO_DO.iter().any(|start| begin.starts_with(start)) {
-            clauses(line).iter().for_each(|clause| put_in(clause, &option, &mut out));
+            for clause in clauses(line) {
+                put_in(clause, &option, &mut out);
+            }
         } else {
             out.push_str(line);
         }

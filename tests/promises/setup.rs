@@ -101,6 +101,9 @@ fn the_guide_leads_through_the_manual_and_can_be_left(server: &str) {
         assert!(screen.contains(text), "no {text:?} in {screen}");
     }
     assert!(primary.is_running(), "the primary serves again");
+    let warnings: Vec<&str> = screen.lines().filter(|line| line.starts_with("warning: ")).collect();
+    let once: std::collections::BTreeSet<&str> = warnings.iter().copied().collect();
+    assert_eq!(once.len(), warnings.len(), "a warning is said twice: {screen}");
     assert_eq!(screen.matches("next: ").count(), 1, "only the guide says what comes next: {screen}");
     assert_eq!(dry(primary), ["carry", "verify"]);
 

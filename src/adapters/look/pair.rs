@@ -70,7 +70,9 @@ pub async fn take(
         look_here(home, &membership, config, interrupt, Some(here)),
         look_there(home, &membership, config, there),
         async { if watches_tfa { tfa::look(home, config).await } else { Tfa::NotWatched } },
-        async { if watches_tfa { key_data::of_others(home, &membership, config).await } else { None } },
+        async {
+            if watches_tfa { Box::pin(key_data::of_others(home, &membership, config)).await } else { None }
+        },
         web::look(home, &membership, config),
     );
     let mut deviations = deviations_of(home, &membership, config, &local);
