@@ -289,6 +289,8 @@ pub struct Snapshot {
     pub own_options: Option<String>,
     /// The TFA setting, on a secondary.
     pub tfa: Tfa,
+    /// The key file of a secondary, if its data say that another key opens them.
+    pub old_key: Option<String>,
     /// Bytes free where the data of this node lie.
     pub disk: Option<u64>,
     /// When this was seen, seconds since 1970, UTC.

@@ -63,6 +63,8 @@ mod scenarios;
 mod screen;
 mod semi_sync;
 mod service;
+mod setup;
+mod setup_over_ssh;
 mod sql;
 mod start_script;
 mod strangers;

@@ -13,8 +13,8 @@ pub struct Listed {
     pub of_two_accounts: Vec<String>,
 }
 
-/// How the names of the tests begin that need two accounts.
-const TWO_ACCOUNTS: &str = "accounts::";
+/// How the names of the tests begin that need two accounts. An sshd is one of two itself.
+const TWO_ACCOUNTS: [&str; 2] = ["accounts::", "setup_over_ssh::"];
 
 impl Listed {
     pub fn of(program: &Path, filters: &[String], skip: &[String], every_server: bool) -> Self {
@@ -42,8 +42,10 @@ impl Listed {
         names.retain(|name| !left.contains(name));
         // A space that somebody without rights makes has one account.
         let is_root = nix::unistd::geteuid().is_root();
-        let (of_two_accounts, names) =
-            names.into_iter().partition(|name| !is_root && name.starts_with(TWO_ACCOUNTS));
+        let (of_two_accounts, names) = names.into_iter().partition(|name| {
+            let needs_two = TWO_ACCOUNTS.iter().any(|start| name.starts_with(start));
+            !is_root && needs_two
+        });
         Self { names, left, of_two_accounts }
     }
 }

@@ -10,7 +10,7 @@ use crate::adapters::home::{Home, certificates};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::asking::{Asking, DEADLINE, NotLetIn, Trail};
 use crate::adapters::look::pulse::{Before, Bell, watch};
-use crate::adapters::look::{errant, returned, returned_notes, tfa, web};
+use crate::adapters::look::{errant, key_data, returned, returned_notes, tfa, web};
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::{Address, Row, Speaks, greeting, greeting_of_socket};
 use crate::adapters::system;
@@ -66,10 +66,13 @@ pub async fn take(
     };
     let watches_tfa = membership.role == Role::Secondary;
     let (here, there) = Bell::pair();
-    let (local, peer, tfa, web) = tokio::join!(
+    let (local, peer, tfa, old_key, web) = tokio::join!(
         look_here(home, &membership, config, interrupt, Some(here)),
         look_there(home, &membership, config, there),
         async { if watches_tfa { tfa::look(home, config).await } else { Tfa::NotWatched } },
+        async {
+            if watches_tfa { Box::pin(key_data::of_others(home, &membership, config)).await } else { None }
+        },
         web::look(home, &membership, config),
     );
     let mut deviations = deviations_of(home, &membership, config, &local);
@@ -94,6 +97,7 @@ pub async fn take(
         deviations,
         own_options,
         tfa,
+        old_key,
         disk,
         now,
         certificates,

@@ -30,10 +30,24 @@ pub fn options_to_read(runner: &Runner<'_>, flavor: &Flavor) -> String {
 ///
 /// Without TLS, writable, and with its relay logs kept, if there are any, instead of fetched again.
 pub fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor, relay_logs: bool) -> Vec<Setting> {
+    let membership = of_a_secondary(runner);
+    settings_to_read(runner, flavor, relay_logs, &membership)
+}
+
+/// The same, for what a primary left behind.
+pub fn settings_to_read_a_primary(
+    runner: &Runner<'_>,
+    flavor: &Flavor,
+    primary: &Membership,
+) -> Vec<Setting> {
+    settings_to_read(runner, flavor, true, primary)
+}
+
+fn of_a_secondary(runner: &Runner<'_>) -> Membership {
     let node =
         |number| Node { number, host: "localhost".into(), db_port: 1, local_port: None, web_port: None };
     let schema = runner.home.database_params().map(|params| params.schema.to_lowercase()).unwrap_or_default();
-    let membership = Membership {
+    Membership {
         format: Membership::FORMAT,
         role: Role::Secondary,
         key_fingerprint: None,
@@ -48,8 +62,16 @@ pub fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor, relay_logs: bo
             secondary_word: None,
             nodes: [node(1), node(2)],
         },
-    };
-    let mut out = node_settings(runner, flavor, &membership);
+    }
+}
+
+fn settings_to_read(
+    runner: &Runner<'_>,
+    flavor: &Flavor,
+    relay_logs: bool,
+    membership: &Membership,
+) -> Vec<Setting> {
+    let mut out = node_settings(runner, flavor, membership);
     out.retain(|setting| {
         !setting.option.starts_with("ssl-")
             && setting.option != "read-only"

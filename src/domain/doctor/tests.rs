@@ -129,6 +129,22 @@ fn each_fault_has_its_code() {
 }
 
 #[test]
+fn a_key_that_was_rotated_on_the_primary_is_a_reminder() {
+    let rotated = |role, fingerprints: [&str; 2]| {
+        codes(|s| {
+            in_a_pair(s, role);
+            s.key.as_mut().expect("a key").fingerprints = fingerprints.map(str::to_owned).into();
+        })
+    };
+    let note = (Grade::Note, "key-rotated");
+    for fingerprints in [["f", "new"], ["new", "newer"]] {
+        assert!(rotated(Role::Primary, fingerprints).contains(&note), "{fingerprints:?}");
+    }
+    assert!(!rotated(Role::Primary, ["f", "f"]).contains(&note));
+    assert!(!rotated(Role::Secondary, ["f", "new"]).contains(&note));
+}
+
+#[test]
 fn on_a_node_of_a_pair_the_key_and_the_script_matter() {
     let found = codes(|s| {
         in_a_pair(s, Role::Secondary);

@@ -80,6 +80,7 @@ pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
         judge.returned_writes();
         judge.product();
         judge.tfa();
+        judge.key();
         judge.proof();
     }
     judge.disk();
@@ -355,6 +356,18 @@ impl Judge<'_> {
                 "Correct product.tfa_query in conf/pmp-ha.toml, or leave it empty.",
             ),
         }
+    }
+
+    fn key(&mut self) {
+        let Some(path) = self.snapshot.old_key.clone() else { return };
+        self.find(
+            "old-key",
+            About::HighAvailability,
+            Severity::Warning,
+            "the secondary has an encryption key that does not open the data",
+            format!("product.key_query says so of {path}"),
+            "If the key was rotated, copy the primary's new pmp_key.key to the secondary, run `pmp-ha key PATH` there, and restart Password Manager Pro there.",
+        );
     }
 
     fn disk(&mut self) {

@@ -71,6 +71,7 @@ fn seen_from(role: Role) -> Snapshot {
         peer: Observed::Seen(at(Pair::peer_of(role))),
         deviations: vec![],
         tfa: Tfa::NotWatched,
+        old_key: None,
         own_options: None,
         disk: Some(1 << 40),
         now: 0,
@@ -127,6 +128,16 @@ const LIMITS: Limits = Limits { lag: 30, heartbeat: 10 };
 fn verdict(snapshot: &Snapshot) -> (Status, Status, Vec<&'static str>) {
     let health = judge(snapshot, LIMITS);
     (health.high_availability, health.replication, health.findings.iter().map(|f| f.code).collect())
+}
+
+#[test]
+fn a_secondary_with_the_key_of_before_a_rotation_is_told() {
+    let mut snapshot = seen_from(Role::Secondary);
+    snapshot.old_key = Some("/media/safe/pmp_key.key".into());
+    let health = judge(&snapshot, LIMITS);
+    let found: Vec<&str> = health.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!((found, health.high_availability), (vec!["old-key"], Status::Alive));
+    assert!(health.findings[0].evidence.contains("/media/safe/pmp_key.key"), "{health:?}");
 }
 
 #[test]
