@@ -504,6 +504,9 @@ pub fn parse_replica(flavor: &Flavor, row: &Row) -> ReplicaView {
     let error = |number: &str, text: &str| (get(number).parse().unwrap_or(0), get(text));
     let receiver = match get("Replica_IO_Running").as_str() {
         "Yes" => Receiver::Connected,
+        "No" if flavor.connecting_shows_as_stopped() && !get("Replica_IO_State").is_empty() => {
+            Receiver::Connecting
+        }
         "No" => Receiver::Stopped,
         _ => Receiver::Connecting,
     };

@@ -12,6 +12,7 @@ use tokio::io::AsyncReadExt;
 use crate::adapters::home::Credential;
 use crate::adapters::server::old_tls::Bridge;
 use crate::domain::certificate;
+use crate::domain::flavor::Dialect;
 use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::sql::Sql;
@@ -161,7 +162,8 @@ impl Session {
         else {
             bail!("the session is closed");
         };
-        let mut result = conn.query_iter(sql.text()).await.map_err(failed)?;
+        let said = Dialect::of(conn.server_version()).say(sql.text()).into_owned();
+        let mut result = conn.query_iter(said).await.map_err(failed)?;
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while let Some(row) = result.next().await.map_err(failed)? {
             bytes += bytes_of(&row);
