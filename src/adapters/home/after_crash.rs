@@ -10,7 +10,7 @@ use fs_err as fs;
 use super::{Home, datadir};
 use crate::adapters::clock;
 use crate::adapters::system;
-use crate::domain::after_crash::{self, Log, MasterInfo, Mending, Next, RelayInfo, Scan, base, takes};
+use crate::domain::after_crash::{self, Coming, MasterInfo, Mending, RelayInfo, Scan, WhichLog, base, takes};
 use crate::domain::relay_log::{HEADER, MAGIC};
 use crate::domain::settings::{BINLOG, RELAY_LOG, is_mended_before_start, wild_do_tables};
 
@@ -56,7 +56,7 @@ fn decide(data: &Path, patterns: &[String]) -> Result<Option<Mending>> {
     let passes = |table: &str| patterns.is_empty() || takes(patterns, table);
     let mut mending = Mending::default();
 
-    let mut of_own = Scan::new(Log::Own, own_id, &passes);
+    let mut of_own = Scan::new(WhichLog::Own, own_id, &passes);
     for name in &own[own.len().saturating_sub(OWN_LOGS)..] {
         read(&data.join(base(name)), &mut of_own)?;
     }
@@ -70,7 +70,7 @@ fn decide(data: &Path, patterns: &[String]) -> Result<Option<Mending>> {
         .as_ref()
         .and_then(|info| relay.iter().position(|name| base(name) == base(&info.relay.file)));
     if let (Some(info), Some(at), Some(last)) = (&relay_info, at, relay.last()) {
-        let mut of_relay = Scan::new(Log::Relay, own_id, &passes);
+        let mut of_relay = Scan::new(WhichLog::Relay, own_id, &passes);
         of_relay.known_up_to(&info.relay);
         for (number, name) in relay.iter().enumerate().skip(at.saturating_sub(1)) {
             if number == at {
@@ -129,8 +129,8 @@ fn read(path: &Path, scan: &mut Scan<'_>) -> Result<()> {
         head.clear();
         file.by_ref().take(HEADER as u64).read_to_end(&mut head)?;
         match scan.head(&head) {
-            Next::Stop => return Ok(()),
-            Next::Body(length) => {
+            Coming::Stop => return Ok(()),
+            Coming::Body(length) => {
                 body.clear();
                 file.by_ref().take(length as u64).read_to_end(&mut body)?;
                 scan.body(&body);

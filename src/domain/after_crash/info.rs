@@ -1,14 +1,14 @@
 //! The two plain files in which these servers note how far they are.
 
-use super::Place;
+use super::LogPlace;
 
 /// `relay-log.info`: how far the applier is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelayInfo {
     /// The place in the relay log.
-    pub relay: Place,
+    pub relay: LogPlace,
     /// The same place on the source.
-    pub source: Place,
+    pub source: LogPlace,
     rest: Vec<String>,
 }
 
@@ -17,7 +17,7 @@ pub struct RelayInfo {
 pub struct MasterInfo {
     first: String,
     /// The place on the source.
-    pub source: Place,
+    pub source: LogPlace,
     rest: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ impl RelayInfo {
 
     /// The text of the file for another place.
     #[must_use]
-    pub fn with(&self, relay: &Place, source: &Place) -> String {
+    pub fn with(&self, relay: &LogPlace, source: &LogPlace) -> String {
         let mut out = format!("{}\n{}\n{}\n{}\n", relay.file, relay.position, source.file, source.position);
         self.rest.iter().for_each(|line| out.extend([line.as_str(), "\n"]));
         out
@@ -52,14 +52,14 @@ impl MasterInfo {
 
     /// The text of the file for another place.
     #[must_use]
-    pub fn with(&self, source: &Place) -> String {
+    pub fn with(&self, source: &LogPlace) -> String {
         let mut out = format!("{}\n{}\n{}\n", self.first, source.file, source.position);
         self.rest.iter().for_each(|line| out.extend([line.as_str(), "\n"]));
         out
     }
 }
 
-fn place<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Option<Place> {
+fn place<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Option<LogPlace> {
     let file = lines.next().filter(|file| !file.is_empty())?.to_owned();
-    Some(Place { file, position: lines.next()?.trim().parse().ok()? })
+    Some(LogPlace { file, position: lines.next()?.trim().parse().ok()? })
 }

@@ -13,7 +13,7 @@ mod tests;
 
 pub use filter::takes;
 pub use info::{MasterInfo, RelayInfo};
-pub use scan::{DEPTH, End, Log, Next, Place, Scan, Transaction, applied, walk};
+pub use scan::{Coming, DEPTH, End, LogPlace, Scan, Transaction, WhichLog, applied, walk};
 
 /// The flag of a binlog that nobody has closed, and where it stands in the file.
 const IN_USE: u8 = 1;
@@ -97,7 +97,7 @@ pub fn place(
                 "the data hold what came up to byte {} of {}, and relay-log.info said byte {}",
                 source.position, source.file, relay_info.source.position
             ));
-            let here = Place { file: name.clone(), position: last.here.position };
+            let here = LogPlace { file: name.clone(), position: last.here.position };
             mending.relay_info = Some(relay_info.with(&here, source));
         }
     }

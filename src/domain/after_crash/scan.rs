@@ -21,7 +21,7 @@ const LAST_KIND: u8 = 27;
 
 /// Which log it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Log {
+pub enum WhichLog {
     /// The node's own binlog: each event says where it ends.
     Own,
     /// What the receiver wrote down: each event says where it ended on the source.
@@ -41,7 +41,7 @@ pub enum End {
 
 /// A place in a log of the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct LogPlace {
     /// The log.
     pub file: String,
     /// The byte.
@@ -56,9 +56,9 @@ pub struct Transaction {
     /// Whether a statement is in it, of which nobody knows here whether a filter stopped it.
     pub statement: bool,
     /// The file in which it ends, and the byte behind it.
-    pub here: Place,
+    pub here: LogPlace,
     /// Where it ends on the source.
-    pub source: Option<Place>,
+    pub source: Option<LogPlace>,
 }
 
 impl Transaction {
@@ -101,7 +101,7 @@ fn ends_alike(own: &[Transaction], relay: &[Transaction]) -> bool {
 
 /// What the next bytes of a log are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum Coming {
     /// The head of an event, whose body has so many bytes.
     Body(usize),
     /// Nothing that can be read on.
@@ -110,7 +110,7 @@ pub enum Next {
 
 /// A walk through the logs of one kind, one file after the other.
 pub struct Scan<'a> {
-    log: Log,
+    log: WhichLog,
     own_id: u32,
     passes: &'a dyn Fn(&str) -> bool,
     file: String,
@@ -122,12 +122,12 @@ pub struct Scan<'a> {
     before: Vec<u64>,
     tables: BTreeMap<String, bool>,
     source_file: Option<String>,
-    mark: Option<Place>,
+    mark: Option<LogPlace>,
     behind_mark: usize,
     /// What it found, the oldest first.
     pub transactions: VecDeque<Transaction>,
     /// The end of the last whole event of the source, on the source.
-    pub received: Option<Place>,
+    pub received: Option<LogPlace>,
 }
 
 #[derive(Default)]
@@ -140,7 +140,7 @@ impl<'a> Scan<'a> {
     /// Begins a walk for the events that the node `own_id` did not write. `passes` says of a table, as `schema.table`,
     /// whether this node takes its rows.
     #[must_use]
-    pub fn new(log: Log, own_id: u32, passes: &'a dyn Fn(&str) -> bool) -> Self {
+    pub fn new(log: WhichLog, own_id: u32, passes: &'a dyn Fn(&str) -> bool) -> Self {
         Self {
             log,
             own_id,
@@ -165,7 +165,7 @@ impl<'a> Scan<'a> {
     pub fn begin(&mut self, file: &str, size: u64) {
         file.clone_into(&mut self.file);
         (self.size, self.position, self.end, self.header) = (size, 4, End::Whole, None);
-        if self.log == Log::Own {
+        if self.log == WhichLog::Own {
             // A server that starts rolls back what was not ended.
             self.tables.clear();
             self.open = None;
@@ -174,7 +174,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Says up to where the applier is known to be: of what stands before it, little is remembered.
-    pub fn known_up_to(&mut self, place: &Place) {
+    pub fn known_up_to(&mut self, place: &LogPlace) {
         self.mark = Some(place.clone());
     }
 
@@ -190,38 +190,38 @@ impl<'a> Scan<'a> {
     }
 
     /// Takes the next bytes, at most a head, of which fewer are left only at the end of the file.
-    pub fn head(&mut self, bytes: &[u8]) -> Next {
+    pub fn head(&mut self, bytes: &[u8]) -> Coming {
         let left = self.size.saturating_sub(self.position);
         if left == 0 {
-            return Next::Stop;
+            return Coming::Stop;
         }
         let Some(head) = bytes.first_chunk::<HEADER>().filter(|_| left >= HEADER as u64) else {
             self.end = End::Torn;
-            return Next::Stop;
+            return Coming::Stop;
         };
         if head.iter().all(|byte| *byte == 0) {
             // What a file system leaves of a write that the power did not outlast.
             self.end = End::Torn;
-            return Next::Stop;
+            return Coming::Stop;
         }
         let strange = || End::Strange(format!("no event begins at byte {} of {}", self.position, self.file));
         let Some(header) = Header::read(head).filter(|header| self.is_likely(header)) else {
             self.end = strange();
-            return Next::Stop;
+            return Coming::Stop;
         };
         let length = u64::from(header.length);
         if length > left {
             self.end = End::Torn;
-            return Next::Stop;
+            return Coming::Stop;
         }
         self.header = Some(header);
-        usize::try_from(length).map_or(Next::Stop, |length| Next::Body(length - HEADER))
+        usize::try_from(length).map_or(Coming::Stop, |length| Coming::Body(length - HEADER))
     }
 
     fn is_likely(&self, header: &Header) -> bool {
         let length = u64::from(header.length);
-        let ends_there =
-            self.log == Log::Relay || u64::from(header.end) == (self.position + length) & u64::from(u32::MAX);
+        let ends_there = self.log == WhichLog::Relay
+            || u64::from(header.end) == (self.position + length) & u64::from(u32::MAX);
         (1..=LAST_KIND).contains(&header.kind()) && length <= LONGEST && ends_there
     }
 
@@ -233,15 +233,15 @@ impl<'a> Scan<'a> {
             return;
         }
         let event = header.event(self.position, body, false);
-        if self.log == Log::Relay && event.kind == "Rotate" {
+        if self.log == WhichLog::Relay && event.kind == "Rotate" {
             if let Some((position, name)) = rotation(body) {
-                self.received = Some(Place { file: name.clone(), position });
+                self.received = Some(LogPlace { file: name.clone(), position });
                 self.source_file = Some(name);
             }
             return;
         }
-        if self.log == Log::Relay && event.end != 0 && event.kind != "Format_desc" {
-            self.received = self.source_file.clone().map(|file| Place { file, position: event.end });
+        if self.log == WhichLog::Relay && event.end != 0 && event.kind != "Format_desc" {
+            self.received = self.source_file.clone().map(|file| LogPlace { file, position: event.end });
         }
         let print = |what: &[u8]| {
             let mut hasher = DefaultHasher::new();
@@ -270,7 +270,7 @@ impl<'a> Scan<'a> {
             "Xid" => self.close(event.end),
             "Table_map" => {
                 if let Some((number, name)) = table(&event.info) {
-                    let passes = self.log == Log::Own || (self.passes)(name);
+                    let passes = self.log == WhichLog::Own || (self.passes)(name);
                     self.tables.insert(number.to_owned(), passes);
                 }
             }
@@ -314,8 +314,8 @@ impl<'a> Scan<'a> {
         self.transactions.push_back(Transaction {
             prints: open.prints,
             statement: open.statement,
-            here: Place { file: self.file.clone(), position: self.position },
-            source: self.source_file.clone().map(|file| Place { file, position: end }),
+            here: LogPlace { file: self.file.clone(), position: self.position },
+            source: self.source_file.clone().map(|file| LogPlace { file, position: end }),
         });
     }
 }
@@ -338,8 +338,8 @@ pub fn walk(scan: &mut Scan<'_>, file: &str, bytes: &[u8]) {
         let at = usize::try_from(scan.end().0).unwrap_or(usize::MAX);
         let rest = bytes.get(at..).unwrap_or_default();
         match scan.head(&rest[..rest.len().min(HEADER)]) {
-            Next::Body(length) => scan.body(rest.get(HEADER..HEADER + length).unwrap_or_default()),
-            Next::Stop => return,
+            Coming::Body(length) => scan.body(rest.get(HEADER..HEADER + length).unwrap_or_default()),
+            Coming::Stop => return,
         }
     }
 }

@@ -7,17 +7,17 @@ const OWN: u32 = 2;
 
 /// The bytes of a log, event by event.
 struct Bytes {
-    log: Log,
+    log: WhichLog,
     bytes: Vec<u8>,
     /// Where the source is.
     there: u32,
 }
 
 impl Bytes {
-    fn new(log: Log) -> Self {
+    fn new(log: WhichLog) -> Self {
         let mut out = Self { log, bytes: b"\xfebin".to_vec(), there: 4 };
         out.event(15, OWN, 0, b"format");
-        if log == Log::Relay {
+        if log == WhichLog::Relay {
             let mut body = 4_u64.to_le_bytes().to_vec();
             body.extend(b"binlog.000007");
             out.event(4, SOURCE, 0, &body);
@@ -31,7 +31,7 @@ impl Bytes {
         if server_id == SOURCE && kind != 4 {
             self.there += length;
         }
-        let end = if self.log == Log::Own { here } else { self.there };
+        let end = if self.log == WhichLog::Own { here } else { self.there };
         self.bytes.extend(at.to_le_bytes());
         self.bytes.push(kind);
         for number in [server_id, length, end] {
@@ -43,7 +43,7 @@ impl Bytes {
 
     fn query(&mut self, server_id: u32, at: u32, text: &str) {
         let mut body = vec![0; 13];
-        body[4] = if self.log == Log::Own { 3 } else { 0 }; // how long it took may differ
+        body[4] = if self.log == WhichLog::Own { 3 } else { 0 }; // how long it took may differ
         body.push(0);
         body.extend(text.as_bytes());
         self.event(2, server_id, at, &body);
@@ -51,7 +51,7 @@ impl Bytes {
 
     /// One row in one table, and its commit.
     fn row(&mut self, server_id: u32, at: u32, table: &str, row: &[u8]) {
-        let number = if self.log == Log::Own { 40 } else { 16 };
+        let number = if self.log == WhichLog::Own { 40 } else { 16 };
         self.query(server_id, at, "BEGIN");
         let mut map = vec![number, 0, 0, 0, 0, 0, 1, 0, 8];
         map.extend(b"passtrix\0");
@@ -80,10 +80,10 @@ fn master_info() -> MasterInfo {
 
 fn decide(own: &[u8], relay: &[u8], position: u64) -> Mending {
     let mut mending = Mending::default();
-    let mut of_own = Scan::new(Log::Own, OWN, &passes);
+    let mut of_own = Scan::new(WhichLog::Own, OWN, &passes);
     walk(&mut of_own, "own.000001", own);
     cut(&mut mending, "own.000001", own.len() as u64, &of_own);
-    let mut of_relay = Scan::new(Log::Relay, OWN, &passes);
+    let mut of_relay = Scan::new(WhichLog::Relay, OWN, &passes);
     walk(&mut of_relay, "relay.000001", relay);
     cut(&mut mending, "relay.000001", relay.len() as u64, &of_relay);
     let own: Vec<Transaction> = of_own.transactions.into_iter().collect();
@@ -94,7 +94,7 @@ fn decide(own: &[u8], relay: &[u8], position: u64) -> Mending {
 
 #[test]
 fn a_note_that_is_behind_the_data_moves_to_where_the_data_are() {
-    let (mut own, mut relay) = (Bytes::new(Log::Own), Bytes::new(Log::Relay));
+    let (mut own, mut relay) = (Bytes::new(WhichLog::Own), Bytes::new(WhichLog::Relay));
     let mut ends = Vec::new();
     for at in 0..12 {
         relay.row(SOURCE, at, "a", &[7]);
@@ -119,7 +119,7 @@ fn a_note_that_is_behind_the_data_moves_to_where_the_data_are() {
 
 #[test]
 fn what_cannot_be_told_apart_or_is_not_there_changes_nothing() {
-    let (mut own, mut relay) = (Bytes::new(Log::Own), Bytes::new(Log::Relay));
+    let (mut own, mut relay) = (Bytes::new(WhichLog::Own), Bytes::new(WhichLog::Relay));
     assert_eq!(decide(&own.bytes, &relay.bytes, 4).relay_info, None, "nothing of the source");
     for _ in 0..3 {
         relay.row(SOURCE, 1, "a", &[7]);
@@ -132,7 +132,7 @@ fn what_cannot_be_told_apart_or_is_not_there_changes_nothing() {
 
 #[test]
 fn a_statement_counts_as_applied_only_where_the_own_binlog_has_it() {
-    let (mut own, mut relay) = (Bytes::new(Log::Own), Bytes::new(Log::Relay));
+    let (mut own, mut relay) = (Bytes::new(WhichLog::Own), Bytes::new(WhichLog::Relay));
     relay.row(SOURCE, 1, "a", &[1]);
     own.row(SOURCE, 1, "a", &[1]);
     let before = relay.bytes.len() as u64;
@@ -153,7 +153,7 @@ fn a_statement_counts_as_applied_only_where_the_own_binlog_has_it() {
 
 #[test]
 fn a_table_of_another_engine_and_a_statement_format_are_followed() {
-    let (mut own, mut relay) = (Bytes::new(Log::Own), Bytes::new(Log::Relay));
+    let (mut own, mut relay) = (Bytes::new(WhichLog::Own), Bytes::new(WhichLog::Relay));
     for log in [&mut own, &mut relay] {
         log.row(SOURCE, 1, "a", &[1]);
     }
@@ -170,23 +170,23 @@ fn a_table_of_another_engine_and_a_statement_format_are_followed() {
 
 #[test]
 fn a_transaction_goes_on_in_the_next_relay_log() {
-    let mut first = Bytes::new(Log::Relay);
+    let mut first = Bytes::new(WhichLog::Relay);
     first.row(SOURCE, 1, "a", &[1]);
     let whole = first.bytes.clone();
     let xid = first.bytes.split_off(whole.len() - 27);
     let mut second = b"\xfebin".to_vec();
     second.extend(&xid);
-    let mut scan = Scan::new(Log::Relay, OWN, &passes);
+    let mut scan = Scan::new(WhichLog::Relay, OWN, &passes);
     walk(&mut scan, "relay.000001", &first.bytes);
     walk(&mut scan, "relay.000002", &second);
     let last = scan.transactions.back().expect("one");
-    assert_eq!(last.here, Place { file: "relay.000002".into(), position: 31 });
+    assert_eq!(last.here, LogPlace { file: "relay.000002".into(), position: 31 });
     assert_eq!(last.source.as_ref().map(|place| place.file.as_str()), Some("binlog.000007"));
 }
 
 #[test]
 fn a_binlog_says_whether_it_was_closed() {
-    let mut open = Bytes::new(Log::Own).bytes;
+    let mut open = Bytes::new(WhichLog::Own).bytes;
     assert!(!is_open(&open));
     open[FLAGS] = IN_USE;
     assert!(is_open(&open));
@@ -199,7 +199,7 @@ proptest! {
     /// Wherever a log ends, what is left behind the last whole event goes, and nothing before it.
     #[test]
     fn a_log_is_cut_behind_its_last_whole_event(rows in 0_u32..6, keep in 0.0..1.0_f64) {
-        let mut log = Bytes::new(Log::Own);
+        let mut log = Bytes::new(WhichLog::Own);
         let mut ends = vec![4, log.bytes.len()];
         for at in 0..rows {
             for kind in [2, 19, 23, 16] {
@@ -210,7 +210,7 @@ proptest! {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a small share")]
         let size = 4 + ((log.bytes.len() - 4) as f64 * keep) as usize;
         let bytes = &log.bytes[..size];
-        let mut scan = Scan::new(Log::Own, OWN, &passes);
+        let mut scan = Scan::new(WhichLog::Own, OWN, &passes);
         walk(&mut scan, "own.000001", bytes);
         let mut mending = Mending::default();
         cut(&mut mending, "own.000001", size as u64, &scan);
@@ -226,7 +226,7 @@ proptest! {
         rows in proptest::collection::vec((0_u32..2, 0_u8..2), 1..40), applied in 0_usize..40, behind in 0_usize..4,
     ) {
         let applied = applied.min(rows.len());
-        let (mut own, mut relay) = (Bytes::new(Log::Own), Bytes::new(Log::Relay));
+        let (mut own, mut relay) = (Bytes::new(WhichLog::Own), Bytes::new(WhichLog::Relay));
         let mut ends = vec![relay.bytes.len()];
         let mut clock = 0;
         for (number, (ticks, row)) in rows.iter().enumerate() {

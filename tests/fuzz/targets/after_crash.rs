@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pmp_ha::domain::after_crash::{
-    End, Log, MasterInfo, Mending, RelayInfo, Scan, Transaction, cut, is_open, place, walk,
+    End, MasterInfo, Mending, RelayInfo, Scan, Transaction, WhichLog, cut, is_open, place, walk,
 };
 
 const RELAY: &str = "./relay.000001\n4\nbinlog.000001\n4\n";
@@ -16,17 +16,17 @@ fuzz_target!(|input: (&[u8], &[u8])| {
     let _ = is_open(&own);
     let passes = |_: &str| true;
     let mut mending = Mending::default();
-    let mut of_own = Scan::new(Log::Own, 2, &passes);
+    let mut of_own = Scan::new(WhichLog::Own, 2, &passes);
     walk(&mut of_own, "own.000001", &own);
     cut(&mut mending, "own.000001", own.len() as u64, &of_own);
     for cut in &mending.cuts {
         let at = usize::try_from(cut.at).expect("small");
         assert!(at >= 4 && at < own.len());
-        let mut again = Scan::new(Log::Own, 2, &passes);
+        let mut again = Scan::new(WhichLog::Own, 2, &passes);
         walk(&mut again, "own.000001", &own[..at]);
         assert_eq!(again.end(), (cut.at, &End::Whole));
     }
-    let mut of_relay = Scan::new(Log::Relay, 2, &passes);
+    let mut of_relay = Scan::new(WhichLog::Relay, 2, &passes);
     walk(&mut of_relay, "relay.000001", &relay);
     let own: Vec<Transaction> = of_own.transactions.iter().cloned().collect();
     let infos = (RelayInfo::parse(RELAY), MasterInfo::parse(MASTER));
