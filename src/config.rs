@@ -235,6 +235,20 @@ impl Default for HealthConfig {
 }
 
 impl Config {
+    /// Every program that the file names, with its key.
+    #[must_use]
+    pub fn programs(&self) -> Vec<(String, &[String])> {
+        let mut out: Vec<(String, &[String])> =
+            self.hooks.all().into_iter().map(|(key, command)| (key.to_owned(), command)).collect();
+        out.push(("fence.command".into(), &self.fence.command));
+        out.push(("switchover.peer_command".into(), &self.switchover.peer_command));
+        let alarms = self.alarm.command.iter().enumerate();
+        out.extend(
+            alarms.map(|(n, channel)| (format!("alarm.command.{n}.command"), channel.command.as_slice())),
+        );
+        out
+    }
+
     /// Returns what the text of a file says, and where each key stands in it.
     ///
     /// # Errors

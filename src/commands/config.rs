@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Context;
+use crate::adapters::pack::signature::Verifier;
 use crate::adapters::{alert, system};
 use crate::cli::ConfigCommand;
 use crate::config::place::Complaint;
@@ -41,13 +42,14 @@ pub fn run(context: &Context<'_>, command: ConfigCommand) -> Result<()> {
             alert::dead_man(&config.alarm, &source)?;
             #[cfg(feature = "page")]
             crate::adapters::page::check(&config.page, &source)?;
-            for (key, command) in config.hooks.all() {
-                if let Some(program) =
-                    command.first().filter(|program| !system::is_runnable(program.as_ref()))
-                {
+            for (key, command) in config.programs() {
+                if let Some(program) = command.first().filter(|program| !system::can_be_run(program)) {
                     let why = format!("names {program}, which cannot be run");
-                    return Err(source.wrong(&Complaint { key: key.to_owned(), why }).into());
+                    return Err(source.wrong(&Complaint { key, why }).into());
                 }
+            }
+            if let Some(path) = &config.pack.signed_by {
+                Verifier::read(path)?;
             }
             context.ui.done(&Checked {
                 file: source.path.exists().then(|| source.path.display().to_string()),

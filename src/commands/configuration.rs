@@ -5,8 +5,10 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use crate::adapters::home::entry;
 use crate::adapters::system;
 use crate::config::{Config, ConfigFile, unusable};
+use crate::failure::{Failure, Kind};
 
 /// Reads `named`, or `<home>/conf/pmp-ha.toml`, which may be missing; with the place of each key.
 pub(super) fn read(named: Option<&Path>, home: &Path) -> Result<(Config, ConfigFile)> {
@@ -16,5 +18,16 @@ pub(super) fn read(named: Option<&Path>, home: &Path) -> Result<(Config, ConfigF
         Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => String::new(),
         Err(error) => bail!(unusable(&path).because(error.to_string())),
     };
+    // One in the home was looked at with the home. Whoever may write one elsewhere would direct root.
+    if named.is_some()
+        && let Some(why) = entry::unsafe_for_root(&path)?
+    {
+        bail!(
+            Failure::new(Kind::Refused, "root cannot use this configuration safely")
+                .code("unsafe-for-root")
+                .because(why)
+                .hint("Give the file, and each folder on the way to it, to root alone. Or run pmp-ha as its owner.")
+        );
+    }
     Config::parse(&text, path)
 }

@@ -1,11 +1,13 @@
 //! `pmp-ha completions SHELL` and `pmp-ha man DIR`
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use super::Context;
+use crate::adapters::home::entry;
 use crate::cli::{CompletionsArgs, ManArgs, generate};
 use crate::domain::handbook::codes;
+use crate::failure::{Failure, Kind};
 
 /// The script of a shell.
 #[derive(Serialize)]
@@ -43,6 +45,15 @@ pub fn manual(context: &Context<'_>, args: &ManArgs) -> Result<()> {
     let folder = args.dir.display().to_string();
     if context.global.dry_run {
         return context.ui.would(&format!("write the manual pages into {folder}"));
+    }
+    // A link in a folder of somebody else's would lead root anywhere.
+    if let Some(why) = entry::unsafe_for_root(&args.dir)? {
+        bail!(
+            Failure::new(Kind::Refused, "root cannot write into this folder safely")
+                .code("unsafe-for-root")
+                .because(why)
+                .hint("Name a folder that is root's alone, or run pmp-ha as the owner of this one.")
+        );
     }
     generate::manual(&args.dir).with_context(|| format!("cannot write the manual pages into {folder}"))?;
     context.ui.done(&Manual { folder })

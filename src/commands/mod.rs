@@ -99,7 +99,7 @@ pub fn explained(failure: Failure) -> Failure {
     match system::became() {
         Some(name) if is_denied => failure
             .because(format!("root works on this home as its owner, {name}"))
-            .hint(format!("Give the file to {name} with chown, or put it where {name} can use it.")),
+            .hint(format!("Look with `ls -ld` whose it is and where it leads. Copy a file that you named to where {name} can use it.")),
         _ => failure,
     }
 }
@@ -271,6 +271,14 @@ impl Context<'_> {
 
 /// Returns the keys that open a pack and check its signature.
 fn opening(args: OpeningArgs, config: &PackConfig) -> Result<Opening> {
+    if let Some(path) = args.identity.as_ref().filter(|path| !system::is_readable(path)) {
+        bail!(
+            Failure::new(Kind::Refused, "cannot use the identity")
+                .code("identity-unusable")
+                .because(format!("{} cannot be read", path.display()))
+                .hint("Name the private key that opens the pack, or leave --identity out for a pack that is not encrypted.")
+        );
+    }
     let signed_by = args.signed_by.as_ref().or(config.signed_by.as_ref());
     Ok(Opening {
         identity: args.identity.or_else(|| config.identity.clone()),

@@ -119,6 +119,7 @@ fn primary(seen: &Snapshot) -> PrimarySeen {
                 PrimarySeen::NotSeen(blind.evidence.clone())
             }
             BlindReason::Silent
+            | BlindReason::Slow
             | BlindReason::TurnedAway
             | BlindReason::Certificate(_)
             | BlindReason::TooManyConnections

@@ -39,13 +39,18 @@ impl PageConfig {
     pub(super) fn complaints(&self) -> Vec<Complaint> {
         let mut out = Vec::new();
         let mut wrong = |key: &str, why: String| out.push(Complaint { key: key.into(), why });
-        if !self.listen.is_empty()
-            && let Err(why) = listen_address(&self.listen)
-        {
-            wrong("page.listen", why);
-        }
         let files = self.files();
         let given = files.iter().filter(|(_, file)| file.is_some()).count();
+        match listen_address(&self.listen) {
+            _ if self.listen.is_empty() => {}
+            Err(why) => wrong("page.listen", why),
+            Ok(address) if given == 0 && !address.ip().is_loopback() => wrong(
+                "page.listen",
+                "is not an address of this machine alone: it needs certificate_file, key_file and token_file"
+                    .into(),
+            ),
+            Ok(_) => {}
+        }
         if given > 0 && given < files.len() {
             for (key, _) in files.iter().filter(|(_, file)| file.is_none()) {
                 wrong(key, "is missing: certificate_file, key_file and token_file go together".into());

@@ -26,6 +26,9 @@ pub struct Event {
     pub info: String,
 }
 
+/// The number of tables of one transaction that are kept in mind.
+pub(super) const MOST_TABLES: usize = 500;
+
 /// The position of the first event of every binlog, in bytes.
 pub const FIRST_EVENT: u64 = 4;
 
@@ -53,8 +56,11 @@ pub struct Reading {
     pub found: Vec<Errant>,
     /// How many there were.
     pub total: u64,
-    /// The tables that the current transaction has named, by number.
-    #[serde(skip)]
+    /// The end of the last event that was read of a transaction whose end was not; 0 between two of them.
+    #[serde(default)]
+    within: u64,
+    /// The tables that this transaction has named, by number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     tables: BTreeMap<u64, String>,
 }
 
@@ -87,15 +93,23 @@ impl Reading {
             && !matches!(words(&event.info).as_str(), "BEGIN" | "SAVEPOINT");
         if ends.contains(&kind.as_str()) || statement {
             self.tables.clear();
-            self.position = event.end;
+            (self.position, self.within) = (event.end, 0);
+        } else {
+            self.within = event.end;
         }
+    }
+
+    /// Where the next event begins. A long transaction is not read in one look.
+    #[must_use]
+    pub fn continues_at(&self) -> u64 {
+        self.position.max(self.within)
     }
 
     /// Continues with the next file.
     pub fn next_file(&mut self, file: &str) {
         self.tables.clear();
         file.clone_into(&mut self.file);
-        self.position = FIRST_EVENT;
+        (self.position, self.within) = (FIRST_EVENT, 0);
     }
 
     /// Forgets what was found before a position, because it was corrected.
@@ -113,6 +127,9 @@ impl Reading {
                 let (number, name) = table_map(info)?;
                 let (schema, table) = name.split_once('.').unwrap_or(("", &name));
                 let (schema, table) = (schema.to_owned(), table.to_owned());
+                if self.tables.len() >= MOST_TABLES {
+                    return Some("rows of more tables than pmp-ha keeps in mind".into());
+                }
                 self.tables.insert(number, name.clone());
                 let own = [OWN_SCHEMA, LOCAL_SCHEMA].contains(&schema.as_str());
                 let may = schema.eq_ignore_ascii_case(&pair.schema)
@@ -120,7 +137,9 @@ impl Reading {
                 (!own && !may).then(|| format!("rows of {name}"))
             }
             kind if kind.starts_with("update_rows") || kind.starts_with("delete_rows") => {
-                let name = self.tables.get(&table_id(info)?)?;
+                // A place is between two transactions, so a table that was not named is no honest one.
+                let table = table_id(info).and_then(|number| self.tables.get(&number));
+                let name = table.map_or("a table that was not named", String::as_str);
                 let own = name.starts_with(&format!("{OWN_SCHEMA}."))
                     || name.starts_with(&format!("{LOCAL_SCHEMA}."));
                 let verb = if kind.starts_with("update") { "changed" } else { "deleted" };
@@ -160,9 +179,17 @@ const OF_TRANSACTIONS: [&str; 4] = ["BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT"];
 /// update in MariaDB.
 const OF_UPKEEP: [&str; 2] = ["ANALYZE", "OPTIMIZE"];
 
+/// What stands around the schema for which a statement was given.
+const SCHEMA: &str = "use `";
+const END_OF_SCHEMA: &str = "`; ";
+
 /// Whether a statement only begins or ends a transaction, or is upkeep that changes no row.
 pub(super) fn is_of_transactions_or_upkeep(info: &str) -> bool {
     let statement = statement(info);
+    // The name of a schema may hold what ends a name: then nobody knows where the statement begins.
+    if info.starts_with(SCHEMA) && statement.contains(END_OF_SCHEMA) {
+        return false;
+    }
     let words = words(info);
     match words.split_once(' ').unwrap_or((&words, "")) {
         // More may follow: MariaDB knows `BEGIN NOT ATOMIC`.
@@ -175,7 +202,7 @@ pub(super) fn is_of_transactions_or_upkeep(info: &str) -> bool {
 
 /// The statement itself, without the schema that it is for and without a comment before it.
 fn statement(info: &str) -> &str {
-    let statement = match info.strip_prefix("use `").and_then(|rest| rest.split_once("`; ")) {
+    let statement = match info.strip_prefix(SCHEMA).and_then(|rest| rest.split_once(END_OF_SCHEMA)) {
         Some((_, statement)) => statement,
         None => info,
     };
@@ -244,6 +271,18 @@ mod tests {
     fn a_name_with_a_parenthesis_is_no_audit_table() {
         let found = found(&[("Table_map", "table_id: 7 (passtrix.ptrx_useraudit)x)")]);
         assert_eq!(found, ["rows of passtrix.ptrx_useraudit)x"]);
+    }
+
+    #[test]
+    fn no_name_of_a_schema_hides_a_statement() {
+        for (info, told) in [
+            ("use `a`; FLUSH x`; UPDATE t SET x = 1", "a statement: FLUSH …"),
+            ("use `a``; FLUSH x`; UPDATE t SET x = 1", "a statement: FLUSH …"),
+            ("use `a`; BEGIN`; DROP TABLE t", "a statement: SOMETHING …"),
+            ("use `a`; /* `; FLUSH x */ FLUSH y`; DROP TABLE t", "a statement: FLUSH …"),
+        ] {
+            assert_eq!(found(&[("Query", info)]), [told], "{info}");
+        }
     }
 
     #[test]

@@ -157,7 +157,7 @@ impl NodeServices {
             database: match snapshot.observed(role) {
                 Observed::Seen(_) => Status::Alive,
                 Observed::NotSeen(blind) => match blind.why {
-                    BlindReason::TooManyConnections => Status::Alive,
+                    BlindReason::TooManyConnections | BlindReason::Slow => Status::Alive,
                     BlindReason::NotBuiltIn(_) | BlindReason::TurnedAway | BlindReason::Certificate(_) => {
                         Status::Unknown
                     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::errant::{Errant, Event, is_of_transactions_or_upkeep, table_id, table_map, words};
+use super::errant::{Errant, Event, MOST_TABLES, is_of_transactions_or_upkeep, table_id, table_map, words};
 use super::pair::Pair;
 use super::settings::OWN_SCHEMA;
 
@@ -26,11 +26,15 @@ pub struct Returned {
     /// The last acknowledgement that was heard of, on the other node.
     #[serde(default)]
     pub cleared: String,
-    /// The tables that the current transaction has named, by number.
-    #[serde(skip)]
+    /// The last event that was read of a transaction whose end was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    within: Option<RelayPlace>,
+    /// The tables that this transaction has named, by number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     tables: BTreeMap<u64, String>,
-    #[serde(skip)]
-    inside: bool,
+    /// Whether the last look did not read everything that was there.
+    #[serde(default)]
+    pub behind: bool,
 }
 
 /// The last event of a transaction in a relay log. A server may begin its relay logs anew under the same
@@ -55,28 +59,60 @@ impl Returned {
         Self { history: history.to_owned(), ..Self::default() }
     }
 
+    /// Where reading can continue, the best place first. A long transaction is not read in one look.
+    #[must_use]
+    pub fn places(&self) -> Vec<RelayPlace> {
+        self.within.iter().chain([&self.place]).filter(|place| !place.file.is_empty()).cloned().collect()
+    }
+
+    /// Continues at one of its [places](Self::places), whose event is still there.
+    pub fn continues_at(&mut self, place: &RelayPlace) {
+        if self.within.as_ref() != Some(place) {
+            self.within = None;
+            self.tables.clear();
+        }
+    }
+
+    /// Begins with the oldest relay log, because the one that was read last is gone. What was dropped before
+    /// it was read is something that was found.
+    pub fn begins_anew(&mut self) {
+        self.within = None;
+        self.tables.clear();
+        if std::mem::take(&mut self.behind) {
+            let RelayPlace { file, position, .. } = self.place.clone();
+            let what = "relay logs that were dropped before pmp-ha had read them".to_owned();
+            self.remember(Errant { file, position, what });
+        }
+    }
+
+    fn remember(&mut self, errant: Errant) {
+        if !self.found.contains(&errant) {
+            self.total += 1;
+            if self.found.len() < Self::SHOWN {
+                self.found.push(errant);
+            }
+        }
+    }
+
     /// Processes the next event of a file.
     pub fn take(&mut self, file: &str, event: &Event, pair: &Pair) {
         let kind = event.kind.to_lowercase();
         if let Some(what) = self.judge(&kind, &event.info, pair) {
-            let errant = Errant { file: file.to_owned(), position: event.position, what };
-            if !self.found.contains(&errant) {
-                self.total += 1;
-                if self.found.len() < Self::SHOWN {
-                    self.found.push(errant);
-                }
-            }
+            self.remember(Errant { file: file.to_owned(), position: event.position, what });
         }
         let statement = ["query", "query_compressed"].contains(&kind.as_str());
         let begins = kind == "gtid" || (statement && words(&event.info) == "BEGIN");
         let goes_on = statement && words(&event.info) == "SAVEPOINT";
-        if begins {
+        let place = RelayPlace { file: file.to_owned(), position: event.position, mark: mark_of(event) };
+        if kind == "xid" || (statement && !goes_on && !begins) {
             self.tables.clear();
-            self.inside = true;
-        } else if kind == "xid" || (statement && !goes_on) {
-            self.tables.clear();
-            self.inside = false;
-            self.place = RelayPlace { file: file.to_owned(), position: event.position, mark: mark_of(event) };
+            self.within = None;
+            self.place = place;
+        } else {
+            if begins {
+                self.tables.clear();
+            }
+            self.within = Some(place);
         }
     }
 
@@ -90,6 +126,9 @@ impl Returned {
         match kind {
             "table_map" => {
                 let (number, name) = table_map(info)?;
+                if self.tables.len() >= MOST_TABLES {
+                    return Some("rows of more tables than pmp-ha keeps in mind".into());
+                }
                 self.tables.insert(number, name);
                 None
             }
@@ -189,6 +228,37 @@ mod tests {
         let filtered =
             [("Table_map", "table_id: 7 (passtrix.ptrx_account)"), ("Delete_rows", "table_id: 7 flags: X")];
         assert_eq!(found(&filtered), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_transaction_that_is_longer_than_a_look_hides_nothing() {
+        let first = read(&[
+            ("Query", "BEGIN"),
+            ("Table_map", "table_id: 1 (passtrix.ptrx_useraudit)"),
+            ("Write_rows", "table_id: 1 flags: STMT_END_F"),
+        ]);
+        // As it is remembered between two looks.
+        let text = serde_json::to_string(&Returned { behind: true, ..first }).expect("JSON");
+        let mut next: Returned = serde_json::from_str(&text).expect("the same");
+        let [within] = next.places().try_into().expect("one place");
+        assert_eq!(within.position, 300);
+        next.continues_at(&within);
+        let rows = |kind: &str, position| Event {
+            position,
+            end: 0,
+            kind: kind.to_owned(),
+            server_id: 2,
+            info: "table_id: 1 flags: STMT_END_F".to_owned(),
+        };
+        next.take("r.000001", &rows("Delete_rows", 400), &Pair::example());
+        assert_eq!(next.found[0].what, "rows of passtrix.ptrx_useraudit were deleted");
+
+        // Who drops it before it was read does not hide it either.
+        let mut gone: Returned = serde_json::from_str(&text).expect("the same");
+        gone.begins_anew();
+        assert_eq!(gone.found[0].what, "relay logs that were dropped before pmp-ha had read them");
+        gone.begins_anew();
+        assert_eq!(gone.total, 1);
     }
 
     #[test]

@@ -139,6 +139,13 @@ pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choice
     set("report-host", &this.host, None);
     set("report-port", &this.db_port.to_string(), None);
 
+    // A statement may hold the vault's key, and binlogs are kept for long: only rows are logged.
+    if flavor.positioning == Positioning::MariaDbGtid {
+        set("binlog-annotate-row-events", "OFF", Some("OFF"));
+        set("replicate-annotate-row-events", "OFF", Some("OFF"));
+    } else {
+        set("binlog-rows-query-log-events", "OFF", Some("OFF"));
+    }
     match flavor.positioning {
         Positioning::FilePosition => {}
         Positioning::Gtid => {

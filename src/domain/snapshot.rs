@@ -54,6 +54,8 @@ pub enum BlindReason {
     Unreachable,
     /// Something accepts the connection and then sends nothing: frozen, or not this server.
     Silent,
+    /// It let this node in and answered, and the look did not end in time.
+    Slow,
     /// It answers, but refused the account.
     TurnedAway,
     /// The connection failed because of a certificate: ours, or that of what answers.

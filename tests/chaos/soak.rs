@@ -72,31 +72,50 @@ impl Trouble {
 /// A monitor that runs.
 struct Watched {
     child: Child,
+    log: PathBuf,
 }
 
 impl Watched {
     fn over(node: &harness::Node, every: &str) -> Self {
-        let log = node.path("logs/soak.log");
-        let log = File::options().create(true).append(true).open(log).expect("a file");
+        let path = node.path("logs/soak.log");
+        let log = File::options().create(true).append(true).open(&path).expect("a file");
         let mut command = node.command(&["monitor", "--every", every]);
         command.stdout(log.try_clone().expect("a handle")).stderr(log);
-        Self { child: command.spawn().expect("it runs") }
+        Self { child: command.spawn().expect("it runs"), log: path }
     }
 
     /// Ends it as a system does; what is wrong with that.
     fn end(mut self) -> Result<(), String> {
+        // In its first moment it does not hear yet, as no program does.
+        let born = Instant::now();
+        while !hears(self.child.id()) && born.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let begun = Instant::now();
         send_signal(self.child.id(), "TERM");
         let status = self.child.wait().expect("it ends");
         match (status.success(), begun.elapsed()) {
             (true, time) if time <= LONGEST_END => Ok(()),
-            (success, time) => Err(format!("a monitor took {time:?} to end, well: {success}")),
+            (_, time) => {
+                let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+                let last = said.lines().rev().take(5).collect::<Vec<_>>();
+                Err(format!(
+                    "a monitor took {time:?} to end, with {status}; it said, the newest first: {last:?}"
+                ))
+            }
         }
     }
 
     fn size(&self) -> Size {
         Size::of(self.child.id())
     }
+}
+
+/// Whether a process catches SIGTERM, by proc(5).
+fn hears(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> 14 & 1 == 1)
 }
 
 impl Drop for Watched {

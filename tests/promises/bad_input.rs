@@ -174,7 +174,9 @@ fn refuses_to_pack_a_home_that_is_not_whole_or_no_primary() {
         let other = line.replace("--no-defaults", "--defaults-file=\"$DB_HOME/own.cnf\"");
         let _own = Put::content(node.path("mysql/own.cnf"), "[mysqld]\n");
         let _script = Put::content(node.path("bin/startDB.sh"), format!("{text}\n{other}\n"));
-        cannot(&["cannot use the start script: its lines that start mysqld do not read the same option files"]);
+        cannot(&[
+            "cannot use the start script: its lines that start mysqld do not read the same option files",
+        ]);
     }
     for (server, why) in [
         (

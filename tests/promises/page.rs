@@ -175,9 +175,9 @@ fn the_page_shows_the_pair_and_serves_everybody_without_disturbing_the_watch(ser
     assert!(get(port, "/").1.contains("</svg>Failed</p>"));
     assert!(get(port, "/events").1.contains("the monitor began"));
     // An outage is counted in seconds.
-    wait_until_or("the outage of High Availability is in the table", || {
+    wait_until_or("the outage of both is in the table", || {
         let table = lab.primary.run(&["events", "--availability"]).ok().stdout;
-        let told = table.contains("(High Availability)\n") && table.contains(" %");
+        let told = table.contains(" s from ") && !table.contains("100.000 %");
         if told { Ok(()) } else { Err(table) }
     });
     primary.ends_well();

@@ -10,6 +10,7 @@ use crate::{on_every_server, on_servers};
 on_every_server!(what_is_no_audit_row_is_refused_or_found_on_the_primary);
 #[cfg(target_arch = "x86_64")]
 on_servers!(a_repair_of_the_return_channel_that_was_killed_is_done_when_it_is_given_again: mysql_9_7; left: mysql_5_6, mariadb_10_11, mariadb_11_8);
+on_servers!(a_transaction_that_is_longer_than_a_look_hides_nothing: mysql_5_6; left: mariadb_10_11, mariadb_11_8);
 
 /// Session settings and a statement for an administrator of the secondary; `{n}` is another number each time.
 type Attack = (&'static [&'static str], &'static str);
@@ -52,6 +53,17 @@ const ATTACKS: &[Attack] = &[
     (
         STATEMENT,
         "ANALYZE UPDATE passtrix.ptrx_useraudit a, passtrix.aaalogin l SET l.NAME = 'secret{n}', a.REASON = 'secret' WHERE a.NAME = 'kept {n}'",
+    ),
+    // A schema whose name ends itself, and begins a statement that is upkeep.
+    (
+        &[
+            "SET SESSION sql_log_bin = 0",
+            "CREATE DATABASE `a``; FLUSH x`",
+            "SET SESSION sql_log_bin = 1",
+            "USE `a``; FLUSH x`",
+            "SET SESSION binlog_format = 'STATEMENT'",
+        ],
+        "UPDATE passtrix.ptrx_useraudit a, passtrix.aaalogin l SET l.NAME = 'secret{n}', a.REASON = 'secret' WHERE a.NAME = 'kept {n}'",
     ),
     // Audit rows that are there.
     (ROW, "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'"),
@@ -191,6 +203,37 @@ fn hide(lab: &Lab) {
     for n in 0..ATTACKS.len() {
         let _ = evil.try_rows(&format!("DROP TRIGGER IF EXISTS passtrix.evil{n}"));
     }
+}
+
+/// So many events are not read in the time of one look.
+const LONG: u32 = 30_000;
+
+fn a_transaction_that_is_longer_than_a_look_hides_nothing(server: &str) {
+    let lab = Lab::pair(server);
+    Db::of(&lab.secondary).rows("INSERT INTO ptrx_useraudit (NAME) VALUES ('kept')");
+    lab.wait_same("SELECT COUNT(*) FROM ptrx_useraudit");
+    let mut evil = Db::admin(&lab.secondary);
+    evil.rows("SET SESSION sql_log_bin = 0");
+    evil.rows("CREATE DATABASE evil");
+    evil.rows(&format!(
+        "CREATE PROCEDURE evil.long_one() BEGIN DECLARE n INT DEFAULT 0; WHILE n < {LONG} DO \
+         INSERT INTO passtrix.ptrx_useraudit (NAME) VALUES ('many'); SET n = n + 1; END WHILE; \
+         DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept'; END"
+    ));
+    evil.rows("SET SESSION sql_log_bin = 1");
+    evil.rows("BEGIN");
+    evil.rows("CALL evil.long_one()");
+    evil.rows("COMMIT");
+    lab.wait_same("SELECT COUNT(*) FROM ptrx_useraudit WHERE NAME = 'kept'");
+    // Each look reads on where the last one stopped.
+    wait_until_or("the deletion is found", || {
+        let told = told(&lab.primary);
+        if told.as_ref().is_some_and(|(_, evidence)| evidence.contains("ptrx_useraudit were deleted")) {
+            Ok(())
+        } else {
+            Err(format!("{told:?}"))
+        }
+    });
 }
 
 fn what_is_no_audit_row_is_refused_or_found_on_the_primary(server: &str) {

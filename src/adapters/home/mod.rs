@@ -120,7 +120,19 @@ impl Home {
         }
         let home = Self { root };
         for wanted in ["bin", "conf", "mysql"] {
-            if !home.path(wanted).is_dir() {
+            let found = fs::metadata(home.path(wanted));
+            if found.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied) {
+                bail!(
+                    Failure::new(
+                        Kind::Refused,
+                        format!("this account cannot look into {}", home.root.display())
+                    )
+                    .code("home-not-readable")
+                    .because(format!("{} may not read it", system::user_name()))
+                    .hint("Run pmp-ha as the account that owns the home, or as root.")
+                );
+            }
+            if !found.is_ok_and(|found| found.is_dir()) {
                 bail!(refuse(format!("it has no folder {wanted}")));
             }
         }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use anyhow::Result;
 use crate::adapters::home::Credential;
 use crate::adapters::server::session::{Address, Row, Session, StatementFailed};
 use crate::domain::own_schema::ASK_FOR_BEAT;
-use crate::domain::snapshot::Blind;
+use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::sql::Sql;
 
 /// How long a server may take to let us in, and to answer each statement.
@@ -26,18 +27,32 @@ const WRITING_AT_MOST: Duration = Duration::from_secs(1);
 
 /// How far a look has got.
 #[derive(Default)]
-pub struct Trail(Mutex<String>);
+pub struct Trail {
+    place: Mutex<String>,
+    answered: AtomicBool,
+}
 
 impl Trail {
     /// Notes where the look is now.
     pub fn is_at(&self, place: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }
+
+    /// Notes whether the server has answered since it was asked for the first time: then it is not frozen.
+    pub fn has_answered(&self, answered: bool) {
+        self.answered.store(answered, Ordering::Relaxed);
+    }
+
+    /// Why a look that did not end in time has seen nothing.
+    #[must_use]
+    pub fn why(&self) -> BlindReason {
+        if self.answered.load(Ordering::Relaxed) { BlindReason::Slow } else { BlindReason::Silent }
     }
 }
 
 impl fmt::Display for Trail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f.write_str(&self.place.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -93,6 +108,9 @@ impl<'a> Asking<'a> {
         let begun = Instant::now();
         let rows = self.session.query(sql).await;
         self.slowest = self.slowest.max(begun.elapsed());
+        if rows.is_ok() {
+            self.trail.has_answered(true);
+        }
         rows
     }
 

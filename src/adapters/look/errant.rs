@@ -130,7 +130,7 @@ async fn read_file(
     begun: Option<Instant>,
     is_over: bool,
 ) -> Result<bool> {
-    let mut from = reading.position;
+    let mut from = reading.continues_at();
     let mut at_once = EVENTS_A_LOOK;
     loop {
         if begun.is_some_and(|begun| begun.elapsed() > BUDGET) {

@@ -193,6 +193,8 @@ async fn look_over(
     if let Err(blind) = greeting(&peer.host, peer.db_port, DEADLINE).await {
         return Observed::NotSeen(blind);
     }
+    // What takes its time now is this node.
+    trail.has_answered(true);
     trail.is_at("it greeted while pmp-ha asked this home's server for its version".into());
     let address = peer_address(home, membership).await;
     look(home, membership, Pair::peer_of(membership.role), &address, config, trail, Some(bell)).await
@@ -219,7 +221,7 @@ async fn in_time(
 ) -> Observed<ServerView> {
     tokio::time::timeout(time, Box::pin(look)).await.unwrap_or_else(|_| {
         let evidence = format!("not done within {:.1} s: {trail}", time.as_secs_f64());
-        Observed::NotSeen(Blind { why: BlindReason::Silent, evidence })
+        Observed::NotSeen(Blind { why: trail.why(), evidence })
     })
 }
 
@@ -257,6 +259,7 @@ async fn look(
         }
     };
     trail.is_at("this node was logging in".into());
+    trail.has_answered(false);
     let mut asking = match Asking::open(address, &account, trail).await {
         Ok(asking) => asking,
         Err(blind) => return Observed::NotSeen(blind),

@@ -34,22 +34,26 @@ pub fn note(home: &Home, membership: &Membership) -> Result<()> {
     let before = reading.clone();
     let index = read_text(&home.data().join(format!("{RELAY_LOG}.index")), SMALL)?;
     let files: Vec<&str> = index.lines().filter_map(|line| line.rsplit('/').next()).collect();
-    let place = reading.place.clone();
-    let known = files.iter().position(|file| *file == place.file).filter(|at| {
+    let known = reading.places().into_iter().find_map(|place| {
+        let at = files.iter().position(|file| *file == place.file)?;
         let is_it = |event: &Event| mark_of(event) == place.mark;
-        let path = home.data().join(files[*at]);
         let mut first = None;
         // ignored: a file that cannot be read is not the one that was
-        let _ = each(&path, place.position, begun, |event| {
+        let _ = each(&home.data().join(files[at]), place.position, begun, |event| {
             first.get_or_insert_with(|| is_it(event));
             false
         });
-        first == Some(true)
+        (first == Some(true)).then_some((at, place))
     });
-    let (first, from) = known.map_or((0, FIRST_EVENT), |at| (at, place.position));
+    match &known {
+        Some((_, place)) => reading.continues_at(place),
+        None => reading.begins_anew(),
+    }
+    let (first, from) = known.as_ref().map_or((0, FIRST_EVENT), |(at, place)| (*at, place.position));
+    reading.behind = false;
     for (number, file) in files.iter().enumerate().skip(first) {
         let from = if number == first { from } else { FIRST_EVENT };
-        let mut is_known = known == Some(number);
+        let mut is_known = number == first && known.is_some();
         let read = each(&home.data().join(file), from, begun, |event| {
             if !std::mem::take(&mut is_known) {
                 reading.take(file, event, &membership.pair);
@@ -58,6 +62,7 @@ pub fn note(home: &Home, membership: &Membership) -> Result<()> {
         });
         if read.is_err() {
             // What was read so far counts.
+            reading.behind = true;
             break;
         }
     }

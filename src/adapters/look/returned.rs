@@ -42,7 +42,7 @@ pub async fn read_on(
     let Some(current) = status.get("Relay_Log_File").as_deref().and_then(number_of) else {
         return Ok(ReturnedWrites { reading, more: false });
     };
-    let (mut number, mut from) = match begins_at(session, &reading.place).await? {
+    let (mut number, mut from) = match begins(session, &mut reading).await? {
         Some(place) => place,
         None => (oldest(session, current).await?, FIRST_EVENT),
     };
@@ -51,6 +51,7 @@ pub async fn read_on(
         let mut at_once = EVENTS_A_LOOK;
         loop {
             if begun.elapsed() > BUDGET {
+                reading.behind = true;
                 return Ok(ReturnedWrites { reading, more: true });
             }
             let rows = match events(session, &file, from, at_once).await {
@@ -78,6 +79,7 @@ pub async fn read_on(
         number += 1;
         from = FIRST_EVENT;
         if number > current && !is_there(session, number).await? {
+            reading.behind = false;
             return Ok(ReturnedWrites { reading, more: false });
         }
     }
@@ -107,6 +109,18 @@ async fn read_and_store(home: &Home, membership: &Membership) -> Result<()> {
     }
     session.close().await;
     Ok(())
+}
+
+/// The place from which reading continues, if one of those that are known is still there.
+async fn begins(session: &mut Session, reading: &mut Returned) -> Result<Option<(u64, u64)>> {
+    for place in reading.places() {
+        if let Some(at) = begins_at(session, &place).await? {
+            reading.continues_at(&place);
+            return Ok(Some(at));
+        }
+    }
+    reading.begins_anew();
+    Ok(None)
 }
 
 /// The place from which reading continues, if its relay log is still the one that was read.

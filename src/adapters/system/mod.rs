@@ -237,6 +237,19 @@ pub fn is_runnable(path: &Path) -> bool {
     nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
 }
 
+/// Returns whether this account can run a program, by its path or by its name in `PATH`.
+#[must_use]
+pub fn can_be_run(program: &str) -> bool {
+    if program.contains('/') {
+        return is_runnable(program.as_ref());
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| {
+        let path = folder.join(program);
+        path.is_file() && is_runnable(&path)
+    })
+}
+
 /// Returns whether this account can read the file.
 #[must_use]
 pub fn is_readable(path: &Path) -> bool {

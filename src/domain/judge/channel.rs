@@ -8,7 +8,7 @@ use crate::domain::own_schema::APPLIER_USER;
 use crate::domain::pair::{Pair, Role};
 use crate::domain::returned::{is_refusal, without_statement};
 use crate::domain::settings::{EVERY_SCHEMA, taken_by};
-use crate::domain::snapshot::{ChannelTls, Receiver, ReplicaView, ServerView, Snapshot};
+use crate::domain::snapshot::{BlindReason, ChannelTls, Receiver, ReplicaView, ServerView, Snapshot};
 use crate::domain::tables::lets_pass;
 
 /// One direction of replication, and the codes of its findings.
@@ -82,14 +82,18 @@ impl Judge<'_> {
             Ok(server) => server.clone(),
             Err(blind) => {
                 let evidence = blind.evidence.clone();
-                self.find(
-                    channel.not_seen,
-                    About::Replication,
-                    Severity::Unknown,
-                    &format!("cannot see from here whether the {} applies what it receives", channel.at),
-                    evidence,
-                    &format!("Run `pmp-ha verify` on the {}.", channel.at),
-                );
+                let here = channel.at == self.snapshot.membership.role;
+                let what = if here {
+                    "cannot see whether the database here applies what it receives".to_owned()
+                } else {
+                    format!("cannot see from here whether the {} applies what it receives", channel.at)
+                };
+                let hint = match blind.why {
+                    BlindReason::NotRunning if here => "Start the database here: `pmp-ha start`.".to_owned(),
+                    _ if here => "Run `pmp-ha verify` again when the database here answers.".to_owned(),
+                    _ => format!("Run `pmp-ha verify` on the {}.", channel.at),
+                };
+                self.find(channel.not_seen, About::Replication, Severity::Unknown, &what, evidence, &hint);
                 return;
             }
         };

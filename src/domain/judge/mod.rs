@@ -244,6 +244,12 @@ impl Judge<'_> {
                     "the database here runs but has no connection left",
                     "Find out what uses up its connections.",
                 ),
+                BlindReason::Slow => (
+                    "local-slow",
+                    Severity::Unknown,
+                    "the database here answers too slowly to be judged",
+                    "Find out what keeps it or its machine busy, and run `pmp-ha verify` again.",
+                ),
                 BlindReason::Silent => (
                     "local-frozen",
                     Severity::Failed,
@@ -462,6 +468,12 @@ impl Judge<'_> {
                 Severity::Note,
                 format!("the {role} {peer} is alive but has no connection left"),
                 "Find out what uses up its connections.",
+            ),
+            BlindReason::Slow => (
+                "peer-slow",
+                Severity::Unknown,
+                format!("the {role} {peer} answers too slowly to be judged"),
+                "Find out what keeps its server, its machine or this one busy, and run `pmp-ha verify` again.",
             ),
             BlindReason::Silent => (
                 "peer-frozen",
