@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+#[expect(clippy::disallowed_methods, reason = "the script that builds needs no crate of its own")]
 fn main() {
     let git = |args: &[&str]| {
         let output = Command::new("git").args(args).output().ok().filter(|output| output.status.success())?;
@@ -20,6 +21,16 @@ fn main() {
     for (name, value) in [("PMP_HA_COMMIT", commit), ("PMP_HA_DATE", date), ("PMP_HA_TARGET", target)] {
         println!("cargo::rustc-env={name}={}", value.unwrap_or_default());
     }
+    // Which TLS is in the program: who reads of a hole in one compares these.
+    let lock = std::fs::read_to_string("Cargo.lock").unwrap_or_default();
+    for (name, library) in
+        [("PMP_HA_RUSTLS", "rustls"), ("PMP_HA_AWS_LC", "aws-lc-sys"), ("PMP_HA_OPENSSL", "openssl-src")]
+    {
+        let version = locked(&lock, library).unwrap_or_default();
+        // The crate with OpenSSL's source is called like 300.6.1+3.6.3: OpenSSL's own version is the second.
+        println!("cargo::rustc-env={name}={}", version.split_once('+').map_or(version, |(_, own)| own));
+    }
+    println!("cargo::rerun-if-changed=Cargo.lock");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=PMP_HA_COMMIT");
     println!("cargo::rerun-if-env-changed=PMP_HA_DATE");
@@ -29,4 +40,10 @@ fn main() {
     {
         println!("cargo::rerun-if-changed={head}");
     }
+}
+
+/// The version of a crate in `Cargo.lock`.
+fn locked<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = lock.split_once(&format!("\nname = \"{name}\"\nversion = \""))?;
+    rest.split_once('"').map(|(version, _)| version)
 }

@@ -19,15 +19,17 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser,
 use crate::domain::built_in::long_version;
 
 pub use self::look::{
-    AlertCommand, AlertTestArgs, ConfigCommand, EventsArgs, ExplainArgs, HistoryArgs, InspectArgs,
-    MonitorArgs, VerifyArgs,
+    AlertCommand, AlertTestArgs, ConfigCommand, DoctorArgs, EventsArgs, ExplainArgs, HistoryArgs,
+    InspectArgs, MonitorArgs, SupportBundleArgs, VerifyArgs,
 };
 pub use self::practise::{
     CompletionsArgs, LabCommand, LabDownArgs, LabHomeArgs, LabSqlArgs, LabUpArgs, ManArgs, RehearseArgs,
 };
 pub use self::repair::{ReconfigureArgs, RepairArgs, RotateArgs};
 pub use self::roles::{MayStartArgs, RecoverArgs, RejoinArgs, SwitchoverArgs};
-pub use self::set_up::{InstallPackArgs, KeyArgs, KeyPurpose, KeygenArgs, OpeningArgs, PackArgs};
+pub use self::set_up::{
+    InstallPackArgs, KeyArgs, KeyPurpose, KeygenArgs, OpeningArgs, PackArgs, TeardownArgs,
+};
 
 /// The exit codes, as the help lists them.
 const EXIT_CODES: &str = "\
@@ -37,7 +39,7 @@ Exit codes:
   2    wrong usage
   3    incomplete: run `pmp-ha resume`
   4    refused: a precondition does not hold; a pack is damaged or untrusted
-  5    not Alive, rows differ, or a rehearsal found a defect
+  5    not Alive, rows differ, or a rehearsal or the doctor found a fault
   130  interrupted or not confirmed; everything was put back
 
 `verify --nagios` uses the four exit codes of monitoring plugins.";
@@ -68,9 +70,12 @@ impl Cli {
     #[must_use]
     pub fn is_logged(&self) -> bool {
         !self.global.dry_run
+            && !matches!(&self.command, Commands::Key(args) if args.check)
             && !matches!(
                 &self.command,
                 Commands::Verify(_)
+                    | Commands::Doctor(_)
+                    | Commands::SupportBundle(_)
                     | Commands::Inspect(_)
                     | Commands::History(_)
                     | Commands::Events(_)
@@ -252,6 +257,18 @@ pub enum Commands {
     /// describes the JSON and the line for monitoring systems.
     #[command(visible_alias = "status", after_help = examples::VERIFY)]
     Verify(VerifyArgs),
+    /// Check everything that can be checked without a change.
+    ///
+    /// It works on either node, before and after the setup, and without a pack. It ends with the next
+    /// step. Exit code 5: something failed. docs/doctor.md explains each code.
+    #[command(after_help = examples::DOCTOR)]
+    Doctor(DoctorArgs),
+    /// Collect logs and configuration for support, without secrets.
+    ///
+    /// FILE is a ZIP that only its owner can read. It holds the ends of the logs, the configuration with
+    /// every secret masked, statuses, versions and the history. Look through it before you send it.
+    #[command(after_help = examples::SUPPORT_BUNDLE)]
+    SupportBundle(SupportBundleArgs),
     /// Check the pair continuously, and announce every status change.
     ///
     /// It runs until Ctrl-C or a signal. It sends alarms through the channels of the configuration. It
@@ -300,6 +317,13 @@ pub enum Commands {
     /// Otherwise pmp-ha shows and saves these rows, and you install a new pack with --pack.
     #[command(after_help = examples::REJOIN)]
     Rejoin(RejoinArgs),
+    /// Take high availability off this node.
+    ///
+    /// Stop Password Manager Pro and its database first. Replication, the accounts and every file of
+    /// pmp-ha go, and the start script is put back. The data stay. The other node is not changed: run it
+    /// there as well.
+    #[command(after_help = examples::TEARDOWN)]
+    Teardown(TeardownArgs),
     /// Asked by the start script: may this node start as the primary?
     #[command(hide = true, after_help = examples::MAY_START)]
     MayStart(MayStartArgs),

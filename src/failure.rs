@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::domain::nagios::PluginState;
 use crate::domain::refusal::Refusal;
+use crate::domain::words::one_line;
 
 /// The ways to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,12 +179,12 @@ impl From<Refusal> for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.what)?;
+        write!(f, "{}", one_line(&self.what))?;
         for because in &self.because {
-            write!(f, "\n  because {because}")?;
+            write!(f, "\n  because {}", one_line(because))?;
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\n  hint: {hint}")?;
+            write!(f, "\n  hint: {}", one_line(hint))?;
         }
         if !self.codes.is_empty() {
             write!(f, "\n  more: pmp-ha explain {}", self.codes.join(" "))?;

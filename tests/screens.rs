@@ -122,6 +122,59 @@ fn the_help_of_every_command() {
     is_the_screen("help.txt", &(lines.join("\n") + "\n"));
 }
 
+/// Compares a generated document with the one in `docs`.
+#[track_caller]
+fn is_the_document(name: &str, text: &str) {
+    let path = file("../../docs").join(name);
+    if std::env::var_os("UPDATE_SCREENS").is_some() {
+        std::fs::write(&path, text).expect("written");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == text, "docs/{name} is not what is generated; UPDATE_SCREENS=1 writes it");
+}
+
+#[test]
+fn the_reference_of_the_commands() {
+    let mut out = String::from(
+        "# Commands\n\n<!-- Generated from the command line by tests/screens.rs. Do not edit. -->\n\n\
+         Every command with its options, as `pmp-ha COMMAND --help` shows them. \
+         [operations.md](operations.md)\nsays how the commands behave.\n",
+    );
+    let mut root = pmp_ha::cli::command();
+    root.build();
+    let mut open = vec![(root, "pmp-ha".to_owned())];
+    while let Some((command, name)) = open.pop() {
+        let help = command.clone().term_width(COLUMNS).render_long_help().to_string();
+        // The options of every command are in the first section, and left out of the others.
+        let all = name == "pmp-ha";
+        let (own, rest) = help.split_once("\nOptions of every command:\n").unwrap_or((&help, ""));
+        let end = rest.rsplit_once("\nExamples:\n").map_or("", |(_, examples)| examples);
+        let text = if all { help.clone() } else { format!("{own}\nExamples:\n{end}") };
+        let lines: Vec<&str> = text.trim().lines().map(str::trim_end).collect();
+        // ignored: it is a text in memory
+        let _ = writeln!(out, "\n## {name}\n\n```text\n{}\n```", lines.join("\n"));
+        let shown = |sub: &&clap::Command| !sub.is_hide_set() && sub.get_name() != "help";
+        let mut below: Vec<_> = command.get_subcommands().filter(shown).cloned().collect();
+        below.reverse();
+        open.extend(below.into_iter().map(|sub| {
+            let name = format!("{name} {}", sub.get_name());
+            (sub, name)
+        }));
+    }
+    assert!(out.matches("\n## ").count() > 25);
+    is_the_document("commands.md", &out);
+}
+
+#[test]
+fn the_reference_of_the_configuration() {
+    let template = std::fs::read_to_string(file("../../templates/pmp-ha.toml")).expect("readable");
+    let path = file("../../docs/configuration.md");
+    let page = std::fs::read_to_string(path).expect("readable");
+    let (before, rest) = page.split_once("```toml\n").expect("the template");
+    let (_, after) = rest.split_once("```\n").expect("its end");
+    is_the_document("configuration.md", &format!("{before}```toml\n{template}```\n{after}"));
+}
+
 #[test]
 fn what_is_wrong_with_a_command_line() {
     let mut out = String::new();
@@ -338,11 +391,10 @@ fn completions_and_manual_pages_are_generated() {
 #[test]
 fn the_version_says_what_was_built() {
     let said = run(&["--version"]).stdout;
-    for line in
-        ["built in: ", "left out: ", "commit: ", "date: ", "target: x86_64", "TLS: rustls with AWS-LC"]
-    {
+    for line in ["built in: ", "left out: ", "commit: ", "date: ", "target: x86_64", "TLS: rustls 0."] {
         assert!(said.lines().any(|each| each.starts_with(line)), "no {line:?} in {said}");
     }
+    assert!(said.contains("with AWS-LC (aws-lc-sys 0."), "{said}");
 }
 
 /// Every code that the program can print has its section, and the other way round.

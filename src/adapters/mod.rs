@@ -10,6 +10,7 @@ pub mod alert;
 #[cfg(not(feature = "alarms"))]
 #[path = "no_alerts.rs"]
 pub mod alert;
+pub mod bundle;
 pub mod bytes;
 pub mod chronicle;
 pub mod clock;

@@ -1,21 +1,25 @@
 //! A program of the administrator's, which gets a text on standard input.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
 
 use crate::adapters::system;
-use crate::domain::alarm::event::one_line;
+use crate::domain::words::one_line;
 
 /// So much of what a failed program says is kept, in bytes.
-const SAYS_AT_MOST: u64 = 2000;
+const SAYS_AT_MOST: usize = 2000;
 
 /// How long the last words of a program that has ended may take.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// So much of an answer is read, bytes.
+const ANSWER_AT_MOST: u64 = 64 << 10;
 
 /// The processes of a program, which are killed when this goes.
 struct Group(Option<u32>);
@@ -34,73 +38,150 @@ impl Drop for Group {
 /// # Errors
 /// Fails unless it ends with success, with the last of what it said.
 pub async fn run(words: &[String], environment: &[(&str, &str)], text: &str) -> Result<()> {
+    let mut command = prepared(words, environment)?;
+    let child = command.stdout(Stdio::null()).spawn().with_context(|| cannot_run(words))?;
+    let group = Group(child.id());
+    talk(child, Some(group), words, text).await.map(|_| ())
+}
+
+/// The same, and returns what it answers on its standard output.
+///
+/// # Errors
+/// As [`run`].
+pub async fn ask(words: &[String], environment: &[(&str, &str)], text: &str) -> Result<String> {
+    let mut command = prepared(words, environment)?;
+    let child = command.stdout(Stdio::piped()).spawn().with_context(|| cannot_run(words))?;
+    let group = Group(child.id());
+    talk(child, Some(group), words, text).await
+}
+
+/// A program that goes on by itself when nobody waits for it any more: what it does is done elsewhere.
+pub struct Elsewhere {
+    child: Child,
+    words: Vec<String>,
+}
+
+impl Elsewhere {
+    /// Starts it, with further arguments.
+    ///
+    /// # Errors
+    /// Fails if it cannot be run.
+    pub fn begin(words: &[String], further: &[&str]) -> Result<Self> {
+        let mut command = prepared(words, &[])?;
+        command.args(further).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(false);
+        let child = command.spawn().with_context(|| cannot_run(words))?;
+        Ok(Self { child, words: words.to_vec() })
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub async fn ends(self) -> Result<()> {
+        talk(self.child, None, &self.words, "").await.map(|_| ())
+    }
+}
+
+fn cannot_run(words: &[String]) -> String {
+    format!("{} cannot be run", name(words))
+}
+
+fn name(words: &[String]) -> &str {
+    words.first().map_or("it", String::as_str)
+}
+
+fn prepared(words: &[String], environment: &[(&str, &str)]) -> Result<Command> {
     let [program, arguments @ ..] = words else { bail!("no program is named") };
-    require_trusted(program.as_ref())?;
-    let mut command = tokio::process::Command::from(system::program(program.as_ref()));
+    require_trusted(words)?;
+    let mut command = Command::from(system::program(program.as_ref()));
     if system::became().is_none() {
         // Where root has become another account, it has a session of its own, and so a group.
         command.process_group(0);
     }
-    let mut child = command
+    command
         .args(arguments)
         .envs(environment.iter().copied())
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("cannot run {program}"))?;
-    let mut group = Group(child.id());
-    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+        .kill_on_drop(true);
+    Ok(command)
+}
+
+/// Gives a program its text, reads what it says without keeping more than a bound, and waits for its end.
+async fn talk(mut child: Child, mut group: Option<Group>, words: &[String], text: &str) -> Result<String> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let gives = async {
         if let Some(mut stdin) = stdin {
             // ignored: a program need not read what it is given
             let _ = stdin.write_all(text.as_bytes()).await;
         }
     };
-    let mut said = Vec::new();
-    let reads = async {
-        if let Some(mut stderr) = stderr {
-            // ignored, here and below: what it said is only evidence
-            let _ = (&mut stderr).take(SAYS_AT_MOST).read_to_end(&mut said).await;
-            let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
-        }
-    };
+    let (mut answer, mut said) = (Vec::new(), Vec::new());
+    let reads = async { tokio::join!(beginning(stdout, &mut answer), end(stderr, &mut said)) };
     let ends = async { tokio::join!(child.wait(), gives).0 };
     let status = {
         tokio::pin!(reads, ends);
         tokio::select! {
             status = &mut ends => {
-                // Something that it left running may hold its stderr open.
+                // Something that it left running may hold its outputs open.
                 let _ = tokio::time::timeout(LAST_WORDS, &mut reads).await;
                 status?
             }
-            () = &mut reads => ends.await?,
+            _ = &mut reads => ends.await?,
         }
     };
     // It has ended by itself: what it left running on purpose goes on.
-    group.0 = None;
-    if !status.success() {
-        bail!("{program} ended with {status}: {}", one_line(&String::from_utf8_lossy(&said)));
+    if let Some(group) = &mut group {
+        group.0 = None;
     }
-    Ok(())
+    if !status.success() {
+        bail!("{} ended with {status}: {}", name(words), one_line(&String::from_utf8_lossy(&said)));
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// Refuses a program that somebody else could exchange, where it would run as root.
-fn require_trusted(program: &Path) -> Result<()> {
-    if !system::is_root() || !program.is_absolute() {
+/// Reads all of an output, and keeps its beginning.
+async fn beginning(output: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+    if let Some(mut output) = output {
+        // ignored, here and below: what cannot be read was not said
+        let _ = (&mut output).take(ANSWER_AT_MOST).read_to_end(kept).await;
+        let _ = tokio::io::copy(&mut output, &mut tokio::io::sink()).await;
+    }
+}
+
+/// Reads all of an output, and keeps its end: what is wrong is said last.
+async fn end(output: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+    if let Some(mut output) = output {
+        let mut part = [0; SAYS_AT_MOST];
+        while let Ok(size @ 1..) = output.read(&mut part).await {
+            kept.extend_from_slice(&part[..size]);
+            kept.drain(..kept.len().saturating_sub(SAYS_AT_MOST));
+        }
+    }
+}
+
+/// Refuses a program that somebody else could exchange, where it would run as root. A file that is named to
+/// it counts, too: it may be what it runs.
+fn require_trusted(words: &[String]) -> Result<()> {
+    if !system::is_root() {
         return Ok(());
     }
-    let program = fs::canonicalize(program).with_context(|| format!("cannot run {}", program.display()))?;
-    for path in program.ancestors() {
-        if let Some(why) = system::changed_by(path, path != program)? {
-            bail!("root does not run {}: {} {why}", program.display(), path.display());
+    let program = name(words);
+    let itself = if program.contains('/') { Some(program.into()) } else { system::found_in_path(program) };
+    let itself = itself.map(|path| (path, String::new()));
+    let named = words.iter().skip(1).map(|word| (PathBuf::from(word), format!(" with {word}")));
+    for (file, with) in itself.into_iter().chain(named.filter(|(path, _)| path.is_file())) {
+        let file = fs::canonicalize(&file).with_context(|| cannot_run(words))?;
+        for path in file.ancestors() {
+            if let Some(why) = system::changed_by(path, path != file)? {
+                bail!("root does not run {program}{with}: {} {why}", path.display());
+            }
         }
     }
     Ok(())
 }
 
-/// The same, within a time.
+/// Runs it within a time.
 ///
 /// # Errors
 /// Also fails if it takes longer.
@@ -110,9 +191,25 @@ pub async fn run_within(
     environment: &[(&str, &str)],
     text: &str,
 ) -> Result<()> {
-    if let Ok(ran) = tokio::time::timeout(deadline, run(words, environment, text)).await {
-        return ran;
+    within(deadline, words, run(words, environment, text)).await
+}
+
+/// Asks it within a time.
+///
+/// # Errors
+/// Also fails if it takes longer.
+pub async fn ask_within(
+    deadline: Duration,
+    words: &[String],
+    environment: &[(&str, &str)],
+    text: &str,
+) -> Result<String> {
+    within(deadline, words, ask(words, environment, text)).await
+}
+
+async fn within<T>(deadline: Duration, words: &[String], runs: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(deadline, runs).await {
+        Ok(ran) => ran,
+        Err(_) => bail!("{} did not end within {} s", name(words), deadline.as_secs()),
     }
-    let program = words.first().map_or("it", String::as_str);
-    bail!("{program} did not end within {} s", deadline.as_secs())
 }

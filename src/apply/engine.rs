@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use super::cut_off::cut_off_run;
+use super::files::traces;
 use super::repair;
 use super::work::{Runner, make_replication};
 use crate::adapters::clock::now;
@@ -160,6 +161,11 @@ impl Runner<'_> {
         }
         let closed = remove(&self.home.work())
             .and_then(|()| self.journal().append(&Record::Close { at: now(), outcome: Outcome::Done }));
+        // A teardown ends with its own journal.
+        let closed = closed.and_then(|()| match plan.command {
+            Command::Teardown => traces::forget(self.home),
+            _ => Ok(()),
+        });
         closed.map_err(|error| {
             incomplete(plan.command, "every step is done, but the run could not be closed", &error)
         })

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::database::{align, boot, start};
 use super::files::place::Place;
-use super::files::{copy, in_place, keep, node_files, pack};
+use super::files::{copy, in_place, keep, node_files, pack, traces};
 use super::online;
 use super::repair::{self, define};
 use super::roles::{exchange, hook, promote, rejoin};
@@ -41,6 +41,9 @@ impl Runner<'_> {
                 }
                 node_files::wire(self)
             }
+            Step::UnwireStartScript => traces::unwire(self),
+            Step::DropNodeFiles => traces::drop_node_files(self),
+            Step::DropTraces { files } => traces::drop_files(self.home, files),
             Step::WorkOffOffline { accept_loss, .. } => promote::work_off_offline(self, *accept_loss).await,
             Step::FindExtra { since, file, go_on } => {
                 rejoin::find_extra(self, since, file.as_ref(), *go_on).await
@@ -172,11 +175,14 @@ impl Runner<'_> {
 
     pub(super) async fn undo(&mut self, plan: &Plan, step: &Step) -> Result<()> {
         match step {
-            Step::MakeNodeFiles { .. } | Step::TakeNodeFiles { .. } | Step::SetMembership { .. } => {
+            Step::MakeNodeFiles { .. }
+            | Step::TakeNodeFiles { .. }
+            | Step::DropNodeFiles
+            | Step::SetMembership { .. } => {
                 self.saved().restore(NODE_FILES)
             }
             Step::Reconfigure { account } => align::undo(self, account).await,
-            Step::WireStartScript => {
+            Step::WireStartScript | Step::UnwireStartScript => {
                 for path in node_files::SCRIPTS {
                     self.saved().restore(path)?;
                 }
@@ -197,7 +203,9 @@ impl Runner<'_> {
             Step::Renew(part) => secrets::undo(self, part).await,
             Step::Claim { .. } => promote::unclaim(self).await,
             // The whole data directory is taken back by an earlier step, or nothing of it was changed.
-            Step::OfflineBoot(BootTask::PrepareReplica { .. } | BootTask::StandAlone { .. })
+            Step::OfflineBoot(
+                BootTask::PrepareReplica { .. } | BootTask::StandAlone { .. } | BootTask::LeavePair { .. },
+            )
             | Step::FindExtra { .. } => {
                 self.database().clear_offline_boot(self.config.stop_deadline()).await
             }
@@ -229,6 +237,7 @@ impl Runner<'_> {
             | Step::Hook { moment: HookMoment::After, .. }
             | Step::TakeDown
             | Step::DropOldData
+            | Step::DropTraces { .. }
             | Step::KeepOldData { .. }
             | Step::KeepHome { .. }
             | Step::DropKept { .. }

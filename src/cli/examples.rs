@@ -50,7 +50,8 @@ Examples:
 
 pub(super) const KEY: &str = "\
 Examples:
-  $ pmp-ha key /media/safe/pmp_key.key";
+  $ pmp-ha key /media/safe/pmp_key.key
+  $ pmp-ha key --check";
 
 pub(super) const START: &str = "\
 Examples:
@@ -68,6 +69,16 @@ Examples:
   $ pmp-ha verify --watch
   $ pmp-ha verify --deep --table Ptrx_Account
   $ pmp-ha --json verify";
+
+pub(super) const DOCTOR: &str = "\
+Examples:
+  $ pmp-ha doctor
+  $ pmp-ha doctor --peer pmp-b.example.com";
+
+pub(super) const SUPPORT_BUNDLE: &str = "\
+Examples:
+  $ pmp-ha support-bundle
+  $ pmp-ha support-bundle /tmp/pmp-b.zip";
 
 pub(super) const MONITOR: &str = "\
 Examples:
@@ -124,6 +135,11 @@ pub(super) const REJOIN: &str = "\
 Examples:
   $ pmp-ha rejoin
   $ pmp-ha rejoin --pack /media/safe/HAPack.zip";
+
+pub(super) const TEARDOWN: &str = "\
+Examples:
+  $ pmp-ha teardown --dry-run
+  $ pmp-ha teardown";
 
 pub(super) const MAY_START: &str = "\
 Examples:

@@ -7,10 +7,13 @@ use clap::Command;
 /// Each task with its commands, in the order in which a reader needs them.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Set up a pair", &["pack", "install-pack", "key", "start", "stop", "keygen"]),
-    ("Look, and change nothing", &["verify", "explain", "inspect", "history", "config"]),
+    (
+        "Look, and change nothing",
+        &["verify", "doctor", "explain", "inspect", "history", "config", "support-bundle"],
+    ),
     ("Watch", &["monitor", "events", "alert"]),
     ("Repair", &["repair", "reconfigure", "rotate", "resume", "rollback"]),
-    ("Change roles, or recover", &["switchover", "recover", "rejoin"]),
+    ("Change roles, or recover", &["switchover", "recover", "rejoin", "teardown"]),
     ("Practise, and others", &["rehearse", "lab", "completions"]),
 ];
 
@@ -24,7 +27,7 @@ pub(super) fn grouped(command: Command) -> Command {
             let about = command.find_subcommand(name).and_then(Command::get_about);
             let about = about.map(ToString::to_string).unwrap_or_default();
             // ignored: it is a text in memory
-            let _ = writeln!(template, "  {name:<14}{about}");
+            let _ = writeln!(template, "  {name:<16}{about}");
         }
     }
     template.push_str("\nOptions of every command:\n{options}{after-help}");

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use super::examples;
 use super::set_up::OpeningArgs;
 use crate::config::page::listen_address;
+use crate::domain::pair::Endpoint;
 
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
@@ -74,6 +75,22 @@ pub struct VerifyArgs {
     pub anew: bool,
 }
 
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The other node, HOST or HOST:DBPORT, before there is a pair.
+    #[arg(long, value_name = "PEER")]
+    pub peer: Option<Endpoint>,
+}
+
+/// Arguments of `support-bundle`.
+#[derive(Debug, Args)]
+pub struct SupportBundleArgs {
+    /// The file. By default, pmp-ha-support-TIME.zip in the folder replication of the home.
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
 /// Arguments of `monitor`.
 #[derive(Debug, Args)]
 pub struct MonitorArgs {
@@ -88,7 +105,7 @@ pub struct MonitorArgs {
           value_parser = listen_address, conflicts_with = "once")]
     pub listen: Option<SocketAddr>,
     /// Write the metrics into this file, for `node_exporter`.
-    #[arg(long, value_name = "FILE", requires = "once")]
+    #[arg(long, value_name = "FILE", requires = "once", value_parser = metrics_file)]
     pub textfile: Option<PathBuf>,
     /// Install the monitor as a systemd service that runs as the home's owner, after showing what it writes. Run it as root.
     #[arg(long, conflicts_with = "once")]
@@ -132,4 +149,15 @@ pub enum ConfigCommand {
     /// Secrets are not shown.
     #[command(after_help = examples::CONFIG_SHOW)]
     Show,
+}
+
+/// Accepts a name that `node_exporter` reads: it passes over every other file.
+fn metrics_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let is_read = path.extension().is_some_and(|end| end == "prom");
+    if is_read {
+        Ok(path)
+    } else {
+        Err("its name must end with .prom: node_exporter reads no other file".into())
+    }
 }

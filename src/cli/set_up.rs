@@ -101,4 +101,15 @@ pub struct KeyArgs {
     /// The path of the primary's `pmp_key.key` on this machine. On a terminal, pmp-ha asks for it.
     #[arg(value_name = "PATH")]
     pub path: Option<PathBuf>,
+    /// Change nothing; tell whether PATH, or the key in use, is the one of these data.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Arguments of `teardown`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct TeardownArgs {
+    /// Also remove the kept state and the rows that a repair or a rejoin has saved.
+    #[arg(long)]
+    pub discard_kept: bool,
 }

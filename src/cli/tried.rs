@@ -18,12 +18,19 @@ use Wish::{Act, Look};
 /// Words, what they wish for, and where it is.
 const TRIED: &[(&[&str], Wish, &str)] = &[
     (
-        &[
-            "status", "stat", "state", "check", "health", "test", "validate", "diagnose", "doctor", "ping",
-            "lag",
-        ],
+        &["status", "stat", "state", "check", "health", "test", "validate", "ping", "lag"],
         Look,
         "To see whether the pair is Alive, run `pmp-ha verify`.",
+    ),
+    (
+        &["diagnose", "diagnostics", "preflight", "precheck", "examine", "next"],
+        Look,
+        "To check this installation and see the next step, run `pmp-ha doctor`.",
+    ),
+    (
+        &["support", "bundle", "collect", "report", "sosreport"],
+        Look,
+        "To collect logs and configuration for support, run `pmp-ha support-bundle`.",
     ),
     (
         &["replication", "replica", "slave", "ha"],
@@ -94,6 +101,11 @@ const TRIED: &[(&[&str], Wish, &str)] = &[
     ),
     (&["alarm", "alarms", "mail", "notify"], Act, "To try the channels for alarms, run `pmp-ha alert test`."),
     (&["drill", "dryrun", "simulate", "try"], Act, "To test a recovery on a copy, run `pmp-ha rehearse`."),
+    (
+        &["remove", "uninstall", "unpair", "unset", "leave", "detach", "disable", "dissolve", "purge"],
+        Act,
+        "To take high availability off this node, see `pmp-ha teardown --help`.",
+    ),
     (&["completion", "complete-shell"], Look, "To complete commands in a shell, run `pmp-ha completions`."),
 ];
 
@@ -150,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_word_that_looks_proposes_nothing_that_acts() {
-        let looks = ["verify", "explain", "inspect", "history", "config", "completions"];
+        let looks =
+            ["verify", "doctor", "support-bundle", "explain", "inspect", "history", "config", "completions"];
         for (words, wish, hint) in TRIED.iter().filter(|(_, wish, _)| *wish == Look) {
             for line in named(hint) {
                 assert!(looks.contains(&line[0]), "{words:?} {wish:?} {line:?}");

@@ -178,10 +178,10 @@ pub(super) async fn over_an_old_primary(
     runner.drive(&plan).await
 }
 
-/// Returns when the pack was made that was installed here last.
+/// Returns when the pack was made that was installed here last, or a later change of the secrets ended.
 fn installed(home: &Home) -> Result<Option<String>> {
     let records = JournalFile::at(home.journal()).read()?;
-    Ok(installed_last(done_runs(&records).into_iter().map(|(_, plan)| plan)))
+    Ok(installed_last(done_runs(&records)))
 }
 
 const TRUST: &str = "Name the ZIP that you unpacked: `pmp-ha install-pack --in-place HAPack.zip --signed-by FILE`. If it is a forged one, set up this home again: it could write anywhere here. Check a pack with `pmp-ha inspect --signed-by FILE` before you unpack it.";

@@ -3,6 +3,7 @@
 mod alert;
 mod config;
 mod configuration;
+mod doctor;
 mod events;
 mod explain;
 mod generate;
@@ -28,7 +29,9 @@ mod return_channel;
 mod rollback;
 mod rotate;
 mod service;
+mod support_bundle;
 mod switchover;
+mod teardown;
 mod verify;
 mod verify_deep;
 
@@ -51,6 +54,7 @@ use crate::domain::chronicle::occurrence::{Happening, Occurrence};
 use crate::domain::pair::Role;
 use crate::domain::plan::Plan;
 use crate::domain::snapshot::{Blind, BlindReason};
+use crate::domain::words::one_line;
 use crate::failure::{Failure, Kind};
 use crate::ui::Ui;
 
@@ -99,7 +103,7 @@ pub fn explained(failure: Failure) -> Failure {
     match system::became() {
         Some(name) if is_denied => failure
             .because(format!("root works on this home as its owner, {name}"))
-            .hint(format!("Look with `ls -ld` whose it is and where it leads. Copy a file that you named to where {name} can use it.")),
+            .hint(format!("Look with `ls -ld` whose it is. If it is yours, run `chown --no-dereference {name}` on it, or put it where {name} can use it.")),
         _ => failure,
     }
 }
@@ -117,6 +121,7 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Commands::Resume => Box::pin(resume::run(&context)).await,
         Commands::History(args) => history::run(&context, &args),
         Commands::Events(args) => events::run(&context, &args),
+        Commands::Key(args) if args.check => Box::pin(key::check_only(&context, args)).await,
         Commands::Key(args) => key::run(&context, args),
         Commands::Start => service::start(&context).await,
         Commands::Stop => service::stop(&context).await,
@@ -126,7 +131,10 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Commands::Recover(args) if args.promote => Box::pin(promote::run(&context, args)).await,
         Commands::Recover(args) => recover::run(&context, args).await,
         Commands::Switchover(args) => Box::pin(switchover::run(&context, args)).await,
+        Commands::SupportBundle(args) => Box::pin(support_bundle::run(&context, args)).await,
+        Commands::Teardown(args) => Box::pin(teardown::run(&context, args)).await,
         Commands::Rejoin(args) => rejoin::run(&context, args).await,
+        Commands::Doctor(args) => Box::pin(doctor::run(&context, args)).await,
         Commands::Monitor(args) => Box::pin(monitor::run(&context, args)).await,
         Commands::Alert(command) => alert::run(&context, command).await,
         Commands::Config(command) => config::run(&context, command),
@@ -259,7 +267,7 @@ impl Context<'_> {
         }
         self.ui.detail(plan);
         for warning in &plan.warnings {
-            self.ui.warn(warning);
+            self.ui.warn(one_line(warning));
         }
         if self.ui.can_ask() {
             self.ui.say(plan);

@@ -53,7 +53,7 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
     let hook = announces.then(|| TransitionHook::open(&config.hooks)).flatten();
     let manager = ServiceManager::from_environment();
     let mut monitor = Monitor { context, home, config, watch, witness, hook, manager };
-    let ended = monitor.run(pause).await;
+    let ended = Box::pin(monitor.run(pause)).await;
     monitor.manager.say("STOPPING=1");
     if let Some(watch) = monitor.watch {
         warn(context, watch.end().await);
@@ -158,7 +158,7 @@ impl Monitor<'_> {
             waits &= is_replaced;
             if is_replaced && let Some(why) = replaced_for_good(context, home, &mut waits).await? {
                 manager.say("STATUS=stopping a primary that was replaced");
-                return alive_during(manager, take_down(context, home, config, why)).await;
+                return Box::pin(alive_during(manager, take_down(context, home, config, why))).await;
             }
             let begun = Instant::now();
             let looked = tokio::select! {

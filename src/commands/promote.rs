@@ -17,7 +17,7 @@ use crate::domain::own_schema::{ASK_ROLE, read_role};
 use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::Command;
 use crate::domain::procedures::promote::{Fencing, Loss, PrimarySeen, PromoteScene, plan};
-use crate::domain::snapshot::{BlindReason, Observed, Receiver, Snapshot};
+use crate::domain::snapshot::Snapshot;
 use crate::failure::Failure;
 
 /// The result, as printed.
@@ -97,35 +97,12 @@ async fn observe(
     };
     if let Some(membership) = out.home.membership.clone().filter(|own| own.role == Role::Secondary) {
         let seen = look::pair::take(home, membership, config, &context.interrupt).await?;
-        out.primary = primary(&seen);
+        out.primary = PrimarySeen::of(&seen.peer, &seen.local);
         out.known = known(&seen);
         out.loss = loss(&seen);
         out.applier_error = applier_error(&seen);
     }
     Ok(out)
-}
-
-/// Returns the signs of the primary: over its port, or by replication.
-fn primary(seen: &Snapshot) -> PrimarySeen {
-    let replica = seen.local.seen().and_then(|server| server.replica.as_ref());
-    let hears = replica.is_some_and(|replica| {
-        replica.receiver == Receiver::Connected && replica.pulse.as_ref().is_some_and(|pulse| pulse.moved)
-    });
-    match &seen.peer {
-        Observed::Seen(_) => PrimarySeen::Answers("its database lets this node in".into()),
-        Observed::NotSeen(_) if hears => PrimarySeen::Answers("its heartbeats arrive by replication".into()),
-        Observed::NotSeen(blind) => match blind.why {
-            BlindReason::Unreachable | BlindReason::NotRunning => {
-                PrimarySeen::NotSeen(blind.evidence.clone())
-            }
-            BlindReason::Silent
-            | BlindReason::Slow
-            | BlindReason::TurnedAway
-            | BlindReason::Certificate(_)
-            | BlindReason::TooManyConnections
-            | BlindReason::NotBuiltIn(_) => PrimarySeen::Answers(blind.evidence.clone()),
-        },
-    }
 }
 
 /// Returns the primary's latest epoch, from its heartbeats and, if it can be asked, from itself.

@@ -27,6 +27,7 @@ use crate::domain::rehearsal::check::{Check, CheckResult, Topic};
 use crate::domain::rehearsal::checks;
 use crate::domain::rehearsal::report::{RehearsalReport, SCHEMA};
 use crate::domain::snapshot::BlindReason;
+use crate::domain::words::one_line;
 use crate::failure::{Failure, Kind};
 
 /// A running server may remove a log during the check: a file counts as missing only if two checks
@@ -73,7 +74,7 @@ pub async fn run(context: &Context<'_>, args: RehearseArgs) -> Result<()> {
     }
     context.ui.detail(&plan);
     for warning in &plan.warnings {
-        context.ui.warn(warning);
+        context.ui.warn(one_line(warning));
     }
     let mut checks = vec![key_is_right];
     checks.extend(first_checks(context, &home, &scene, runs).await?);

@@ -79,6 +79,7 @@ pub async fn run(context: &Context<'_>, args: RepairArgs) -> Result<()> {
     let home = context.home()?;
     let config = context.config(&home)?;
     let membership = home.require_membership()?;
+    context.still_primary(&home).await?;
     let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
     let open = match cut_off_run(&home)? {
         Some(run) if !run.plan.is_repair() => return refuse_cut_off_run(&home),

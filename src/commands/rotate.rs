@@ -23,6 +23,7 @@ use crate::domain::judge::{judge, no_pair};
 use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::{Command, Plan, Renewal, Step};
 use crate::domain::procedures::rotate::{Next, RotateScene, next};
+use crate::domain::questions::RECEIVERS;
 use crate::domain::rotation::Rotation;
 use crate::failure::{Failure, Kind};
 
@@ -177,9 +178,7 @@ async fn connected(home: &Home) -> Result<Vec<String>> {
         Err(blind) => bail!("the database here cannot be asked: {}", blind.evidence),
         Ok(session) => session,
     };
-    let rows = session
-        .query("SELECT USER AS user FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'")
-        .await?;
+    let rows = session.told(&RECEIVERS).await?;
     session.close().await;
     Ok(rows.iter().filter_map(|row| row.get("user")).collect())
 }

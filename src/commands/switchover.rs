@@ -1,7 +1,6 @@
 //! `pmp-ha switchover`
 
 use std::fmt;
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
@@ -11,8 +10,9 @@ use super::Context;
 use super::rotate::refuse_while_secrets_change;
 use crate::adapters::home::Home;
 use crate::adapters::look::other_node::{self, Watched};
+use crate::adapters::program::Elsewhere;
 use crate::adapters::server::process::Database;
-use crate::adapters::{look, random, system};
+use crate::adapters::{look, random};
 use crate::apply::{Cost, OtherPart, Runner};
 use crate::cli::SwitchoverArgs;
 use crate::config::Config;
@@ -65,10 +65,9 @@ pub async fn run(context: &Context<'_>, args: SwitchoverArgs) -> Result<()> {
     if !context.agreed(&plan)? {
         return Ok(());
     }
-    let other = match config.switchover.peer_command.split_first() {
-        Some((program, words)) if !args.answer => Some(answer(program, words, args.wait)?),
-        _ => None,
-    };
+    let peer_command = &config.switchover.peer_command;
+    let asks = !args.answer && !peer_command.is_empty();
+    let other = if asks { Some(answer(peer_command, args.wait)?) } else { None };
     if let Some(other) = &other {
         runner.listens_to(other.clone());
     }
@@ -104,36 +103,20 @@ async fn observe(context: &Context<'_>, home: &Home, config: &Config, wait: u64)
 }
 
 /// Runs the other node's part on that node.
-fn answer(program: &str, words: &[String], wait: u64) -> Result<OtherPart> {
-    let child = tokio::process::Command::from(system::program(program.as_ref()))
-        .args(words)
-        .args(["--yes", Command::Switchover.words(), "--answer", "--wait", &wait.to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| {
-            Failure::new(Kind::Failed, "cannot ask the other node to take part")
-                .because(format!("{program} cannot be run: {error}"))
-                .hint("Correct switchover.peer_command in conf/pmp-ha.toml, or leave it empty and run `pmp-ha switchover` on both nodes.")
-        })?;
+fn answer(words: &[String], wait: u64) -> Result<OtherPart> {
+    let further = ["--yes", Command::Switchover.words(), "--answer", "--wait", &wait.to_string()];
+    let program = Elsewhere::begin(words, &further).map_err(|error| {
+        Failure::new(Kind::Failed, "cannot ask the other node to take part")
+            .because(format!("{error:#}"))
+            .hint("Correct switchover.peer_command in conf/pmp-ha.toml, or leave it empty and run `pmp-ha switchover` on both nodes.")
+    })?;
     let (ends, part) = tokio::sync::watch::channel(None);
     tokio::spawn(async move {
-        let end = match child.wait_with_output().await {
-            Ok(output) if output.status.success() => Ok(()),
-            Ok(output) => Err(last_words(&String::from_utf8_lossy(&output.stderr))),
-            Err(error) => Err(error.to_string()),
-        };
+        let end = program.ends().await.map_err(|error| format!("{error:#}"));
         // ignored: nobody waits for it any more
         let _ = ends.send(Some(end));
     });
     Ok(part)
-}
-
-/// The last lines of what it said, as one.
-fn last_words(said: &str) -> String {
-    let tail: Vec<&str> = said.lines().rev().take(4).map(str::trim).collect();
-    tail.into_iter().rev().collect::<Vec<_>>().join(" ")
 }
 
 async fn ended(mut other: OtherPart) -> Result<()> {

@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use super::Context;
 use crate::adapters::clock::now;
 use crate::adapters::home::Home;
-use crate::adapters::look;
 use crate::adapters::look::prove::prove;
+use crate::adapters::{look, system};
 use crate::apply::refuse_cut_off_run;
 use crate::cli::VerifyArgs;
 use crate::config::Config;
@@ -105,8 +105,10 @@ async fn watch(
     }
 }
 
+/// Says that a run on this home was interrupted. One that works at this moment holds the lock.
 fn cut_off(home: &Home) -> Option<String> {
-    refuse_cut_off_run(home).err().map(|cut_off| cut_off.to_string())
+    let cut_off = refuse_cut_off_run(home).err()?;
+    (!system::is_home_locked(home.root())).then(|| cut_off.to_string())
 }
 
 /// Checks once; `None` if the operator interrupted it.

@@ -11,9 +11,11 @@ use crate::adapters::look::catalogue::{self, folds};
 use crate::adapters::look::pair::{parse_replica, peer_address};
 use crate::adapters::server::session::{Address, Row, Session};
 use crate::domain::deep::crc::{self, Piece};
+use crate::domain::locks::LOCK_WORD;
 use crate::domain::own_schema::CLOCK;
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::snapshot::Receiver;
+use crate::domain::sql::quote;
 use crate::domain::table::{Shape, columns_query, names_query, tables_query};
 use crate::failure::{Failure, Kind};
 
@@ -69,6 +71,8 @@ pub(super) struct Servers {
     secondary: u32,
     /// Whether the secondary takes names for the same that differ in case.
     pub(super) folds: bool,
+    /// The lock of a comparison.
+    lock: String,
 }
 
 impl Servers {
@@ -102,6 +106,7 @@ impl Servers {
             here,
             there,
             folds,
+            lock: String::new(),
             primary: task.membership.this().number,
             secondary: task.membership.peer().number,
         };
@@ -127,7 +132,10 @@ impl Servers {
     }
 
     async fn lock(&mut self) -> Result<()> {
-        let taken = self.here.one(format!("SELECT GET_LOCK('{LOCK}', 5) AS taken")).await?;
+        // Nobody else knows the word. A pair that was set up before has none.
+        let word = self.here.one(LOCK_WORD).await.ok().flatten().and_then(|row| row.get("word"));
+        self.lock = word.map_or_else(|| LOCK.to_owned(), |word| format!("{LOCK}.{word}"));
+        let taken = self.here.one(format!("SELECT GET_LOCK({}, 5) AS taken", quote(&self.lock))).await?;
         if taken.and_then(|row| row.get("taken")).as_deref() == Some("1") {
             return Ok(());
         }
@@ -141,7 +149,7 @@ impl Servers {
 
     pub(super) async fn close(&mut self) {
         // ignored: the lock goes with the session, which may still be busy with what was cut off
-        let release = self.here.run(format!("DO RELEASE_LOCK('{LOCK}')"));
+        let release = self.here.run(format!("DO RELEASE_LOCK({})", quote(&self.lock)));
         let _ = tokio::time::timeout(Duration::from_secs(1), release).await;
     }
 

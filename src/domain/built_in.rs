@@ -99,17 +99,19 @@ fn version_and_parts() -> String {
     let _ = write!(text, "\nbuilt in: {}\nleft out: {}", named(true), named(false));
     let known = |value: Option<&'static str>| value.filter(|value| !value.is_empty()).unwrap_or("unknown");
     let openssl = match (cfg!(feature = "static-openssl"), cfg!(feature = "old-tls")) {
-        (true, _) => ", OpenSSL (compiled in)",
-        (false, true) => ", OpenSSL (of the system)",
-        (false, false) => "",
+        (true, _) => format!(", OpenSSL {} (compiled in)", known(option_env!("PMP_HA_OPENSSL"))),
+        (false, true) => ", OpenSSL (of the system)".to_owned(),
+        (false, false) => String::new(),
     };
     // ignored: it is a text in memory
     let _ = write!(
         text,
-        "\ncommit: {}\ndate: {}\ntarget: {}\nTLS: rustls with AWS-LC{openssl}",
+        "\ncommit: {}\ndate: {}\ntarget: {}\nTLS: rustls {} with AWS-LC (aws-lc-sys {}){openssl}",
         known(option_env!("PMP_HA_COMMIT")),
         known(option_env!("PMP_HA_DATE")),
         known(option_env!("PMP_HA_TARGET")),
+        known(option_env!("PMP_HA_RUSTLS")),
+        known(option_env!("PMP_HA_AWS_LC")),
     );
     text
 }

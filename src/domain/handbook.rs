@@ -7,6 +7,7 @@ use serde::Serialize;
 
 const HEALTH: &str = include_str!("../../docs/health.md");
 const REHEARSAL: &str = include_str!("../../docs/rehearsal.md");
+const DOCTOR: &str = include_str!("../../docs/doctor.md");
 const REFUSALS: &str = include_str!("../../docs/refusals.md");
 
 /// What a code is about.
@@ -17,6 +18,8 @@ pub enum HandbookPart {
     Finding,
     /// Of `rehearse`.
     Defect,
+    /// Of `doctor`.
+    Examination,
     /// Why a command ended without doing what it was asked for.
     Refusal,
 }
@@ -28,6 +31,7 @@ impl HandbookPart {
         match self {
             Self::Finding => "Findings of `pmp-ha verify`",
             Self::Defect => "Defects that `pmp-ha rehearse` finds",
+            Self::Examination => "Points of `pmp-ha doctor`",
             Self::Refusal => "Reasons why a command is refused or fails",
         }
     }
@@ -55,6 +59,7 @@ pub fn entries() -> &'static [HandbookEntry] {
         };
         of(HandbookPart::Finding, HEALTH, "## The findings")
             .chain(of(HandbookPart::Defect, REHEARSAL, "## The defects"))
+            .chain(of(HandbookPart::Examination, DOCTOR, "## The codes"))
             .chain(of(HandbookPart::Refusal, REFUSALS, "## The reasons"))
             .collect()
     });

@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::words::one_line;
+
 /// The value of one of the two statuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Status {
@@ -148,10 +150,18 @@ impl fmt::Display for Health {
         writeln!(f, "High Availability Status: {}", self.high_availability)?;
         writeln!(f, "Replication Status: {}", self.replication)?;
         writeln!(f, "  {}", self.summary)?;
-        for finding in &self.findings {
-            writeln!(f, "  {}: {} [{}]", finding.severity, finding.what, finding.code)?;
-            writeln!(f, "    because {}", finding.evidence)?;
-            writeln!(f, "    hint: {}", finding.hint)?;
+        // What is wrong with both is said once.
+        let is_new = |at: &usize| {
+            let same = |other: &Finding| {
+                let finding = &self.findings[*at];
+                (other.code, &other.what, &other.evidence) == (finding.code, &finding.what, &finding.evidence)
+            };
+            !self.findings[..*at].iter().any(same)
+        };
+        for finding in (0..self.findings.len()).filter(is_new).map(|at| &self.findings[at]) {
+            writeln!(f, "  {}: {} [{}]", finding.severity, one_line(&finding.what), finding.code)?;
+            writeln!(f, "    because {}", one_line(&finding.evidence))?;
+            writeln!(f, "    hint: {}", one_line(&finding.hint))?;
         }
         Ok(())
     }

@@ -5,7 +5,8 @@
 //! [`LOCAL_SCHEMA`], which no filter lets through.
 
 use super::flavor::{DISK_ERRORS, Flavor, Watchdog};
-use super::pair::Role;
+use super::locks::lock_name;
+use super::pair::{Claim, Role};
 use super::settings::{LOCAL_SCHEMA, OWN_SCHEMA, Timing};
 use super::sql::{Sql, quote};
 use super::standing::{BinlogPlace, NodeState};
@@ -114,7 +115,7 @@ pub fn tables() -> Vec<Sql> {
     .into()
 }
 
-/// Makes the heartbeat rows that are not there: an event only updates them.
+/// Makes the heartbeat rows that are not there.
 pub const HEARTBEAT_ROWS: &str = "INSERT IGNORE INTO pmp_ha.heartbeat VALUES (1, 0, 0, 0), (2, 0, 0, 0)";
 
 /// What a secondary says that it is while it is being promoted.
@@ -154,8 +155,8 @@ pub fn read_role(column: impl Fn(&str) -> Option<String>) -> Option<NodeState> {
         column("followed_file").zip(column("followed_position").and_then(|text| text.parse().ok()));
     Some(NodeState {
         node: column("node")?.parse().ok()?,
-        epoch: column("epoch")?.parse().ok()?,
-        replaces: column("replaces")?.parse().ok()?,
+        epoch: Claim::read_epoch(&column("epoch")?)?,
+        replaces: Claim::read_epoch(&column("replaces")?)?,
         role,
         candidate,
         secondary_word: column("secondary_word"),
@@ -241,34 +242,46 @@ pub fn events(flavor: &Flavor, timing: &Timing) -> Vec<Sql> {
     out.into_iter().map(Sql::new).collect()
 }
 
-fn event(name: &str, seconds: u64, body: &str) -> String {
+/// The names of the locks of the events, as expressions.
+const BEAT_LOCK: &str = lock_name!("beat");
+const WATCHDOG_LOCK: &str = lock_name!("watchdog");
+
+fn event(name: &str, lock: &str, seconds: u64, body: &str) -> String {
     // One at a time: on a full disk each would wait, and take a connection.
     format!(
         "CREATE DEFINER='{ADMIN_USER}'@'localhost' EVENT {OWN_SCHEMA}.{name} ON SCHEDULE EVERY {seconds} SECOND \
          ON COMPLETION PRESERVE ENABLE DO BEGIN\n\
          DECLARE heard BIGINT DEFAULT 0;\n\
          DECLARE pulses BIGINT DEFAULT 0;\n\
-         IF GET_LOCK('{OWN_SCHEMA}.{name}', 0) = 1 THEN\n{body}\n\
-         DO RELEASE_LOCK('{OWN_SCHEMA}.{name}');\n\
+         IF GET_LOCK({lock}, 0) = 1 THEN\n{body}\n\
+         DO RELEASE_LOCK({lock});\n\
          END IF;\nEND"
     )
 }
 
-const HEARD: &str =
-    "SELECT MAX(h.beat) INTO heard FROM pmp_ha.heartbeat h WHERE h.node <> @@GLOBAL.server_id;";
+/// Only the other node of the pair counts, whatever rows there are; 0 where its row is missing.
+const HEARD: &str = "SELECT IFNULL(MAX(h.beat), 0) INTO heard FROM pmp_ha.heartbeat h \
+     WHERE h.node IN (1, 2) AND h.node <> @@GLOBAL.server_id;";
 
 /// Writes the whole row of this node, from inside a stored program that has read [`HEARD`].
+///
+/// The secondary may write into the table, so it can take rows away on both nodes. The primary makes them
+/// again on both: what it writes here is replicated. The secondary makes none, for the other node's
+/// applier may only update them.
 fn beat(clock: &str) -> String {
     format!(
-        "UPDATE {OWN_SCHEMA}.heartbeat SET beat = {clock}, echo = heard, epoch = IFNULL((SELECT r.epoch \
-         FROM {OWN_SCHEMA}.role r WHERE r.node = @@GLOBAL.server_id AND r.role = '{}'), epoch) \
+        "IF EXISTS (SELECT 1 FROM {OWN_SCHEMA}.role r WHERE r.node = @@GLOBAL.server_id AND r.role = '{primary}') \
+         AND (SELECT COUNT(*) FROM {OWN_SCHEMA}.heartbeat h WHERE h.node IN (1, 2)) < 2 THEN\n\
+         {HEARTBEAT_ROWS};\nEND IF;\n\
+         UPDATE {OWN_SCHEMA}.heartbeat SET beat = {clock}, echo = heard, epoch = IFNULL((SELECT r.epoch \
+         FROM {OWN_SCHEMA}.role r WHERE r.node = @@GLOBAL.server_id AND r.role = '{primary}'), epoch) \
          WHERE node = @@GLOBAL.server_id;",
-        Role::Primary
+        primary = Role::Primary
     )
 }
 
 fn beat_event(seconds: u64) -> String {
-    event("beat", seconds, &format!("{HEARD}\n{}", beat(CLOCK)))
+    event("beat", BEAT_LOCK, seconds, &format!("{HEARD}\n{}", beat(CLOCK)))
 }
 
 /// Makes the procedure behind [`ASK_FOR_BEAT`] anew. That takes the rights to it from everybody.
@@ -284,7 +297,7 @@ fn beat_event(seconds: u64) -> String {
 /// is planned anew.
 #[must_use]
 pub fn procedure(timing: &Timing) -> Vec<Sql> {
-    let lock = format!("'{OWN_SCHEMA}.beat'");
+    let lock = BEAT_LOCK;
     let latest = format!(
         "SELECT h.beat INTO latest FROM {OWN_SCHEMA}.heartbeat h WHERE h.node = @@GLOBAL.server_id;\n\
          SET clock = {CLOCK};"
@@ -391,7 +404,7 @@ fn watchdog_of_old_servers(timing: &Timing) -> String {
          STOP SLAVE IO_THREAD;\nSTART SLAVE IO_THREAD;\nEND IF;\n\
          REPLACE INTO {LOCAL_SCHEMA}.watch VALUES (@@GLOBAL.server_id, heard, pulses, {CLOCK}, FALSE);"
     );
-    event("watchdog", seconds, &body)
+    event("watchdog", WATCHDOG_LOCK, seconds, &body)
 }
 
 /// An applier that met a full disk has stopped, and is started again. It goes on where it stopped:
@@ -410,5 +423,35 @@ fn watchdog_of_new_servers(timing: &Timing) -> String {
          AND LAST_ERROR_MESSAGE LIKE CONCAT('%the missing transactions are ''', @@GLOBAL.server_uuid, ':%')) THEN\n\
          START REPLICA IO_THREAD;\nEND IF;"
     );
-    event("watchdog", timing.net_timeout.max(2 * timing.beat + 1), &body)
+    event("watchdog", WATCHDOG_LOCK, timing.net_timeout.max(2 * timing.beat + 1), &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_primary_makes_missing_heartbeat_rows_again_and_only_the_pair_is_heard() {
+        let event = beat_event(2);
+        let (makes, writes) = (event.find("INSERT IGNORE"), event.find("UPDATE pmp_ha.heartbeat"));
+        assert!(makes.is_some() && makes < writes, "{event}");
+        assert!(event.contains("r.role = 'primary') AND (SELECT COUNT(*)"), "{event}");
+        assert!(event.contains("IFNULL(MAX(h.beat), 0)") && event.contains("h.node IN (1, 2)"), "{event}");
+    }
+
+    #[test]
+    fn what_a_node_says_with_an_epoch_that_is_not_plausible_is_not_said() {
+        let said = |epoch: &str| {
+            read_role(|name| match name {
+                "epoch" => Some(epoch.to_owned()),
+                "role" => Some("primary".into()),
+                "node" | "replaces" => Some("1".into()),
+                _ => None,
+            })
+        };
+        assert_eq!(said("5").map(|said| said.epoch), Some(5));
+        for epoch in ["9223372036854775806", "18446744073709551615", "281474976710657"] {
+            assert_eq!(said(epoch), None, "{epoch}");
+        }
+    }
 }

@@ -186,6 +186,23 @@ impl Claim {
     /// there stays far from the end of the numbers.
     pub const LARGEST: u64 = 1 << 48;
 
+    /// So far ahead of its own epoch at most, a node believes what a row says of another one. Each change of
+    /// roles adds one or two, so no row brings the counting near to its end.
+    const FARTHEST: u64 = 1000;
+
+    /// Reads an epoch from a row of a database. One that no file may name counts as not said.
+    #[must_use]
+    pub fn read_epoch(text: &str) -> Option<u64> {
+        text.parse().ok().filter(|epoch| *epoch <= Self::LARGEST)
+    }
+
+    /// The epoch that a promotion replaces: its own, or the later one that rows tell of, if that is
+    /// plausible.
+    #[must_use]
+    pub fn latest(own: u64, told: u64) -> u64 {
+        if told > own.saturating_add(Self::FARTHEST) { own } else { told.max(own) }
+    }
+
     /// The claim of the node that a pair is set up from.
     pub const FIRST: Self = Self { epoch: 1, replaces: 0 };
 
@@ -302,6 +319,11 @@ mod tests {
         assert_eq!(with(Claim::LARGEST, Claim::LARGEST), Ok(()));
         assert!(with(Claim::LARGEST + 1, 0).is_err_and(|why| why.contains("not plausible")));
         assert!(with(1, u64::MAX).is_err());
+        for text in ["281474976710657", "9223372036854775806", "18446744073709551615", "-1", "x", ""] {
+            assert_eq!(Claim::read_epoch(text), None, "{text}");
+        }
+        assert_eq!(Claim::read_epoch("281474976710656"), Some(Claim::LARGEST));
+        assert_eq!([Claim::latest(3, 0), Claim::latest(3, 5), Claim::latest(3, Claim::LARGEST)], [3, 5, 3]);
         for claim in [Claim::by_hand_over(u64::MAX), Claim::by_promotion(u64::MAX)] {
             assert_eq!(claim, Claim { epoch: u64::MAX, replaces: u64::MAX });
         }

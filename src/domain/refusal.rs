@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::domain::words::one_line;
+
 /// Why a command does not act. A refusal never comes after an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -34,7 +36,8 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n  because {}\n  hint: {}", self.what, self.because, self.hint)
+        let [what, because, hint] = [&self.what, &self.because, &self.hint].map(|text| one_line(text));
+        write!(f, "{what}\n  because {because}\n  hint: {hint}")
     }
 }
 

@@ -312,6 +312,7 @@ mod tests {
         let mut report = report(FAILED, "2026-02-03T04:05:06Z");
         report.node = Some(place(2, Role::Secondary));
         report.peer = Some(place(1, Role::Primary));
+        report.health.summary = "pmp-2.example.com:2345 is set up to replicate from pmp-1.example.com:2345, and is not connected to it".into();
         report.measures.lag_seconds = Some(0.4);
         report.services = Some(NodeServices {
             primary: Services { pmp: Status::Unknown, database: Status::Failed },
@@ -323,7 +324,7 @@ mod tests {
             severity: Severity::Failed,
             what: "the primary pmp-1.example.com:2345 cannot be reached".into(),
             evidence: "Connection refused (os error 111)".into(),
-            hint: "See whether its machine and its database run.".into(),
+            hint: "Check that its machine and database run, and that the network lets the port through. The pair then recovers by itself. If its port has changed, run `pmp-ha reconfigure --peer-port PORT`.".into(),
         });
         let json = serde_json::to_string_pretty(&report).expect("JSON");
         let handbook = include_str!("../../docs/health.md");
@@ -346,7 +347,7 @@ mod tests {
   },
   "high_availability": "Failed",
   "replication": "Unknown",
-  "summary": "pmp-2.example.com:2345 replicates from pmp-1.example.com:2345",
+  "summary": "pmp-2.example.com:2345 is set up to replicate from pmp-1.example.com:2345, and is not connected to it",
   "findings": [
     {
       "code": "peer-unreachable",
@@ -354,7 +355,7 @@ mod tests {
       "severity": "failed",
       "what": "the primary pmp-1.example.com:2345 cannot be reached",
       "evidence": "Connection refused (os error 111)",
-      "hint": "See whether its machine and its database run."
+      "hint": "Check that its machine and database run, and that the network lets the port through. The pair then recovers by itself. If its port has changed, run `pmp-ha reconfigure --peer-port PORT`."
     }
   ],
   "services": {

@@ -78,8 +78,8 @@ impl Returned {
     pub fn begins_anew(&mut self) {
         self.within = None;
         self.tables.clear();
-        if std::mem::take(&mut self.behind) {
-            let RelayPlace { file, position, .. } = self.place.clone();
+        let RelayPlace { file, position, .. } = std::mem::take(&mut self.place);
+        if std::mem::take(&mut self.behind) && !file.is_empty() {
             let what = "relay logs that were dropped before pmp-ha had read them".to_owned();
             self.remember(Errant { file, position, what });
         }
@@ -148,7 +148,11 @@ impl Returned {
             "query" | "query_compressed" => {
                 (!is_of_transactions_or_upkeep(info)).then(|| format!("a statement: {} …", words(info)))
             }
-            kind if kind.starts_with("write_rows") => None,
+            kind if kind.starts_with("write_rows") => {
+                // Its row is there since the pair was set up.
+                let name = table_id(info).and_then(|number| self.tables.get(&number))?;
+                (*name == format!("{OWN_SCHEMA}.heartbeat")).then(|| format!("rows of {name} were added"))
+            }
             "xid" | "rotate" | "stop" | "format_desc" | "previous_gtids" | "gtid" | "anonymous_gtid"
             | "gtid_list" | "binlog_checkpoint" | "annotate_rows" | "rows_query" | "intvar" | "rand"
             | "user var" | "heartbeat" | "start_encryption" => None,
@@ -255,8 +259,11 @@ mod tests {
 
         // Who drops it before it was read does not hide it either.
         let mut gone: Returned = serde_json::from_str(&text).expect("the same");
+        gone.place = RelayPlace { file: "r.000001".into(), position: 4, mark: "Rotate 0 SOMETHING".into() };
         gone.begins_anew();
         assert_eq!(gone.found[0].what, "relay logs that were dropped before pmp-ha had read them");
+        // A look that had no time to read anything of the new ones has lost nothing.
+        gone.behind = true;
         gone.begins_anew();
         assert_eq!(gone.total, 1);
     }

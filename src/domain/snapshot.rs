@@ -336,6 +336,18 @@ pub struct RoundTrip {
     pub waited: Duration,
 }
 
+impl RoundTrip {
+    /// Whether a value tells of the heartbeat that this node wrote at `written`, by its server's clock, if
+    /// so much time has passed since. A later one cannot have come from here: somebody made it up.
+    #[must_use]
+    pub fn tells_of(value: i64, written: i64, passed: Duration) -> bool {
+        /// A clock may be set forward a little meanwhile.
+        const SLEWED: i64 = 1_000_000;
+        let passed = i64::try_from(passed.as_micros()).unwrap_or(i64::MAX);
+        (written..=written.saturating_add(passed).saturating_add(SLEWED)).contains(&value)
+    }
+}
+
 impl Snapshot {
     /// Returns the server of the node in `role`, seen or not.
     #[must_use]

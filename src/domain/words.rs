@@ -8,6 +8,22 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_harmless(c) && !is_hidden(c) { c } else { '?' }).collect()
 }
 
+/// Returns a text without line breaks and other control characters: nobody's words begin a line of their own.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    plain.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the beginning of a text, with a mark where it was cut.
+#[must_use]
+pub fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{} […]", &text[..end]),
+    }
+}
+
 /// Characters that change the order in which the others are shown.
 fn is_hidden(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

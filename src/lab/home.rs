@@ -65,7 +65,8 @@ pub(super) async fn make(blueprint: &Blueprint, ui: &Ui, interrupt: &Interrupt) 
     }
     system::private_dir(root)?;
     system::private_dir(&root.join("conf"))?;
-    write_bundled_server(blueprint)?;
+    let said = said_version(&blueprint.server).await?;
+    write_bundled_server(blueprint, &said)?;
     let home = Home::open(root)?;
     let database = Database::of(&home, interrupt);
     let version = database.version().await?;
@@ -143,14 +144,19 @@ fn server_options(layout: Layout, family: Family) -> Vec<&'static str> {
     let mut out = vec!["--lower-case-table-names=1"];
     match (layout, family) {
         // Everything lies in ibdata1, as in the product's own installations.
-        // The smaller caches of tables take it a tenth of the memory, and so a third of the time of a start.
+        // The smaller caches of tables take it a tenth of the memory, and so a third of the time of a start;
+        // a start without its performance schema, which nobody asks here, a fourth of that. ibdata1 grows by 4
+        // MB at a time, not by 64: so much less is copied, packed and hashed.
         (Layout::MySql5, _) => out.extend([
             "--innodb-file-per-table=0",
+            "--innodb-autoextend-increment=4",
             "--innodb-log-file-size=8M",
+            "--performance-schema=OFF",
             "--table-open-cache=200",
             "--table-definition-cache=400",
         ]),
-        // The settings of a small machine: half the processor's work of a start, and half its memory.
+        // The settings of a small machine: a third of the processor's work of a start, and of its memory. Of the
+        // performance schema only what tells of statements, memory and errors has no room.
         (Layout::MySql8, _) => out.extend([
             "--mysqlx=OFF",
             "--innodb-redo-log-capacity=16M",
@@ -160,6 +166,10 @@ fn server_options(layout: Layout, family: Family) -> Vec<&'static str> {
             "--table-open-cache=200",
             "--table-definition-cache=400",
             "--max-connections=80",
+            "--performance-schema-error-size=0",
+            "--performance-schema-max-memory-classes=0",
+            "--performance-schema-max-stage-classes=0",
+            "--performance-schema-max-statement-classes=0",
         ]),
         (Layout::MariaDb, _) => out.extend([
             "--innodb-log-file-size=8M",
@@ -173,10 +183,18 @@ fn server_options(layout: Layout, family: Family) -> Vec<&'static str> {
     out
 }
 
-fn write_bundled_server(blueprint: &Blueprint) -> Result<()> {
+/// What the server says of its version, which the script that stands for it in the home repeats.
+async fn said_version(server: &Path) -> Result<String> {
+    let mut command = tokio::process::Command::new(server.join("bin/mysqld"));
+    command.args(["--no-defaults", "--version"]).stdin(Stdio::null()).kill_on_drop(true);
+    let output = command.output().await.context("cannot run the server")?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn write_bundled_server(blueprint: &Blueprint, said: &str) -> Result<()> {
     let text = template::fill(
         include_str!("../../templates/lab/mysqld.sh"),
-        &[("server", &blueprint.server.to_string_lossy())],
+        &[("server", &blueprint.server.to_string_lossy()), ("version", &said.replace('\'', "'\\''"))],
     )?;
     let path = blueprint.root.join(system::SERVER);
     system::write_atomic(&path, text.as_bytes(), 0o755, None)?;

@@ -172,9 +172,10 @@ pub async fn sql(root: &Path, statement: &str) -> Result<QueryRows> {
     let mut session = opened.map_err(|blind| {
         Failure::new(
             Kind::Failed,
-            format!("the database of {} refuses the product's account", root.display()),
+            format!("cannot ask the database of {} with the product's account", root.display()),
         )
         .because(blind.evidence)
+        .hint(format!("`pmp-ha --home {} start` starts the database.", root.display()))
     })?;
     session.run(format!("USE {}", crate::domain::sql::quote_name(&params.schema))).await?;
     let rows = session.query(statement).await?;

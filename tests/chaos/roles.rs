@@ -221,7 +221,7 @@ fn announced(pair: &Pair, new: Node, ran: &Ran) -> Result<Option<Micros>, String
 /// Whether the last promotion of a node is in its journal as one that the operator vouched for.
 fn is_recorded(pair: &Pair, new: Node) -> bool {
     let opened = pair.node(new).journal().into_iter().rev().find(|record| record["record"] == "open");
-    opened.is_some_and(|record| record.to_string().contains("because you passed --fenced"))
+    opened.is_some_and(|record| record.to_string().contains("you passed --fenced"))
 }
 
 /// Somebody starts the old primary, who has not heard of the new one. A server that was down must not

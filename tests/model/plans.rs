@@ -14,6 +14,7 @@ use pmp_ha::domain::procedures::promote::{self, Fencing, Loss, PrimarySeen, Prom
 use pmp_ha::domain::procedures::reconfigure::{self, ReconfigureScene};
 use pmp_ha::domain::procedures::rejoin::{self, RejoinScene};
 use pmp_ha::domain::procedures::switchover::{self, SwitchoverScene};
+use pmp_ha::domain::snapshot::{Blind, BlindReason, Observed};
 use pmp_ha::domain::standing::{BinlogPlace, NodeState, Standing, standing};
 use pmp_ha::domain::tables::TablePatterns;
 use pmp_ha::domain::turn::Turn;
@@ -197,13 +198,14 @@ fn says(pair: &Pair, side: Side) -> Option<NodeState> {
 }
 
 /// A network that does not let a node through may say anything of the other one, so a primary that serves
-/// looks like one that is down.
+/// looks like one that is down. A machine that is off drops what is sent to it, and may answer afterwards.
 fn seen(pair: &Pair, side: Side) -> PrimarySeen {
     if pair.reaches(side) {
-        PrimarySeen::Answers("it greets".into())
-    } else {
-        PrimarySeen::NotSeen("connection refused".into())
+        return PrimarySeen::Answers("its database lets this node in".into());
     }
+    let silent =
+        || Observed::NotSeen(Blind { why: BlindReason::Silent, evidence: "no greeting within 2.0 s".into() });
+    PrimarySeen::of(&silent(), &silent())
 }
 
 /// Alive, when both are up and agree on who is who.

@@ -74,7 +74,7 @@ pub fn doing(step: &Step) -> Vec<Effect> {
         Step::DrainReplica { .. } => vec![WorkOnline],
         Step::Claim { epoch, replaces, seen_alive, .. } => {
             let say = SayClaim(Claim { epoch: *epoch, replaces: *replaces });
-            if *seen_alive { vec![say] } else { vec![say, LookAtLock, LookAtOther] }
+            if *seen_alive { vec![say, LookAtLock] } else { vec![say, LookAtLock, LookAtOther] }
         }
         Step::SetMembership { membership } => {
             let (role, claim) = (membership.role, membership.pair.claim());

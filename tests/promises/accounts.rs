@@ -139,7 +139,7 @@ fn a_folder_exchanged_in_the_middle_reaches_nothing_of_root_s() {
     accounts.as_root(node, &["install-pack"]).refused(&[
         "Permission denied",
         "root works on this home as its owner, nobody",
-        "with chown",
+        "run `chown --no-dereference nobody` on it",
     ]);
     give(&node.path("HAPack.zip"));
     let staging = node.path("mysql/data.pmp-ha-new");
@@ -325,6 +325,25 @@ fn root_directs_a_server_of_another_account_and_is_not_directed_by_it(server: &s
         Ran::from_command(command)
     };
 
+    // What looks like an earlier rehearsal's is not removed, be it another account's or in its folder.
+    let (there, root_s) = (lab.dir().join("everybody-s"), std::fs::Permissions::from_mode(0o1777));
+    let planted = there.join("pmp-ha-rehearsal");
+    std::fs::create_dir_all(&planted).expect("made");
+    std::fs::set_permissions(&there, root_s).expect("set");
+    for name in [".pmp-ha-rehearsal", "kept"] {
+        std::fs::write(planted.join(name), "").expect("written");
+    }
+    let refuse = |why: &str| {
+        let ran = accounts.as_root(secondary, &["rehearse", "--dir", &there.to_string_lossy()]);
+        ran.refused(&["not safe to remove", why]);
+        assert!(planted.join("kept").exists());
+    };
+    give(&planted);
+    refuse("pmp-ha-rehearsal belongs to nobody");
+    give(&there);
+    done(Command::new("chown").arg("root").arg(&planted));
+    refuse("everybody-s belongs to nobody");
+
     // A server that its script leaves to root is none that root goes on with.
     let script = Put::replaced(secondary.path("bin/startDB.sh"), "--user=nobody", "--user=root");
     accounts.as_root(secondary, &["start"]).exits(1).says(&[
@@ -435,6 +454,15 @@ fn what_directs_root_must_be_root_s(lab: &Lab, accounts: &Accounts) {
     give(&named);
     symlink(&named, primary.path("conf/pmp-ha.toml")).expect("linked");
     accounts.as_root(primary, &["start"]).refused(&["of-nobody.toml belongs to nobody", "Move the home"]);
+    std::fs::remove_file(primary.path("conf/pmp-ha.toml")).expect("removed");
+    // And so must be a script that one of its programs is given.
+    let script = lab.dir().join("of-nobody.sh");
+    std::fs::write(&script, "touch \"$0.ran\"\n").expect("written");
+    give(&script);
+    primary.configure(&format!("[[alarm.command]]\ncommand = [\"sh\", {:?}]\n", script.display()));
+    let ran = accounts.as_root(primary, &["alert", "test"]);
+    assert!(ran.to_string().contains("of-nobody.sh belongs to nobody"), "{ran}");
+    assert!(!lab.dir().join("of-nobody.sh.ran").exists(), "{ran}");
     std::fs::remove_file(primary.path("conf/pmp-ha.toml")).expect("removed");
     // A home of one account with the data of another is neither the one nor the other.
     give(&primary.path("bin"));

@@ -477,8 +477,7 @@ fn the_lock_of_a_monitor_that_falls_silent_is_released() {
     let switch = Switch::listen();
     configured(&lab, &switch);
     let monitor = Monitor::over(&lab.primary);
-    let is_held =
-        |node: &Node| node.admin_sql("SELECT IS_USED_LOCK('pmp_ha.primary_watches') IS NOT NULL") == "1";
+    let is_held = |node: &Node| node.admin_sql("CALL pmp_ha.is_watched()") == "1";
     for node in [&lab.primary, &lab.secondary] {
         wait_until("it holds its lock in both servers", || is_held(node));
     }

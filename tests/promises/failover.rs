@@ -2,6 +2,7 @@
 //! the secondary of the new one.
 
 use crate::harness::{Lab, Node, Ran, wait_alive_both, wait_until};
+use crate::sql::{Db, stranger};
 use crate::{on_every_server, on_servers};
 
 on_every_server!(a_dead_primary_is_replaced_and_comes_back_as_the_secondary);
@@ -38,6 +39,7 @@ fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {
     old.run(&["rejoin"]).refused(&["has not replaced this node"]);
     set(old, "before");
     wait_until("the row is on the secondary", || has(new, "before"));
+    let locks = Taken::on([old, new]);
     old.kill();
 
     // Its machine refuses connections, and so would a firewall before a primary that lives.
@@ -54,6 +56,7 @@ fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {
     let promoted = new.run(&["--json", "recover", "--promote", "--fenced"]).ok();
     let told: serde_json::Value = serde_json::from_str(&promoted.stdout).expect("JSON");
     assert_eq!(told["epoch"], 3, "{promoted}");
+    locks.given_back();
     assert!(told["loss"]["since"].is_string(), "{promoted}");
     assert_eq!(word(new), "master");
     set(new, "after");
@@ -82,10 +85,69 @@ fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {
     old.run(&["rejoin"]).refused(&["is the secondary already"]);
 }
 
+/// The names of the tool's locks, taken in both servers by a login without a right: neither a start, nor a
+/// promotion, nor a heartbeat minds.
+struct Taken<'a> {
+    nodes: [&'a Node; 2],
+    sessions: Vec<Db>,
+}
+
+impl<'a> Taken<'a> {
+    fn on(nodes: [&'a Node; 2]) -> Self {
+        let mut sessions = Vec::new();
+        for node in nodes {
+            Self::unlogged(node, "CREATE USER nobody_at_all@localhost");
+            // A session of MySQL 5.6 has one lock.
+            for name in ["primary_starts", "primary_watches", "beat", "watchdog", "deep"] {
+                let mut session = Db::open(stranger(node, "nobody_at_all")).expect("it logs in");
+                let got = session.list(&format!("SELECT CAST(GET_LOCK('pmp_ha.{name}', 5) AS CHAR)"));
+                assert_eq!(got, ["1"], "{name}");
+                assert!(session.try_rows("SELECT word FROM pmp_ha_local.lock_word").is_err());
+                sessions.push(session);
+            }
+            for question in ["is_starting", "is_watched"] {
+                assert_eq!(node.admin_sql(&format!("CALL pmp_ha.{question}()")), "0", "{question}");
+            }
+            let mut ours = Db::admin(node);
+            assert_eq!(ours.list("CALL pmp_ha.announce_watch()"), ["1"]);
+            assert_eq!(node.admin_sql("CALL pmp_ha.is_watched()"), "1");
+            assert_eq!(ours.list("CALL pmp_ha.announce_watch()"), ["1"]);
+        }
+        Self { nodes, sessions }
+    }
+
+    fn given_back(self) {
+        drop(self.sessions);
+        Self::unlogged(self.nodes[1], "DROP USER nobody_at_all@localhost");
+    }
+
+    fn unlogged(node: &Node, statement: &str) {
+        let mut db = Db::admin(node);
+        db.rows("SET SESSION sql_log_bin = 0");
+        db.rows(statement);
+    }
+}
+
 /// What fences the dead primary starts it instead: the promotion is undone, and the primary serves.
+/// Before, its port was silent, as that of a machine is that is switched off.
 fn comes_back_although_it_was_fenced(old: &Node, new: &Node) {
-    let start = format!("'{}' --home '{}' start", env!("CARGO_BIN_EXE_pmp-ha"), old.home.display());
-    new.configure(&format!("[fence]\ncommand = [\"/bin/sh\", \"-c\", \"{start} && echo fenced\"]\n"));
+    let silent = std::net::TcpListener::bind(&old.endpoint).expect("its port is free");
+    new.run(&["recover", "--promote"]).refused(&["cannot tell from here", "no greeting", "--fenced"]);
+    let (fencing, free) = (new.path("fencing"), new.path("free"));
+    let script = format!(
+        "touch '{}'; n=0; until [ -e '{}' ] || [ $n = 100 ]; do n=$((n+1)); sleep 0.1; done; \
+         '{}' --home '{}' start && echo fenced",
+        fencing.display(),
+        free.display(),
+        env!("CARGO_BIN_EXE_pmp-ha"),
+        old.home.display()
+    );
+    new.configure(&format!("[fence]\ncommand = [\"/bin/sh\", \"-c\", \"{script}\"]\n"));
+    std::thread::spawn(move || {
+        wait_until("it is being fenced", || fencing.exists());
+        drop(silent);
+        std::fs::write(free, "").expect("written");
+    });
     new.run(&["recover", "--promote"])
         .refused(&["the other node came back during the promotion", "its server greets"]);
     new.configure("");

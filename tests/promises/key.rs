@@ -3,6 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 
 use crate::harness::{Lab, Ran, assert_same, command_of_nobody};
+use crate::on_servers;
+use crate::sql::Db;
 
 const ANY: &str = "mariadb-10.11";
 
@@ -79,4 +81,56 @@ fn refuses_a_key_that_this_account_cannot_read() {
     let ran = Ran::from_command(command_of_nobody(&lab, &["--home", &home, "key", &key.to_string_lossy()]))
         .refused(&["cannot use this encryption key", "Permission denied"]);
     assert_same(&before, &lab.secondary.fingerprint(), &ran.to_string());
+}
+
+on_servers!(the_running_data_say_whether_the_key_is_theirs: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
+
+fn the_running_data_say_whether_the_key_is_theirs(server: &str) {
+    let lab = Lab::pair(server);
+    let node = &lab.secondary;
+    let files = ["bin", "conf", "replication", "logs"];
+    let key = std::fs::read_to_string(lab.key()).expect("there");
+    let key = key.lines().find_map(|line| line.strip_prefix("ENCRYPTIONKEY=")).expect("a key");
+    let key = key.replace("\\=", "=");
+    let check = |query: &str| {
+        node.configure(&format!("[product]\nkey_query = \"{query}\"\n"));
+        let before = node.fingerprint_of(&files);
+        let ran = node.run(&["key", "--check"]);
+        assert_same(&before, &node.fingerprint_of(&files), &ran.to_string());
+        assert!(!ran.to_string().contains(&key), "{ran}");
+        ran
+    };
+    // Whatever a server writes down of its statements.
+    let mut db = Db::admin(node);
+    db.rows("SET GLOBAL log_output = 'TABLE'");
+    db.rows("SET GLOBAL general_log = ON");
+
+    check("")
+        .shows(&["is the key that the pair was made with", "product.key_query in conf/pmp-ha.toml is empty"]);
+    check("SELECT {key} <> 'another'").shows(&["opens these data"]);
+    check("SELECT {key} = 'another'")
+        .refused(&["is not the encryption key of these data", "key_query says so"]);
+    check("SELECT {key} FROM nowhere").refused(&["cannot check", "does not work: error 1146"]);
+    db.rows("SET GLOBAL slow_query_log = ON");
+    check("SELECT {key} <> 'another'").shows(&["The data were not asked", "slow_query_log"]);
+    db.rows("SET GLOBAL slow_query_log = OFF");
+
+    let logged = db.list("SELECT CONVERT(argument USING utf8mb4) FROM mysql.general_log");
+    assert!(logged.iter().any(|line| line.contains("SHOW GLOBAL VARIABLES")), "{logged:?}");
+    let digests = db.list(
+        "SHOW COLUMNS FROM performance_schema.events_statements_summary_by_digest LIKE 'QUERY_SAMPLE_TEXT'",
+    );
+    let samples = if digests.is_empty() {
+        Vec::new()
+    } else {
+        db.list("SELECT QUERY_SAMPLE_TEXT FROM performance_schema.events_statements_summary_by_digest")
+    };
+    let of_the_key = |line: &&String| line.contains(&key);
+    assert_eq!(logged.iter().chain(&samples).filter(of_the_key).collect::<Vec<_>>(), Vec::<&String>::new());
+
+    let other = lab.dir().join("other");
+    std::fs::write(&other, b"#x\nENCRYPTIONKEY=c29tZXRoaW5n\\=\n").expect("written");
+    node.run(&["key", "--check", &other.to_string_lossy()]).refused(&["encrypted with another one"]);
+    node.kill();
+    check("SELECT {key} <> 'another'").shows(&["the database here does not run"]);
 }

@@ -22,10 +22,12 @@ mod crash;
 mod cut_off_changes;
 mod deep;
 mod disk;
+mod doctor;
 mod errant;
 mod failover;
 mod forge;
 mod guard;
+mod guides;
 mod harness;
 mod hooks;
 mod in_place;
@@ -62,7 +64,10 @@ mod service;
 mod sql;
 mod start_script;
 mod strangers;
+mod support;
 mod switchover;
+#[cfg(target_arch = "x86_64")]
+mod teardown;
 mod tls;
 #[cfg(target_arch = "x86_64")]
 mod trace;

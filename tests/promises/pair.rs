@@ -92,15 +92,28 @@ fn only_the_vault_replicates_and_the_rest_stops_nothing(lab: &Lab) {
 
 fn the_accounts_may_do_what_they_need_and_no_more(lab: &Lab) {
     let mut monitor = set(match lab.server.as_str() {
-        "mysql-5.6" => &["PROCESS, REPLICATION CLIENT, REPLICATION SLAVE ON *.*", "SELECT ON `pmp\\_ha`.*"],
+        "mysql-5.6" => &["REPLICATION CLIENT, REPLICATION SLAVE ON *.*", "SELECT ON `pmp\\_ha`.*"],
         "mysql-9.7" => &[
-            "PROCESS, REPLICATION CLIENT, REPLICATION SLAVE ON *.*",
-            "SELECT ON `performance_schema`.*",
+            "REPLICATION CLIENT, REPLICATION SLAVE ON *.*",
+            "SELECT ON `performance_schema`.`replication_applier_configuration`",
+            "SELECT ON `performance_schema`.`replication_applier_status_by_worker`",
+            "SELECT ON `performance_schema`.`replication_connection_status`",
+            "SELECT ON `performance_schema`.`tls_channel_status`",
             "SELECT ON `pmp\\_ha`.*",
         ],
-        _ => &["BINLOG MONITOR, PROCESS, SLAVE MONITOR ON *.*", "SELECT ON `pmp\\_ha`.*"],
+        _ => &["BINLOG MONITOR, SLAVE MONITOR ON *.*", "SELECT ON `pmp\\_ha`.*"],
     });
-    monitor.insert("EXECUTE ON PROCEDURE `pmp_ha`.`ask_for_beat`".into());
+    for procedure in [
+        "ask_for_beat",
+        "left_prepared",
+        "receivers",
+        "announce_start",
+        "is_starting",
+        "announce_watch",
+        "is_watched",
+    ] {
+        monitor.insert(format!("EXECUTE ON PROCEDURE `pmp_ha`.`{procedure}`"));
+    }
     let reader = set(&[
         "EXECUTE ON PROCEDURE `pmp_ha`.`definition`",
         "EXECUTE ON PROCEDURE `pmp_ha`.`definitions`",

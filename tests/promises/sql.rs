@@ -103,6 +103,16 @@ impl Db {
     }
 }
 
+/// How an account without a password logs in to a node's server.
+pub fn stranger(node: &Node, user: &str) -> Opts {
+    let home = Home::open(&node.home).expect("a home");
+    OptsBuilder::default()
+        .user(Some(user))
+        .prefer_socket(false)
+        .socket(Some(home.socket().to_string_lossy().into_owned()))
+        .into()
+}
+
 /// How the product logs in to a node's server.
 pub fn root(node: &Node) -> Opts {
     let home = Home::open(&node.home).expect("a home");

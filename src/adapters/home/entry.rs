@@ -122,8 +122,13 @@ fn require_root_s_alone(home: &Home) -> Result<()> {
     let mut wrong = Vec::new();
     let mut seen = BTreeSet::new();
     let mut look = |path: &Path, leads: bool| -> Result<()> {
+        let why = match system::changed_by(path, leads) {
+            // A command at work takes its files away again.
+            Err(error) if is_gone(&error) => None,
+            why => why?,
+        };
         if seen.insert(path.to_path_buf())
-            && let Some(why) = system::changed_by(path, leads)?
+            && let Some(why) = why
         {
             wrong.push((path.to_string_lossy().into_owned(), format!("{} {why}", path.display())));
         }
@@ -151,6 +156,10 @@ fn require_root_s_alone(home: &Home) -> Result<()> {
     }
     let (paths, evidence): (Vec<_>, Vec<_>) = wrong.into_iter().unzip();
     bail!(Failure::refused(vec![not_root_s_alone(&home.root().to_string_lossy(), &evidence, &paths)]))
+}
+
+fn is_gone(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Everything by which the home tells root what to do.

@@ -7,19 +7,22 @@ pub mod entry;
 pub mod journal_file;
 pub mod kept;
 pub mod log_file;
+mod pair_file;
 pub mod rotation;
 pub mod saved;
 mod script;
 pub mod template;
+pub mod traces;
 pub mod undo_file;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
+pub use self::pair_file::read_membership;
 use crate::adapters::bytes::digest::{Sha256, hash_file};
 use crate::adapters::system;
 use crate::domain::home::{DatabaseParams, KeyFile, PRIMARY_WORD, role_of};
@@ -324,7 +327,9 @@ impl Home {
         DatabaseParams::parse(&Properties::new(Zeroizing::new(bytes)))
     }
 
-    fn database_params_path(&self) -> PathBuf {
+    /// Where `conf/database_params.conf` is.
+    #[must_use]
+    pub fn database_params_path(&self) -> PathBuf {
         const MOVED: &str = "-Ddatabaseparams.file=";
         let moved = ["conf/wrapper_lin.conf", "conf/wrapper.conf"].iter().find_map(|conf| {
             let bytes = system::read_bytes(&self.path(conf), system::SMALL).ok()?;
@@ -366,16 +371,7 @@ impl Home {
 
     /// Returns what the home knows about its pair; `None` if it belongs to none.
     pub fn membership(&self) -> Result<Option<Membership>> {
-        let path = self.node_files().join("pair.toml");
-        match system::read_text(&path, system::SMALL) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-            Ok(text) => {
-                let membership =
-                    read_membership(&text).with_context(|| format!("{} cannot be read", path.display()))?;
-                Ok(Some(membership))
-            }
-        }
+        pair_file::load(&self.node_files().join("pair.toml"))
     }
 
     /// Returns what the home knows about its pair, or a refusal if it belongs to none.
@@ -404,15 +400,6 @@ impl Home {
         }
         Ok(Some(Fingerprint { product: hash_file(&jar)?, server: hash_file(&server)? }))
     }
-}
-
-/// Reads the text of `conf/pmp-ha/pair.toml`.
-pub fn read_membership(text: &str) -> Result<Membership> {
-    let membership: Membership = toml::from_str(text)?;
-    if membership.format != Membership::FORMAT {
-        bail!("it has format {}, but this version reads {}", membership.format, Membership::FORMAT);
-    }
-    Ok(membership)
 }
 
 /// Reads a file that is offered as the encryption key.

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::adapters::home::Credential;
-use crate::adapters::server::session::{Address, Row, Session, StatementFailed};
+use crate::adapters::server::session::{Address, Row, Session, StatementFailed, lacks_procedure};
 use crate::domain::own_schema::ASK_FOR_BEAT;
+use crate::domain::questions::Question;
 use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::sql::Sql;
 
@@ -114,6 +115,14 @@ impl<'a> Asking<'a> {
         rows
     }
 
+    /// Asks a procedure, or where the pair has none yet, the server itself.
+    pub async fn told(&mut self, question: &Question) -> Result<Vec<Row>> {
+        match self.query(question.call()).await {
+            Err(error) if lacks_procedure(&error) => self.query(question.query).await,
+            answer => answer,
+        }
+    }
+
     /// Runs a statement that answers with at most one row.
     pub async fn one(&mut self, sql: impl Into<Sql>) -> Result<Option<Row>> {
         Ok(self.query(sql).await?.into_iter().next())
@@ -154,7 +163,9 @@ impl<'a> Asking<'a> {
 }
 
 async fn log_in(address: &Address, account: &Credential) -> Result<Session, Blind> {
-    Session::open(address, account, DEADLINE).await.map(|session| session.with_deadline(DEADLINE))
+    Session::open(address, account, DEADLINE)
+        .await
+        .map(|session| session.with_deadline(DEADLINE).for_a_look())
 }
 
 /// Whether the server itself said no: the session goes on then.

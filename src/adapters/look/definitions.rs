@@ -2,21 +2,16 @@
 
 use anyhow::{Context, Result};
 
-use crate::adapters::server::session::{Session, StatementFailed};
+use crate::adapters::server::session::{Session, lacks_procedure};
 use crate::domain::definitions::{Definition, Definitions, Named, ObjectKind, QUERY, show, shown};
-
-/// There is no such procedure, or this account may not call it.
-const NO_PROCEDURE: [u16; 3] = [1044, 1305, 1370];
 
 /// The definitions of the product's schema; `None` where the pair was set up by a version that does not
 /// show them.
 pub async fn definitions(session: &mut Session) -> Result<Option<Definitions>> {
     let rows = match session.query(QUERY).await {
         Ok(rows) => rows,
-        Err(error) => {
-            let code = error.downcast_ref::<StatementFailed>().and_then(|failed| failed.code);
-            return if code.is_some_and(|code| NO_PROCEDURE.contains(&code)) { Ok(None) } else { Err(error) };
-        }
+        Err(error) if lacks_procedure(&error) => return Ok(None),
+        Err(error) => return Err(error),
     };
     let read = rows.iter().map(|row| Definition::read(|name| row.get(name)));
     read.collect::<Option<_>>().context("a definition cannot be read").map(Some)

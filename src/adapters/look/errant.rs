@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::log_events::whole;
 use crate::adapters::home::Home;
 use crate::adapters::server::session::{Row, Session, StatementFailed};
 use crate::adapters::system;
 use crate::domain::errant::{Event, FIRST_EVENT, Reading};
-use crate::domain::pair::{Membership, Role};
+use crate::domain::pair::{Membership, Pair, Role};
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::snapshot::{ErrantWrites, Observed, Snapshot};
 use crate::domain::sql::quote;
@@ -51,6 +52,9 @@ pub async fn read_on(
             Reading::since(&history, cleared.as_ref().filter(there).unwrap_or(&beginning))
         });
     let begins_in = reading.file.clone();
+    // Of the other node's binlogs there are no files here.
+    let folder = (membership.role == Role::Secondary).then(|| home.data());
+    let log = Log { node, pair: &membership.pair, folder };
 
     let mut unread = 0;
     let newest = logs.last().map(|(name, _)| name.clone());
@@ -59,8 +63,7 @@ pub async fn read_on(
             reading.next_file(file);
         }
         let whole =
-            read_file(session, &mut reading, node, membership, Some(begun), newest.as_ref() != Some(file))
-                .await?;
+            read_file(session, &mut reading, &log, Some(begun), newest.as_ref() != Some(file)).await?;
         if !whole {
             unread =
                 logs[index..].iter().map(|(_, size)| *size).sum::<u64>().saturating_sub(reading.position);
@@ -83,9 +86,10 @@ async fn cleared(session: &mut Session, node: u32) -> Result<Option<BinlogPlace>
     }))
 }
 
-/// Reads everything that a node has written from a place of its binlogs on.
+/// Reads everything that this node has written from a place of its binlogs on.
 pub async fn written_since(
     session: &mut Session,
+    home: &Home,
     membership: &Membership,
     node: u32,
     since: &BinlogPlace,
@@ -95,11 +99,12 @@ pub async fn written_since(
     let begin = logs.iter().position(|name| *name == since.file);
     let begin = begin.with_context(|| format!("the binlog {} is gone", since.file))?;
     let mut reading = Reading::since("", since);
+    let log = Log { node, pair: &membership.pair, folder: Some(home.data()) };
     for (index, file) in logs.iter().enumerate().skip(begin) {
         if *file != reading.file {
             reading.next_file(file);
         }
-        read_file(session, &mut reading, node, membership, None, index + 1 < logs.len()).await?;
+        read_file(session, &mut reading, &log, None, index + 1 < logs.len()).await?;
     }
     Ok(reading)
 }
@@ -119,14 +124,21 @@ pub(super) fn is_torn(error: &anyhow::Error) -> bool {
         .is_some_and(|failed| failed.code == Some(WRONG_OFFSET_OR_IO_ERROR))
 }
 
+/// Whose binlogs are read.
+struct Log<'a> {
+    node: u32,
+    pair: &'a Pair,
+    /// The folder with their files, if they are here.
+    folder: Option<PathBuf>,
+}
+
 /// Reads one binlog to its end. Returns false if the time limit, counted from `begun`, ends first.
 ///
 /// `is_over`: the server no longer appends to this file.
 async fn read_file(
     session: &mut Session,
     reading: &mut Reading,
-    node: u32,
-    membership: &Membership,
+    log: &Log<'_>,
     begun: Option<Instant>,
     is_over: bool,
 ) -> Result<bool> {
@@ -138,21 +150,29 @@ async fn read_file(
         }
         let rows = match events(session, reading, from, at_once).await {
             Ok(rows) => rows,
-            // A server that died in the middle of an event leaves it at the end of a file, and begins
-            // another: up to there, and to nothing else, the file can be read.
-            Err(error) if is_over && is_torn(&error) => {
-                if at_once == 1 || events(session, reading, from, 1).await.is_err_and(|error| is_torn(&error))
-                {
-                    return Ok(true);
+            Err(error) if is_torn(&error) => {
+                if at_once > 1 {
+                    at_once = at_once.div_ceil(8);
+                    continue;
                 }
-                at_once = at_once.div_ceil(8);
-                continue;
+                let path = log.folder.as_ref().map(|folder| folder.join(&reading.file));
+                // The server does not show an event that is too large, but it is in the file.
+                if let Some(path) = path.filter(|path| path.exists())
+                    && let Some((event, next)) = whole(&path, from)?
+                {
+                    reading.take(&event, log.node, log.pair);
+                    (from, at_once) = (next, EVENTS_A_LOOK);
+                    continue;
+                }
+                // A server that died in the middle of an event leaves it at the end of a file, and begins
+                // another: up to there, and to nothing else, the file can be read.
+                return if is_over { Ok(true) } else { Err(error) };
             }
             Err(error) => return Err(error),
         };
         for event in rows.iter().filter_map(event) {
             from = event.end.max(from);
-            reading.take(&event, node, &membership.pair);
+            reading.take(&event, log.node, log.pair);
         }
         if rows.len() < at_once {
             return Ok(true);

@@ -12,6 +12,7 @@ use crate::adapters::look::pair::peer_address;
 use crate::adapters::server::session::{Session, greeting};
 use crate::domain::own_schema::{ASK_ROLE, ask_turn, read_role, read_turn};
 use crate::domain::pair::{Membership, Role};
+use crate::domain::questions::{ANNOUNCE_START, IS_STARTING};
 use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::standing::{NodeState, Standing, standing};
 use crate::domain::turn::Turn;
@@ -22,9 +23,6 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// The time limit for its greeting, and for its answer, while its turn is read repeatedly. An answer
 /// lost on a silent link is asked for again over a new connection.
 const TURN_DEADLINE: Duration = Duration::from_secs(1);
-
-/// The lock of a starting primary, in the secondary's server.
-const STARTING: &str = "pmp_ha.primary_starts";
 
 /// A session on the other node's server, with the monitor account.
 pub async fn open(home: &Home, membership: &Membership) -> Result<Session, Blind> {
@@ -40,7 +38,7 @@ async fn open_within(home: &Home, membership: &Membership, deadline: Duration) -
         |error: anyhow::Error| Blind { why: BlindReason::TurnedAway, evidence: format!("{error:#}") };
     let account = home.credentials().map_err(turned_away)?.monitor;
     let address = peer_address(home, membership).await;
-    Ok(Session::open(&address, &account, DEADLINE).await?.with_deadline(deadline))
+    Ok(Session::open(&address, &account, DEADLINE).await?.with_deadline(deadline).for_a_look())
 }
 
 /// Returns what the other node says about itself; `None` if it says nothing.
@@ -73,15 +71,14 @@ pub async fn standing_of(home: &Home, membership: &Membership) -> Result<Standin
 /// Tells the secondary's server, for as long as the session lasts, that its primary is starting;
 /// false when another start of it is announced there. The secondary is not promoted meanwhile.
 pub async fn announce_start(session: &mut Session) -> Result<bool> {
-    // One that has just ended lets go in a moment.
-    let row = session.one(format!("SELECT GET_LOCK('{STARTING}', 1) AS got")).await?;
+    let row = session.told(&ANNOUNCE_START).await?.into_iter().next();
     Ok(row.and_then(|row| row.get("got")).as_deref() == Some("1"))
 }
 
 /// Whether the other node has announced, in the server of this session, that it is starting.
 pub async fn is_starting(session: &mut Session) -> Result<bool> {
-    let row = session.one(format!("SELECT IS_FREE_LOCK('{STARTING}') AS is_free")).await?;
-    Ok(row.and_then(|row| row.get("is_free")).context("the server has no locks")? != "1")
+    let row = session.told(&IS_STARTING).await?.into_iter().next();
+    Ok(row.and_then(|row| row.get("held")).context("the server has no locks")? != "0")
 }
 
 /// The other node in a switchover, whose turn is read repeatedly.
@@ -136,13 +133,13 @@ impl Watched {
     }
 }
 
-/// Returns what shows that the other node's server is there. `None` proves nothing: it may be down,
-/// and something between the nodes may hide it.
+/// Returns what shows that the other node's server is there: it greets, if only with an error. `None`
+/// proves nothing: it may be down or frozen, and something between the nodes may hide it.
 pub async fn sign_of_life(membership: &Membership) -> Option<String> {
     let peer = membership.peer();
     match greeting(&peer.host, peer.db_port, DEADLINE).await {
         Ok(version) => Some(format!("its server greets with version {version}")),
-        Err(blind) if blind.why == BlindReason::Unreachable => None,
+        Err(blind) if matches!(blind.why, BlindReason::Unreachable | BlindReason::Silent) => None,
         Err(blind) => Some(blind.evidence),
     }
 }

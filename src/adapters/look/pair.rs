@@ -18,7 +18,8 @@ use crate::config::Config;
 use crate::domain::certificate::{self, InUse};
 use crate::domain::flavor::{Flavor, ServerVersion};
 use crate::domain::own_schema::{ASK_ROLE, BEATS, CLOCK, Rights, read_role};
-use crate::domain::pair::{Membership, Pair, Role};
+use crate::domain::pair::{Claim, Membership, Pair, Role};
+use crate::domain::questions::{LEFT_PREPARED, RECEIVERS};
 use crate::domain::settings::{Choices, OWN_SCHEMA, settings};
 use crate::domain::snapshot::{
     ApplierLimit, Beat, Blind, BlindReason, ChannelTls, CurrentPorts, Deviation, Observed, Receiver,
@@ -269,12 +270,13 @@ async fn look(
         let mut view = ask(&mut asking, config, bell, source).await?;
         if role == Role::Secondary {
             asking.asks("SHOW BINLOG EVENTS");
-            view.errant = Some(read_in_time(errant::read_on(asking.session(), home, membership, None)).await);
+            let read = errant::read_on(asking.session().at_length(), home, membership, None);
+            view.errant = Some(read_in_time(read).await);
         }
         let flavor = Flavor::of(&view.version).filter(|flavor| !flavor.limits_the_applier());
         if let (Role::Primary, Some(flavor)) = (role, flavor) {
             asking.asks("SHOW RELAYLOG EVENTS");
-            let read = returned::read_on(asking.session(), flavor, home, membership, None);
+            let read = returned::read_on(asking.session().at_length(), flavor, home, membership, None);
             view.returned = Some(read_in_time(read).await);
         }
         anyhow::Ok(view)
@@ -315,9 +317,7 @@ async fn ask(
     let variables = session.variables().await?;
     let tls = session.one(flavor.tls_enabled_query()).await?.and_then(|row| row.get("enabled")).as_deref()
         == Some("YES");
-    let rows = session
-        .query("SELECT HOST AS host FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'")
-        .await?;
+    let rows = session.told(&RECEIVERS).await?;
     let host = |row: &Row| {
         row.get("host").map(|host| host.rsplit_once(':').map_or(host.clone(), |(host, _)| host.to_owned()))
     };
@@ -452,7 +452,7 @@ async fn heartbeats_now(session: &mut Asking<'_>) -> Result<(i64, i64, Vec<Beat>
         node: u32::try_from(number(row, "node")).unwrap_or(0),
         beat: number(row, "beat"),
         echo: number(row, "echo"),
-        epoch: u64::try_from(number(row, "epoch")).unwrap_or(0),
+        epoch: row.get("epoch").and_then(|text| Claim::read_epoch(&text)).unwrap_or(0),
         by_event: number(row, "by_event"),
     };
     Ok((clock, clock - here, rows.iter().map(beat).collect()))
@@ -462,13 +462,9 @@ fn now_micros() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
 
-/// Transactions that no session owns, and that were left for a while. A restart leaves prepared ones so, and
-/// so does an applier.
 async fn prepared(session: &mut Asking<'_>) -> Result<u64> {
-    const LEFT: &str = "SELECT COUNT(*) AS prepared FROM information_schema.INNODB_TRX \
-         WHERE trx_mysql_thread_id = 0 AND trx_started < NOW() - INTERVAL 30 SECOND";
-    let row = session.one(LEFT).await?;
-    Ok(row.and_then(|row| row.get("prepared")?.parse().ok()).unwrap_or(0))
+    let rows = session.told(&LEFT_PREPARED).await?;
+    Ok(rows.first().and_then(|row| row.get("prepared")?.parse().ok()).unwrap_or(0))
 }
 
 /// The tables into which the application may insert by name.

@@ -40,21 +40,23 @@ pub async fn prove(
     let mut there = open(&look::pair::peer_address(home, membership).await, &credentials.monitor).await.ok();
     let (this, other) = (membership.this().number, membership.peer().number);
 
-    here.run(beat_now()).await?;
     let begun = Instant::now();
+    here.run(beat_now()).await?;
     let written = value(&mut here, "beat", this).await?;
     let mut proof = RoundTrip { there: None, back: None, waited: patience };
     let mut echoes = true;
     while begun.elapsed() < patience && proof.back.is_none() {
         if let (Some(session), None) = (&mut there, proof.there)
-            && value(session, "beat", this).await.is_ok_and(|seen| seen >= written)
+            && value(session, "beat", this)
+                .await
+                .is_ok_and(|seen| RoundTrip::tells_of(seen, written, begun.elapsed()))
         {
             proof.there = Some(begun.elapsed());
         }
         if let (Some(session), Some(_), true) = (&mut there, proof.there, echoes) {
             echoes = session.one(ASK_FOR_BEAT).await.is_ok_and(|row| wrote_none(row.as_ref()));
         }
-        if value(&mut here, "echo", other).await? >= written {
+        if RoundTrip::tells_of(value(&mut here, "echo", other).await?, written, begun.elapsed()) {
             proof.back = Some(begun.elapsed());
         }
         interrupt.sleep(TICK).await?;
@@ -76,4 +78,16 @@ async fn value(session: &mut Session, column: &str, node: u32) -> Result<i64> {
         .one(format!("SELECT {column} AS value FROM {OWN_SCHEMA}.heartbeat WHERE node = {node}"))
         .await?;
     row.and_then(|row| row.get("value")?.parse().ok()).context("there is no heartbeat row")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_echo_from_the_future_proves_nothing() {
+        let told = |value| RoundTrip::tells_of(value, 5_000_000, Duration::from_millis(20));
+        assert_eq!([4_999_999, 5_000_000, 5_900_000].map(told), [false, true, true]);
+        assert_eq!([7_000_000, i64::MAX].map(told), [false, false]);
+    }
 }

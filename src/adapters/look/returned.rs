@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use super::errant::{event, is_torn};
+use super::log_events::whole;
 use crate::adapters::home::Home;
 use crate::adapters::server::session::{Address, Row, Session, StatementFailed};
 use crate::adapters::system;
 use crate::adapters::system::{SMALL, read_bytes};
-use crate::domain::errant::FIRST_EVENT;
+use crate::domain::errant::{Event, FIRST_EVENT};
 use crate::domain::flavor::{Flavor, ServerVersion};
 use crate::domain::pair::{Membership, Role};
 use crate::domain::returned::{RelayPlace, Returned, mark_of};
@@ -42,13 +43,15 @@ pub async fn read_on(
     let Some(current) = status.get("Relay_Log_File").as_deref().and_then(number_of) else {
         return Ok(ReturnedWrites { reading, more: false });
     };
-    let (mut number, mut from) = match begins(session, &mut reading).await? {
+    let (mut number, mut from) = match begins(session, home, membership, &mut reading).await? {
         Some(place) => place,
         None => (oldest(session, current).await?, FIRST_EVENT),
     };
     loop {
         let file = name_of(number);
         let mut at_once = EVENTS_A_LOOK;
+        // The first one is known already, unless it is the first of the file.
+        let mut known = usize::from(from != FIRST_EVENT);
         loop {
             if begun.elapsed() > BUDGET {
                 reading.behind = true;
@@ -58,16 +61,18 @@ pub async fn read_on(
                 Ok(rows) => rows,
                 // A file that has been dropped since, or the end of one that a server has torn.
                 Err(error) if is_torn(&error) => {
-                    if at_once == 1 {
-                        break;
+                    if at_once > 1 + known {
+                        at_once = at_once.div_ceil(8).max(1 + known);
+                        continue;
                     }
-                    at_once = at_once.div_ceil(8);
+                    // Or one that the server does not show, because it is too large.
+                    let Some((event, next)) = unshown(home, membership, &file, from, known)? else { break };
+                    reading.take(&file, &event, &membership.pair);
+                    (from, known, at_once) = (next, 0, EVENTS_A_LOOK);
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            // The first one is known already, unless it is the first of the file.
-            let known = usize::from(from != FIRST_EVENT);
             for event in rows.iter().filter_map(event).skip(known) {
                 from = event.position.max(from);
                 reading.take(&file, &event, &membership.pair);
@@ -75,6 +80,7 @@ pub async fn read_on(
             if rows.len() < at_once || rows.len() <= known {
                 break;
             }
+            known = 1;
         }
         number += 1;
         from = FIRST_EVENT;
@@ -83,6 +89,31 @@ pub async fn read_on(
             return Ok(ReturnedWrites { reading, more: false });
         }
     }
+}
+
+/// An event that the server of this home does not show, and where the next one begins. Before it `known` events
+/// were read already.
+fn unshown(
+    home: &Home,
+    membership: &Membership,
+    file: &str,
+    from: u64,
+    known: usize,
+) -> Result<Option<(Event, u64)>> {
+    // Whoever looks from the other node believes the primary that there is none.
+    if membership.role != Role::Primary {
+        return Ok(None);
+    }
+    let path = home.data().join(file);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let mut at = from;
+    for _ in 0..known {
+        let Some((_, next)) = whole(&path, at)? else { return Ok(None) };
+        at = next;
+    }
+    whole(&path, at)
 }
 
 /// How long a look may take before a server is stopped.
@@ -112,9 +143,20 @@ async fn read_and_store(home: &Home, membership: &Membership) -> Result<()> {
 }
 
 /// The place from which reading continues, if one of those that are known is still there.
-async fn begins(session: &mut Session, reading: &mut Returned) -> Result<Option<(u64, u64)>> {
+async fn begins(
+    session: &mut Session,
+    home: &Home,
+    membership: &Membership,
+    reading: &mut Returned,
+) -> Result<Option<(u64, u64)>> {
     for place in reading.places() {
-        if let Some(at) = begins_at(session, &place).await? {
+        let mut at = begins_at(session, &place).await?;
+        if at.is_none() {
+            let unshown = unshown(home, membership, &place.file, place.position, 0)?;
+            let same = unshown.is_some_and(|(event, _)| mark_of(&event) == place.mark);
+            at = number_of(&place.file).filter(|_| same).map(|number| (number, place.position));
+        }
+        if let Some(at) = at {
             reading.continues_at(&place);
             return Ok(Some(at));
         }

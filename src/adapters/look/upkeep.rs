@@ -41,8 +41,15 @@ fn packed(home: &Home) -> Option<UnixSeconds> {
     u64::try_from(last.at.parse::<jiff::Timestamp>().ok()?.as_second()).ok()
 }
 
-/// The size of the binlogs: files beside the data with a number at the end.
+/// The size of the binlogs.
 fn binlogs(home: &Home) -> Option<u64> {
+    Some(binlog_files(home)?.iter().map(|(_, size)| size).sum())
+}
+
+/// The binlogs, which are files beside the data with a number at the end: when each was last written, in
+/// seconds since 1970, and its size in bytes.
+#[must_use]
+pub fn binlog_files(home: &Home) -> Option<Vec<(i64, u64)>> {
     let entries = fs_err::read_dir(home.data()).ok()?;
     let is_binlog = |name: &str| {
         name.rsplit_once('.').is_some_and(|(base, number)| {
@@ -52,9 +59,14 @@ fn binlogs(home: &Home) -> Option<u64> {
                 && !base.contains("relay")
         })
     };
-    let sizes = entries
+    let seconds = |time: std::time::SystemTime| {
+        let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    };
+    let files = entries
         .flatten()
         .filter(|entry| is_binlog(&entry.file_name().to_string_lossy()))
-        .filter_map(|entry| entry.metadata().ok().map(|meta| meta.len()));
-    Some(sizes.sum())
+        .filter_map(|entry| entry.metadata().ok())
+        .filter_map(|meta| Some((seconds(meta.modified().ok()?), meta.len())));
+    Some(files.collect())
 }

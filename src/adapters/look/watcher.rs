@@ -11,9 +11,7 @@ use crate::adapters::home::Home;
 use crate::adapters::look::other_node;
 use crate::adapters::server::session::{Address, Session};
 use crate::domain::pair::{Membership, Role};
-
-/// The lock.
-const LOCK: &str = "pmp_ha.primary_watches";
+use crate::domain::questions::{ANNOUNCE_WATCH, IS_WATCHED};
 
 /// How long a server may take to answer.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -63,18 +61,20 @@ async fn own(home: &Home) -> Result<Session> {
 
 /// Returns a session that holds the lock: the one from before, or another one.
 async fn held(before: Option<Session>, open: impl Future<Output = Option<Session>>) -> Option<Session> {
-    if let Some(mut session) = before {
-        let query = format!("SELECT IS_USED_LOCK('{LOCK}') = CONNECTION_ID() AS held");
-        if let Ok(Some(row)) = session.one(query).await
-            && row.get("held").as_deref() == Some("1")
-        {
-            return Some(session);
-        }
+    if let Some(mut session) = before
+        && takes(&mut session).await
+    {
+        return Some(session);
     }
     let mut session = open.await?;
     session.run(format!("SET SESSION wait_timeout = {SILENCE}")).await.ok()?;
-    let row = session.one(format!("SELECT GET_LOCK('{LOCK}', 0) AS got")).await.ok()??;
-    (row.get("got").as_deref() == Some("1")).then_some(session)
+    takes(&mut session).await.then_some(session)
+}
+
+/// Whether a session has the lock, or gets it.
+async fn takes(session: &mut Session) -> bool {
+    let row = session.told(&ANNOUNCE_WATCH).await.ok().and_then(|rows| rows.into_iter().next());
+    row.and_then(|row| row.get("got")).as_deref() == Some("1")
 }
 
 /// Asks on a secondary whether the monitor of the primary watches, and can announce.
@@ -88,8 +88,7 @@ pub async fn primary_watches(home: &Home, membership: &Membership) -> bool {
 
 async fn is_held(session: Option<Session>) -> bool {
     let Some(mut session) = session else { return false };
-    let row = session.one(format!("SELECT IS_FREE_LOCK('{LOCK}') AS is_free")).await;
+    let row = session.told(&IS_WATCHED).await.map(|rows| rows.into_iter().next());
     session.close().await;
-    let is_free = row.ok().flatten().and_then(|row| row.get("is_free"));
-    is_free.as_deref() == Some("0")
+    row.ok().flatten().and_then(|row| row.get("held")).as_deref() == Some("1")
 }

@@ -65,7 +65,10 @@ fn address(connector: &Connector) -> &str {
 }
 
 /// Asks a web server for a sign of life.
-async fn asked(host: &str, port: u16, tls: bool) -> Result<(), String> {
+///
+/// # Errors
+/// What was seen instead.
+pub async fn asked(host: &str, port: u16, tls: bool) -> Result<(), String> {
     let asks = async {
         let mut stream = TcpStream::connect((host, port)).await.map_err(|error| error.to_string())?;
         let lost = |error: std::io::Error| format!("it closed the connection: {error}");

@@ -6,10 +6,9 @@
 mod tls;
 mod token;
 
-use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -22,6 +21,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use crate::config::ConfigFile;
 use crate::config::page::PageConfig;
@@ -30,7 +30,7 @@ use crate::domain::page::PageAnswer;
 use self::tls::PageTls;
 use self::token::Token;
 
-/// So many connections there are at once, and so many of one client.
+/// So many connections there are at once, and so many of one client. Who comes later takes the oldest place.
 const MOST: usize = 64;
 const MOST_OF_ONE: usize = 32;
 
@@ -88,13 +88,14 @@ impl PageServer {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             };
-            // Who comes when it is full is not let in. Its next try may succeed.
-            let Some(seat) = Guests::seat(&guests, from.ip()) else { continue };
+            let seat = Guests::seat(&guests, from.ip());
             let (door, answering) = (Arc::clone(&self.door), Arc::clone(&answering));
             tokio::spawn(async move {
-                // ignored: who is too slow, or speaks no HTTP, gets nothing
-                let _ = tokio::time::timeout(WHOLE, door.let_in(stream, &answering)).await;
-                drop(seat);
+                tokio::select! {
+                    // ignored: who is too slow, or speaks no HTTP, gets nothing
+                    _ = tokio::time::timeout(WHOLE, door.let_in(stream, &answering)) => {}
+                    () = seat.leaves.notified() => {}
+                }
             });
         }
     }
@@ -200,39 +201,61 @@ fn is_for_this_machine(headers: &HeaderMap) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Who is connected.
+/// Who is connected, the oldest first.
 #[derive(Default)]
-struct Guests(Mutex<HashMap<IpAddr, usize>>);
+struct Guests(Mutex<Vec<Guest>>);
+
+/// One connection.
+struct Guest {
+    from: IpAddr,
+    leaves: Arc<Notify>,
+}
 
 /// The place of one connection.
 struct Seat {
     guests: Arc<Guests>,
-    from: IpAddr,
+    leaves: Arc<Notify>,
 }
 
 impl Guests {
-    fn seat(guests: &Arc<Self>, from: IpAddr) -> Option<Seat> {
-        let mut counts = guests.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = counts.values().sum();
-        let of_one = counts.get(&from).copied().unwrap_or(0);
-        if all >= MOST || of_one >= MOST_OF_ONE {
-            return None;
+    /// Gives a new connection a place. When there is none, the one of the client with the most connections
+    /// goes that has taken the longest: who only asks is answered long before that.
+    fn seat(guests: &Arc<Self>, from: IpAddr) -> Seat {
+        let from = client(from);
+        let mut all = guests.all();
+        let number = |one: IpAddr, all: &[Guest]| all.iter().filter(|guest| guest.from == one).count();
+        let goes = if number(from, &all) >= MOST_OF_ONE {
+            Some(from)
+        } else if all.len() >= MOST {
+            all.iter().rev().map(|guest| guest.from).max_by_key(|one| number(*one, &all))
+        } else {
+            None
+        };
+        if let Some(at) = goes.and_then(|one| all.iter().position(|guest| guest.from == one)) {
+            all.remove(at).leaves.notify_one();
         }
-        counts.insert(from, of_one + 1);
-        drop(counts);
-        Some(Seat { guests: Arc::clone(guests), from })
+        let leaves = Arc::new(Notify::new());
+        all.push(Guest { from, leaves: Arc::clone(&leaves) });
+        drop(all);
+        Seat { guests: Arc::clone(guests), leaves }
+    }
+
+    fn all(&self) -> MutexGuard<'_, Vec<Guest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut counts = self.guests.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.from) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.from);
-            }
-        }
+        self.guests.all().retain(|guest| !Arc::ptr_eq(&guest.leaves, &self.leaves));
+    }
+}
+
+/// What counts as one client: an address, and of IPv6 the network in which a machine has all addresses.
+fn client(from: IpAddr) -> IpAddr {
+    match from.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        ip @ IpAddr::V4(_) => ip,
     }
 }
 
@@ -259,16 +282,29 @@ mod tests {
     }
 
     #[test]
-    fn one_client_cannot_take_every_place() {
+    fn nobody_keeps_another_client_out() {
         let guests = Arc::new(Guests::default());
-        let [one, other] = ["10.0.0.1", "10.0.0.2"].map(|ip| ip.parse::<IpAddr>().expect("an address"));
-        let mut seats: Vec<Seat> = (0..100).filter_map(|_| Guests::seat(&guests, one)).collect();
-        assert_eq!(seats.len(), MOST_OF_ONE);
-        assert!(Guests::seat(&guests, other).is_some(), "another one is let in");
-        seats.pop();
-        seats.extend(Guests::seat(&guests, one));
-        assert_eq!(seats.len(), MOST_OF_ONE);
-        drop(seats);
-        assert!(guests.0.lock().expect("whole").is_empty());
+        let from = |ip: &str| ip.parse::<IpAddr>().expect("an address");
+        let left = |seat: &Seat| !guests.all().iter().any(|guest| Arc::ptr_eq(&guest.leaves, &seat.leaves));
+        let take = |ip: &str, number: usize| -> Vec<Seat> {
+            (0..number).map(|_| Guests::seat(&guests, from(ip))).collect()
+        };
+        // One client, in whatever way its address is written, has so many places and keeps the newest.
+        let mut first = take("10.0.0.1", 20);
+        first.extend(take("::ffff:10.0.0.1", 80));
+        assert_eq!(first.iter().filter(|seat| !left(seat)).count(), MOST_OF_ONE);
+        assert!(left(&first[0]) && !left(&first[99]));
+        // One machine has every address of its network.
+        let second: Vec<Seat> = (0..100).flat_map(|n| take(&format!("2001:db8::{n:x}"), 1)).collect();
+        assert_eq!(second.iter().filter(|seat| !left(seat)).count(), MOST_OF_ONE);
+        // Both together have every place. A third one takes one of theirs, and keeps it.
+        let asks = Guests::seat(&guests, from("10.0.0.3"));
+        let more = (take("10.0.0.1", 100), take("2001:db8::1", 100));
+        assert!(!left(&asks), "who asks stays");
+        assert_eq!(guests.all().len(), MOST);
+        drop((first, second, more));
+        assert_eq!(guests.all().len(), 1);
+        drop(asks);
+        assert!(guests.all().is_empty());
     }
 }

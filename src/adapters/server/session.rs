@@ -2,21 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use mysql_async::prelude::Queryable;
-use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, SslOpts, Value};
+use mysql_async::{ClientIdentity, Column, Conn, Opts, OptsBuilder, SslOpts, Value};
 use tokio::io::AsyncReadExt;
 
 use crate::adapters::home::Credential;
 use crate::adapters::server::old_tls::Bridge;
 use crate::domain::certificate;
 use crate::domain::flavor::Dialect;
+use crate::domain::questions::Question;
 use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::sql::Sql;
-use crate::domain::words::printable;
+use crate::domain::words::{cut, printable};
 
 /// The default time limit of a statement.
 pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(60);
@@ -24,6 +26,27 @@ pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(60);
 /// The largest answer to a statement. No question of this tool has one nearly as large, whatever the
 /// data are; but the other node's server may answer anything.
 const MOST: Bounds = Bounds { rows: 4_000_000, bytes: 1 << 30 };
+
+/// The largest answer to a question about the state of a node: variables, replication, accounts.
+const MOST_OF_A_LOOK: Bounds = Bounds { rows: 100_000, bytes: 64 << 20 };
+
+/// The largest packet of a server. A larger row does not end well, whoever asks.
+const LARGEST_PACKET: usize = 1 << 30;
+
+/// A server has at most 4096 columns in a table, and names of 64 characters. A column that nobody
+/// named is called as it is computed, and then a server cuts its name at 256 bytes.
+const MOST_COLUMNS: usize = 4096;
+const LONGEST_NAME: usize = 1024;
+
+/// What a value takes in memory besides its bytes, and a row besides its values.
+const OF_A_VALUE: usize = 48;
+
+/// Rows that are at hand are read without waiting for anything. After so many, a time limit gets its
+/// turn.
+const ROWS_IN_ONE_GO: usize = 1000;
+
+/// What a server says in an error is cut after so many characters.
+const LONGEST_ERROR: usize = 500;
 
 /// How large an answer may be.
 #[derive(Debug, Clone, Copy)]
@@ -62,20 +85,24 @@ pub enum Speaks {
     Old,
 }
 
-/// A row: column names to values as text, `None` for NULL.
+/// A row: column names to values as text, `None` for NULL. All rows of an answer share their names.
 #[derive(Debug, Clone, Default)]
-pub struct Row(Vec<(String, Option<String>)>);
+pub struct Row {
+    names: Arc<[String]>,
+    values: Vec<Option<String>>,
+}
 
 impl Row {
     /// The value of a column whose name is compared without regard to case; NULL and absent are `None`.
     #[must_use]
     pub fn get(&self, column: &str) -> Option<String> {
-        self.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(column)).and_then(|(_, value)| value.clone())
+        let index = self.names.iter().position(|name| name.eq_ignore_ascii_case(column))?;
+        self.values.get(index)?.clone()
     }
 
     /// The values, in the order of the columns.
     pub fn values(&self) -> impl Iterator<Item = Option<&str>> {
-        self.0.iter().map(|(_, value)| value.as_deref())
+        self.values.iter().map(|value| value.as_deref())
     }
 }
 
@@ -106,7 +133,7 @@ impl Session {
             .pass(Some(&account.password))
             .prefer_socket(false)
             // Not as large as the server says: one row of the other node could be as large as it likes.
-            .max_allowed_packet(Some(MOST.bytes))
+            .max_allowed_packet(Some(LARGEST_PACKET))
             .wait_timeout(Some(WAIT_TIMEOUT))
             .tcp_nodelay(true);
         let through = |socket: &Path| Some(socket.to_string_lossy().into_owned());
@@ -146,6 +173,19 @@ impl Session {
         self
     }
 
+    /// For questions about the state of a node, whose answers are small.
+    #[must_use]
+    pub fn for_a_look(mut self) -> Self {
+        self.bounds = MOST_OF_A_LOOK;
+        self
+    }
+
+    /// For answers of any size from now on.
+    pub fn at_length(&mut self) -> &mut Self {
+        self.bounds = MOST;
+        self
+    }
+
     /// Runs a statement and returns its rows.
     pub async fn query(&mut self, sql: impl Into<Sql>) -> Result<Vec<Row>> {
         let sql = sql.into();
@@ -162,18 +202,22 @@ impl Session {
         else {
             bail!("the session is closed");
         };
+        let too_much = |what: &str| {
+            anyhow!("the answer to `{}` has more than {what}: pmp-ha reads no further", sql.name())
+        };
         let said = Dialect::of(conn.server_version()).say(sql.text()).into_owned();
         let mut result = conn.query_iter(said).await.map_err(failed)?;
-        let (mut rows, mut bytes) = (Vec::new(), 0);
+        let names = names_of(result.columns_ref()).map_err(|what| too_much(&what))?;
+        let (mut rows, mut bytes) = (Vec::new(), names.iter().map(String::len).sum::<usize>());
         while let Some(row) = result.next().await.map_err(failed)? {
             bytes += bytes_of(&row);
             if rows.len() >= most_rows || bytes > most_bytes {
-                bail!(
-                    "the answer to `{}` has more than {most_rows} rows or {most_bytes} bytes: pmp-ha reads no further",
-                    sql.name()
-                );
+                return Err(too_much(&format!("{most_rows} rows or {most_bytes} bytes")));
             }
-            rows.push(to_row(row));
+            rows.push(to_row(row, &names));
+            if rows.len() % ROWS_IN_ONE_GO == 0 {
+                tokio::task::yield_now().await;
+            }
         }
         result.drop_result().await.map_err(failed)?;
         Ok(rows)
@@ -187,6 +231,14 @@ impl Session {
     /// Runs a statement that answers with at most one row.
     pub async fn one(&mut self, sql: impl Into<Sql>) -> Result<Option<Row>> {
         Ok(self.query(sql).await?.into_iter().next())
+    }
+
+    /// Asks a procedure, or where the pair has none yet, the server itself.
+    pub async fn told(&mut self, question: &Question) -> Result<Vec<Row>> {
+        match self.query(question.call()).await {
+            Err(error) if lacks_procedure(&error) => self.query(question.query).await,
+            answer => answer,
+        }
     }
 
     /// `SHOW GLOBAL VARIABLES`, names in lower case.
@@ -242,10 +294,17 @@ impl StatementFailed {
     }
 }
 
+/// Whether a server said that there is no such procedure, or that this account may not call it.
+#[must_use]
+pub fn lacks_procedure(error: &anyhow::Error) -> bool {
+    let code = error.downcast_ref::<StatementFailed>().and_then(|failed| failed.code);
+    code.is_some_and(|code| [1044, 1305, 1370].contains(&code))
+}
+
 /// The message of an error without what it quotes of the statement: that may be a password.
 fn without_secrets(error: &mysql_async::Error) -> String {
     const SYNTAX_ERROR: u16 = 1064;
-    match error {
+    let said = match error {
         mysql_async::Error::Server(server) if server.code == SYNTAX_ERROR => {
             "error 1064: syntax error".into()
         }
@@ -253,29 +312,41 @@ fn without_secrets(error: &mysql_async::Error) -> String {
             format!("error {}: {}", server.code, printable(&server.message))
         }
         other => printable(&other.to_string()),
-    }
+    };
+    cut(&said, LONGEST_ERROR)
 }
 
+/// The names of an answer's columns, once for all its rows. An answer that no server gives is refused
+/// before its rows are read.
+fn names_of(columns: &[Column]) -> Result<Arc<[String]>, String> {
+    if columns.len() > MOST_COLUMNS {
+        return Err(format!("{MOST_COLUMNS} columns"));
+    }
+    if columns.iter().any(|column| column.name_ref().len() > LONGEST_NAME) {
+        return Err(format!("{LONGEST_NAME} bytes in the name of a column"));
+    }
+    Ok(columns.iter().map(|column| column.name_str().into_owned()).collect())
+}
+
+/// What a row takes in memory, about.
 fn bytes_of(row: &mysql_async::Row) -> usize {
     let size = |index| match row.as_ref(index) {
-        Some(Value::Bytes(bytes)) => bytes.len(),
-        _ => size_of::<Value>(),
+        Some(Value::Bytes(bytes)) => OF_A_VALUE + bytes.len(),
+        _ => OF_A_VALUE,
     };
-    (0..row.len()).map(size).sum()
+    OF_A_VALUE + (0..row.len()).map(size).sum::<usize>()
 }
 
-fn to_row(mut row: mysql_async::Row) -> Row {
-    let names: Vec<String> = row.columns_ref().iter().map(|column| column.name_str().into_owned()).collect();
-    let mut out = Vec::with_capacity(names.len());
-    for (index, name) in names.into_iter().enumerate() {
-        let value = match row.take::<Value, _>(index) {
-            None | Some(Value::NULL) => None,
-            Some(Value::Bytes(bytes)) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-            Some(other) => Some(other.as_sql(true).trim_matches('\'').to_owned()),
-        };
-        out.push((name, value));
-    }
-    Row(out)
+fn to_row(row: mysql_async::Row, names: &Arc<[String]>) -> Row {
+    let text = |value: Value| match value {
+        Value::NULL => None,
+        Value::Bytes(bytes) => Some(
+            String::from_utf8(bytes)
+                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+        ),
+        other => Some(other.as_sql(true).trim_matches('\'').to_owned()),
+    };
+    Row { names: Arc::clone(names), values: row.unwrap().into_iter().map(text).collect() }
 }
 
 fn blind(error: &mysql_async::Error) -> Blind {
@@ -359,6 +430,15 @@ mod hostile;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_says_in_an_error_is_cut() {
+        let server =
+            mysql_async::ServerError { code: 1105, message: "\u{e9}".repeat(60_000), state: "HY000".into() };
+        let said = without_secrets(&mysql_async::Error::Server(server));
+        assert!(said.starts_with("error 1105: \u{e9}") && said.ends_with(" [\u{2026}]"), "{said}");
+        assert_eq!(said.chars().count(), LONGEST_ERROR + 4);
+    }
 
     #[tokio::test]
     async fn a_greeting_holds_nothing_that_a_terminal_would_execute() {

@@ -160,6 +160,44 @@ pub fn changed_by(path: &Path, leads: bool) -> Result<Option<String>> {
     })
 }
 
+/// Returns why a folder may not be emptied as this account's own; `None` if it may, or is not there.
+///
+/// It must be a folder of this account, no link, and nobody else may exchange it or a folder on the way
+/// to it. The path must be the real one.
+pub fn may_be_another_s(folder: &Path) -> Result<Option<String>> {
+    let meta = match fs::symlink_metadata(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        found => found?,
+    };
+    let owner = Owner::of(&meta);
+    if !meta.is_dir() {
+        return Ok(Some(format!("{} is no folder", folder.display())));
+    }
+    if !owner.is_this_account() {
+        return Ok(Some(format!("{} belongs to {}", folder.display(), owner.name())));
+    }
+    for above in folder.ancestors().skip(1) {
+        let why = if geteuid().is_root() { changed_by(above, true)? } else { exchanged_by(above)? };
+        if let Some(why) = why {
+            return Ok(Some(format!("{} {why}", above.display())));
+        }
+    }
+    Ok(None)
+}
+
+/// As [`changed_by`], for an account that trusts itself, root and its own groups.
+fn exchanged_by(folder: &Path) -> Result<Option<String>> {
+    let meta = fs::symlink_metadata(folder)?;
+    let owner = Owner::of(&meta);
+    Ok(if !owner.is_root() && !owner.is_this_account() {
+        Some(format!("belongs to {}", owner.name()))
+    } else if meta.mode() & 0o1002 == 0o002 {
+        Some("can be written by everybody".to_owned())
+    } else {
+        None
+    })
+}
+
 /// Gives everything in a folder to an account, and the folder itself last: as long as it is this
 /// account's alone, nobody else can change what is in it. Every change is made to what was opened, and
 /// never to what a link names.

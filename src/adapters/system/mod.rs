@@ -5,6 +5,7 @@
 
 mod account;
 mod disk;
+mod limits;
 mod lock;
 mod notify;
 mod process;
@@ -23,21 +24,22 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FcntlArg, Flock, FlockArg, RenameFlags};
 
 pub use account::{
-    Owner, acts_as_root, became, become_account, changed_by, give_tree, is_root, make_folder_of, program,
-    require_owner, share_with, show_to,
+    Owner, acts_as_root, became, become_account, changed_by, give_tree, is_root, make_folder_of,
+    may_be_another_s, program, require_owner, share_with, show_to,
 };
 pub use disk::{
     DIRECT_UNIT, allocate, forget_cached, forget_cached_part, is_direct, open_direct,
     open_direct_for_writing, read_direct_at, read_exact_at, write_all_at, write_direct_at,
 };
-pub use lock::{DirLock, is_home_locked, lock_dir, lock_home};
+pub use limits::{ProcessLimits, limits_of, machine};
+pub use lock::{DirLock, LOCK_FILE, is_home_locked, lock_dir, lock_home};
 pub use notify::ServiceManager;
 pub use process::{
     Owners, Resizes, command_line_of, command_lines, first_line_of, host_name, is_alive, is_group_alive,
     kill_at_once, kill_group, mentions, on_stop_signal, processes_with, protect_this_process, runs_program,
     server_of_group, spawn_script, spawn_self, started_at, terminate, this_program, works_in,
 };
-pub use reading::{LARGE, SMALL, open_regular, read_bytes, read_end, read_text};
+pub use reading::{LARGE, SMALL, open_regular, read_bytes, read_end, read_head, read_text};
 pub use socket::{OneCaller, connect_local, datagram_to_local, is_local_address, one_caller};
 
 /// The product's script that starts the bundled database: `startDB.sh PORT TMPDIR`.
@@ -240,14 +242,15 @@ pub fn is_runnable(path: &Path) -> bool {
 /// Returns whether this account can run a program, by its path or by its name in `PATH`.
 #[must_use]
 pub fn can_be_run(program: &str) -> bool {
-    if program.contains('/') {
-        return is_runnable(program.as_ref());
-    }
+    if program.contains('/') { is_runnable(program.as_ref()) } else { found_in_path(program).is_some() }
+}
+
+/// Returns where a program is that is called by its name.
+#[must_use]
+pub fn found_in_path(program: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&folders).any(|folder| {
-        let path = folder.join(program);
-        path.is_file() && is_runnable(&path)
-    })
+    let mut paths = std::env::split_paths(&folders).map(|folder| folder.join(program));
+    paths.find(|path| path.is_file() && is_runnable(path))
 }
 
 /// Returns whether this account can read the file.

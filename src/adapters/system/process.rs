@@ -1,5 +1,7 @@
 //! Processes: finds them, ends them, and starts programs.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -250,9 +252,20 @@ pub fn host_name() -> String {
         .unwrap_or_else(|| "localhost".into())
 }
 
-/// This program.
+/// This program, by the path where its newest version is.
 pub fn this_program() -> Result<PathBuf> {
-    std::env::current_exe().context("cannot find the path of this program")
+    let running = std::env::current_exe().context("cannot find the path of this program")?;
+    Ok(where_it_was_installed(running))
+}
+
+/// After an upgrade the kernel calls the program that still runs `PATH (deleted)`. The new one is at PATH, and
+/// PATH belongs into a start script: nobody is ever found at the other.
+fn where_it_was_installed(running: PathBuf) -> PathBuf {
+    let told = running.as_os_str().as_bytes().strip_suffix(b" (deleted)");
+    match told.map(|path| PathBuf::from(OsStr::from_bytes(path))) {
+        Some(path) if !running.exists() => path,
+        _ => running,
+    }
 }
 
 /// Starts this program again, detached from this terminal. Its stdout can be read.
@@ -272,4 +285,21 @@ pub fn first_line_of(child: &mut Child) -> Result<String> {
     let stdout = child.stdout.take().context("its output is not read")?;
     std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line)?;
     Ok(line.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_upgraded_while_it_runs_is_known_by_its_old_path() {
+        let told = |path: &str| where_it_was_installed(PathBuf::from(path));
+        assert_eq!(told("/usr/bin/pmp-ha"), Path::new("/usr/bin/pmp-ha"));
+        assert_eq!(told("/usr/bin/pmp-ha (deleted)"), Path::new("/usr/bin/pmp-ha"));
+        // A name that only looks like it.
+        let folder = tempfile::tempdir().expect("a folder");
+        let named = folder.path().join("pmp-ha (deleted)");
+        fs::write(&named, "").expect("written");
+        assert_eq!(where_it_was_installed(named.clone()), named);
+    }
 }

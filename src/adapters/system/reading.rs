@@ -65,6 +65,16 @@ pub fn read_end(path: &Path, from: u64, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads the first `most` bytes of a file, or all of them.
+///
+/// # Errors
+/// As [`open_regular`].
+pub fn read_head(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

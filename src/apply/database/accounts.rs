@@ -11,12 +11,12 @@ use crate::adapters::server::process::BOOT_USER;
 use crate::adapters::server::session::Session;
 use crate::apply::work::Runner;
 use crate::domain::accounts::{BACK_USER, READER_USER, REPLICATION_USER, free_end, meant_by};
-use crate::domain::definitions;
 use crate::domain::flavor::{Account, Demand, Flavor};
 use crate::domain::own_schema::{ADMIN_USER, ASK_FOR_BEAT_PROCEDURE, MONITOR_USER};
 use crate::domain::pair::Membership;
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};
+use crate::domain::{definitions, locks, questions};
 
 fn made(user: &str) -> Credential {
     Credential { user: user.into(), password: random::password() }
@@ -128,13 +128,22 @@ pub async fn make(
     Ok(())
 }
 
-/// Lets the monitor account ask for heartbeats and the reader see definitions: each may execute just
+/// Lets the monitor account ask for heartbeats and its questions, and the reader see definitions: each may execute just
 /// its procedures. MySQL 5.6 creates an account without a password by a grant, so only accounts that
 /// exist get one.
 pub async fn let_execute(session: &mut Session) -> Result<()> {
-    for (account, procedures) in
-        [(MONITOR_USER, &[ASK_FOR_BEAT_PROCEDURE][..]), (READER_USER, &definitions::PROCEDURES[..])]
-    {
+    // New accounts see nothing without them, and an earlier version did not make them.
+    let there = format!(
+        "SELECT ROUTINE_NAME AS name FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = '{OWN_SCHEMA}'"
+    );
+    let there: Vec<String> = session.query(there).await?.iter().filter_map(|row| row.get("name")).collect();
+    if !questions::procedures().iter().all(|procedure| there.iter().any(|name| name == procedure)) {
+        for sql in locks::keep_word(&random::password()).into_iter().chain(questions::make()) {
+            session.run(sql).await?;
+        }
+    }
+    let monitor = [&[ASK_FOR_BEAT_PROCEDURE][..], &questions::procedures()].concat();
+    for (account, procedures) in [(MONITOR_USER, &monitor[..]), (READER_USER, &definitions::PROCEDURES[..])] {
         let all = named(session, &format!("{}%", account.replace('_', "\\_"))).await?;
         for (user, host) in all.into_iter().filter(|(user, _)| meant_by(user) == Some(account)) {
             for procedure in procedures {

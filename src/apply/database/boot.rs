@@ -19,10 +19,11 @@ use crate::apply::files::source_state::{Binlogs, SourceState, drop_binlogs, drop
 use crate::apply::work::Runner;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::{DROP_CLONE_PLUGIN, Flavor};
-use crate::domain::pair::Membership;
+use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::{BootTask, CopyWay};
 use crate::domain::settings::{LOCAL_SCHEMA, render};
 use crate::domain::sql::quote_name;
+use crate::failure::Failure;
 
 /// The note that the primary's server was booted for a pack, and with whose settings last.
 const BOOT_BEGAN: &str = "boot-began";
@@ -48,6 +49,7 @@ pub async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
         BootTask::StandAlone { copied, .. } => {
             render(&stand_alone_settings(runner, flavor, copied.is_none()))
         }
+        BootTask::LeavePair { .. } => render(&stand_alone_settings(runner, flavor, true)),
     };
     let spinner = runner.ui.spinner("the database is booted without a network");
     let database = runner.database();
@@ -93,8 +95,12 @@ pub async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
                 key_query::require(runner.home, &mut session, check).await?;
             }
         }
+        BootTask::LeavePair { role, .. } => leave_pair(runner, flavor, &mut session, *role).await?,
     }
     database.end_offline_boot(session, stop).await?;
+    if matches!(task, BootTask::LeavePair { .. }) {
+        drop_binlogs(runner.home)?;
+    }
     if matches!(task, BootTask::StandAlone { .. }) {
         // The boot needs them: it makes what a server leaves out when it copies itself.
         remove(&runner.home.data().join(CLONE_NOTES))?;
@@ -208,6 +214,17 @@ async fn prepare_replica(
     role::say_at_setup(runner, session).await?;
     guard::quiet_events(session).await?;
     guard::set(flavor, session, account_name, &membership.pair).await
+}
+
+/// Applies what a secondary has received, as far as it can be applied, and removes all traces of a pair.
+async fn leave_pair(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session, role: Role) -> Result<()> {
+    if role == Role::Secondary
+        && let Err(error) = backlog::work_off(runner, flavor, session).await
+    {
+        let why = Failure::from_error(error).because.join("; ");
+        runner.ui.warn(format!("some of what this secondary had received was not applied: {why}"));
+    }
+    stand_alone(flavor, session).await
 }
 
 /// Removes all traces of a source from the data.

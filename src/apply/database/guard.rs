@@ -250,8 +250,18 @@ pub async fn quiet_events(session: &mut Session) -> Result<()> {
     Ok(())
 }
 
-/// Enables the events that [`quiet_events`] disabled.
+/// Enables the events that [`quiet_events`] disabled, and those that came by replication since: the server itself
+/// lets them sleep.
 pub async fn wake_events(session: &mut Session) -> Result<()> {
+    let replicated = format!(
+        "SELECT EVENT_SCHEMA AS db, EVENT_NAME AS name FROM information_schema.EVENTS \
+         WHERE STATUS IN ('SLAVESIDE_DISABLED', 'REPLICA_SIDE_DISABLED') \
+         AND EVENT_SCHEMA NOT IN ('{OWN_SCHEMA}', '{LOCAL_SCHEMA}')"
+    );
+    for row in session.query(replicated).await? {
+        let (Some(db), Some(name)) = (row.get("db"), row.get("name")) else { continue };
+        alter_event(session, &db, &name, "ENABLE").await?;
+    }
     let rows = session
         .query(
             "SELECT TABLE_NAME AS name FROM information_schema.TABLES \

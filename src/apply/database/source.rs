@@ -6,14 +6,15 @@ use super::options::check_settings;
 use super::{accounts, channel, role};
 use crate::adapters::home::{Credentials, read_membership};
 use crate::adapters::server::session::Session;
-use crate::adapters::system;
+use crate::adapters::{random, system};
 use crate::apply::work::Runner;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::Flavor;
 use crate::domain::manifest::NODE_FILES;
+use crate::domain::pair::Role;
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::sql::quote;
-use crate::domain::{datastore, definitions, own_schema};
+use crate::domain::{datastore, definitions, locks, own_schema, questions};
 
 /// The note that the primary's accounts may have changed.
 pub const ACCOUNTS_TOUCHED: &str = "accounts-touched";
@@ -29,10 +30,21 @@ pub async fn own_schema(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sess
 /// Makes what runs inside the server again: the events of this node, the procedure that the monitor
 /// account may call, and those that show definitions to the reader.
 pub async fn programs(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
-    session.run(own_schema::HEARTBEAT_ROWS).await?;
+    // The event of the primary makes them itself, on both nodes. Made here, they would not be replicated.
+    if runner.home.require_membership()?.role == Role::Secondary {
+        session.run(own_schema::HEARTBEAT_ROWS).await?;
+    }
+    for sql in locks::keep_word(&random::password()) {
+        session.run(sql).await?;
+    }
     let events = own_schema::events(flavor, &runner.config.timing());
     let shown = definitions::procedures(&runner.home.require_membership()?.pair.schema);
-    for sql in events.into_iter().chain(own_schema::procedure(&runner.config.timing())).chain(shown) {
+    for sql in events
+        .into_iter()
+        .chain(own_schema::procedure(&runner.config.timing()))
+        .chain(questions::make())
+        .chain(shown)
+    {
         session.run(sql).await?;
     }
     accounts::let_execute(session).await

@@ -7,3 +7,4 @@ pub mod node_files;
 pub mod pack;
 pub mod place;
 pub mod source_state;
+pub mod traces;

@@ -32,11 +32,13 @@ impl RehearsalFolder {
     /// The folder below `dir`, by default below the folder `replication` of the home.
     #[must_use]
     pub fn of(home: &Home, dir: Option<&Path>) -> Self {
-        let parent = dir.map_or_else(|| home.replication(), Path::to_path_buf);
-        Self::at(home, parent.join(NAME))
+        Self::at(home, dir.map_or_else(|| home.replication(), Path::to_path_buf).join(NAME))
     }
 
+    /// The folder at its real path: a link on the way to it may name another one in a moment.
     fn at(home: &Home, root: PathBuf) -> Self {
+        let real = root.parent().and_then(|parent| fs::canonicalize(parent).ok());
+        let root = real.map_or(root, |parent| parent.join(NAME));
         Self { place: Place::at(root), note: home.replication().join("pmp-ha-rehearsal.note") }
     }
 
@@ -62,6 +64,7 @@ impl RehearsalFolder {
             unfit.push(format!("{} cannot be written to", parent.display()));
         }
         unfit.extend(entry::unsafe_for_root(parent)?);
+        unfit.extend(system::may_be_another_s(root)?.filter(|_| unfit.is_empty()));
         let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         if real(parent).starts_with(real(&home.data())) {
             unfit.push(format!("{} is inside the home's data", parent.display()));
@@ -80,10 +83,14 @@ impl RehearsalFolder {
     /// Whether the folder is not there, or was made for a rehearsal.
     fn is_ours(&self) -> Result<bool> {
         let root = self.root();
-        if !root.exists() || root.join(MARK).is_file() {
+        if root.symlink_metadata().is_err() {
             return Ok(true);
         }
-        Ok(root.is_dir() && !root.is_symlink() && fs::read_dir(root)?.next().is_none())
+        if !root.is_dir() || root.is_symlink() {
+            return Ok(false);
+        }
+        let is_marked = root.join(MARK).symlink_metadata().is_ok_and(|mark| mark.is_file());
+        Ok(is_marked || fs::read_dir(root)?.next().is_none())
     }
 
     /// Creates it and takes its lock.
@@ -115,13 +122,24 @@ impl RehearsalFolder {
     /// Removes what a killed rehearsal has left behind, here or at the place in the home's note.
     ///
     /// # Errors
-    /// Refuses while another rehearsal is running.
+    /// Refuses while another rehearsal is running, and to remove what another account may have put there.
     pub async fn clear(&self, runner: &Runner<'_>) -> Result<()> {
         let noted =
             system::read_text(&self.note, system::SMALL).ok().map(|root| Self::at(runner.home, root.into()));
         for left in noted.iter().chain([self]) {
             if !left.root().exists() || !left.is_ours()? {
                 continue;
+            }
+            if let Some(why) = system::may_be_another_s(left.root())? {
+                bail!(
+                    Failure::new(Kind::Refused, "the folder that a rehearsal seems to have left is not safe to remove")
+                        .code("rehearsal-not-removed")
+                        .because(format!("{why}: another account could make pmp-ha remove other files"))
+                        .hint(format!(
+                            "Look at what is in {}, and move it away. For --dir choose a folder that only this account may write.",
+                            left.root().display()
+                        ))
+                );
             }
             let Ok(_lock) = system::lock_dir(left.root()) else {
                 bail!(

@@ -24,7 +24,7 @@ pub async fn run(
     };
     let ran = if command == configured.as_slice() {
         let _spinner = runner.ui.spinner("a hook of yours runs");
-        let runs = tell(runner.config, configured, event, change);
+        let runs = Box::pin(tell(runner.config, configured, event, change));
         match moment {
             HookMoment::Before => runner.interrupt.or(runs).await,
             HookMoment::After => runs.await,

@@ -1,14 +1,13 @@
 //! Promotes a secondary: fences the other node, applies everything received, begins the new epoch.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::{self, other_node};
+use crate::adapters::program;
 use crate::adapters::server::process::Database;
-use crate::adapters::system;
 use crate::apply::database::session::admin_session;
 use crate::apply::database::{align, backlog, options, role, start};
 use crate::apply::work::Runner;
@@ -30,36 +29,20 @@ pub async fn fence(runner: &Runner<'_>, command: &[String]) -> Result<()> {
             .because(because)
             .hint(format!("Make `fence.command` in conf/pmp-ha.toml exit 0 and print a line `{FENCED}`, or fence the other node by hand and pass --fenced."))
     };
-    let Some((program, args)) = command.split_first() else {
-        bail!(refused("fence.command is empty".into()))
-    };
+    let Some(name) = command.first() else { bail!(refused("fence.command is empty".into())) };
     // The plan may come back from a journal. What is run is what the configuration says.
     if command != runner.config.fence.command.as_slice() {
-        bail!(refused(format!("the plan names {program}, and fence.command another program")));
+        bail!(refused(format!("the plan names {name}, and fence.command another program")));
     }
     let membership = runner.home.require_membership()?;
     let deadline = Duration::from_secs(runner.config.fence.deadline);
     let _spinner = runner.ui.spinner("fencing the other node");
-    let mut child = tokio::process::Command::from(system::program(program.as_ref()));
-    child
-        .args(args)
-        .env("PMP_HA_OTHER_NODE", &membership.peer().host)
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    let output = match tokio::time::timeout(deadline, child.output()).await {
-        Err(_) => bail!(refused(format!("{program} did not end within {} s", deadline.as_secs()))),
-        Ok(Err(error)) => bail!(refused(format!("{program} cannot be run: {error}"))),
-        Ok(Ok(output)) => output,
-    };
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().last().unwrap_or("nothing").trim().to_owned();
-        bail!(refused(format!("{program} ended with {} and said: {last}", output.status)));
-    }
-    let said = String::from_utf8_lossy(&output.stdout);
+    let environment = [("PMP_HA_OTHER_NODE", membership.peer().host.as_str())];
+    let said = program::ask_within(deadline, command, &environment, "")
+        .await
+        .map_err(|error| refused(format!("{error:#}")))?;
     if !said.lines().any(|line| line.trim().eq_ignore_ascii_case(FENCED)) {
-        bail!(refused(format!("{program} succeeded but did not print the line `{FENCED}`")));
+        bail!(refused(format!("{name} succeeded but did not print the line `{FENCED}`")));
     }
     Ok(())
 }
@@ -123,7 +106,7 @@ pub async fn undrain(runner: &Runner<'_>, account: &str) -> Result<()> {
 }
 
 /// Announces the new epoch to the other node, then checks that it did not come back. One that was
-/// `seen_alive` before it was fenced shows nothing new.
+/// `seen_alive` before it was fenced shows nothing new by its greeting, but by a start.
 pub async fn claim(runner: &Runner<'_>, claim: Claim, seen_alive: bool) -> Result<()> {
     let membership = runner.home.require_membership()?;
     let flavor = runner.flavor().await?;
@@ -133,15 +116,13 @@ pub async fn claim(runner: &Runner<'_>, claim: Claim, seen_alive: bool) -> Resul
     let Claim { epoch, replaces } = claim;
     let followed = role::followed(flavor, &mut session).await?.or_else(|| before.followed.clone());
     session.run(say(&NodeState { epoch, replaces, candidate: true, followed, ..before })).await?;
-    if seen_alive {
-        session.close().await;
-        return Ok(());
-    }
     // Whoever started before this epoch was there to be seen holds the lock until it answers.
     let starting = other_node::is_starting(&mut session).await?;
     session.close().await;
     let sign = if starting {
         Some("it has just asked this node whether it may start".to_owned())
+    } else if seen_alive {
+        None
     } else {
         other_node::sign_of_life(&membership).await
     };
@@ -150,7 +131,7 @@ pub async fn claim(runner: &Runner<'_>, claim: Claim, seen_alive: bool) -> Resul
         Some(sign) => bail!(
             Failure::new(Kind::Refused, "the other node came back during the promotion").code("peer-back")
                 .because(sign)
-                .hint("Everything was put back. Run `pmp-ha verify`: if the primary works again, there is nothing to do.")
+                .hint("Everything was put back. Run `pmp-ha verify`: if the primary works again, there is nothing to do. If not, make sure that nothing answers at its address, and promote again.")
         ),
     }
 }

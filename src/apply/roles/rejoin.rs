@@ -90,7 +90,8 @@ async fn extra(
     since: &BinlogPlace,
     file: &Path,
 ) -> Result<Vec<String>> {
-    let reading = errant::written_since(session, membership, membership.this().number, since).await?;
+    let reading =
+        errant::written_since(session, runner.home, membership, membership.this().number, since).await?;
     if reading.total == 0 {
         return Ok(Vec::new());
     }

@@ -1,5 +1,6 @@
 //! The event that every channel gets, and its words.
 
+use crate::domain::words::one_line;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -300,13 +301,6 @@ impl AlarmEvent {
     }
 }
 
-/// A text without line breaks and other control characters.
-#[must_use]
-pub fn one_line(text: &str) -> String {
-    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    plain.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 /// A text as HTML, in an element or in an attribute with quotes.
 #[must_use]
 pub fn escaped(text: &str) -> String {
@@ -340,10 +334,10 @@ mod tests {
             "High Availability Failed (pmp-1.example.com)\n\n\
              pmp-1.example.com:2345 (primary) and pmp-2.example.com:2345 (secondary)\n\
              Since 2026-02-03T04:04:05Z, for 20 s.\n\
-             pmp-2.example.com:2345 replicates from pmp-1.example.com:2345\n\n\
+             seen from the primary pmp-1.example.com:2345\n\n\
              the secondary pmp-2.example.com:2345 cannot be reached [peer-unreachable]\n  \
              because Connection refused (os error 111)\n  \
-             hint: See whether its machine and its database run.\n\n\
+             hint: Check that its machine and database run, and that the network lets the port through. The pair then recovers by itself. If its port has changed, run `pmp-ha reconfigure --peer-port PORT`.\n\n\
              Incident ha-20260203-040405, message 1.\n"
         );
         let handbook = include_str!("../../../docs/alarms.md");

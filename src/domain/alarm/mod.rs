@@ -66,12 +66,12 @@ mod tests {
             failures: 0,
             node: Some(place(1, Role::Primary)),
             peer: Some(place(2, Role::Secondary)),
-            summary: "pmp-2.example.com:2345 replicates from pmp-1.example.com:2345".into(),
+            summary: "seen from the primary pmp-1.example.com:2345".into(),
             reasons: vec![Reason {
                 code: "peer-unreachable".into(),
                 what: "the secondary pmp-2.example.com:2345 cannot be reached".into(),
                 evidence: "Connection refused (os error 111)".into(),
-                hint: "See whether its machine and its database run.".into(),
+                hint: "Check that its machine and database run, and that the network lets the port through. The pair then recovers by itself. If its port has changed, run `pmp-ha reconfigure --peer-port PORT`.".into(),
             }],
             channel: None,
         }

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{AlarmEvent, AlarmKind, one_line};
+use super::event::{AlarmEvent, AlarmKind};
 use super::{UnixSeconds, text_of};
 use crate::domain::report::PairNode;
+use crate::domain::words::one_line;
 
 /// So many messages wait at most. Then the oldest is dropped.
 pub const MOST: usize = 200;

@@ -1,7 +1,8 @@
 //! An event as a line of syslog: RFC 3164, as Password Manager Pro sends it, and RFC 5424.
 
-use super::event::{AlarmEvent, AlarmKind, one_line};
+use super::event::{AlarmEvent, AlarmKind};
 use super::{UnixSeconds, in_format, length, text_of};
+use crate::domain::words::one_line;
 
 /// A message of RFC 3164 has so many bytes at most.
 const LONGEST_3164: usize = 1024;
@@ -132,7 +133,7 @@ mod tests {
         let body = "pmp-ha:pmp-1.example.com High Availability Failed 2026-02-03T04:04:25Z Failed \
                     pmp-1.example.com pmp-2.example.com:-:the secondary pmp-2.example.com:2345 cannot be reached \
                     [peer-unreachable]: Connection refused (os error 111); since 2026-02-03T04:04:05Z; \
-                    what to do: See whether its machine and its database run.; incident ha-20260203-040405";
+                    what to do: Check that its machine and database run, and that the network lets the port through. The pair then recovers by itself. If its port has changed, run `pmp-ha reconfigure --peer-port PORT`.; incident ha-20260203-040405";
         assert_eq!(rfc3164(&example(), &ORIGIN), format!("<34>Feb  3 05:04:25 pmp-1 pmp-ha[4711]: {body}"));
         let new = format!("<34>1 2026-02-03T04:04:25Z pmp-1 pmp-ha 4711 HighAvailabilityFailed - {body}");
         assert_eq!(rfc5424(&example(), &ORIGIN), new);

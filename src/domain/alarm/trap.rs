@@ -1,9 +1,10 @@
 //! An event as an SNMP notification: its object identifiers and values. `templates/PMP-HA-MIB.txt`
 //! describes them.
 
-use super::event::{AlarmEvent, AlarmKind, one_line};
+use super::event::{AlarmEvent, AlarmKind};
 use super::text_of;
 use crate::domain::health::About;
+use crate::domain::words::one_line;
 
 /// The default place of our objects: the playground of Net-SNMP, which anybody may use.
 pub const BASE: &str = "1.3.6.1.4.1.8072.9999.9999.7272";

@@ -4,11 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::alarm::event::one_line;
 use crate::domain::alarm::{AlarmEvent, UnixSeconds, text_of};
 use crate::domain::health::{Severity, Status};
 use crate::domain::pair::Role;
 use crate::domain::report::{Report, Verdict};
+use crate::domain::words::one_line;
 
 /// At most so many are kept; the oldest go first.
 pub const MOST: usize = 20_000;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::super::definitions::ObjectKind;
 use super::super::table::Key;
 use super::super::table::range::{Bound, Range};
+use super::super::words::one_line;
 
 /// What is different about a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,13 +104,13 @@ impl fmt::Display for Outline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "would compare {}:", counted(self.tables.len() as u64, "table"))?;
         for table in &self.tables {
-            writeln!(f, "  {table}")?;
+            writeln!(f, "  {}", one_line(table))?;
         }
         for table in &self.left_out {
-            writeln!(f, "  left out: {table}, into which the secondary writes for itself")?;
+            writeln!(f, "  left out: {}, into which the secondary writes for itself", one_line(table))?;
         }
         for table in &self.only_on_secondary {
-            writeln!(f, "  only the secondary has {table}")?;
+            writeln!(f, "  only the secondary has {}", one_line(table))?;
         }
         Ok(())
     }
@@ -138,13 +139,13 @@ impl fmt::Display for ComparisonReport {
         let mut last = "";
         for found in &self.differences {
             if found.table != last {
-                writeln!(f, "  {}", found.table)?;
+                writeln!(f, "  {}", one_line(&found.table))?;
                 last = &found.table;
             }
-            writeln!(f, "    {}", found.what)?;
+            writeln!(f, "    {}", one_line(&found.what.to_string()))?;
         }
         for table in &self.left_out {
-            writeln!(f, "  left out: {table}, into which the secondary writes for itself")?;
+            writeln!(f, "  left out: {}, into which the secondary writes for itself", one_line(table))?;
         }
         let is_bad = |found: &&TableDifference| matches!(found.what, What::Unreadable { .. });
         if self.differences.iter().any(|found| !is_bad(&found)) {
@@ -200,6 +201,30 @@ fn counted(number: u64, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_begins_no_line_of_its_own() {
+        let forged = "z\nHigh Availability Status: Alive\u{85}\u{2028}\rerror: x";
+        let found =
+            TableDifference { table: forged.into(), what: What::Structure { evidence: vec![forged.into()] } };
+        let left_out = vec![forged.to_owned()];
+        let report = ComparisonReport {
+            same: false,
+            tables: 1,
+            rows: 1,
+            differences: vec![found],
+            left_out: left_out.clone(),
+        };
+        let outline =
+            Outline { tables: left_out.clone(), left_out: left_out.clone(), only_on_secondary: left_out };
+        for (text, lines) in [(report.to_string(), 5), (outline.to_string(), 4)] {
+            assert_eq!(text.lines().count(), lines, "{text}");
+            assert!(
+                text.lines().all(|line| !line.starts_with("High") && !line.starts_with("error")),
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn the_report_names_each_table_once_with_its_ranges() {

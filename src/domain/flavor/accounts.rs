@@ -90,20 +90,24 @@ impl Flavor {
 
     /// Returns the rights of the monitor account.
     ///
-    /// It sees replication and the names of written tables, and nothing more.
+    /// It sees replication and the names of written tables, and nothing more: no statement that runs. What it
+    /// may not see is in [`crate::domain::questions`].
     #[must_use]
     pub fn monitor_grants(&self) -> Vec<&'static str> {
         match (self.family, self.layout) {
             (Family::MariaDb, _) => {
-                vec!["PROCESS, BINLOG MONITOR, SLAVE MONITOR ON *.*", "SELECT ON `pmp\\_ha`.*"]
+                vec!["BINLOG MONITOR, SLAVE MONITOR ON *.*", "SELECT ON `pmp\\_ha`.*"]
             }
             (Family::MySql, Layout::MySql8) => vec![
-                "PROCESS, REPLICATION CLIENT, REPLICATION SLAVE ON *.*",
+                "REPLICATION CLIENT, REPLICATION SLAVE ON *.*",
                 "SELECT ON `pmp\\_ha`.*",
-                "SELECT ON performance_schema.*",
+                "SELECT ON performance_schema.replication_applier_configuration",
+                "SELECT ON performance_schema.replication_applier_status_by_worker",
+                "SELECT ON performance_schema.replication_connection_status",
+                "SELECT ON performance_schema.tls_channel_status",
             ],
             (Family::MySql, _) => {
-                vec!["PROCESS, REPLICATION CLIENT, REPLICATION SLAVE ON *.*", "SELECT ON `pmp\\_ha`.*"]
+                vec!["REPLICATION CLIENT, REPLICATION SLAVE ON *.*", "SELECT ON `pmp\\_ha`.*"]
             }
         }
     }

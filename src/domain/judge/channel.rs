@@ -205,10 +205,11 @@ impl Judge<'_> {
         let at = channel.at;
         let (number, message) = &replica.applier_error;
         if *number != 0 || !replica.applier_runs {
-            let said = if *number == 0 {
-                "no error is recorded".into()
-            } else {
-                format!("error {number}: {message}")
+            let said = match (number, message.as_str()) {
+                (0, "") => "no error is recorded".into(),
+                // MySQL 5.6 stops at a statement that failed on the source alone, and gives no number.
+                (0, message) => message.to_owned(),
+                (number, message) => format!("error {number}: {message}"),
             };
             if at == Role::Primary && replica.limit.is_some() && is_refusal(*number) {
                 self.find(

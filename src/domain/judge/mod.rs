@@ -17,9 +17,11 @@ use super::lag;
 use super::pair::{Pair, Role};
 use super::plan::Bytes;
 use super::snapshot::{
-    Blind, BlindReason, ChannelTls, Deviation, Observed, RoundTrip, SemiSyncView, ServerView, Snapshot, Tfa,
+    Blind, BlindReason, ChannelTls, Deviation, Observed, Receiver, RoundTrip, SemiSyncView, ServerView,
+    Snapshot, Tfa,
 };
 use super::standing::{Standing, standing};
+use super::words::cut;
 
 /// Returns the verdict on a home that belongs to no pair.
 #[must_use]
@@ -41,10 +43,13 @@ pub fn no_pair(evidence: &str) -> Health {
 }
 
 /// With less free space than this, a server that must write waits or fails.
-const DISK_FULL: u64 = 32 << 20;
+pub const DISK_FULL: u64 = 32 << 20;
 
 /// With less free space than this, `verify` warns.
-const DISK_LOW: u64 = 1 << 30;
+pub const DISK_LOW: u64 = 1 << 30;
+
+/// The evidence of a finding is cut after so many characters.
+const LONGEST_EVIDENCE: usize = 2000;
 
 struct Judge<'a> {
     snapshot: &'a Snapshot,
@@ -56,22 +61,26 @@ struct Judge<'a> {
 pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
     let mut judge = Judge { snapshot, findings: Vec::new() };
     judge.roles();
-    judge.ports();
-    judge.settings();
-    judge.connection();
-    judge.certificates();
-    judge.rotation();
-    judge.channel(&channel::FORTH, limits);
-    judge.channel(&channel::BACK, limits);
-    judge.semi_sync();
-    judge.heartbeats(limits);
-    judge.guard();
-    judge.storage();
-    judge.errant_writes();
-    judge.returned_writes();
-    judge.product();
-    judge.tfa();
-    judge.proof();
+    // Where the nodes do not play the roles that this home has for them, no other rule speaks of the right one.
+    let apart = !judge.findings.is_empty() && !judge.nobody_is_primary();
+    if !apart {
+        judge.ports();
+        judge.settings();
+        judge.connection();
+        judge.certificates();
+        judge.rotation();
+        judge.channel(&channel::FORTH, limits);
+        judge.channel(&channel::BACK, limits);
+        judge.semi_sync();
+        judge.heartbeats(limits);
+        judge.guard();
+        judge.storage();
+        judge.errant_writes();
+        judge.returned_writes();
+        judge.product();
+        judge.tfa();
+        judge.proof();
+    }
     judge.disk();
     let status = |about| {
         let worst = judge.findings.iter().filter(|f| f.about == about).map(|f| match f.severity {
@@ -84,7 +93,7 @@ pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
     Health {
         high_availability: status(About::HighAvailability),
         replication: status(About::Replication),
-        summary: summary(snapshot),
+        summary: if apart { not_a_pair(snapshot) } else { summary(snapshot) },
         findings: judge.findings,
     }
 }
@@ -113,6 +122,8 @@ impl Judge<'_> {
         } else {
             evidence
         };
+        // It goes into messages, and a server may say anything at any length.
+        let evidence = cut(&evidence, LONGEST_EVIDENCE);
         self.findings.push(Finding { code, about, severity, what: what.into(), evidence, hint: hint.into() });
     }
 
@@ -127,29 +138,26 @@ impl Judge<'_> {
         );
         let older = said.epoch < epoch && said.role == Role::Primary && own.role == Role::Primary;
         match standing(own, &said) {
-            Standing::Superseded { .. } => self.find(
+            Standing::Superseded { .. } => self.apart(
                 "superseded",
-                About::HighAvailability,
                 Severity::Failed,
                 "this node is no longer the primary",
-                evidence,
+                &evidence,
                 "Stop Password Manager Pro here, then run `pmp-ha rejoin`: this node becomes the secondary. Nobody must write here.",
             ),
             Standing::Disputed { .. } if said.candidate => {}
-            Standing::Disputed { .. } => self.find(
+            Standing::Disputed { .. } => self.apart(
                 "two-primaries",
-                About::HighAvailability,
                 Severity::Failed,
                 "both nodes are primaries, and neither replaces the other",
-                evidence,
+                &evidence,
                 "Decide which data to keep. Stop Password Manager Pro and the database of the other node, then run `pmp-ha rejoin` there: it first saves the rows that only that node has to a file.",
             ),
-            Standing::Holds if older => self.find(
+            Standing::Holds if older => self.apart(
                 "old-primary-serves",
-                About::HighAvailability,
                 Severity::Failed,
                 "the old primary runs and accepts writes",
-                evidence,
+                &evidence,
                 "Stop it at once, then run `pmp-ha rejoin` there: what users write on it is not in this vault.",
             ),
             Standing::Holds if self.nobody_is_primary() => {
@@ -164,6 +172,13 @@ impl Judge<'_> {
                 );
             }
             Standing::Holds => {}
+        }
+    }
+
+    /// Finds that the two nodes are no pair: neither is connected, and neither replicates.
+    fn apart(&mut self, code: &'static str, severity: Severity, what: &str, evidence: &str, hint: &str) {
+        for about in [About::HighAvailability, About::Replication] {
+            self.find(code, about, severity, what, evidence.to_owned(), hint);
         }
     }
 
@@ -300,10 +315,13 @@ impl Judge<'_> {
                 continue;
             }
             let age = by_event.map(|by_event| (server.clock - by_event) / 1_000_000);
-            let evidence = match age {
+            let again = "Run `pmp-ha reconfigure` on the primary, then on the secondary: its heartbeat makes missing rows again.";
+            let check = "Its event scheduler may be off, its disk full, or the server overloaded: check there, then run `pmp-ha stop` and `pmp-ha start`.";
+            let (evidence, hint) = match age {
                 Some(age) if age <= i64::try_from(limits.heartbeat).unwrap_or(i64::MAX) => continue,
-                Some(age) => format!("its own heartbeat row is {age} s old"),
-                None => "it has never written a heartbeat row".into(),
+                Some(age) => (format!("its own heartbeat row is {age} s old"), check),
+                None if own.is_none() => ("its own heartbeat row is missing".into(), again),
+                None => ("it has never written a heartbeat row".into(), check),
             };
             self.find(
                 "heartbeat-stopped",
@@ -311,7 +329,7 @@ impl Judge<'_> {
                 Severity::Failed,
                 &format!("the database of the {role} has stopped writing its heartbeat"),
                 evidence,
-                "Its event scheduler may be off, its disk full, or the server overloaded: check there, then run `pmp-ha stop` and `pmp-ha start`.",
+                hint,
             );
         }
     }
@@ -516,11 +534,20 @@ fn shown(found: &[Errant], total: u64) -> String {
     format!("{}{more}", first.join(", "))
 }
 
+fn not_a_pair(snapshot: &Snapshot) -> String {
+    let own = &snapshot.membership;
+    format!("{} and {} do not replicate from each other", own.this(), own.peer())
+}
+
 fn summary(snapshot: &Snapshot) -> String {
     let secondary = snapshot.membership.pair.node(Role::Secondary);
     let Some(replica) = snapshot.server(Role::Secondary).and_then(|server| server.replica.as_ref()) else {
         return format!("seen from the {} {}", snapshot.membership.role, snapshot.membership.this());
     };
+    let (host, port) = (&replica.source_host, replica.source_port);
+    if replica.receiver != Receiver::Connected {
+        return format!("{secondary} is set up to replicate from {host}:{port}, and is not connected to it");
+    }
     let lag = lag::while_it_lives(snapshot, Role::Secondary);
     let lag = lag.map_or("lag unknown".to_owned(), |lag| format!("lag {lag:.1} s"));
     let tls = if replica.channel_tls == ChannelTls::Verified { "TLS verified" } else { "TLS not verified" };
@@ -546,8 +573,5 @@ fn summary(snapshot: &Snapshot) -> String {
         }
         _ => String::new(),
     };
-    format!(
-        "{secondary} replicates from {}:{}, {lag}, {tls}{waits}{back}{proved}",
-        replica.source_host, replica.source_port
-    )
+    format!("{secondary} replicates from {host}:{port}, {lag}, {tls}{waits}{back}{proved}")
 }

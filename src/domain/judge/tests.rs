@@ -322,6 +322,13 @@ fn an_old_own_heartbeat_is_failed_wherever_it_is() {
     assert_eq!(verdict(&silent), (Status::Failed, Status::Alive, vec!["heartbeat-stopped"]));
     silent = with_beats(Role::Primary, [(0, 0), (99, 97)]);
     assert_eq!(verdict(&silent).2, ["heartbeat-stopped"]);
+    // Where the row is missing, no restart brings it back.
+    if let Observed::Seen(primary) = &mut silent.peer {
+        primary.beats.retain(|beat| beat.node != 1);
+    }
+    let found = judge(&silent, LIMITS).findings;
+    let stopped = found.iter().find(|finding| finding.code == "heartbeat-stopped").expect("found");
+    assert!(stopped.evidence.contains("missing") && stopped.hint.contains("reconfigure"), "{stopped:?}");
     // Somebody asked for a row: that is no sign of life of the event.
     for by_event in [80_000_000, 0] {
         let mut asked = with_beats(Role::Primary, [(99, 97), (99, 97)]);
@@ -362,6 +369,32 @@ fn a_role_that_was_handed_over_and_that_nobody_took_is_told_with_who_takes_it() 
         let codes: Vec<_> = health.findings.iter().map(|finding| finding.code).collect();
         assert_eq!((health.high_availability, codes), (Status::Failed, vec!["no-primary"]));
         assert!(health.findings[0].hint.contains(who), "{}", health.findings[0].hint);
+    }
+}
+
+#[test]
+fn nodes_that_are_no_pair_are_told_that_and_nothing_about_roles_that_they_no_longer_have() {
+    for (epoch, code) in [(1, "two-primaries"), (0, "old-primary-serves"), (5, "superseded")] {
+        let mut snapshot = seen_from(Role::Primary);
+        // It looks wrong in every other way: it is not the secondary.
+        let mut view = server(Role::Primary, replica(Role::Primary));
+        view.replica = None;
+        view.rights_changed = Some(vec!["root@localhost has UPDATE on passtrix.*".into()]);
+        view.says = Some(NodeState {
+            node: 2,
+            epoch,
+            replaces: u64::from(epoch == 5),
+            role: Role::Primary,
+            candidate: false,
+            secondary_word: None,
+            followed: None,
+            heard: None,
+        });
+        snapshot.peer = Observed::Seen(view);
+        assert_eq!(verdict(&snapshot), (Status::Failed, Status::Failed, vec![code, code]));
+        let health = judge(&snapshot, LIMITS);
+        assert!(health.summary.ends_with("do not replicate from each other"), "{}", health.summary);
+        assert_eq!(health.to_string().matches(code).count(), 1, "{health}");
     }
 }
 

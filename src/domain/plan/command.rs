@@ -29,6 +29,8 @@ pub enum Command {
     Rotate,
     /// `switchover`
     Switchover,
+    /// `teardown`
+    Teardown,
 }
 
 impl Command {
@@ -46,6 +48,7 @@ impl Command {
             Self::Rollback => "rollback",
             Self::Rotate => "rotate",
             Self::Switchover => "switchover",
+            Self::Teardown => "teardown",
         }
     }
 }

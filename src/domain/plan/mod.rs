@@ -69,6 +69,7 @@ impl Plan {
                 Some(format!("{}, with {}", membership.this(), membership.peer()))
             }
             Step::SwapKept { name } => Some(format!("to mysql/{name}")),
+            Step::OfflineBoot(BootTask::LeavePair { peer, .. }) => Some(format!("the pair with {peer}")),
             Step::Renew(Renewal::Offer { file, .. } | Renewal::Take { file, .. }) => Some(file.clone()),
             Step::ProveEqual { scope, .. } => Some(scope.to_string()),
             _ => None,
@@ -109,6 +110,15 @@ impl Plan {
     pub fn pack(&self) -> Option<(&str, Option<&str>)> {
         self.steps.iter().find_map(|step| match step {
             Step::WritePack { pack, encrypt_to, .. } => Some((pack.as_str(), encrypt_to.as_deref())),
+            _ => None,
+        })
+    }
+
+    /// Returns the packs and files of secrets that it names: what is carried from node to node.
+    pub fn carried(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::WritePack { pack, .. } | Step::ExtractPack { pack, .. } => Some(pack.as_str()),
+            Step::Renew(Renewal::Offer { file, .. } | Renewal::Take { file, .. }) => Some(file.as_str()),
             _ => None,
         })
     }

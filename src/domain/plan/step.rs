@@ -43,6 +43,13 @@ pub enum BootTask {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key_check: Option<KeyCheck>,
     },
+    /// Take everything of the pair out of the database.
+    LeavePair {
+        /// The role in which the node leaves. A secondary applies what it has received.
+        role: Role,
+        /// The node that it leaves.
+        peer: String,
+    },
 }
 
 /// A check whether the data are encrypted with a key.
@@ -156,6 +163,15 @@ pub enum Step {
     },
     /// Make the start script pass the option file to mysqld.
     WireStartScript,
+    /// Restore the start script as it was before it was ever wired.
+    UnwireStartScript,
+    /// Remove certificates, credentials and the option file.
+    DropNodeFiles,
+    /// Remove the tool's own files.
+    DropTraces {
+        /// Which, from the home.
+        files: Vec<String>,
+    },
     /// Start the server without a network, do a task, stop it cleanly.
     OfflineBoot(BootTask),
     /// Boot offline and apply what was received, because a normal start discards it.
@@ -323,7 +339,8 @@ pub enum Step {
         replaces: u64,
         /// The application's account.
         account: String,
-        /// Whether the fenced node was seen alive before. If not, a sign of it means that it came back.
+        /// Whether the fenced node was seen alive before. If not, a greeting means that it came back. A
+        /// start means that in any case.
         #[serde(alias = "fenced")]
         seen_alive: bool,
     },

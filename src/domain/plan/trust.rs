@@ -4,6 +4,7 @@
 //! must name nothing that a run on this home would not name.
 
 use super::{CopyWay, Plan, Renewal, Step};
+use crate::domain::traces::may_go;
 
 /// The folders of a home that hold the tool's own files and the server's programs.
 const OWN_FILES: &str = "replication";
@@ -47,6 +48,10 @@ fn stray_of(step: &Step, home: &str) -> Option<String> {
         | Step::FindExtra { file: path, .. }
         | Step::WritePack { pack: path, .. }
         | Step::Renew(Renewal::Offer { file: path, .. }) => file(path),
+        Step::DropTraces { files } => files
+            .iter()
+            .find(|file| !may_go(file))
+            .map(|file| format!("{file:?}, which is no file of pmp-ha")),
         Step::KeepOldData { name } | Step::SwapKept { name } | Step::DropKept { name } => data(name),
         Step::KeepHome { from, name, .. } => from.as_deref().and_then(data).or_else(|| data(name)),
         Step::CopyOnline { way, .. } | Step::SettleCopy { way, .. } => tool(way, home),
@@ -105,6 +110,7 @@ mod tests {
             drops(".."),
             drops("bin"),
             drops("data/../../x"),
+            Step::DropTraces { files: vec!["replication/HAPack.zip".into(), "conf/server.xml".into()] },
             copies("/other", "/tmp/mariadb-backup"),
             copies("/other", "/other/mysql/bin/../../../tmp/x"),
         ] {

@@ -4,7 +4,9 @@ use std::fmt;
 
 use super::{BootTask, CopyWay, Exchange, HookMoment, Plan, Scope, Step, TableChange};
 use crate::domain::definitions::Named;
+use crate::domain::pair::Role;
 use crate::domain::settings::LOCAL_SCHEMA;
+use crate::domain::words::one_line;
 
 /// A number of bytes for people: `12.3 MB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +29,10 @@ impl fmt::Display for Plan {
         writeln!(f, "{} in {}:", self.command, self.home.path)?;
         for (number, step) in self.steps.iter().enumerate() {
             let mark = if number >= self.point_of_no_return { "  (cannot be undone)" } else { "" };
-            writeln!(f, "  {}. {step}{mark}", number + 1)?;
+            writeln!(f, "  {}. {}{mark}", number + 1, one_line(&step.to_string()))?;
         }
         for warning in &self.warnings {
-            writeln!(f, "warning: {warning}")?;
+            writeln!(f, "warning: {}", one_line(warning))?;
         }
         Ok(())
     }
@@ -57,6 +59,13 @@ impl fmt::Display for BootTask {
                 }
                 f.write_str("stop cleanly")
             }
+            Self::LeavePair { role, .. } => {
+                f.write_str("boot the database without a network: ")?;
+                if *role == Role::Secondary {
+                    f.write_str("apply what was received, give the application its rights back, ")?;
+                }
+                f.write_str("remove replication with the tool's accounts, schemas and binlogs, stop cleanly")
+            }
         }
     }
 }
@@ -73,6 +82,14 @@ impl fmt::Display for Step {
             }
             Self::TakeNodeFiles { .. } => f.write_str("write conf/pmp-ha: certificate, credentials, the option file"),
             Self::WireStartScript => f.write_str("wire the start script to conf/pmp-ha/mysqld.cnf"),
+            Self::UnwireStartScript => f.write_str("restore bin/startDB.sh as it was before the first pack"),
+            Self::DropNodeFiles => f.write_str("remove conf/pmp-ha with its certificates and passwords"),
+            Self::DropTraces { files } if files.is_empty() => {
+                f.write_str("remove the journal and the log of pmp-ha")
+            }
+            Self::DropTraces { files } => {
+                write!(f, "remove the journal and the log of pmp-ha, and {}", files.join(", "))
+            }
             Self::OfflineBoot(task) => task.fmt(f),
             Self::WorkOffOffline { .. } => f.write_str(
                 "boot the database without a network: apply what was received before it stopped, stop cleanly",
@@ -145,7 +162,8 @@ impl fmt::Display for Step {
             Self::DrainReplica { .. } => f.write_str("stop receiving, apply everything that was received"),
             Self::Claim { epoch, seen_alive, .. } => {
                 write!(f, "begin epoch {epoch}, in which this node is the primary")?;
-                if *seen_alive { Ok(()) } else { f.write_str("; check that the other node has not come back") }
+                let sign = if *seen_alive { "is not starting" } else { "has not come back" };
+                write!(f, "; check that the other node {sign}")
             }
             Self::Exchange(exchange) => exchange.fmt(f),
             Self::Renew(renewal) => renewal.fmt(f),

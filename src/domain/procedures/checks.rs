@@ -137,6 +137,26 @@ pub(super) fn running(what: &str, scene: &Scene) -> Vec<Refusal> {
     scene.running.iter().map(|evidence| Refusal::new(what, evidence, hint).code("home-in-use")).collect()
 }
 
+/// Refuses a home that belongs to no pair.
+pub(super) fn not_paired(what: &str, scene: &Scene) -> Option<Refusal> {
+    scene.membership.is_none().then(|| {
+        Refusal::new(
+            what,
+            "this home does not belong to a pair yet",
+            "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+        )
+        .code("not-paired")
+    })
+}
+
+/// Refuses a home whose database does not run.
+pub(super) fn stopped(what: &str, running: bool) -> Option<Refusal> {
+    (!running).then(|| {
+        Refusal::new(what, "the database here does not run", "Start it: `pmp-ha start`.")
+            .code("database-stopped")
+    })
+}
+
 /// Returns a refusal for each folder that this account cannot write to.
 pub(super) fn not_writable(what: &str, scene: &Scene) -> Vec<Refusal> {
     let hint = "Run the command as the account that owns the installation.";

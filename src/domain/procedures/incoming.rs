@@ -4,7 +4,7 @@ use super::{Scene, checks};
 use crate::domain::kept::Kept;
 use crate::domain::manifest::Manifest;
 use crate::domain::pair::{Membership, Role};
-use crate::domain::plan::{BootTask, Plan, Step};
+use crate::domain::plan::{BootTask, Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 
 /// The source of a pack's files.
@@ -38,7 +38,8 @@ pub struct PackForHome {
     pub old_data: OldData,
     /// The state that is already kept, if any.
     pub kept: Option<Kept>,
-    /// When the pack was made that was installed here last, RFC 3339; `None` if there was none.
+    /// When the pack was made that was installed here last, or a later change of the secrets ended, RFC 3339;
+    /// `None` if there was none.
     pub installed: Option<String>,
     /// Whether the operator accepts a pack that is older than what is installed.
     pub older: bool,
@@ -147,7 +148,7 @@ fn older(scene: &PackForHome) -> Option<Refusal> {
             if time(made) >= time(installed) {
                 return None;
             }
-            format!("it was made at {made}, and the pack that is installed here at {installed}")
+            format!("it was made at {made}, and what is installed here is of {installed}")
         }
     };
     (!scene.older).then(|| {
@@ -164,13 +165,19 @@ fn time(text: &str) -> Option<jiff::Timestamp> {
     text.parse().ok()
 }
 
-/// Returns when the pack was made that was installed last, if the journal knows it. `done` are the
-/// plans of the finished runs, newest first.
+/// Returns when the pack was made that was installed last, or when the secrets were changed since, if the
+/// journal knows it. `done` are the finished runs, newest first, with their ends.
 #[must_use]
-pub fn installed_last<'a>(done: impl IntoIterator<Item = &'a Plan>) -> Option<String> {
-    done.into_iter().flat_map(|plan| &plan.steps).find_map(|step| match step {
-        Step::ExtractPack { made_at, .. } | Step::CopyUnpacked { made_at, .. } => Some(made_at.clone()),
-        _ => None,
+pub fn installed_last<'a>(done: impl IntoIterator<Item = (&'a str, &'a Plan)>) -> Option<String> {
+    done.into_iter().find_map(|(ended, plan)| {
+        // What a rotation has ended must not come back with a pack.
+        if plan.command == Command::Rotate {
+            return Some(ended.to_owned());
+        }
+        plan.steps.iter().find_map(|step| match step {
+            Step::ExtractPack { made_at, .. } | Step::CopyUnpacked { made_at, .. } => Some(made_at.clone()),
+            _ => None,
+        })
     })
 }
 

@@ -14,14 +14,19 @@ pub fn plan(scene: &PackForHome) -> Result<Plan, Vec<Refusal>> {
     let home = &scene.home;
     let mut refusals = checks::home(WHAT, home);
     if home.missing.is_empty() && home.role != Role::Secondary {
-        refusals.push(
-            Refusal::new(
-                WHAT,
-                format!("this home is a primary: conf/serverstate.conf says '{}'", home.role_word.trim()),
-                "Install the pack on the secondary. Here it would overwrite the data it was made from.",
-            )
-            .code("is-primary"),
-        );
+        // A primary that was replaced while it was down still says so of itself.
+        let is_meant = home
+            .membership
+            .as_ref()
+            .is_some_and(|own| own.this().host == scene.manifest.pair.node(Role::Secondary).host);
+        let hint = if is_meant {
+            "The pack is made for this node as the secondary. If the other node has replaced this primary, run `pmp-ha rejoin --pack FILE`: it first saves the rows that only this node has."
+        } else {
+            "Install the pack on the secondary. Here it would overwrite the data it was made from."
+        };
+        let because =
+            format!("this home is a primary: conf/serverstate.conf says '{}'", home.role_word.trim());
+        refusals.push(Refusal::new(WHAT, because, hint).code("is-primary"));
     }
     refusals.extend(misfits(scene));
     if !refusals.is_empty() {
@@ -69,9 +74,9 @@ mod tests {
     use crate::domain::manifest::Manifest;
     use crate::domain::pair::Membership;
     use crate::domain::pair::Pair;
-    use crate::domain::plan::Step;
+    use crate::domain::plan::{Command, Plan, Step};
     use crate::domain::procedures::examples::{fingerprint, home};
-    use crate::domain::procedures::incoming::installs;
+    use crate::domain::procedures::incoming::{installed_last, installs};
 
     fn scene() -> PackForHome {
         PackForHome {
@@ -178,6 +183,16 @@ mod tests {
         let other = Fingerprint { product: Sha256Hex::from_bytes([9; 32]), ..fingerprint() };
         assert!(refusals(|s| s.manifest.fingerprint = other)[0].contains("lib/AdventNetPassTrix.jar"));
         assert!(refusals(|s| s.home.role = Role::Primary)[0].contains("is a primary"));
+        let replaced = |s: &mut PackForHome| {
+            s.home.role = Role::Primary;
+            let pair = Pair { primary: 2, ..s.manifest.pair.clone() };
+            s.home.membership =
+                Some(Membership { format: 1, role: Role::Primary, key_fingerprint: None, pair });
+        };
+        let mut scene = scene();
+        replaced(&mut scene);
+        let hint = plan(&scene).expect_err("a refusal")[0].hint.clone();
+        assert!(hint.contains("pmp-ha rejoin --pack FILE"), "{hint}");
         assert!(refusals(|s| s.manifest.application_account = "pmp".into())[0].contains("'pmp'"));
         assert!(refusals(|s| s.manifest.pair.nodes[1].db_port = 1)[0].contains("on port 1"));
         assert!(refusals(|s| s.home.free_for_data = 0)[0].contains("no space"));
@@ -215,6 +230,16 @@ mod tests {
             scene.older = true;
             assert!(plan(&scene).is_ok(), "the operator has the last word");
         }
+    }
+
+    #[test]
+    fn a_change_of_the_secrets_counts_as_what_is_installed() {
+        let installs = plan(&scene()).expect("a plan");
+        let rotates = Plan { command: Command::Rotate, steps: vec![], ..installs.clone() };
+        let (first, later) = ("2026-01-02T00:00:00Z", "2026-01-03T00:00:00Z");
+        assert_eq!(installed_last([(later, &rotates), (first, &installs)]).as_deref(), Some(later));
+        assert_eq!(installed_last([(later, &installs), (first, &rotates)]), Some(scene().manifest.made_at));
+        assert_eq!(installed_last([]), None);
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! `key`: whether a file can be the encryption key of this home.
 
+use std::fmt;
+
+use serde::Serialize;
+
 use crate::domain::home::KeyFile;
 use crate::domain::refusal::Refusal;
 
@@ -25,6 +29,8 @@ pub enum Expected {
     Fingerprint(String),
     /// Nothing: the primary could not read the key when the pack was made.
     Nothing,
+    /// Nothing: the home is in no pair.
+    NoPair,
     /// Nothing: the data came without a home.
     NothingFromData,
     /// Nothing yet: the data are asked later.
@@ -34,6 +40,80 @@ pub enum Expected {
 impl From<Option<String>> for Expected {
     fn from(fingerprint: Option<String>) -> Self {
         fingerprint.map_or(Self::Nothing, Self::Fingerprint)
+    }
+}
+
+/// What the running data said of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskedData {
+    /// It opens them.
+    Opens,
+    /// Another one does.
+    AnotherOpens,
+    /// They were not asked, and why.
+    Not(String),
+    /// The query does not work, and why.
+    QueryFails(String),
+}
+
+/// What is known of a key that was checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckedKey {
+    /// Full path of the file.
+    key: String,
+    /// Whether it is the one that the pair knows by its hash; unknown if the pair knows none.
+    is_of_the_pair: Option<bool>,
+    /// Whether it opens the data; unknown if they were not asked.
+    opens_the_data: Option<bool>,
+    /// Why something is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<String>,
+}
+
+/// Puts together what was seen of a key that [`check`] has let pass.
+///
+/// # Errors
+/// If the data say that another key opens them.
+pub fn proved(scene: &KeyScene, asked: AskedData) -> Result<CheckedKey, Refusal> {
+    let known = matches!(scene.expected, Expected::Fingerprint(_));
+    let (opens_the_data, because) = match asked {
+        AskedData::Opens => (Some(true), None),
+        AskedData::Not(why) => (None, Some(why)),
+        AskedData::QueryFails(why) => {
+            return Err(Refusal::new(
+                "cannot check that the key is that of the data",
+                format!("product.key_query of the configuration does not work: {why}"),
+                "Correct the query, or leave it empty: then pmp-ha compares only the fingerprint.",
+            )
+            .code("key-query"));
+        }
+        AskedData::AnotherOpens => {
+            return Err(Refusal::new(
+                "this is not the encryption key of these data",
+                format!("product.key_query says so of {}", scene.path),
+                "Use the key of the first primary. After a change of the key in Password Manager Pro, use the new one on both nodes.",
+            )
+            .code("key-of-another"));
+        }
+    };
+    Ok(CheckedKey { key: scene.path.clone(), is_of_the_pair: known.then_some(true), opens_the_data, because })
+}
+
+impl fmt::Display for CheckedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = &self.key;
+        match (self.is_of_the_pair, self.opens_the_data) {
+            (_, Some(_)) => writeln!(f, "{key} opens these data: product.key_query says so.")?,
+            (Some(_), None) => writeln!(f, "{key} is the key that the pair was made with, by its hash.")?,
+            (None, None) => writeln!(
+                f,
+                "{key} is a key of Password Manager Pro. Whether it is the right one, nobody knows."
+            )?,
+        }
+        match &self.because {
+            Some(why) => writeln!(f, "The data were not asked: {why}."),
+            None => Ok(()),
+        }
     }
 }
 
@@ -90,6 +170,7 @@ pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
     }
     let unchecked = match &scene.expected {
         Expected::Fingerprint(_) | Expected::AskTheData => None,
+        Expected::NoPair => Some("this home is in no pair"),
         Expected::Nothing => Some("the primary's key was not readable when the pack was made"),
         Expected::NothingFromData => {
             Some("there is only a copy of the data, and product.key_query in the configuration is empty")
@@ -99,4 +180,43 @@ pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
         warnings.push(format!("could not check that it is the key of these data: {why}"));
     }
     Ok(warnings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scene(expected: Expected) -> KeyScene {
+        KeyScene {
+            path: "/media/key".into(),
+            file: Ok(KeyFile::Key(vec!["k".into()])),
+            inside_home: false,
+            fingerprints: vec!["f".into()],
+            expected,
+        }
+    }
+
+    #[test]
+    fn what_was_not_asked_is_no_proof() {
+        let of = |expected, asked| proved(&scene(expected), asked).map(|found| found.to_string());
+        let pair = || Expected::Fingerprint("f".into());
+        let not = || AskedData::Not("product.key_query is empty".into());
+        let opens = of(pair(), AskedData::Opens).expect("proved");
+        assert_eq!(opens, "/media/key opens these data: product.key_query says so.\n");
+        let hash = of(pair(), not()).expect("by its hash");
+        assert!(
+            hash.contains("by its hash.\nThe data were not asked: product.key_query is empty."),
+            "{hash}"
+        );
+        let nothing = of(Expected::NoPair, not()).expect("a key");
+        assert!(nothing.contains("nobody knows"), "{nothing}");
+        let another = proved(&scene(pair()), AskedData::AnotherOpens).expect_err("refused");
+        assert_eq!(another.code, "key-of-another");
+    }
+
+    #[test]
+    fn a_home_in_no_pair_is_not_told_of_a_pack() {
+        let warnings = check(&scene(Expected::NoPair)).expect("allowed");
+        assert_eq!(warnings, ["could not check that it is the key of these data: this home is in no pair"]);
+    }
 }

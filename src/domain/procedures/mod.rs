@@ -16,6 +16,7 @@ pub mod return_channel;
 pub mod rollback;
 pub mod rotate;
 pub mod switchover;
+pub mod teardown;
 
 use super::datafiles::Layout;
 use super::flavor::ServerVersion;
@@ -23,6 +24,7 @@ use super::home::DatabaseParams;
 use super::manifest::{Fingerprint, RelPath};
 use super::pair::{Membership, Role};
 use super::plan::{HomeIdentity, Step};
+use super::refusal::Refusal;
 
 /// A file of a data directory and its size in bytes; the path is from the data directory.
 pub type DataFile = (RelPath, u64);
@@ -80,6 +82,15 @@ impl Scene {
     }
 }
 
+/// Returns what keeps a home from being a node of a pair, whether or not its database runs.
+#[must_use]
+pub fn shortcomings(scene: &Scene) -> Vec<Refusal> {
+    let what = "this home cannot be a node of a pair";
+    let mut out = checks::running_home(what, scene);
+    out.extend(checks::other_node(what, scene));
+    out
+}
+
 /// Returns the steps that make a running, guarded secondary the primary.
 fn take_over(home: &Scene, membership: Membership, account: String) -> Vec<Step> {
     let mut steps = vec![
@@ -94,7 +105,7 @@ fn take_over(home: &Scene, membership: Membership, account: String) -> Vec<Step>
 }
 
 #[cfg(test)]
-mod examples {
+pub(crate) mod examples {
     //! A complete, stopped home for the tests of the procedures.
 
     use super::{Fingerprint, HomeIdentity, Layout, RelPath, Role, Scene, ServerVersion};

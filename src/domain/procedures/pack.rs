@@ -291,7 +291,7 @@ const NO_SPACE_FOR_A_COPY: &str =
 const OTHER_PAIR: &str =
     "the running database was set up for another pair, or its ports or tables have changed since";
 
-const FIRST_NEEDS_A_STOP: &str = "The pair's settings take effect only after a restart. Stop Password Manager Pro and its database, and use --restart instead of --online.";
+const FIRST_NEEDS_A_STOP: &str = "The pair's settings take effect only after a restart. Stop Password Manager Pro, run `pmp-ha stop`, then `pmp-ha pack --restart`.";
 
 /// Returns why no pack can be made while the database runs.
 fn not_carried(home: &Scene) -> impl Iterator<Item = Refusal> {
@@ -329,7 +329,7 @@ fn new_ca_needs_a_start(scene: &PackScene) -> Option<Refusal> {
         Refusal::new(
             WHAT,
             "the key of the pair's CA is on the other node, and this server trusts a new CA only after a start",
-            "Stop Password Manager Pro and its database, and use --restart instead of --online.",
+            "Stop Password Manager Pro, run `pmp-ha stop`, then `pmp-ha pack --restart`.",
         )
     })
 }

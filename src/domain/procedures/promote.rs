@@ -5,14 +5,45 @@ use crate::domain::flavor::Flavor;
 use crate::domain::pair::{Claim, Role};
 use crate::domain::plan::{Command, Plan, Step};
 use crate::domain::refusal::Refusal;
+use crate::domain::snapshot::{BlindReason, Observed, Receiver, ServerView};
 
 /// The signs of the primary, seen from here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PrimarySeen {
-    /// It answers, or did a moment ago, with the evidence.
+    /// It answers with the certificate of the pair, or its heartbeats arrive. With the evidence.
     Answers(String),
-    /// It cannot be seen: it is down, or something on the way drops, refuses or ends connections.
+    /// It cannot be seen. It is down, or something on the way drops, refuses or ends connections, or
+    /// answers in its place.
     NotSeen(String),
+}
+
+impl PrimarySeen {
+    /// Reads the signs from a look at the primary, and from one at this node's server, the secondary.
+    ///
+    /// How a connection failed says nothing: a machine that is off is as silent as a network that
+    /// drops, and whatever answers without the pair's certificate may be anybody.
+    #[must_use]
+    pub fn of(primary: &Observed<ServerView>, here: &Observed<ServerView>) -> Self {
+        let replica = here.seen().and_then(|server| server.replica.as_ref());
+        let hears = replica.is_some_and(|replica| {
+            replica.receiver == Receiver::Connected && replica.pulse.as_ref().is_some_and(|pulse| pulse.moved)
+        });
+        match primary {
+            Observed::Seen(_) => Self::Answers("its database lets this node in".into()),
+            Observed::NotSeen(_) if hears => Self::Answers("its heartbeats arrive by replication".into()),
+            Observed::NotSeen(blind) => match blind.why {
+                // It let this node in, with both certificates, and answered.
+                BlindReason::Slow => Self::Answers(blind.evidence.clone()),
+                BlindReason::NotRunning
+                | BlindReason::Unreachable
+                | BlindReason::Silent
+                | BlindReason::TurnedAway
+                | BlindReason::Certificate(_)
+                | BlindReason::TooManyConnections
+                | BlindReason::NotBuiltIn(_) => Self::NotSeen(blind.evidence.clone()),
+            },
+        }
+    }
 }
 
 /// How the primary is kept from serving.
@@ -78,7 +109,7 @@ pub fn plan(scene: &PromoteScene) -> Result<Plan, Vec<Refusal>> {
     let (Some(old), Ok(params), true) = (&home.membership, &home.params, refusals.is_empty()) else {
         return Err(refusals);
     };
-    let claim = Claim::by_promotion(scene.known.max(old.pair.epoch));
+    let claim = Claim::by_promotion(Claim::latest(old.pair.epoch, scene.known));
     let account = params.username.clone();
     let mut membership = old.changed_to(Role::Primary, claim);
     let word = home.role_word.trim();
@@ -128,7 +159,8 @@ fn not_a_secondary(home: &Scene) -> Option<Refusal> {
 
 fn primary_serves(scene: &PromoteScene) -> Option<Refusal> {
     let peer = scene.home.membership.as_ref()?.peer().to_string();
-    if scene.fencing != Fencing::None {
+    let is_primary = scene.home.membership.as_ref()?.role == Role::Primary;
+    if is_primary || scene.fencing != Fencing::None {
         return None;
     }
     match &scene.primary {
@@ -140,7 +172,7 @@ fn primary_serves(scene: &PromoteScene) -> Option<Refusal> {
         PrimarySeen::NotSeen(evidence) => Some(Refusal::new(
             WHAT,
             format!(
-                "cannot tell from here whether the primary {peer} is down or only the network: {evidence}. A firewall or a forwarder on the way refuses connections like a machine without a server, so a refused connection proves nothing"
+                "cannot tell from here whether the primary {peer} is down or only the network: {evidence}. A firewall or a forwarder on the way refuses or drops connections like a machine that is off, so a refused connection proves nothing"
             ),
             "Make sure that it serves nobody: switch off its machine, or stop its database there. Then pass --fenced. A program in `fence.command` can do this for you.",
         ).code("primary-unseen")),
@@ -149,14 +181,23 @@ fn primary_serves(scene: &PromoteScene) -> Option<Refusal> {
 
 fn warnings(scene: &PromoteScene, primary: &str) -> Vec<String> {
     let mut out: Vec<String> = checks::unproved(&scene.home).into_iter().collect();
-    out.push(scene.loss.of(primary));
+    out.push(if scene.running || scene.loss.since.is_some() {
+        scene.loss.of(primary)
+    } else {
+        format!(
+            "what {primary} committed last may be lost. How much cannot be told while the database here is stopped: pmp-ha starts it, applies what it received, and tells you at the end"
+        )
+    });
     if scene.fencing == Fencing::ByOperator {
-        let seen = match &scene.primary {
-            PrimarySeen::Answers(evidence) | PrimarySeen::NotSeen(evidence) => evidence,
-        };
-        out.push(format!(
-            "{primary} is assumed to be fenced because you passed --fenced ({seen}): if it still serves, two nodes accept writes, and those on {primary} are not in this vault"
-        ));
+        let cost = format!("two nodes accept writes, and those on {primary} are not in this vault");
+        out.push(match &scene.primary {
+            PrimarySeen::Answers(evidence) => format!(
+                "{primary} answers at this moment, although you passed --fenced: {evidence}. If it still serves users, {cost}"
+            ),
+            PrimarySeen::NotSeen(evidence) => format!(
+                "{primary} is assumed to be fenced because you passed --fenced ({evidence}): if it still serves, {cost}"
+            ),
+        });
     }
     if scene.accept_loss {
         out.push("if something that was received cannot be applied, the rest of it is given up".into());
@@ -188,8 +229,10 @@ pub(super) fn needs_a_restart(home: &Scene) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::certificate::unfit;
     use crate::domain::pair::{Membership, Pair};
     use crate::domain::procedures::examples::home;
+    use crate::domain::snapshot::Blind;
 
     fn scene(change: impl FnOnce(&mut PromoteScene)) -> PromoteScene {
         let mut home = home(Role::Secondary);
@@ -229,6 +272,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_stopped_database_cannot_tell_is_not_guessed() {
+        let stopped = |s: &mut PromoteScene| {
+            s.running = false;
+            s.loss = Loss { since: None, seconds: None };
+        };
+        let warning = plan(&scene(stopped)).expect("a plan").warnings[0].clone();
+        assert!(warning.contains("tells you at the end") && !warning.contains("ever arrived"), "{warning}");
+        let on_the_primary = because(|s| {
+            s.home.membership.as_mut().expect("a pair").role = Role::Primary;
+            s.fencing = Fencing::None;
+        });
+        assert!(
+            on_the_primary.len() == 1 && on_the_primary[0].contains("already the primary"),
+            "{on_the_primary:?}"
+        );
+    }
+
+    #[test]
     fn a_primary_that_may_be_alive_is_not_replaced_but_by_who_has_fenced_it() {
         let not_seen = ["timed out", "connection refused", "connection reset by peer"];
         let not_seen = not_seen.map(|evidence| PrimarySeen::NotSeen(evidence.into()));
@@ -243,14 +304,31 @@ mod tests {
                 s.fencing = Fencing::ByOperator;
             }));
             let plan = plan.expect("a plan");
-            assert!(
-                plan.warnings.iter().any(|warning| warning.contains("because you passed --fenced")),
-                "{plan}"
-            );
             let alive = matches!(seen, PrimarySeen::Answers(_));
+            let words = if alive { "although you passed --fenced" } else { "because you passed --fenced" };
+            assert!(plan.warnings.iter().any(|warning| warning.contains(words)), "{plan}");
             let claims = |step: &Step| matches!(step, Step::Claim { seen_alive, .. } if *seen_alive == alive);
             assert!(plan.steps.iter().any(claims), "what was not seen before is looked for again: {plan}");
         }
+    }
+
+    #[test]
+    fn only_an_answer_with_the_certificate_of_the_pair_says_that_the_primary_lives() {
+        let blind = |why| Observed::NotSeen(Blind { why, evidence: "no greeting within 2.0 s".into() });
+        let nobody = blind(BlindReason::NotRunning);
+        for why in [
+            BlindReason::NotRunning,
+            BlindReason::Unreachable,
+            BlindReason::Silent,
+            BlindReason::TurnedAway,
+            BlindReason::Certificate(unfit("certificate not valid for name").expect("a reason")),
+            BlindReason::TooManyConnections,
+        ] {
+            let seen = PrimarySeen::of(&blind(why), &nobody);
+            assert_eq!(seen, PrimarySeen::NotSeen("no greeting within 2.0 s".into()), "{why:?}");
+        }
+        let slow = PrimarySeen::of(&blind(BlindReason::Slow), &nobody);
+        assert!(matches!(slow, PrimarySeen::Answers(_)), "it was let in: {slow:?}");
     }
 
     #[test]
@@ -277,6 +355,8 @@ mod tests {
         };
         assert_eq!(claim(0), Some(Claim { epoch: 3, replaces: 1 }));
         assert_eq!(claim(4), Some(Claim { epoch: 6, replaces: 4 }));
+        // Anybody on the secondary's machine can write such a row, and no pack could be made any more.
+        assert_eq!(claim(Claim::LARGEST), Some(Claim { epoch: 3, replaces: 1 }));
     }
 
     #[test]

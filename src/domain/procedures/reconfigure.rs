@@ -1,6 +1,6 @@
 //! `reconfigure`: new ports, tables and times for an existing pair, without a new pack.
 
-use super::Scene;
+use super::{Scene, checks};
 use crate::domain::pair::{Membership, Node};
 use crate::domain::plan::{Command, Plan, Step};
 use crate::domain::refusal::Refusal;
@@ -47,16 +47,7 @@ pub fn plan(scene: &ReconfigureScene) -> Result<Plan, Vec<Refusal>> {
         );
     }
     let (Some(old), Ok(params)) = (&home.membership, &home.params) else {
-        if home.membership.is_none() {
-            refusals.push(
-                Refusal::new(
-                    WHAT,
-                    "this home does not belong to a pair yet",
-                    "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
-                )
-                .code("not-paired"),
-            );
-        }
+        refusals.extend(checks::not_paired(WHAT, home));
         return Err(refusals);
     };
     if !refusals.is_empty() {

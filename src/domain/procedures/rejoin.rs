@@ -44,14 +44,7 @@ pub fn change(scene: &RejoinScene) -> Result<RoleChange, Vec<Refusal>> {
             .push(Refusal::new(WHAT, evidence, "Stop Password Manager Pro here first.").code("home-in-use"));
     }
     let Some(own) = &home.membership else {
-        refusals.push(
-            Refusal::new(
-                WHAT,
-                "this home does not belong to a pair yet",
-                "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
-            )
-            .code("not-paired"),
-        );
+        refusals.extend(checks::not_paired(WHAT, home));
         return Err(refusals);
     };
     let peer = own.peer().to_string();

@@ -58,22 +58,8 @@ const WHAT: &str = "cannot change the secrets";
 pub fn next(scene: &RotateScene) -> Result<Next, Vec<Refusal>> {
     let home = &scene.home;
     let mut refusals = checks::running_home(WHAT, home);
-    if home.membership.is_none() {
-        refusals.push(
-            Refusal::new(
-                WHAT,
-                "this home does not belong to a pair yet",
-                "Set up the pair: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
-            )
-            .code("not-paired"),
-        );
-    }
-    if !scene.running {
-        refusals.push(
-            Refusal::new(WHAT, "the database here does not run", "Start it: `pmp-ha start`.")
-                .code("database-stopped"),
-        );
-    }
+    refusals.extend(checks::not_paired(WHAT, home));
+    refusals.extend(checks::stopped(WHAT, scene.running));
     let (Some(own), Ok(params), true) = (&home.membership, &home.params, refusals.is_empty()) else {
         return Err(refusals);
     };

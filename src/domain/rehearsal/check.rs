@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::domain::words::one_line;
+
 /// A defect that would prevent or spoil a recovery. Its code is stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -196,11 +198,11 @@ impl Check {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.result {
-            CheckResult::Passed => writeln!(f, "  passed: {}: {}", self.check, self.evidence),
-            CheckResult::NotDone => writeln!(f, "  not done: {}: {}", self.check, self.evidence),
+            CheckResult::Passed => writeln!(f, "  passed: {}: {}", self.check, one_line(&self.evidence)),
+            CheckResult::NotDone => writeln!(f, "  not done: {}: {}", self.check, one_line(&self.evidence)),
             CheckResult::Failed => self.defects.iter().try_for_each(|defect| {
-                writeln!(f, "  failed: {}: {} [{}]", self.check, defect.evidence, defect.code)?;
-                writeln!(f, "    hint: {}", defect.hint)
+                writeln!(f, "  failed: {}: {} [{}]", self.check, one_line(&defect.evidence), defect.code)?;
+                writeln!(f, "    hint: {}", one_line(&defect.hint))
             }),
         }
     }

@@ -235,6 +235,13 @@ pub fn is_wired(script: &str) -> bool {
     Shell::read(script).is_ok_and(|shell| names_ours(&shell))
 }
 
+/// Returns whether a wired script is this one, apart from what pmp-ha itself has put there.
+#[must_use]
+pub fn is_only_wired(script: &str, wired: &str) -> bool {
+    let plain = |text: &str| own_file::without_check(&without_gate(text)).0;
+    plain(script) == plain(wired)
+}
+
 /// Every place that says which option file the server reads.
 fn starts(script: &str, shell: &Shell<'_>) -> Vec<Start> {
     let mut out = Vec::new();

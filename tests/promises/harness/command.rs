@@ -56,6 +56,15 @@ impl Ran {
         self
     }
 
+    /// Fails unless it ended well and stdout holds every one of `texts`.
+    #[track_caller]
+    pub fn shows(self, texts: &[&str]) -> Self {
+        for text in texts {
+            assert!(self.stdout.contains(text), "no {text:?} in\n{self}");
+        }
+        self.ok()
+    }
+
     /// Fails unless it ended with an error that names a full disk, or was refused because of one.
     #[track_caller]
     pub fn tells_of_a_full_disk(&self) {

@@ -5,17 +5,19 @@ use std::path::Path;
 use serde_json::Value;
 
 /// The objects that a command may print, besides those that every command may.
-const OF: [(&str, &[&str]); 26] = [
+const OF: [(&str, &[&str]); 29] = [
     ("completions", &["completions"]),
     ("man", &["man"]),
     ("pack", &["pack"]),
     ("install-pack", &["install-pack"]),
     ("inspect", &["inspect"]),
     ("keygen", &["keygen"]),
-    ("key", &["key"]),
+    ("key", &["key", "key-check"]),
     ("start", &["service"]),
     ("stop", &["service"]),
     ("verify", &["verify", "verify-deep", "verify-deep-outline"]),
+    ("doctor", &["doctor"]),
+    ("support-bundle", &["support-bundle"]),
     ("monitor", &["verify"]),
     ("explain", &["explain", "codes"]),
     ("history", &["history"]),
@@ -29,6 +31,7 @@ const OF: [(&str, &[&str]); 26] = [
     ("switchover", &["switchover"]),
     ("recover", &["recover", "promote"]),
     ("rejoin", &["rejoin"]),
+    ("teardown", &["teardown"]),
     ("rotate", &["rotate"]),
     ("rehearse", &["rehearse", "rehearse-plan"]),
     ("lab", &["lab-up", "lab-home", "lab-sql", "lab-down"]),

@@ -23,6 +23,7 @@ pub use lab::alive;
 pub use lab::{Lab, wait_alive_both};
 pub use moment::{BOOTED, at, kill_in, nothing_runs, when, without_logs};
 pub use node::Node;
+pub use pristine::pristine;
 pub use process::{command_lines, is_alive, send_signal};
 pub use put::Put;
 #[allow(unused_imports, reason = "the proof by chaos sends no alarms")]

@@ -1,0 +1,75 @@
+//! Asks the running database whether a key is the one of its data.
+//!
+//! The statement holds the key. It gets into no log of the server, and nobody reads it there later.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::adapters::home::Home;
+use crate::adapters::server::session::{Address, Session, StatementFailed};
+use crate::domain::plan::KEY_PLACEHOLDER;
+use crate::domain::procedures::key::AskedData;
+use crate::domain::sql::{quote, quote_name};
+
+/// How long one answer of the server may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Asks with each key of a file: a rotated one leaves the older one there.
+///
+/// # Errors
+/// If the server does not do as it is told. The error holds no key.
+pub async fn ask(home: &Home, schema: &str, keys: &[String], query: &str) -> Result<AskedData> {
+    let admin = home.credentials()?.admin;
+    let mut session = match Session::open(&Address::Socket(home.socket()), &admin, DEADLINE).await {
+        Ok(session) => session,
+        Err(blind) => {
+            let why = format!("the account {} cannot log in: {}", admin.user, blind.evidence);
+            return Ok(AskedData::Not(why));
+        }
+    };
+    session = session.with_deadline(DEADLINE);
+    let asked = asked(&mut session, schema, keys, query).await;
+    session.close().await;
+    asked
+}
+
+async fn asked(session: &mut Session, schema: &str, keys: &[String], query: &str) -> Result<AskedData> {
+    let is_on = |variables: &std::collections::BTreeMap<String, String>, name: &str| {
+        variables.get(name).is_some_and(|value| value.eq_ignore_ascii_case("on") || value == "1")
+    };
+    let variables = session.variables().await?;
+    if is_on(&variables, "slow_query_log") {
+        return Ok(AskedData::Not(
+            "the server logs slow statements (slow_query_log), and the key could get into that log".into(),
+        ));
+    }
+    session.run("SET SESSION sql_log_bin = 0, sql_log_off = 1").await?;
+    if is_on(&variables, "performance_schema") {
+        // A server keeps a sample of each kind of statement there.
+        session
+            .run(
+                "UPDATE performance_schema.threads SET INSTRUMENTED = 'NO' WHERE PROCESSLIST_ID = CONNECTION_ID()",
+            )
+            .await?;
+    }
+    session.run(format!("USE {}", quote_name(schema))).await?;
+    for key in keys {
+        session.run("START TRANSACTION READ ONLY").await?;
+        let answer = session.one(query.replace(KEY_PLACEHOLDER, &quote(key))).await;
+        session.run("ROLLBACK").await?;
+        match answer {
+            Ok(row) if row.as_ref().is_some_and(|row| row.values().next().flatten() == Some("1")) => {
+                return Ok(AskedData::Opens);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                // The server's message may quote the key.
+                let code = error.downcast_ref::<StatementFailed>().and_then(|failed| failed.code);
+                let why = code.map_or_else(|| "it did not answer".to_owned(), |code| format!("error {code}"));
+                return Ok(AskedData::QueryFails(why));
+            }
+        }
+    }
+    Ok(AskedData::AnotherOpens)
+}
