@@ -143,7 +143,7 @@ pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choice
     if flavor.positioning == Positioning::MariaDbGtid {
         set("binlog-annotate-row-events", "OFF", Some("OFF"));
         set("replicate-annotate-row-events", "OFF", Some("OFF"));
-    } else {
+    } else if flavor.has_rows_query_events() {
         set("binlog-rows-query-log-events", "OFF", Some("OFF"));
     }
     match flavor.positioning {
@@ -375,7 +375,7 @@ mod tests {
     fn an_old_server_gets_no_option_that_it_refuses_and_keeps_what_it_is_mended_from() {
         for name in ["MySQL 5.1", "MySQL 5.5"] {
             let text = rendered_for(Flavor::called(name), Role::Secondary);
-            for refused in ["relay-log-recovery", "-info-repository", "plugin-load-add"] {
+            for refused in ["relay-log-recovery", "-info-repository", "plugin-load-add", "rows-query"] {
                 assert!(!text.contains(refused), "{refused} in {text}");
             }
             assert!(text.contains("master-retry-count = \"4294967295\""), "{text}");

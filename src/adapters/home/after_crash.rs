@@ -43,25 +43,41 @@ pub fn mend(home: &Home, options: &str) -> Result<Vec<String>> {
     Ok(mending.says)
 }
 
-/// Reads everything, and decides; `None` if the server was not killed.
+/// Reads everything, and decides; `None` if the server was not killed lately.
 fn decide(data: &Path, patterns: &[String]) -> Result<Option<Mending>> {
     let own = listed(data, BINLOG)?;
-    let Some(newest) = own.last() else { return Ok(None) };
-    let beginning = beginning(&data.join(base(newest)))?;
-    if !after_crash::is_open(&beginning) || datadir::holder(data)?.is_some() {
+    let recent = &own[own.len().saturating_sub(OWN_LOGS)..];
+    let beginnings: Vec<Vec<u8>> =
+        recent.iter().map(|name| beginning(&data.join(base(name)))).collect::<Result<_>>()?;
+    let (Some(newest), true) =
+        (beginnings.last(), beginnings.iter().any(|bytes| after_crash::is_open(bytes)))
+    else {
+        return Ok(None);
+    };
+    if datadir::holder(data)?.is_some() {
         return Ok(None);
     }
-    let number = beginning.get(9..13).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+    let was_killed = after_crash::is_open(newest);
+    let number = newest.get(9..13).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
     let own_id = number.context("the newest binlog says not who wrote it")?;
     let passes = |table: &str| patterns.is_empty() || takes(patterns, table);
     let mut mending = Mending::default();
 
     let mut of_own = Scan::new(WhichLog::Own, own_id, &passes);
-    for name in &own[own.len().saturating_sub(OWN_LOGS)..] {
-        read(&data.join(base(name)), &mut of_own)?;
+    for (name, beginning) in recent.iter().zip(&beginnings) {
+        // One that was torn before stays so when its server was started past this: at it, receivers stop.
+        let is_open = after_crash::is_open(beginning);
+        if was_killed || is_open {
+            read(&data.join(base(name)), &mut of_own)?;
+        }
+        if is_open {
+            let size = fs::metadata(data.join(base(name)))?.len();
+            after_crash::cut(&mut mending, base(name), size, &of_own);
+        }
     }
-    let size = fs::metadata(data.join(base(newest)))?.len();
-    after_crash::cut(&mut mending, base(newest), size, &of_own);
+    if !was_killed {
+        return Ok(Some(mending));
+    }
 
     let relay = listed(data, RELAY_LOG)?;
     let relay_info = text(&data.join("relay-log.info"))?.and_then(|text| RelayInfo::parse(&text));

@@ -16,6 +16,7 @@ pub mod prove;
 pub mod pulse;
 pub mod recovery_source;
 pub mod relay_files;
+mod relay_read;
 pub mod returned;
 pub mod rows;
 pub mod structure;

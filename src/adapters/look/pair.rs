@@ -273,7 +273,10 @@ async fn look(
             let read = errant::read_on(asking.session().at_length(), home, membership, None);
             view.errant = Some(read_in_time(read).await);
         }
-        let flavor = Flavor::of(&view.version).filter(|flavor| !flavor.limits_the_applier());
+        // Where the server shows no relay logs, only their files do, and those are on the primary.
+        let can_read = membership.role == Role::Primary;
+        let flavor = Flavor::of(&view.version)
+            .filter(|flavor| !flavor.limits_the_applier() && (flavor.shows_relay_logs() || can_read));
         if let (Role::Primary, Some(flavor)) = (role, flavor) {
             asking.asks("SHOW RELAYLOG EVENTS");
             let read = returned::read_on(asking.session().at_length(), flavor, home, membership, None);

@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 
 use super::errant::{event, is_torn};
 use super::log_events::whole;
+use super::relay_read;
 use crate::adapters::home::Home;
 use crate::adapters::server::session::{Address, Row, Session, StatementFailed};
 use crate::adapters::system;
@@ -38,6 +39,11 @@ pub async fn read_on(
     let mut reading = after.unwrap_or_else(|| remembered_of(home, membership));
     if membership.role != Role::Primary {
         hear(session, &mut reading).await?;
+    }
+    if !flavor.shows_relay_logs() {
+        let reading = relay_read::read_on(home, membership, reading, BUDGET)?;
+        let more = reading.behind;
+        return Ok(ReturnedWrites { reading, more });
     }
     let status = session.one(flavor.show_replica_status()).await?.unwrap_or_default();
     let Some(current) = status.get("Relay_Log_File").as_deref().and_then(number_of) else {

@@ -14,7 +14,7 @@ use crate::adapters::home::Credential;
 use crate::adapters::server::old_tls::Bridge;
 use crate::domain::certificate;
 use crate::domain::flavor::Dialect;
-use crate::domain::questions::Question;
+use crate::domain::questions::{BINARY_LOGS, Question};
 use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::sql::Sql;
@@ -241,6 +241,15 @@ impl Session {
         }
     }
 
+    /// The binlogs of the server: `Log_name` and `File_size`.
+    pub async fn binary_logs(&mut self) -> Result<Vec<Row>> {
+        const ACCESS_DENIED: u16 = 1227;
+        match self.query(BINARY_LOGS.query).await {
+            Err(error) if code_of(&error) == Some(ACCESS_DENIED) => self.query(BINARY_LOGS.call()).await,
+            answer => answer,
+        }
+    }
+
     /// `SHOW GLOBAL VARIABLES`, names in lower case.
     pub async fn variables(&mut self) -> Result<BTreeMap<String, String>> {
         let rows = self.query("SHOW GLOBAL VARIABLES").await?;
@@ -297,8 +306,11 @@ impl StatementFailed {
 /// Whether a server said that there is no such procedure, or that this account may not call it.
 #[must_use]
 pub fn lacks_procedure(error: &anyhow::Error) -> bool {
-    let code = error.downcast_ref::<StatementFailed>().and_then(|failed| failed.code);
-    code.is_some_and(|code| [1044, 1305, 1370].contains(&code))
+    code_of(error).is_some_and(|code| [1044, 1305, 1370].contains(&code))
+}
+
+fn code_of(error: &anyhow::Error) -> Option<u16> {
+    error.downcast_ref::<StatementFailed>()?.code
 }
 
 /// The message of an error without what it quotes of the statement: that may be a password.

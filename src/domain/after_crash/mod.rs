@@ -27,6 +27,15 @@ pub fn is_open(beginning: &[u8]) -> bool {
         && beginning.get(FLAGS).is_some_and(|flags| flags & IN_USE != 0)
 }
 
+/// Whether a source says that its binlog ends in the middle of an event: it was killed, and started past
+/// this tool.
+#[must_use]
+pub fn is_of_a_torn_binlog(receiver_error: &str) -> bool {
+    ["truncated in the middle of event", "impossible position"]
+        .iter()
+        .any(|words| receiver_error.contains(words))
+}
+
 /// A file that ends behind its last whole event from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use super::{Family, Flavor};
+use crate::domain::definitions::PARAMETERS;
 use crate::domain::own_schema::CLOCK;
+use crate::domain::questions::PREPARED;
 
 /// Which of the old servers it is, for what was new in 5.5 and in 5.6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,11 +26,19 @@ const CLOCK_OF_UUID: &str = "(SELECT (CONV(CONCAT(SUBSTR(c.u,16,3),SUBSTR(c.u,10
 /// What the tool says, and what an old server understands instead.
 const OF_BOTH: [(&str, &str); 2] =
     [(CLOCK, CLOCK_OF_UUID), ("START TRANSACTION READ ONLY", "START TRANSACTION")];
-const OF_51: [(&str, &str); 4] = [
+const OF_51: [(&str, &str); 9] = [
     ("CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "CHARACTER SET utf8 COLLATE utf8_bin"),
     ("CHARACTER SET utf8mb4", "CHARACTER SET utf8"),
     ("SET NAMES utf8mb4", "SET NAMES utf8"),
+    (" USING utf8mb4)", " USING utf8)"),
     ("RESIGNAL;", "SELECT 0 AS beat;"),
+    // Its transactions cannot be asked for. It leaves none prepared: it looks into its binlog when it starts.
+    (PREPARED, "SELECT 0 AS prepared"),
+    // Only a table of its own tells the parameters of a routine.
+    (PARAMETERS[0], "p.param_list FROM mysql.proc p WHERE p.db"),
+    (PARAMETERS[1], "p.name = ROUTINES.ROUTINE_NAME AND p.type = ROUTINES.ROUTINE_TYPE"),
+    // It has no patience of a session's own for locks.
+    (", innodb_lock_wait_timeout = 1", ""),
 ];
 
 /// The words of the server at the other end of a session.
@@ -127,6 +137,30 @@ impl Flavor {
     #[must_use]
     pub fn has_semi_sync(&self) -> bool {
         self.age != Age::Of51
+    }
+
+    /// Whether an option says that statements do not go into the binlog beside their rows.
+    #[must_use]
+    pub fn has_rows_query_events(&self) -> bool {
+        self.age == Age::Newer
+    }
+
+    /// Whether it shows what is in its relay logs. Where it does not, only their files do.
+    #[must_use]
+    pub fn shows_relay_logs(&self) -> bool {
+        self.age != Age::Of51
+    }
+
+    /// Whether it takes no certificate that was signed with anything newer than SHA-1, and says so to nobody.
+    #[must_use]
+    pub fn wants_sha1(&self) -> bool {
+        self.age == Age::Of51
+    }
+
+    /// Whether tables of its own, which hold its logs, cannot be checked like others.
+    #[must_use]
+    pub fn locks_no_log_tables(&self) -> bool {
+        self.age == Age::Of51
     }
 
     /// Whether a statement may be told how long it may wait for another one to leave a table.
