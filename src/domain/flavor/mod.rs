@@ -185,7 +185,7 @@ static FLAVORS: [Flavor; 9] = [
     },
     Flavor {
         name: "MySQL 5.5",
-        proof: Proof::Unseen,
+        proof: Proof::RealServer,
         // It forgets a source at once from here on.
         from: (5, 5, 16),
         repositories_as_tables: false,
@@ -239,9 +239,7 @@ impl Flavor {
         let [major, minor, patch] = version.number;
         let row =
             FLAVORS.iter().rfind(|row| row.family == version.family && row.from <= (major, minor, patch));
-        // Between the last of 5.1 and the first of 5.5 that is known, nobody knows.
-        row.filter(|row| row.age != Age::Of51 || [major, minor] == [5, 1])
-            .filter(|row| row.proof != Proof::Unseen)
+        row.filter(|row| row.proof != Proof::Unseen)
     }
 
     /// The row of this name.
@@ -396,9 +394,8 @@ mod tests {
         assert_eq!(flavor("10.11.19-MariaDB"), Some("MariaDB 10.5 to 11.3"));
         assert_eq!(flavor("11.8.6-MariaDB"), Some("MariaDB 11.4 and later"));
         assert_eq!(flavor("12.0.1-MariaDB"), Some("MariaDB 11.4 and later"));
-        assert_eq!(flavor("5.1.50"), None);
-        assert_eq!(flavor("5.5.62"), None);
-        for unknown in ["5.0.96", "5.1.49", "5.5.8"] {
+        assert_eq!(flavor("5.5.62"), Some("MySQL 5.5"));
+        for unknown in ["5.0.96", "5.1.50", "5.5.8"] {
             assert_eq!(flavor(unknown), None, "{unknown}");
         }
         assert_eq!(flavor("10.4.9-MariaDB"), None);
