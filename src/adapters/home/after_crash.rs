@@ -43,6 +43,23 @@ pub fn mend(home: &Home, options: &str) -> Result<Vec<String>> {
     Ok(mending.says)
 }
 
+/// The number of the node that wrote the newest binlog in these data; `None` if there is none.
+///
+/// # Errors
+/// What cannot be read.
+pub fn writer_of_binlogs(data: &Path) -> Result<Option<u32>> {
+    let own = listed(data, BINLOG)?;
+    let Some(newest) = own.last().map(|name| data.join(base(name))).filter(|path| path.exists()) else {
+        return Ok(None);
+    };
+    Ok(writer(&beginning(&newest)?))
+}
+
+/// The number of the node that wrote a log with this beginning.
+fn writer(beginning: &[u8]) -> Option<u32> {
+    beginning.get(9..13).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
+}
+
 /// Reads everything, and decides; `None` if the server was not killed lately.
 fn decide(data: &Path, patterns: &[String]) -> Result<Option<Mending>> {
     let own = listed(data, BINLOG)?;
@@ -58,8 +75,7 @@ fn decide(data: &Path, patterns: &[String]) -> Result<Option<Mending>> {
         return Ok(None);
     }
     let was_killed = after_crash::is_open(newest);
-    let number = newest.get(9..13).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
-    let own_id = number.context("the newest binlog says not who wrote it")?;
+    let own_id = writer(newest).context("the newest binlog says not who wrote it")?;
     let passes = |table: &str| patterns.is_empty() || takes(patterns, table);
     let mut mending = Mending::default();
 

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+use crate::adapters::home::after_crash;
 use crate::adapters::look;
 use crate::adapters::server::session::Session;
 use crate::apply::work::Runner;
@@ -32,6 +33,10 @@ pub fn options_to_read(runner: &Runner<'_>, flavor: &Flavor) -> String {
 pub fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor, relay_logs: bool) -> Vec<Setting> {
     let node =
         |number| Node { number, host: "localhost".into(), db_port: 1, local_port: None, web_port: None };
+    // A server does not apply what has its own number: it would drop what the other node sent it.
+    // ignored: data whose binlogs cannot be read are those of a node that was never the primary
+    let writer = after_crash::writer_of_binlogs(&runner.home.data()).ok().flatten();
+    let primary = if writer == Some(1) { 2 } else { 1 };
     let schema = runner.home.database_params().map(|params| params.schema.to_lowercase()).unwrap_or_default();
     let membership = Membership {
         format: Membership::FORMAT,
@@ -42,7 +47,7 @@ pub fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor, relay_logs: bo
             schema,
             audit_tables: TablePatterns::default(),
             local_tables: TablePatterns::default(),
-            primary: 1,
+            primary,
             epoch: Claim::FIRST.epoch,
             replaces: Claim::FIRST.replaces,
             secondary_word: None,
