@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod acting;
+pub mod after_crash;
 pub mod alarm;
 pub mod built_in;
 pub mod certificate;

@@ -392,8 +392,8 @@ fn watchdog_of_old_servers(timing: &Timing) -> String {
     let states = CONNECTED.map(|state| format!("'{state}'")).join(", ");
     let body = format!(
         "{HEARD}\n\
-         SELECT VARIABLE_VALUE INTO pulses FROM information_schema.GLOBAL_STATUS \
-         WHERE VARIABLE_NAME = 'SLAVE_RECEIVED_HEARTBEATS';\n\
+         SET pulses = IFNULL((SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS \
+         WHERE VARIABLE_NAME = 'SLAVE_RECEIVED_HEARTBEATS'), 0);\n\
          IF EXISTS (SELECT 1 FROM {LOCAL_SCHEMA}.watch w WHERE w.at < {CLOCK} - {gap}) THEN\n\
          START SLAVE SQL_THREAD;\nEND IF;\n\
          IF EXISTS (SELECT 1 FROM {LOCAL_SCHEMA}.watch w WHERE w.stopped) THEN\n\

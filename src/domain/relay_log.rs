@@ -22,9 +22,12 @@ const BEGINNING: usize = 4 << 10;
 pub struct Header {
     kind: u8,
     server_id: u32,
+    /// When it was written, in seconds since 1970.
+    pub timestamp: u32,
     /// The length of the event with its header, in bytes.
     pub length: u32,
-    end: u32,
+    /// Where it ends in the log of the server that wrote it first.
+    pub end: u32,
 }
 
 /// The checksum at the end of each event, in bytes.
@@ -54,7 +57,13 @@ impl Header {
     #[must_use]
     pub fn read(bytes: &[u8; HEADER]) -> Option<Self> {
         let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-        let header = Self { kind: bytes[4], server_id: number(5)?, length: number(9)?, end: number(13)? };
+        let header = Self {
+            kind: bytes[4],
+            server_id: number(5)?,
+            timestamp: number(0)?,
+            length: number(9)?,
+            end: number(13)?,
+        };
         (usize::try_from(header.length).ok()? >= HEADER).then_some(header)
     }
 
@@ -63,6 +72,18 @@ impl Header {
     pub fn wanted(&self) -> usize {
         let most = if self.kind == QUERY { STATEMENT } else { BEGINNING };
         most.min(usize::try_from(self.length).unwrap_or(usize::MAX).saturating_sub(HEADER))
+    }
+
+    /// The number of its kind.
+    #[must_use]
+    pub fn kind(&self) -> u8 {
+        self.kind
+    }
+
+    /// The number of the node that wrote it first.
+    #[must_use]
+    pub fn server_id(&self) -> u32 {
+        self.server_id
     }
 
     /// Whether the events behind this one end with a checksum; `None` if it does not say that.

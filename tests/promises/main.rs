@@ -41,6 +41,7 @@ mod lab;
 mod link;
 mod load;
 mod main_job;
+mod mended;
 mod online;
 mod ordinary_sql;
 mod pack_content;

@@ -7,8 +7,8 @@ use nix::sys::signal::Signal;
 
 use crate::harness::{Lab, Node, Put, Ran, assert_same, cut, wait_until};
 use crate::interrupts::{kill_in, when, without_logs};
-use crate::on_every_server;
 use crate::sql::Db;
+use crate::{on_every_server, on_servers};
 
 const ANY: &str = "mariadb-10.11";
 
@@ -18,6 +18,8 @@ on_every_server!(
     what_was_received_and_not_applied_is_applied,
     a_new_primary_grows_from_whatever_is_left_of_the_secondary,
 );
+
+on_servers!(a_node_that_was_the_primary_applies_what_it_received: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
 
 fn recover(from: &Node, into: &Node, lab: &Lab) -> Ran {
     from.run(&["recover", "--into", &into.home.to_string_lossy(), "--key", &lab.key().to_string_lossy()])
@@ -121,6 +123,24 @@ fn what_was_received_and_not_applied_is_applied(server: &str) {
     fresh.run(&["start"]).ok();
     assert_eq!(fresh.sql(query), "and not applied");
     fresh.run(&["stop"]).ok();
+}
+
+/// A server drops what has its own number, so that the boot of the recovery must have that of its node.
+fn a_node_that_was_the_primary_applies_what_it_received(server: &str) {
+    let lab = Lab::pair(server);
+    crate::switchover::exchange(&lab.primary, &lab.secondary);
+    lab.wait_alive();
+    let (primary, secondary) = (&lab.secondary, &lab.primary);
+    secondary.admin_sql(&format!("STOP {} SQL_THREAD", replica(server)));
+    primary.sql("INSERT INTO Ptrx_Settings VALUES ('RECEIVED', 'and not applied')");
+    wait_received_by(secondary, "and not applied");
+    primary.kill();
+    secondary.kill();
+
+    let fresh = lab.fresh_home("fresh");
+    recover(secondary, &fresh, &lab).ok();
+    fresh.run(&["start"]).ok();
+    assert_eq!(fresh.sql("SELECT VALUE FROM Ptrx_Settings WHERE NAME = 'RECEIVED'"), "and not applied");
 }
 
 /// A copy of a folder below the lab's, as a person would make one.
@@ -271,8 +291,12 @@ fn nothing_is_left_of_the_pair(lab: &Lab, fresh: &Node) {
 
 /// Waits until a text is in a relay log of the secondary.
 fn wait_received(lab: &Lab, text: &str) {
+    wait_received_by(&lab.secondary, text);
+}
+
+fn wait_received_by(secondary: &Node, text: &str) {
     wait_until("the row is in a relay log of the secondary", || {
-        let logs = std::fs::read_dir(lab.secondary.path("mysql/data")).expect("there");
+        let logs = std::fs::read_dir(secondary.path("mysql/data")).expect("there");
         logs.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("pmp-ha-relay.0")).any(
             |entry| {
                 let bytes = std::fs::read(entry.path()).unwrap_or_default();

@@ -37,7 +37,7 @@ pub async fn read_on(
     // Whoever becomes the secondary has binlogs of its own, full of what it wrote as the primary.
     let history = format!("{pack_id} {node} {}", membership.pair.epoch);
     let cleared = cleared(session, node).await?;
-    let logs = session.query("SHOW BINARY LOGS").await?;
+    let logs = session.binary_logs().await?;
     let logs: Vec<(String, u64)> = logs
         .iter()
         .filter_map(|row| Some((row.get("Log_name")?, row.get("File_size")?.parse().ok()?)))
@@ -101,7 +101,7 @@ pub async fn written_since(
     node: u32,
     since: &BinlogPlace,
 ) -> Result<Reading> {
-    let logs = session.query("SHOW BINARY LOGS").await?;
+    let logs = session.binary_logs().await?;
     let logs: Vec<String> = logs.iter().filter_map(|row| row.get("Log_name")).collect();
     let begin = logs.iter().position(|name| *name == since.file);
     let begin = begin.with_context(|| format!("the binlog {} is gone", since.file))?;

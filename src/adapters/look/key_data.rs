@@ -62,8 +62,8 @@ async fn asked(session: &mut Session, schema: &str, keys: &[String], query: &str
         ));
     }
     session.run("SET SESSION sql_log_bin = 0, sql_log_off = 1").await?;
-    if is_on(&variables, "performance_schema") {
-        // A server keeps a sample of each kind of statement there.
+    // A server keeps a sample of each kind of statement there, from MySQL 5.6 on.
+    if is_on(&variables, "performance_schema") && variables.contains_key("performance_schema_digests_size") {
         session
             .run(
                 "UPDATE performance_schema.threads SET INSTRUMENTED = 'NO' WHERE PROCESSLIST_ID = CONNECTION_ID()",

@@ -277,7 +277,10 @@ async fn look(
             let read = errant::read_on(asking.session().at_length(), home, membership, None);
             view.errant = Some(read_in_time(read).await);
         }
-        let flavor = Flavor::of(&view.version).filter(|flavor| !flavor.limits_the_applier());
+        // Where the server shows no relay logs, only their files do, and those are on the primary.
+        let can_read = membership.role == Role::Primary;
+        let flavor = Flavor::of(&view.version)
+            .filter(|flavor| !flavor.limits_the_applier() && (flavor.shows_relay_logs() || can_read));
         if let (Role::Primary, Some(flavor)) = (role, flavor) {
             asking.asks("SHOW RELAYLOG EVENTS");
             let read = returned::read_on(asking.session().at_length(), flavor, home, membership, None);
@@ -509,6 +512,9 @@ pub fn parse_replica(flavor: &Flavor, row: &Row) -> ReplicaView {
     let error = |number: &str, text: &str| (get(number).parse().unwrap_or(0), get(text));
     let receiver = match get("Replica_IO_Running").as_str() {
         "Yes" => Receiver::Connected,
+        "No" if flavor.connecting_shows_as_stopped() && !get("Replica_IO_State").is_empty() => {
+            Receiver::Connecting
+        }
         "No" => Receiver::Stopped,
         _ => Receiver::Connecting,
     };

@@ -45,6 +45,10 @@ pub async fn read_on(
     } else {
         hear(session, &mut reading).await?;
     }
+    if !flavor.shows_relay_logs() {
+        // Only the primary itself can read them.
+        return Ok(ReturnedWrites { reading, more: false });
+    }
     let status = session.one(flavor.show_replica_status()).await?.unwrap_or_default();
     let Some(current) = status.get("Relay_Log_File").as_deref().and_then(number_of) else {
         return Ok(ReturnedWrites { reading, more: false });

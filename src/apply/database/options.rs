@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+use crate::adapters::home::after_crash;
 use crate::adapters::look;
 use crate::adapters::server::session::Session;
 use crate::apply::work::Runner;
@@ -46,6 +47,10 @@ pub fn settings_to_read_a_primary(
 fn of_a_secondary(runner: &Runner<'_>) -> Membership {
     let node =
         |number| Node { number, host: "localhost".into(), db_port: 1, local_port: None, web_port: None };
+    // A server does not apply what has its own number: it would drop what the other node sent it.
+    // ignored: data whose binlogs cannot be read are those of a node that was never the primary
+    let writer = after_crash::writer_of_binlogs(&runner.home.data()).ok().flatten();
+    let primary = if writer == Some(1) { 2 } else { 1 };
     let schema = runner.home.database_params().map(|params| params.schema.to_lowercase()).unwrap_or_default();
     Membership {
         format: Membership::FORMAT,
@@ -56,7 +61,7 @@ fn of_a_secondary(runner: &Runner<'_>) -> Membership {
             schema,
             audit_tables: TablePatterns::default(),
             local_tables: TablePatterns::default(),
-            primary: 1,
+            primary,
             epoch: Claim::FIRST.epoch,
             replaces: Claim::FIRST.replaces,
             secondary_word: None,

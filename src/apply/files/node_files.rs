@@ -39,7 +39,8 @@ pub async fn make(runner: &Runner<'_>, membership: &Membership, renew: bool) -> 
         false
     };
     if !keeps_certificate {
-        let node = certificates::issue(
+        let node = certificates::issue_for(
+            runner.flavor().await?,
             &certificates::read(&ca_cert)?,
             &certificates::read(&dir.join(CA_KEY))?,
             &membership.this().host,

@@ -189,6 +189,18 @@ fn a_place_that_is_gone_is_told_under_the_number_of_every_server() {
 }
 
 #[test]
+fn a_binlog_that_is_torn_is_not_one_that_is_gone() {
+    for said in ["'binlog truncated in the middle of event'", "from impossible position"] {
+        let snapshot = with_replica(|view| {
+            view.receiver = Receiver::Stopped;
+            view.receiver_error = (1236, format!("Got fatal error 1236: {said}"));
+        });
+        let codes = verdict(&snapshot).2;
+        assert!(codes.contains(&"binlog-torn") && !codes.contains(&"binlog-gone"), "{codes:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_seen_is_never_alive() {
     let mut snapshot = seen_from(Role::Primary);
     snapshot.peer = blind(BlindReason::TooManyConnections);
