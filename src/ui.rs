@@ -250,6 +250,7 @@ impl Ui {
 
     /// Says how a command failed, also in JSON on stdout if that is wanted.
     pub fn failure(&self, failure: &Failure) {
+        let failure = &failure.in_plain_words();
         if self.nagios {
             let line = nagios::no_verdict(&failure.what, &failure.because, failure.hint.as_deref());
             // ignored: the exit code says it as well

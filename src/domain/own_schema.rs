@@ -5,7 +5,7 @@
 //! [`LOCAL_SCHEMA`], which no filter lets through.
 
 use super::flavor::{DISK_ERRORS, Flavor, Watchdog};
-use super::locks::lock_name;
+use super::locks::{MAKE_WORD, lock_name};
 use super::pair::{Claim, Role};
 use super::settings::{LOCAL_SCHEMA, OWN_SCHEMA, Timing};
 use super::sql::{Sql, quote};
@@ -246,13 +246,14 @@ pub fn events(flavor: &Flavor, timing: &Timing) -> Vec<Sql> {
 const BEAT_LOCK: &str = lock_name!("beat");
 const WATCHDOG_LOCK: &str = lock_name!("watchdog");
 
-fn event(name: &str, lock: &str, seconds: u64, body: &str) -> String {
+fn event(name: &str, lock: &str, seconds: u64, before: &str, body: &str) -> String {
     // One at a time: on a full disk each would wait, and take a connection.
     format!(
         "CREATE DEFINER='{ADMIN_USER}'@'localhost' EVENT {OWN_SCHEMA}.{name} ON SCHEDULE EVERY {seconds} SECOND \
          ON COMPLETION PRESERVE ENABLE DO BEGIN\n\
          DECLARE heard BIGINT DEFAULT 0;\n\
          DECLARE pulses BIGINT DEFAULT 0;\n\
+         {before}\n\
          IF GET_LOCK({lock}, 0) = 1 THEN\n{body}\n\
          DO RELEASE_LOCK({lock});\n\
          END IF;\nEND"
@@ -281,7 +282,7 @@ fn beat(clock: &str) -> String {
 }
 
 fn beat_event(seconds: u64) -> String {
-    event("beat", BEAT_LOCK, seconds, &format!("{HEARD}\n{}", beat(CLOCK)))
+    event("beat", BEAT_LOCK, seconds, MAKE_WORD, &format!("{HEARD}\n{}", beat(CLOCK)))
 }
 
 /// Makes the procedure behind [`ASK_FOR_BEAT`] anew. That takes the rights to it from everybody.
@@ -404,7 +405,7 @@ fn watchdog_of_old_servers(timing: &Timing) -> String {
          STOP SLAVE IO_THREAD;\nSTART SLAVE IO_THREAD;\nEND IF;\n\
          REPLACE INTO {LOCAL_SCHEMA}.watch VALUES (@@GLOBAL.server_id, heard, pulses, {CLOCK}, FALSE);"
     );
-    event("watchdog", WATCHDOG_LOCK, seconds, &body)
+    event("watchdog", WATCHDOG_LOCK, seconds, "", &body)
 }
 
 /// An applier that met a full disk has stopped, and is started again. It goes on where it stopped:
@@ -423,7 +424,7 @@ fn watchdog_of_new_servers(timing: &Timing) -> String {
          AND LAST_ERROR_MESSAGE LIKE CONCAT('%the missing transactions are ''', @@GLOBAL.server_uuid, ':%')) THEN\n\
          START REPLICA IO_THREAD;\nEND IF;"
     );
-    event("watchdog", WATCHDOG_LOCK, timing.net_timeout.max(2 * timing.beat + 1), &body)
+    event("watchdog", WATCHDOG_LOCK, timing.net_timeout.max(2 * timing.beat + 1), "", &body)
 }
 
 #[cfg(test)]

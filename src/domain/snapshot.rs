@@ -102,6 +102,8 @@ pub struct ServerView {
     pub returned: Option<Result<ReturnedWrites, String>>,
     /// When the certificate that it uses ends, seconds since 1970; `None` if it does not say.
     pub certificate_ends: Option<i64>,
+    /// For how many seconds it has run; `None` if it does not say.
+    pub uptime: Option<u64>,
 }
 
 /// Semi-synchronous replication, as the server of a source describes it.

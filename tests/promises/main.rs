@@ -18,6 +18,7 @@ mod bad_packs;
 #[cfg(target_arch = "x86_64")]
 mod both;
 mod cli;
+mod crafted_log;
 mod crash;
 mod cut_off_changes;
 mod deep;
@@ -32,6 +33,7 @@ mod harness;
 mod hooks;
 mod in_place;
 mod interrupts;
+mod kept;
 mod key;
 #[cfg(target_arch = "x86_64")]
 mod kill_points;

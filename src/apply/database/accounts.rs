@@ -138,7 +138,7 @@ pub async fn let_execute(session: &mut Session) -> Result<()> {
     );
     let there: Vec<String> = session.query(there).await?.iter().filter_map(|row| row.get("name")).collect();
     if !questions::procedures().iter().all(|procedure| there.iter().any(|name| name == procedure)) {
-        for sql in locks::keep_word(&random::password()).into_iter().chain(questions::make()) {
+        for sql in [locks::table_of_word()].into_iter().chain(questions::make()) {
             session.run(sql).await?;
         }
     }

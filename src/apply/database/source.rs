@@ -6,7 +6,7 @@ use super::options::check_settings;
 use super::{accounts, channel, role};
 use crate::adapters::home::{Credentials, read_membership};
 use crate::adapters::server::session::Session;
-use crate::adapters::{random, system};
+use crate::adapters::system;
 use crate::apply::work::Runner;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::Flavor;
@@ -34,9 +34,7 @@ pub async fn programs(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sessio
     if runner.home.require_membership()?.role == Role::Secondary {
         session.run(own_schema::HEARTBEAT_ROWS).await?;
     }
-    for sql in locks::keep_word(&random::password()) {
-        session.run(sql).await?;
-    }
+    session.run(locks::table_of_word()).await?;
     let events = own_schema::events(flavor, &runner.config.timing());
     let shown = definitions::procedures(&runner.home.require_membership()?.pair.schema);
     for sql in events
@@ -69,6 +67,7 @@ pub async fn become_source(
     for sql in datastore::note(&datastore::facts(&session.variables().await?)) {
         session.run(sql).await?;
     }
+    session.run(locks::forget_word()).await?;
     role::say_at_setup(runner, session).await?;
     channel::point_back(runner, flavor, session, &membership).await?;
     // One transaction in the binlog, so that there are coordinates on every server.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::adapters::look::returned;
+use crate::adapters::look::returned_notes;
 use crate::adapters::look::rows::{open_here, replica};
 use crate::adapters::random;
 use crate::adapters::server::session::Session;
@@ -120,5 +120,5 @@ pub async fn acknowledge(runner: &Runner<'_>, reading: &Returned) -> Result<()> 
         session.run(sql).await?;
     }
     session.close().await;
-    returned::store(runner.home, &rest)
+    returned_notes::store(runner.home, &rest)
 }

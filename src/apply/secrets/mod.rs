@@ -23,6 +23,7 @@ use crate::apply::database::session::admin_session;
 use crate::apply::database::{accounts, align};
 use crate::apply::files::node_files;
 use crate::apply::work::Runner;
+use crate::domain::locks;
 use crate::domain::manifest::NODE_FILES;
 use crate::domain::pair::Role;
 use crate::domain::plan::Renewal;
@@ -144,6 +145,9 @@ async fn end_old(runner: &Runner<'_>) -> Result<()> {
     let (credentials, demand) = (home.credentials()?, accounts::demand(&home.node_files(), &membership)?);
     let mut opened = Opened::of(runner).await?;
     accounts::drop_others(opened.session(), &credentials).await?;
+    for sql in [locks::table_of_word(), locks::forget_word()] {
+        opened.session().run(sql).await?;
+    }
     accounts::make(flavor, opened.session(), &credentials, &membership.pair.schema, &demand).await?;
     accounts::let_execute(opened.session()).await?;
     opened.close(runner).await?;

@@ -38,6 +38,8 @@ pub enum DoctorTopic {
     Key,
     /// The TFA setting.
     Tfa,
+    /// The numbers that tables give to their rows.
+    RowNumbers,
     /// What `verify` finds.
     Pair,
 }
@@ -56,6 +58,7 @@ impl fmt::Display for DoctorTopic {
             Self::Certificates => "certificates",
             Self::Key => "key",
             Self::Tfa => "TFA",
+            Self::RowNumbers => "row numbers",
             Self::Pair => "pair",
         })
     }

@@ -257,6 +257,25 @@ impl Flavor {
         self.layout == Layout::MySql8
     }
 
+    /// The rights of an account that binds an applier, besides those for tables.
+    ///
+    /// What `FLUSH` says without harm travels in the binlog, and a server without the right would stop there. `RELOAD`
+    /// would be too much: with it somebody empties the binlogs of this server, or locks its tables. A tag of a GTID
+    /// changes no row, and a server without the right to it does not say at which transaction it stopped.
+    #[must_use]
+    pub fn rights_of_the_applier(&self) -> &'static [&'static str] {
+        const ALL: [&str; 6] = [
+            "REPLICATION_APPLIER",
+            "FLUSH_STATUS",
+            "FLUSH_OPTIMIZER_COSTS",
+            "FLUSH_USER_RESOURCES",
+            "FLUSH_PRIVILEGES",
+            "TRANSACTION_GTID_TAG",
+        ];
+        // Servers before 8.4 do not know the last two.
+        if self.from >= (8, 4, 0) { &ALL } else { &ALL[..4] }
+    }
+
     /// Answers one row with `account`, whose rights bind the applier, and `rows_only`; `None` where the
     /// server cannot limit it.
     #[must_use]

@@ -57,6 +57,7 @@ fn server(role: Role, replica: ReplicaView) -> ServerView {
         errant: None,
         returned: None,
         certificate_ends: None,
+        uptime: Some(3600),
     }
 }
 
@@ -340,6 +341,13 @@ fn an_old_own_heartbeat_is_failed_wherever_it_is() {
     let found = judge(&silent, LIMITS).findings;
     let stopped = found.iter().find(|finding| finding.code == "heartbeat-stopped").expect("found");
     assert!(stopped.evidence.contains("missing") && stopped.hint.contains("reconfigure"), "{stopped:?}");
+    // A server that has just come up has had no time for it.
+    let mut young = with_beats(Role::Primary, [(80, 79), (99, 97)]);
+    if let Observed::Seen(primary) = &mut young.peer {
+        primary.uptime = Some(2);
+    }
+    assert_eq!(verdict(&young).2, ["just-started"]);
+    assert_eq!(verdict(&young).0, Status::Unknown);
     // Somebody asked for a row: that is no sign of life of the event.
     for by_event in [80_000_000, 0] {
         let mut asked = with_beats(Role::Primary, [(99, 97), (99, 97)]);
