@@ -39,7 +39,9 @@ fn guided(node: &Node, args: &[&str], answers: &[(&str, &str)], code: i32) -> St
     let ended = terminal.exit_code();
     let text = || String::from_utf8_lossy(&shown.lock().expect("no panic")).into_owned();
     assert_eq!(ended, Some(code), "{}", text());
-    wait_until("its last line is on the screen", || text().ends_with('\n'));
+    // Its last line says what comes next. That may still be on its way here.
+    let last = if code == 0 { "next: " } else { "hint: " };
+    wait_until("its last line is on the screen", || text().contains(last) && text().ends_with('\n'));
     text()
 }
 
@@ -78,7 +80,7 @@ fn the_guide_leads_through_the_manual_and_can_be_left(server: &str) {
     // On a terminal it is left before the pack, and goes on from there.
     let asked = [
         ("reaches this machine", format!("\u{15}{}\r", primary.endpoint)),
-        ("Name of the secondary's machine", format!("no name!\r")),
+        ("Name of the secondary's machine", "no name!\r".to_owned()),
         ("Name of the secondary's machine", format!("{}\r", secondary.endpoint)),
         ("Stop the database now?", "y".to_owned()),
         ("Do this?", "n".to_owned()),
