@@ -64,7 +64,7 @@ impl Listed {
             names.into_iter().partition(|name| !is_root && name.starts_with(TWO_ACCOUNTS));
         let absent: Vec<&str> = BROUGHT.into_iter().filter(|server| !is_brought(server)).collect();
         let (not_brought, names): (Vec<String>, Vec<String>) =
-            Vec::into_iter(names).partition(|name| absent.iter().any(|server| is_of(name, server)));
+            names.into_iter().partition(|name| absent.iter().any(|server| is_of(name, server)));
         Self { names, left, of_two_accounts, not_brought }
     }
 }
