@@ -1,4 +1,4 @@
-//! What MySQL 5.1 and 5.5 leave behind when they are killed is mended before they start.
+//! What `MySQL` 5.5 leaves behind when it is killed is mended before it starts.
 
 use std::io::Write;
 

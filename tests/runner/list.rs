@@ -65,7 +65,7 @@ impl Listed {
             .partition(|name| !is_root && TWO_ACCOUNTS.iter().any(|start| name.starts_with(start)));
         let absent: Vec<&str> = BROUGHT.into_iter().filter(|server| !is_brought(server)).collect();
         let (not_brought, names): (Vec<String>, Vec<String>) =
-            Vec::into_iter(names).partition(|name| absent.iter().any(|server| is_of(name, server)));
+            names.into_iter().partition(|name| absent.iter().any(|server| is_of(name, server)));
         Self { names, left, of_two_accounts, not_brought }
     }
 }
