@@ -312,10 +312,10 @@ impl Crafted {
         chown(&path, Some(like.uid()), Some(like.gid())).expect("given");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("set");
         if let Some((number, noted)) = self.gtid {
-            let line = |line: &str| {
+            let renewed = |line: &str| {
                 if line.starts_with("2-2-") { format!("2-2-{number}\n") } else { format!("{line}\n") }
             };
-            let text: String = noted.lines().map(line).collect();
+            let text: String = noted.lines().map(renewed).collect();
             std::fs::write(self.data.join("pmp-ha-binlog.state"), text).expect("written");
         }
     }
