@@ -40,8 +40,14 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
     let announces = !context.global.dry_run;
     let pause = Duration::from_secs(args.every);
     let address = listens(&config, &source, args.listen)?;
+    #[cfg(feature = "page")]
+    if address.is_some() {
+        crate::adapters::page::check(&config.page, &source)?;
+    }
     let watch =
         announces.then(|| Announcer::open(&home, &config, &source, !args.once)).transpose()?.flatten();
+    // Before anything is kept, or announced.
+    home.require_membership()?;
     if args.once {
         return Box::pin(once(context, &home, &config, watch, args)).await;
     }
@@ -68,7 +74,11 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
 }
 
 /// Where the page is to be served: what the command line says, or else the configuration.
-fn listens(config: &Config, source: &ConfigFile, named: Option<SocketAddr>) -> Result<Option<SocketAddr>> {
+pub(super) fn listens(
+    config: &Config,
+    source: &ConfigFile,
+    named: Option<SocketAddr>,
+) -> Result<Option<SocketAddr>> {
     let address = match named {
         Some(address) => Some(address),
         None if config.page.listen.is_empty() => None,
@@ -285,7 +295,7 @@ async fn take_down(
         context.ui.warn(format!("the database was stopped: {why}"));
         tell(context, config, &membership, HookEvent::After).await;
     }
-    bail!(may_start::refusal(&membership, &why))
+    bail!(Failure { kind: Kind::Replaced, ..may_start::refusal(&membership, &why) })
 }
 
 /// Tells a hook that a replaced primary is taken down. The other node has its role already: a hook that

@@ -109,6 +109,19 @@ fn an_e_mail_is_encrypted_after_a_login_and_has_a_text_and_html() {
     let said = home.run(&["alert", "test", "stranger", "thief"]).exits(1);
     assert!(said.stdout.contains("stranger: FAILED") && said.stdout.contains("thief: FAILED"), "{said}");
     assert!(!said.stdout.contains("guess"), "{said}");
+    // The check greets, encrypts and logs in as for a message, and sends none.
+    let refused = home.run(&["config", "check"]).exits(2);
+    for wrong in ["stranger", "thief"] {
+        let line = 1 + std::fs::read_to_string(home.path("conf/pmp-ha.toml"))
+            .expect("there")
+            .lines()
+            .position(|line| line.contains(wrong))
+            .expect("a channel");
+        let wanted = format!("pmp-ha.toml:{}: alarm.email.server cannot be reached: ", line + 1);
+        assert!(refused.stderr.contains(&wanted), "no {wanted:?} in {refused}");
+    }
+    assert_eq!(refused.stderr.matches("cannot be reached").count(), 2, "{refused}");
+    assert!(!refused.stderr.contains("guess"), "{refused}");
     assert!(!home.path("got/mail-3.json").exists());
 }
 
@@ -286,6 +299,8 @@ fn what_is_wrong_in_the_configuration_is_named_before_anything_starts() {
             "ca_file = \"/no/such.pem\"\n",
             "pmp-ha.toml:5: alarm.email.ca_file names /no/such.pem, and it cannot be read",
         ),
+        ("ca_file = \"{dir}/ended.pem\"\n", "ended.pem, whose certificate ended on 2020-02-01"),
+        ("ca_file = \"{dir}/not-begun.pem\"\n", "not-begun.pem, whose certificate is not valid before 2090"),
     ] {
         home.configure(&format!("{mail}{more}"));
         for command in [&["config", "check"][..], &["monitor"], &["monitor", "--once"], &["alert", "test"]] {
@@ -293,10 +308,48 @@ fn what_is_wrong_in_the_configuration_is_named_before_anything_starts() {
             assert!(ran.stderr.contains(wanted), "{command:?} with {more:?}: no {wanted:?} in {ran}");
         }
     }
+    home.secret("key", &std::fs::read_to_string(home.path("key.pem")).expect("a key"));
+    home.secret("token", "0123456789-abcdefghij\n");
+    home.configure(
+        "[page]\nlisten = \"8080\"\ncertificate_file = \"{dir}/ended.pem\"\nkey_file = \"{dir}/conf/key\"\n\
+         token_file = \"{dir}/conf/token\"\n",
+    );
+    for command in [&["config", "check"][..], &["monitor"]] {
+        let wanted =
+            "pmp-ha.toml:3: page.certificate_file names a file whose certificate ended on 2020-02-01";
+        home.run(command).exits(2).says(&[wanted]);
+    }
+    // What is right says nothing of a page on a home that is in no pair.
+    home.configure("[page]\nlisten = \"8080\"\n");
+    let refused = home.run(&["monitor"]).exits(4);
+    assert!(!refused.stdout.contains("the page is at") && !refused.stderr.contains("chronicle"), "{refused}");
     home.configure(&format!(
         "{mail}user = \"u\"\npassword_file = \"password\"\nca_file = \"{{dir}}/cert.pem\"\n"
     ));
-    home.run(&["config", "check"]).ok().says(&["is right; alarms go to email"]);
+    // Nobody listens there: only a dry run calls that right, for it connects to nothing.
+    home.run(&["--dry-run", "config", "check"]).ok().says(&["is right; alarms go to email"]);
+    let silent = free_port();
+    home.configure(&format!(
+        "{mail}port = {silent}\ntls = \"none\"\n[[alarm.syslog]]\nreceiver = \"tcp://127.0.0.1:{silent}\"\n\
+         [[alarm.syslog]]\nreceiver = \"unix:{{dir}}/no-socket\"\n[[alarm.snmp]]\nreceiver = \"no-such-host.invalid\"\n\
+         community_file = \"password\"\n[[alarm.webhook]]\nurl = \"https://localhost:{silent}/x\"\n\
+         [alarm]\ndead_man_url = \"http://127.0.0.1:{silent}/\"\n"
+    ));
+    let refused = home.run(&["config", "check"]).exits(2);
+    for (key, line) in [
+        ("email.server", 2),
+        ("syslog.receiver", 8),
+        ("syslog.receiver", 10),
+        ("snmp.receiver", 12),
+        ("webhook.url", 15),
+        ("dead_man_url", 17),
+    ] {
+        let wanted = format!("pmp-ha.toml:{line}: alarm.{key} cannot be reached: ");
+        assert!(refused.stderr.contains(&wanted), "no {wanted:?} in {refused}");
+    }
+    home.configure(&format!(
+        "{mail}user = \"u\"\npassword_file = \"password\"\nca_file = \"{{dir}}/cert.pem\"\n"
+    ));
     let shown = home.run(&["config", "show"]).ok();
     for line in [
         "alarm.email.0.server = \"localhost\"  # ",

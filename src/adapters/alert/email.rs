@@ -1,6 +1,6 @@
 //! E-mail: the only file that uses lettre.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
@@ -55,8 +55,26 @@ impl Email {
         })
     }
 
-    /// Sends a message. Those of one incident refer to its first one.
+    /// Sends a message.
     pub async fn send(&self, event: &AlarmEvent) -> Result<String> {
+        let answer = self.transport.send(self.message(event)?).await;
+        let answer = answer
+            .map_err(|error| anyhow!("{} did not take it: {}", self.server, said_once(&error.to_string())))?;
+        let said = answer.message().next().unwrap_or_default().to_owned();
+        Ok(format!("{} answered {} {said}", self.server, answer.code()))
+    }
+
+    /// Greets the server, encrypts and logs in as for a message, and sends none.
+    pub async fn reach(&self) -> Result<()> {
+        match self.transport.test_connection().await {
+            Ok(true) => Ok(()),
+            Ok(false) => bail!("{} ended the connection", self.server),
+            Err(error) => bail!("{}: {}", self.server, said_once(&error.to_string())),
+        }
+    }
+
+    /// A message. Those of one incident refer to its first one.
+    fn message(&self, event: &AlarmEvent) -> Result<Message> {
         let domain = self.from.email.domain();
         let id = |number: u32| format!("<{}.{number}.{}@{domain}>", event.incident, origin(event));
         let mut message = Message::builder()
@@ -70,12 +88,7 @@ impl Email {
         for to in &self.to {
             message = message.to(to.clone());
         }
-        let message = message.multipart(MultiPart::alternative_plain_html(event.text(), event.html()))?;
-        let answer = self.transport.send(message).await;
-        let answer = answer
-            .map_err(|error| anyhow!("{} did not take it: {}", self.server, said_once(&error.to_string())))?;
-        let said = answer.message().next().unwrap_or_default().to_owned();
-        Ok(format!("{} answered {} {said}", self.server, answer.code()))
+        Ok(message.multipart(MultiPart::alternative_plain_html(event.text(), event.html()))?)
     }
 }
 
