@@ -15,6 +15,7 @@ mod secrets;
 mod steps;
 mod work;
 
+pub use database::receiver::start_again as start_receiver_again;
 pub use cut_off::{cut_off_run, refuse_cut_off_run, refuse_half_exchanged, refuse_held_database};
 pub use engine::Settled;
 pub use files::node_files;

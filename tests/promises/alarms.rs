@@ -362,13 +362,13 @@ fn what_is_wrong_in_the_configuration_is_named_before_anything_starts() {
 }
 
 /// A monitor that runs.
-struct Monitor {
+pub struct Monitor {
     child: Child,
     log: PathBuf,
 }
 
 impl Monitor {
-    fn over(node: &Node) -> Self {
+    pub fn over(node: &Node) -> Self {
         let log = node.path("logs/monitor.log");
         let said = std::fs::File::options().create(true).append(true).open(&log).expect("a file");
         let mut command = node.command(&["monitor", "--every", "1"]);
@@ -378,7 +378,7 @@ impl Monitor {
 
     /// Waits until it sees the connection so.
     #[track_caller]
-    fn sees(&self, word: &str) {
+    pub fn sees(&self, word: &str) {
         wait_until_or("the monitor sees it", || {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
             let last = log.rsplit("High Availability Status: ").next().unwrap_or_default();
@@ -386,8 +386,13 @@ impl Monitor {
         });
     }
 
+    /// What it has said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// Ends it as a system does.
-    fn ends_well(mut self) {
+    pub fn ends_well(mut self) {
         send_signal(self.child.id(), "TERM");
         let ended = self.child.wait().expect("it ends");
         assert!(ended.success(), "{ended}:\n{}", std::fs::read_to_string(&self.log).expect("a log"));
