@@ -9,18 +9,21 @@ const LONGEST: u64 = 600;
 /// After so many seconds of a connection, the next error is a new one.
 const CALM: u64 = 600;
 
-/// The errors with which a receiver ends although the cause may pass: something failed while it asked its
-/// source or registered there, what came over the network was damaged, or a relay log could not be written.
-/// MySQL 8 and later have numbers of their own for the first five.
+/// The errors with which a receiver ends although the cause may pass: its source did not answer a question or a
+/// command, what came over the network was damaged, or a relay log could not be written. MySQL 8 and later have
+/// numbers of their own for them.
 ///
 /// Not among them: a binlog that is gone (1236, 13114), an event that is too large (1153), and everything
 /// that a receiver tries again by itself, such as a refused login or a certificate: if one is stopped all the
 /// same, somebody has stopped it.
 const PASSING: [u32; 11] = [1593, 1595, 1596, 1597, 1743, 13117, 13118, 13119, 13120, 13122, 13123];
 
-/// The words of an error that needs a person, though it has a number of [`PASSING`]: both servers have the same
-/// number or the same UUID.
-const SAME_IDENTITY: &str = "have equal";
+/// Whether an error needs a person, though it has a number of [`PASSING`]: both servers have the same number or
+/// the same UUID.
+#[must_use]
+pub fn is_of_identity(message: &str) -> bool {
+    message.contains("have equal")
+}
 
 /// Whether a receiver has stopped with an error that may pass, and may be started.
 ///
@@ -32,7 +35,7 @@ pub fn gave_up(replica: &ReplicaView) -> bool {
     replica.receiver == Receiver::Stopped
         && replica.applier_runs
         && PASSING.contains(number)
-        && !message.contains(SAME_IDENTITY)
+        && !is_of_identity(message)
 }
 
 /// How often and when a receiver was started again. Times are seconds by any clock that never goes back.
@@ -97,7 +100,9 @@ mod tests {
     fn only_an_error_that_may_pass_is_started_again() {
         let stopped = |number, message: &str| replica(Receiver::Stopped, number, message);
         let denied = "Master command COM_REGISTER_SLAVE failed: Access denied";
-        for good in [stopped(1597, denied), stopped(13120, "x"), stopped(1593, "a fatal error"), stopped(1595, "")] {
+        for good in
+            [stopped(1597, denied), stopped(13120, "x"), stopped(1593, "a fatal error"), stopped(1595, "")]
+        {
             assert!(gave_up(&good), "{good:?}");
         }
         for bad in [
@@ -111,7 +116,10 @@ mod tests {
             stopped(1236, "Could not find first log file name"),
             stopped(13114, "purged required binary logs"),
             stopped(1153, "too large"),
-            stopped(1593, "The slave I/O thread stops because master and slave have equal MariaDB server ids"),
+            stopped(
+                1593,
+                "The slave I/O thread stops because master and slave have equal MariaDB server ids",
+            ),
             stopped(13117, "source and replica have equal MySQL server UUIDs"),
             // One that runs.
             replica(Receiver::Connecting, 1597, denied),

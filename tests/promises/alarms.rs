@@ -13,6 +13,7 @@ use crate::harness::{
     Bare, Lab, Node, Ran, command_lines, free_port, listens, send_signal, wait_until, wait_until_or,
 };
 use crate::on_servers;
+use crate::sql::Db;
 
 #[test]
 fn a_webhook_is_signed_and_a_command_gets_the_same_event() {
@@ -471,11 +472,31 @@ fn a_failure_is_announced_once_and_so_is_its_end(server: &str) {
     let lab = Lab::pair(server);
     let switch = Switch::listen();
     let files = configured(&lab, &switch);
+    // One channel hangs, and one leads nowhere.
+    let (hangs, silent) = (lab.primary.path("logs/hangs"), free_port());
+    let conf = lab.primary.path("conf/pmp-ha.toml");
+    let good = std::fs::read_to_string(&conf).expect("there");
+    lab.primary.configure(&format!(
+        "{good}[[alarm.command]]\nname = \"hangs\"\ndeadline = 100\n\
+         command = [\"/bin/sh\", \"-c\", \"echo $$ > {}; exec sleep 100\"]\n\
+         [[alarm.syslog]]\nname = \"far\"\nreceiver = \"tcp://127.0.0.1:{silent}\"\n",
+        hangs.display()
+    ));
     let primary = Monitor::over(&lab.primary);
     let secondary = Monitor::over(&lab.secondary);
     primary.sees("Alive");
+    wait_until("it warns", || primary.log().contains("the alarm channel far cannot be reached now"));
     lab.secondary.kill();
     has(&files[0], "High Availability Failed", 1);
+    // It delays no look: after each good one, the switch is asked.
+    let pid = || std::fs::read_to_string(&hangs).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    wait_until("a channel hangs", || pid().is_some());
+    let asked = switch.asked.load(Ordering::SeqCst);
+    wait_until("the looks go on", || switch.asked.load(Ordering::SeqCst) > asked + 3);
+    let hung = pid().expect("it runs");
+    assert!(Path::new(&format!("/proc/{hung}")).exists(), "it hangs still");
+    send_signal(hung, "KILL");
+    lab.primary.configure(&good);
     // A monitor that is started again announces nothing again, and ends well.
     primary.ends_well();
     let primary = Monitor::over(&lab.primary);
@@ -524,6 +545,32 @@ fn the_monitor_of_the_secondary_takes_over_when_the_other_one_is_gone() {
     // One of its channels sends nothing, and the other one says so.
     has(&files[1], "Alarm channel broken Failed", 1);
     assert_eq!(names(&files[0]), Vec::<String>::new());
+    secondary.ends_well();
+}
+
+/// It takes more than a minute, in which only the monitor waits.
+#[test]
+#[ignore = "left to scripts/test --every-server"]
+fn the_monitor_of_the_secondary_speaks_when_every_channel_of_the_other_one_fails() {
+    let lab = Lab::pair("mariadb-11.8");
+    let switch = Switch::listen();
+    let files = configured(&lab, &switch);
+    lab.primary.configure(
+        "[alarm]\nhold_down = 2\nhold_up = 2\n[[alarm.command]]\nname = \"broken\"\ncommand = [\"/bin/false\"]\n",
+    );
+    let primary = Monitor::over(&lab.primary);
+    let secondary = Monitor::over(&lab.secondary);
+    primary.sees("Alive");
+    secondary.sees("Alive");
+    // Somebody stops the receiver: both monitors see it, and only one gets a message out.
+    let mut db = Db::admin(&lab.secondary);
+    db.rows("STOP SLAVE IO_THREAD");
+    primary.sees("Failed");
+    has(&files[1], "High Availability Failed", 1);
+    db.rows("START SLAVE IO_THREAD");
+    has(&files[1], "High Availability Alive", 1);
+    assert_eq!(names(&files[0]), Vec::<String>::new());
+    primary.ends_well();
     secondary.ends_well();
 }
 

@@ -109,3 +109,46 @@ fn said_once(error: &str) -> String {
     parts.dedup();
     parts.join(": ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::health::About;
+
+    #[test]
+    fn the_messages_of_one_incident_are_one_thread() {
+        let email = Email {
+            transport: AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous("localhost").build(),
+            server: "localhost port 25".into(),
+            from: "PMP <pmp@example.com>".parse().expect("an address"),
+            to: vec!["night@example.com".parse().expect("an address")],
+        };
+        let head = |kind, message| {
+            let event = AlarmEvent {
+                kind,
+                about: Some(About::HighAvailability),
+                incident: "ha-7".into(),
+                message,
+                ..AlarmEvent::test(1_770_091_445, None, None)
+            };
+            let text =
+                String::from_utf8(email.message(&event).expect("a message").formatted()).expect("text");
+            text.split("\r\n\r\n").next().unwrap_or_default().to_owned()
+        };
+        let first = head(AlarmKind::Failed, 1);
+        assert!(first.contains("Message-ID: <ha-7.1.home@example.com>\r\n"), "{first}");
+        assert!(first.contains("Subject: [pmp-ha] High Availability Failed"), "{first}");
+        assert!(!first.contains("In-Reply-To") && !first.contains("References"), "{first}");
+        for (kind, number) in [(AlarmKind::Reminder, 2), (AlarmKind::Alive, 3)] {
+            let later = head(kind, number);
+            for line in [
+                &format!("Message-ID: <ha-7.{number}.home@example.com>\r\n"),
+                "In-Reply-To: <ha-7.1.home@example.com>\r\n",
+                "References: <ha-7.1.home@example.com>\r\n",
+                "Subject: Re: [pmp-ha] High Availability ",
+            ] {
+                assert!(later.contains(line), "no {line:?} in {later}");
+            }
+        }
+    }
+}

@@ -7,7 +7,7 @@ use crate::domain::health::{About, Limits, Severity};
 use crate::domain::lag;
 use crate::domain::own_schema::APPLIER_USER;
 use crate::domain::pair::{Pair, Role};
-use crate::domain::receiver::gave_up;
+use crate::domain::receiver::{gave_up, is_of_identity};
 use crate::domain::returned::{is_refusal, without_statement};
 use crate::domain::settings::{EVERY_SCHEMA, taken_by};
 use crate::domain::snapshot::{BlindReason, ChannelTls, Receiver, ReplicaView, ServerView, Snapshot};
@@ -169,6 +169,9 @@ impl Judge<'_> {
         let explained = match explain(*number, at) {
             _ if gave_up(replica) => {
                 "It may pass: `pmp-ha monitor` on that node starts the receiver again, less and less often. If it comes again, read the error log there, and cure what the evidence says."
+            }
+            Some(_) if matches!(number, 1593 | 13117) && !is_of_identity(message) => {
+                "Read the error log there, and cure what the evidence says. Then restart the database there."
             }
             Some(known) => known,
             None => "It reconnects by itself when the other node is reachable.",
