@@ -18,6 +18,10 @@ const CALM: u64 = 600;
 /// same, somebody has stopped it.
 const PASSING: [u32; 11] = [1593, 1595, 1596, 1597, 1743, 13117, 13118, 13119, 13120, 13122, 13123];
 
+/// The words of a receiver that ends because its source answered one of its first questions with an error. The
+/// number is that of the answer then.
+const NOT_ANSWERED: &str = "stops because a fatal error is encountered";
+
 /// Whether an error needs a person, though it has a number of [`PASSING`]: both servers have the same number or
 /// the same UUID.
 #[must_use]
@@ -34,7 +38,7 @@ pub fn gave_up(replica: &ReplicaView) -> bool {
     let (number, message) = &replica.receiver_error;
     replica.receiver == Receiver::Stopped
         && replica.applier_runs
-        && PASSING.contains(number)
+        && (PASSING.contains(number) || message.contains(NOT_ANSWERED))
         && !is_of_identity(message)
 }
 
@@ -100,9 +104,16 @@ mod tests {
     fn only_an_error_that_may_pass_is_started_again() {
         let stopped = |number, message: &str| replica(Receiver::Stopped, number, message);
         let denied = "Master command COM_REGISTER_SLAVE failed: Access denied";
-        for good in
-            [stopped(1597, denied), stopped(13120, "x"), stopped(1593, "a fatal error"), stopped(1595, "")]
-        {
+        for good in [
+            stopped(1597, denied),
+            stopped(13120, "x"),
+            stopped(1593, "a fatal error"),
+            stopped(1595, ""),
+            stopped(
+                1226,
+                "The slave I/O thread stops because a fatal error is encountered when it try to get the value of SERVER_ID",
+            ),
+        ] {
             assert!(gave_up(&good), "{good:?}");
         }
         for bad in [
