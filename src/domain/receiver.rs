@@ -155,7 +155,7 @@ mod tests {
         let pauses: Vec<u64> = tried.windows(2).map(|two| two[1] - two[0]).collect();
         assert_eq!(tried[0], 5);
         // It is seen to be stopped a second after each try.
-        assert_eq!(pauses, [11, 21, 41, 81, 161, 321, 601, 601, 601, 601]);
+        assert_eq!(pauses, [11, 21, 41, 81, 161, 321, 601, 601, 601, 601, 601]);
         // A connection that does not last is no end of it, and a server that was not seen says nothing.
         assert!(!restarts.is_due(Some(&connected), 4000) && !restarts.is_due(None, 4001));
         assert!(!restarts.is_due(Some(&stopped), 4002) && !restarts.is_due(Some(&stopped), 4600));

@@ -43,7 +43,7 @@ mod tests {
             (29, "one line; two; the third text"),
             (28, "one line; two; and 1 more"),
             (24, "one line; and 2 more"),
-            (19, "one…; and 2 more"),
+            (19, "one …; and 2 more"),
             (2, ""),
             (0, ""),
         ] {
