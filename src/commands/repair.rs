@@ -11,7 +11,7 @@ use crate::adapters::look::rows::{ApplierFailed, Nodes, open_here, open_there, r
 use crate::adapters::look::{self, errant};
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::Session;
-use crate::apply::repair::{file_name, kept_name, put_applier_back};
+use crate::apply::repair::{file_name, forget_due, kept_name, put_applier_back};
 use crate::apply::{Runner, cut_off_run, refuse_cut_off_run};
 use crate::cli::RepairArgs;
 use crate::config::Config;
@@ -107,6 +107,9 @@ pub async fn run(context: &Context<'_>, args: RepairArgs) -> Result<()> {
         scene.left_out.extend_from_slice(runner.left_out());
     } else if cut_off && !context.global.dry_run {
         runner.close_repair()?;
+    }
+    if args.tables.is_empty() && scene.left_out.is_empty() && !context.global.dry_run {
+        forget_due(&runner).await?;
     }
     let repaired = result(context, &home, membership, &config, planned.as_ref(), scene).await?;
     context.ui.data(&repaired)?;

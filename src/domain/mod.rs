@@ -43,6 +43,8 @@ pub mod relay_log;
 pub mod report;
 pub mod returned;
 pub mod rotation;
+pub(crate) mod server_event;
+pub mod set_up_again;
 pub mod settings;
 pub mod settling;
 pub mod snapshot;

@@ -102,6 +102,10 @@ pub struct Node {
     /// The port of its web server when the pair was set up, if it was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web_port: Option<u16>,
+    /// Tells what its server writes from what an earlier server of this node wrote, where the binlogs
+    /// themselves do not. The node itself knows it, and the other one may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<u32>,
 }
 
 impl fmt::Display for Node {
@@ -244,6 +248,7 @@ impl Pair {
             db_port: 2345,
             local_port: Some(2345),
             web_port: Some(7272),
+            history: None,
         };
         Self {
             id: "x".into(),

@@ -15,7 +15,7 @@ use crate::adapters::system;
 use crate::domain::datafiles::Layout;
 use crate::domain::pair::Role;
 use crate::domain::procedures::recover::{Activity, Source, is_copied, is_copied_live};
-use crate::domain::settings::{BINLOG, OWN_SCHEMA, RELAY_LOG};
+use crate::domain::settings::{OWN_SCHEMA, RELAY_LOG, binlog_named};
 use crate::failure::{Failure, Kind};
 
 /// The source's paths.
@@ -147,7 +147,7 @@ pub fn missing_files(data: &Path) -> Vec<String> {
     let layout = Layout::detect(|name| data.join(name).exists());
     let mut out = look::home::lacking(data, layout);
     if layout.is_some() {
-        out.extend(lacking_logs(data, BINLOG));
+        out.extend(lacking_logs(data, &binlog_named(datadir::history(data))));
         out.extend(lacking_logs(data, RELAY_LOG));
     }
     out

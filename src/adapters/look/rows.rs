@@ -188,7 +188,7 @@ impl<'a> Nodes<'a> {
             if tick % 5 == 0 {
                 let replica = self.replica().await?.context("the secondary has no source")?;
                 let (number, message) = replica.applier_error;
-                if !replica.applier_runs && number != 0 {
+                if !replica.applier_runs && (number != 0 || !message.is_empty()) {
                     return Err(ApplierFailed { number, message }.into());
                 }
                 let stopped = !replica.applier_runs || replica.receiver == Receiver::Stopped;

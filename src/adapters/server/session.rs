@@ -16,7 +16,7 @@ use crate::domain::certificate;
 use crate::domain::questions::Question;
 use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};
-use crate::domain::sql::Sql;
+use crate::domain::sql::{OWN_DEFAULTS, Sql};
 use crate::domain::words::{cut, printable};
 
 /// The default time limit of a statement.
@@ -134,6 +134,7 @@ impl Session {
             // Not as large as the server says: one row of the other node could be as large as it likes.
             .max_allowed_packet(Some(LARGEST_PACKET))
             .wait_timeout(Some(WAIT_TIMEOUT))
+            .init(OWN_DEFAULTS.to_vec())
             .tcp_nodelay(true);
         let through = |socket: &Path| Some(socket.to_string_lossy().into_owned());
         let mut bridge = None;

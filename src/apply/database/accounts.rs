@@ -22,12 +22,9 @@ fn made(user: &str) -> Credential {
     Credential { user: user.into(), password: random::password() }
 }
 
-/// Returns new credentials, except those of `kept` that survive a pack.
-pub fn credentials(kept: Option<Credentials>) -> Credentials {
-    match kept {
-        Some(kept) => Credentials { back: made(&kept.back.user), ..kept },
-        None => of_the_other_node("", made(ADMIN_USER)),
-    }
+/// Returns new credentials, with the first names.
+pub fn credentials() -> Credentials {
+    of_the_other_node("", made(ADMIN_USER))
 }
 
 /// New accounts that the other node uses, whose names end so.

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+use crate::adapters::home::datadir;
 use crate::adapters::look;
 use crate::adapters::server::session::Session;
 use crate::apply::work::Runner;
@@ -30,8 +31,15 @@ pub fn options_to_read(runner: &Runner<'_>, flavor: &Flavor) -> String {
 ///
 /// Without TLS, writable, and with its relay logs kept, if there are any, instead of fetched again.
 pub fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor, relay_logs: bool) -> Vec<Setting> {
-    let node =
-        |number| Node { number, host: "localhost".into(), db_port: 1, local_port: None, web_port: None };
+    let history = datadir::history(&runner.home.data());
+    let node = |number| Node {
+        number,
+        host: "localhost".into(),
+        db_port: 1,
+        local_port: None,
+        web_port: None,
+        history,
+    };
     let schema = runner.home.database_params().map(|params| params.schema.to_lowercase()).unwrap_or_default();
     let membership = Membership {
         format: Membership::FORMAT,

@@ -48,8 +48,8 @@ pub async fn make(runner: &Runner<'_>, membership: &Membership, renew: bool) -> 
         system::write_atomic(&dir.join("node-key.pem"), node.key.as_bytes(), 0o600, None)?;
     }
     let file = dir.join("credentials.toml");
-    let kept = if renew && file.is_file() { Some(Credentials::read(&file)?) } else { None };
-    let credentials = accounts::credentials(kept);
+    let credentials =
+        if renew && file.is_file() { Credentials::read(&file)? } else { accounts::credentials() };
     system::write_atomic(&file, toml::to_string(&credentials)?.as_bytes(), 0o600, None)?;
     finish(home, membership, runner.flavor().await?, runner.config)
 }
@@ -87,16 +87,15 @@ fn forget_rotation(home: &Home) -> Result<()> {
     home.note_rotation(None)
 }
 
-/// Gives the return channel a new password, and updates what is known of the pair.
+/// Makes sure that there is a CA for the pack's certificate, and updates what is known of the pair.
 ///
-/// The certificates stay, because the running server uses them.
-pub async fn renew(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
+/// The node's own certificate stays, because the running server uses it. Returns whether a CA was made.
+pub async fn renew(runner: &Runner<'_>, membership: &Membership) -> Result<bool> {
     let home = runner.home;
+    let had_one = home.has_ca_key();
     own_ca(home, membership)?;
-    let credentials = accounts::credentials(Some(home.credentials()?));
-    let file = home.node_files().join("credentials.toml");
-    system::write_atomic(&file, toml::to_string(&credentials)?.as_bytes(), 0o600, None)?;
-    finish(home, membership, runner.flavor().await?, runner.config)
+    finish(home, membership, runner.flavor().await?, runner.config)?;
+    Ok(!had_one)
 }
 
 /// Puts the files of an extracted pack in place.
@@ -106,6 +105,7 @@ pub async fn take(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
     system::private_dir(&dir)?;
     // It is of another CA than the first one in the pack. Packs of older versions bring a key.
     remove(&dir.join(CA_KEY))?;
+    remove(&home.compare_due())?;
     forget_rotation(home)?;
     for entry in fs::read_dir(&from)? {
         let entry = entry?;

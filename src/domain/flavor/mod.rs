@@ -288,6 +288,12 @@ impl Flavor {
         self.tls_versions
     }
 
+    /// Makes a session see how far tables have counted now, where a server would show what it noted before.
+    #[must_use]
+    pub fn counts_as_they_are(&self) -> Option<&'static str> {
+        (self.layout == Layout::MySql8).then_some("SET SESSION information_schema_stats_expiry = 0")
+    }
+
     /// Returns the watchdog that the server needs.
     #[must_use]
     pub fn watchdog(&self) -> Watchdog {

@@ -23,7 +23,7 @@ pub(super) fn explain(number: u32, at: Role) -> Option<&'static str> {
             "The primary refused the replication account: were both nodes set up with the same pack?"
         }
         (1045, Role::Primary) => {
-            "The secondary was set up with another pack: install the latest one there with `pmp-ha install-pack`."
+            "The secondary has other secrets: they were changed since its pack was made. Install the latest pack there with `pmp-ha install-pack`."
         }
         (1593 | 13117, _) => {
             "Both servers have the same identity. Remove auto.cnf from the secondary's data directory and restart its database."
