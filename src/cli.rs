@@ -28,7 +28,8 @@ pub use self::practise::{
 pub use self::repair::{ReconfigureArgs, RepairArgs, RotateArgs};
 pub use self::roles::{MayStartArgs, RecoverArgs, RejoinArgs, SwitchoverArgs};
 pub use self::set_up::{
-    InstallPackArgs, KeyArgs, KeyPurpose, KeygenArgs, OpeningArgs, PackArgs, TeardownArgs,
+    InstallPackArgs, KeyArgs, KeyPurpose, KeygenArgs, OpeningArgs, PackArgs, ReceivePackArgs, SetupArgs,
+    TeardownArgs,
 };
 
 /// The exit codes, as the help lists them.
@@ -46,8 +47,8 @@ Exit codes:
 
 /// High availability for Password Manager Pro and its MySQL.
 ///
-/// To set up a pair, run `pack` on the primary, then `install-pack` and `key` on the secondary. Run
-/// `start` on both. Then run `verify` on either node.
+/// To set up a pair, run `setup` on the primary, then on the secondary. It leads through `pack`,
+/// `install-pack`, `key`, `start` and `verify`, which you can also run one by one.
 #[derive(Debug, Parser)]
 #[command(name = "pmp-ha", version, long_version = long_version(), max_term_width = 100, after_help = examples::TOP, after_long_help = long_end())]
 pub struct Cli {
@@ -191,6 +192,13 @@ fn any_path() -> impl TypedValueParser<Value = PathBuf> {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Commands {
+    /// Set up this node, step by step, and explain each.
+    ///
+    /// Run it on the primary, then on the secondary. It checks everything first. Leave it whenever you
+    /// want: the next run goes on with the first step that is not done. Each question has an option, so
+    /// the same run works without a terminal. With --peer, one run sets up both nodes.
+    #[command(after_help = examples::SETUP)]
+    Setup(SetupArgs),
     /// Make HAPack.zip on the primary, for the secondary.
     ///
     /// Stop Password Manager Pro and its database first, also with --restart. With --online they keep
@@ -294,8 +302,8 @@ pub enum Commands {
     Reconfigure(ReconfigureArgs),
     /// Recover from the loss of the primary.
     ///
-    /// With --into, make a new primary in a fresh installation, from the secondary's data. With
-    /// --promote, make the secondary the primary where it stands.
+    /// With --into, make a new primary in a fresh installation, from the secondary's data or, with --from,
+    /// from the lost primary's own disk. With --promote, make the secondary the primary where it stands.
     #[command(after_help = examples::RECOVER)]
     Recover(RecoverArgs),
     /// Swap the roles of two working nodes, without loss.
@@ -327,6 +335,9 @@ pub enum Commands {
     /// Asked by the start script: may this node start as the primary?
     #[command(hide = true, after_help = examples::MAY_START)]
     MayStart(MayStartArgs),
+    /// Asked by `setup --peer`: takes a pack from standard input.
+    #[command(hide = true, after_help = examples::RECEIVE_PACK)]
+    ReceivePack(ReceivePackArgs),
     /// Test a recovery on a throw-away copy of the data.
     ///
     /// Run it on the secondary, with its database running or stopped. With --pack it tests a pack, on

@@ -5,6 +5,7 @@ pub mod channel;
 pub mod hooks;
 pub mod page;
 pub mod place;
+pub mod said;
 pub mod show;
 
 use std::path::{Path, PathBuf};
@@ -77,7 +78,7 @@ impl ConfigFile {
 #[must_use]
 pub fn unusable(path: &Path) -> Failure {
     Failure::new(Kind::Usage, format!("cannot use the configuration {}", path.display()))
-        .hint("templates/pmp-ha.toml in the project explains every key. `pmp-ha config check` checks it.")
+        .hint("docs/configuration.md explains every key. `pmp-ha config check` looks at the file again.")
 }
 
 /// The section `[switchover]`.
@@ -263,7 +264,7 @@ impl Config {
                 source.path.display(),
                 place::line_of(text, at),
                 key.unwrap_or_else(|| "the TOML is wrong: ".into()),
-                error.message().trim().replace('\n', " ")
+                said::plainly(error.message())
             ))
         })?;
         config.alarm.name_channels();
@@ -401,8 +402,8 @@ mod tests {
     fn what_is_wrong_is_named_with_file_line_and_key() {
         for (text, wanted) in [
             ("this is no TOML", ".toml:1: the TOML is wrong: "),
-            ("[health]\nmaxlag = 3\n", ".toml:2: health.maxlag: unknown field `maxlag`"),
-            ("[health]\n\nmax_lag = \"x\"\n", ".toml:3: health.max_lag: invalid type"),
+            ("[health]\nmaxlag = 3\n", ".toml:2: health.maxlag: there is no key `maxlag`"),
+            ("[health]\n\nmax_lag = \"x\"\n", ".toml:3: health.max_lag: it is the text"),
             ("[replication]\nbeat = 0\n", ".toml:2: replication.beat must be at least 1 second"),
             ("[replication]\nheartbeat = 5\n", ".toml:2: replication.heartbeat must be smaller"),
             ("[replication]\nnet_timeout = 1\n", ".toml:1: replication.heartbeat must be smaller"),
@@ -410,12 +411,12 @@ mod tests {
                 "[alarm]\ncalm = 900\n[[alarm.email]]\nserver = \"a b\"\nfrom = \"x@y\"\nto = [\"x@y\"]\n",
                 ".toml:4: alarm.email.server a host name",
             ),
-            ("[[alarm.email]]\nserver = \"a\"\nfrom = \"x@y\"\n", ".toml:1: alarm.email: missing field `to`"),
+            ("[[alarm.email]]\nserver = \"a\"\nfrom = \"x@y\"\n", ".toml:1: alarm.email: `to` is missing"),
             ("[hooks]\nbefore = [\"x\"]\n", ".toml:2: hooks.before must name its program with the full path"),
             ("[hooks]\ndeadline = 0\n", ".toml:2: hooks.deadline must be between 1 and 3600"),
             (
                 "[[alarm.snmp]]\nreceiver = \"a\"\nversion = \"4\"\n",
-                ".toml:3: alarm.snmp.version: unknown variant `4`",
+                ".toml:3: alarm.snmp.version: it is `4`, and must be one of",
             ),
         ] {
             let told = refused(text);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::domain::nagios::PluginState;
 use crate::domain::refusal::Refusal;
-use crate::domain::words::one_line;
+use crate::domain::words::{one_line, plain_words};
 
 /// The ways to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +155,13 @@ impl Failure {
                 Self { kind: Kind::Failed, what, because: chain.collect(), hint: None, codes: Vec::new() }
             }
         }
+    }
+
+    /// The same without the words of the libraries that passed an error on.
+    #[must_use]
+    pub fn in_plain_words(&self) -> Self {
+        let because = self.because.iter().map(|text| plain_words(text)).collect();
+        Self { what: plain_words(&self.what), because, ..self.clone() }
     }
 
     /// The exit code.

@@ -15,6 +15,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use crate::cli::Global;
+use crate::domain::hints::with_home;
 use crate::domain::nagios;
 use crate::domain::words::printable;
 use crate::failure::{Failure, Kind};
@@ -53,10 +54,14 @@ pub struct Ui {
     verbose: u8,
     yes: bool,
     terminal: bool,
+    /// Whether it is a part of another command, which alone has stdout.
+    inner: bool,
     work: Shows,
     out: Dress,
     err: Dress,
     log: Log,
+    /// The home that the command line names: commands in hints name it, too.
+    home: Option<String>,
     begun: Instant,
     /// Whether stdout has its JSON: it holds one object.
     told: Arc<AtomicBool>,
@@ -86,13 +91,21 @@ impl Ui {
             verbose,
             yes,
             terminal,
+            inner: false,
             work,
             out: dress(std::io::stdout().is_terminal()),
             err: dress(std::io::stderr().is_terminal()),
             log: Log::default(),
+            home: named_home(options),
             begun: Instant::now(),
             told: Arc::default(),
         }
+    }
+
+    /// How a command talks that another one runs: its result is talk, too, and it asks if this one may.
+    #[must_use]
+    pub fn inside(&self) -> Self {
+        Self { json: false, yes: !self.can_ask(), inner: true, told: Arc::default(), ..self.clone() }
     }
 
     /// Begins a log, with the command line as its first line. Its file comes with the home.
@@ -119,10 +132,20 @@ impl Ui {
 
     /// Writes the result of a command: for people, or as JSON. A closed pipe is not an error.
     pub fn data(&self, value: &(impl Display + Serialize)) -> Result<()> {
+        if self.inner {
+            self.say_as_a_part(value);
+            return Ok(());
+        }
         self.told.store(true, Ordering::Relaxed);
-        let text = if self.json { format!("{}\n", numbered(value)?) } else { value.to_string() };
+        let text =
+            if self.json { format!("{}\n", numbered(value)?) } else { self.to_be_typed(&value.to_string()) };
         let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         self.text(&format!("{text}{newline}")).map(|_| ())
+    }
+
+    /// A text whose commands work as they stand.
+    fn to_be_typed(&self, text: &str) -> String {
+        self.home.as_ref().map_or_else(|| text.to_owned(), |home| with_home(text, home))
     }
 
     /// Writes text to stdout. Returns whether anybody reads it.
@@ -169,8 +192,19 @@ impl Ui {
         if self.json {
             return self.data(value);
         }
-        self.say(value);
+        if self.inner {
+            self.say_as_a_part(value);
+        } else {
+            self.say(value);
+        }
         Ok(())
+    }
+
+    /// Says the result of a part of another command, which alone knows what comes next.
+    fn say_as_a_part(&self, value: &impl Display) {
+        let text = format!("\n{value}");
+        let own = text.split("\nnext: ").next().unwrap_or_default();
+        self.say(own.trim());
     }
 
     /// Says what a dry run would do, where there is no plan: `would …` for people, or JSON.
@@ -192,11 +226,17 @@ impl Ui {
         }
     }
 
+    /// Whether what only -v wants to know is shown.
+    #[must_use]
+    pub fn tells_details(&self) -> bool {
+        self.verbose > 0 && !self.quiet
+    }
+
     /// Says something that only -v and the log want to know.
     pub fn detail(&self, text: impl Display) {
         let text = text.to_string();
         self.log.add(&text);
-        if self.verbose > 0 && !self.quiet {
+        if self.tells_details() {
             self.to_stderr(&text);
         }
     }
@@ -210,6 +250,7 @@ impl Ui {
 
     /// Says how a command failed, also in JSON on stdout if that is wanted.
     pub fn failure(&self, failure: &Failure) {
+        let failure = &failure.in_plain_words();
         if self.nagios {
             let line = nagios::no_verdict(&failure.what, &failure.because, failure.hint.as_deref());
             // ignored: the exit code says it as well
@@ -265,13 +306,24 @@ impl Ui {
 
     /// Asks for a text, on a terminal only; elsewhere `otherwise` is the failure.
     pub fn ask(&self, question: &str, otherwise: Failure) -> Result<String> {
+        self.ask_with(question, None, otherwise)
+    }
+
+    /// The same, with an answer for those who only press Enter.
+    pub fn ask_with(&self, question: &str, default: Option<&str>, otherwise: Failure) -> Result<String> {
         if !self.can_ask() {
             bail!(otherwise);
         }
         if !can_paint() {
-            return typed(&format!("{question}:"));
+            let shown = default.map(|default| format!(" [{default}]")).unwrap_or_default();
+            let answer = typed(&format!("{question}{shown}:"))?;
+            return Ok(if answer.is_empty() { default.unwrap_or_default().to_owned() } else { answer });
         }
-        match dialoguer::Input::<String>::new().with_prompt(question).interact_text() {
+        let mut input = dialoguer::Input::<String>::new().with_prompt(question);
+        if let Some(default) = default {
+            input = input.default(default.to_owned());
+        }
+        match input.interact_text() {
             Ok(text) => Ok(text),
             Err(dialoguer::Error::IO(error)) if error.kind() == std::io::ErrorKind::Interrupted => {
                 bail!(Failure::interrupted())
@@ -297,7 +349,7 @@ impl Ui {
     fn to_stderr(&self, text: &str) {
         // ignored: a closed stderr leaves nowhere to say so
         let _ = self.work.aside(|| {
-            let text = self.err.on(&printable(text), err_width());
+            let text = self.err.on(&printable(&self.to_be_typed(text)), err_width());
             let time = if self.verbose > 1 {
                 format!("{:>7.1} s  ", self.begun.elapsed().as_secs_f64())
             } else {
@@ -316,6 +368,14 @@ fn numbered(value: &impl Serialize) -> Result<String> {
     } else {
         serde_json::to_string_pretty(&Numbered { schema: SCHEMA, value })?
     })
+}
+
+/// The home that the command line names. One that the environment names is named for the next command, too.
+fn named_home(options: &Global) -> Option<String> {
+    let by_environment = std::env::var_os("PMP_HOME");
+    let named = options.home.as_ref().filter(|home| !home.as_os_str().is_empty())?;
+    let is_named_here = by_environment.is_none_or(|path| path.as_os_str() != named.as_os_str());
+    is_named_here.then(|| named.display().to_string())
 }
 
 /// The width of the window that shows stdout.

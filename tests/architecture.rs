@@ -261,7 +261,7 @@ fn each_outside_thing_has_one_door() {
     nobody_in("src", &["pack/sealed.rs"], &["use age::", " age::", "(age::", "<age::", "&age::"]);
     nobody_in("src", &["home/certificates.rs"], &["rcgen::"]);
     nobody_in("src", &["home/datadir.rs"], &["reflink_copy::"]);
-    nobody_in("src", &["server/old_tls.rs"], &["openssl::"]);
+    nobody_in("src", &["server/old_tls.rs", "bytes/old_signature.rs"], &["openssl::"]);
     nobody_in(
         "src",
         &[

@@ -4,6 +4,7 @@
 //! and whoever finds it locked tries again.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -47,7 +48,7 @@ pub struct Chronicle {
 #[error("{path} is damaged: {why}")]
 struct DamagedFile {
     path: String,
-    why: DatabaseError,
+    why: String,
 }
 
 /// What the chronicle keeps.
@@ -87,6 +88,10 @@ impl Chronicle {
 
     /// Adds entries. They are on the disk when it returns, all or none.
     pub fn add(&self, entries: &Entries) -> Result<()> {
+        self.guarded(|| self.add_to_whole(entries))
+    }
+
+    fn add_to_whole(&self, entries: &Entries) -> Result<()> {
         let database = self.open()?;
         let mut write = database.begin_write()?;
         // A cut of the power leaves the last state whole, even if its pages came out of order.
@@ -113,6 +118,10 @@ impl Chronicle {
         if !self.has_begun() {
             return Ok(KeptEntries::default());
         }
+        self.guarded(|| self.read_whole(samples_since, occurrences_since))
+    }
+
+    fn read_whole(&self, samples_since: UnixSeconds, occurrences_since: UnixSeconds) -> Result<KeptEntries> {
         let database = self.open()?;
         let read = database.begin_read()?;
         let mut kept = KeptEntries::default();
@@ -156,6 +165,10 @@ impl Chronicle {
 
     /// Makes old samples coarser, and removes what is too old.
     pub fn thin(&self, now: UnixSeconds) -> Result<()> {
+        self.guarded(|| self.thin_whole(now))
+    }
+
+    fn thin_whole(&self, now: UnixSeconds) -> Result<()> {
         let database = self.open()?;
         let write = database.begin_write()?;
         {
@@ -192,6 +205,16 @@ impl Chronicle {
         Ok(write.commit()?)
     }
 
+    /// redb ends the thread that meets a file which was cut short. The watch goes on.
+    fn guarded<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+            bail!(DamagedFile {
+                path: self.path.display().to_string(),
+                why: "it is shorter than it says, or its pages are mixed up".into()
+            })
+        })
+    }
+
     fn open(&self) -> Result<Database> {
         let begun = Instant::now();
         loop {
@@ -215,7 +238,9 @@ impl Chronicle {
                 {
                     return Err(error).with_context(|| format!("cannot open {}", self.path.display()));
                 }
-                Err(why) => bail!(DamagedFile { path: self.path.display().to_string(), why }),
+                Err(why) => {
+                    bail!(DamagedFile { path: self.path.display().to_string(), why: why.to_string() })
+                }
             }
         }
     }
@@ -225,7 +250,7 @@ impl Chronicle {
         if !self.has_begun() {
             return Ok(false);
         }
-        match self.open() {
+        match self.read(0, 0) {
             Ok(_) => Ok(false),
             Err(error) if error.is::<DamagedFile>() => {
                 fs::rename(&self.path, self.path.with_extension("damaged"))?;
@@ -318,6 +343,23 @@ mod tests {
         chronicle.add(&Entries { samples: vec![sample(NOW)], ..Entries::default() }).expect("a new one");
         assert!(folder.path().join("events.damaged").exists());
         assert!(!chronicle.set_aside_if_damaged().expect("it is whole"));
+    }
+
+    #[test]
+    fn a_file_that_was_cut_short_is_damaged_and_ends_nobody() {
+        let (_folder, chronicle) = fresh();
+        let entries = Entries { samples: (0..600).map(|n| sample(NOW + n)).collect(), ..Entries::default() };
+        chronicle.add(&entries).expect("added");
+        let whole = fs::read(&chronicle.path).expect("readable");
+        let mut damaged = 0;
+        for part in 1..16 {
+            fs::write(&chronicle.path, &whole[..whole.len() * part / 16]).expect("written");
+            if chronicle.read(0, 0).is_err() {
+                damaged += usize::from(chronicle.set_aside_if_damaged().expect("set aside"));
+            }
+            chronicle.add(&Entries { samples: vec![sample(NOW)], ..Entries::default() }).expect("a new one");
+        }
+        assert!(damaged > 8, "{damaged}");
     }
 
     /// No test: scripts/screenshots fills the charts of its pair with this.

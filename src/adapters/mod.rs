@@ -22,5 +22,6 @@ pub mod pack;
 pub mod page;
 pub mod program;
 pub mod random;
+pub mod remote;
 pub mod server;
 pub mod system;

@@ -6,6 +6,18 @@ Examples:
   $ pmp-ha --home /opt/ManageEngine/PMP verify --watch
   $ pmp-ha explain receiver-connecting";
 
+pub(super) const SETUP: &str = "\
+Examples:
+  $ pmp-ha setup
+  $ pmp-ha setup --dry-run
+  $ pmp-ha setup --yes --stop --primary pmp-a --secondary pmp-b
+  $ pmp-ha setup --yes --key /media/safe/pmp_key.key
+  $ pmp-ha setup --peer pmp@pmp-b --key /media/safe/pmp_key.key";
+
+pub(super) const RECEIVE_PACK: &str = "\
+Examples:
+  $ pmp-ha receive-pack 12 a3b1";
+
 pub(super) const PACK: &str = "\
 Examples:
   $ pmp-ha pack pmp-a.example.com pmp-b.example.com

@@ -6,7 +6,7 @@ use clap::Command;
 
 /// Each task with its commands, in the order in which a reader needs them.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Set up a pair", &["pack", "install-pack", "key", "start", "stop", "keygen"]),
+    ("Set up a pair", &["setup", "pack", "install-pack", "key", "start", "stop", "keygen"]),
     (
         "Look, and change nothing",
         &["verify", "doctor", "explain", "inspect", "history", "config", "support-bundle"],

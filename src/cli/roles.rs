@@ -12,7 +12,7 @@ pub struct RecoverArgs {
     /// A fresh installation of the same version, which becomes the primary. You need not start it first.
     #[arg(long, value_name = "NEW_HOME", required_unless_present = "promote", conflicts_with = "promote")]
     pub into: Option<PathBuf>,
-    /// The source of the data: the secondary's home, a copy of it, or a copy of its folder mysql. Its database may keep running. By default, the home that --home names.
+    /// The source of the data: a node's home, a copy of it, or a copy of its folder mysql. A secondary's database may keep running, a primary's is stopped or crashed. By default, the home of the secondary that --home names.
     #[arg(long, value_name = "DIR", conflicts_with = "promote")]
     pub from: Option<PathBuf>,
     /// On the secondary: make it the primary where it stands. Refused unless the primary is fenced, by you (--fenced) or by `fence.command`.

@@ -5,6 +5,68 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::domain::pair::Endpoint;
+use crate::domain::remote::SshTarget;
+
+/// Arguments of `setup`. Each is the answer to a question.
+#[derive(Debug, Args)]
+pub struct SetupArgs {
+    /// On the primary: the name by which the secondary reaches it, HOST or HOST:DBPORT.
+    #[arg(long, value_name = "PRIMARY")]
+    pub primary: Option<Endpoint>,
+    /// On the primary: the name by which it reaches the secondary, HOST or HOST:DBPORT.
+    #[arg(long, value_name = "SECONDARY")]
+    pub secondary: Option<Endpoint>,
+    /// Stop the database if it runs and a step needs it stopped. Password Manager Pro itself you stop.
+    #[arg(long)]
+    pub stop: bool,
+    /// On the primary: make a new pack, although one was made.
+    #[arg(long)]
+    pub new_pack: bool,
+    /// On the secondary: the pack. By default, HAPack.zip or HAPack.zip.age in the home or in its folder replication.
+    #[arg(long, value_name = "FILE")]
+    pub pack: Option<PathBuf>,
+    /// The path of the primary's `pmp_key.key` on the secondary's machine.
+    #[arg(long, value_name = "PATH")]
+    pub key: Option<PathBuf>,
+    /// On the primary: set up the secondary as well, by the system's ssh. pmp-ha must be installed there.
+    #[arg(long, value_name = "USER@HOST")]
+    pub peer: Option<SshTarget>,
+    /// The installation folder on the machine of --peer. By default, the one in its /etc/init.d/pmp-service.
+    #[arg(long, value_name = "DIR", requires = "peer")]
+    pub peer_home: Option<PathBuf>,
+    /// The path of pmp-ha on the machine of --peer.
+    #[arg(long, value_name = "PATH", default_value = "pmp-ha", requires = "peer")]
+    pub peer_program: String,
+    /// The configuration file of ssh, for another port or key. By default, that of your account.
+    #[arg(long, value_name = "FILE", requires = "peer")]
+    pub ssh_config: Option<PathBuf>,
+    /// Wait so many seconds at most until both nodes are Alive.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub wait: u64,
+    /// On the secondary: a file of mode 0600 with its database password, if the product stores it encrypted.
+    #[arg(long, value_name = "FILE")]
+    pub db_password_file: Option<PathBuf>,
+    /// On the secondary: the pack's port for it is forwarded to the port of its database.
+    #[arg(long)]
+    pub port_is_forwarded: bool,
+    /// How to open the pack.
+    #[command(flatten)]
+    pub opening: OpeningArgs,
+}
+
+/// Arguments of `receive-pack`.
+#[derive(Debug, Args)]
+pub struct ReceivePackArgs {
+    /// Its size in bytes.
+    #[arg(value_name = "SIZE")]
+    pub size: u64,
+    /// Its SHA-256.
+    #[arg(value_name = "SHA256")]
+    pub sha256: String,
+    /// It is encrypted.
+    #[arg(long)]
+    pub encrypted: bool,
+}
 
 /// Arguments of `pack`.
 #[derive(Debug, Args)]
@@ -36,7 +98,7 @@ pub struct PackArgs {
 }
 
 /// Options that open a pack, and demand a signature.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct OpeningArgs {
     /// The private key that opens an encrypted pack. By default, `pack.identity` in the configuration.
     #[arg(long, value_name = "FILE")]

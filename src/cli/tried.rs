@@ -76,7 +76,12 @@ const TRIED: &[(&[&str], Wish, &str)] = &[
         "To install a pack on the secondary, run `pmp-ha install-pack`.",
     ),
     (
-        &["setup", "set-up", "init", "create", "make", "export", "backup", "dump", "hasetup", "hasetup.sh"],
+        &["set-up", "init", "wizard", "guide", "begin", "hasetup", "hasetup.sh"],
+        Act,
+        "To set up a pair step by step, run `pmp-ha setup`.",
+    ),
+    (
+        &["create", "make", "export", "backup", "dump"],
         Act,
         "To make a pack on the primary, see `pmp-ha pack --help`.",
     ),

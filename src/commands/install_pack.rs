@@ -180,6 +180,26 @@ pub(super) async fn over_an_old_primary(
     runner.drive(&plan).await
 }
 
+/// What a pack says before it is installed.
+pub(super) struct Peeked {
+    /// Whether it is the one that was installed here last.
+    pub is_installed: bool,
+    /// A salted hash of the key of its data, if the primary could read the key.
+    pub key_fingerprint: Option<String>,
+}
+
+/// Opens a pack, and looks whether it was installed here last.
+pub(super) fn peek(home: &Home, file: &Path, opening: &Opening) -> Result<Peeked> {
+    let pack = Pack::open(file, opening)?;
+    let records = JournalFile::at(home.journal()).read()?;
+    let last = done_runs(&records).into_iter().find_map(|(_, plan)| installs(plan));
+    let manifest = pack.manifest();
+    Ok(Peeked {
+        is_installed: last == Some(manifest.pack_id.as_str()),
+        key_fingerprint: manifest.key_fingerprint.clone(),
+    })
+}
+
 /// Returns when the pack was made that was installed here last, or a later change of the secrets ended.
 fn installed(home: &Home) -> Result<Option<String>> {
     let records = JournalFile::at(home.journal()).read()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::Context;
-use crate::adapters::home::Home;
+use crate::adapters::home::{Home, after_crash};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::{other_node, relay_files};
 use crate::adapters::server::process::Database;
@@ -38,7 +38,9 @@ pub async fn run(context: &Context<'_>, args: &MayStartArgs) -> Result<()> {
     let Some(membership) = home.membership()? else { return Ok(()) };
     require_our_options(&home)?;
     if membership.role == Role::Secondary {
-        return is_guarded(&home);
+        is_guarded(&home)?;
+        mend(context, &home);
+        return Ok(());
     }
     if cut_off_run(&home)?.is_some_and(|run| run.plan.is_rejoin()) {
         // The other node may become its secondary, where neither knew of the other, if it finds it up.
@@ -47,6 +49,7 @@ pub async fn run(context: &Context<'_>, args: &MayStartArgs) -> Result<()> {
     if args.hold {
         return hold(context, &home, &membership).await;
     }
+    mend(context, &home);
     let root = home.root().to_string_lossy().into_owned();
     let mut child = system::spawn_self(&["--home", &root, "may-start", "--hold"])?;
     let verdict = tokio::task::spawn_blocking(move || system::first_line_of(&mut child));
@@ -69,6 +72,16 @@ pub async fn run(context: &Context<'_>, args: &MayStartArgs) -> Result<()> {
             Ok(())
         }
         None => Ok(()),
+    }
+}
+
+/// Makes the files of a killed server fit its data again, where it does not do that itself.
+fn mend(context: &Context<'_>, home: &Home) {
+    let options = system::read_text(&home.option_file(), system::SMALL).unwrap_or_default();
+    match after_crash::mend(home, &options) {
+        Ok(said) => said.iter().for_each(|line| context.ui.say(format!("after the crash: {line}"))),
+        // Without it, the server is no worse off, and `verify` says what stopped.
+        Err(error) => context.ui.warn(format!("what the crash left behind cannot be mended: {error:#}")),
     }
 }
 

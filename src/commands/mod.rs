@@ -19,6 +19,7 @@ mod monitor_unit;
 mod pack;
 mod promote;
 mod protection;
+mod receive_pack;
 mod reconfigure;
 mod recover;
 mod rehearse;
@@ -29,6 +30,8 @@ mod return_channel;
 mod rollback;
 mod rotate;
 mod service;
+mod setup;
+mod setup_peer;
 mod support_bundle;
 mod switchover;
 mod teardown;
@@ -112,6 +115,8 @@ pub fn explained(failure: Failure) -> Failure {
 pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
     let context = Context { ui, interrupt: Interrupt::listen()?, global: cli.global };
     match cli.command {
+        Commands::Setup(args) => Box::pin(setup::run(&context, args)).await,
+        Commands::ReceivePack(args) => receive_pack::run(&context, args).await,
         Commands::Pack(args) => pack::run(&context, args).await,
         Commands::InstallPack(args) => install_pack::run(&context, args).await,
         Commands::Inspect(args) => inspect::run(&context, args).await,
@@ -265,12 +270,14 @@ impl Context<'_> {
             self.ui.data(plan)?;
             return Ok(false);
         }
-        self.ui.detail(plan);
-        for warning in &plan.warnings {
-            self.ui.warn(one_line(warning));
-        }
+        // The plan has its warnings: whoever reads it needs them once.
         if self.ui.can_ask() {
             self.ui.say(plan);
+        } else {
+            self.ui.detail(plan);
+            if !self.ui.tells_details() {
+                plan.warnings.iter().for_each(|warning| self.ui.warn(one_line(warning)));
+            }
         }
         self.ui.confirm("Do this?")?;
         Ok(true)

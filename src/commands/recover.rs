@@ -43,7 +43,7 @@ impl Recovered {
 
 impl fmt::Display for Recovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} is now a primary with the secondary's data.", self.home)?;
+        writeln!(f, "{} is now a primary with these data.", self.home)?;
         writeln!(f, "  its old data are kept in {}", self.old_data)?;
         if let Some(seconds) = self.writes_blocked_seconds {
             writeln!(f, "  the secondary kept running; its writes waited for {seconds:.1} s at most")?;
@@ -79,7 +79,7 @@ pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
     if let Some(from) = origin.home() {
         refuse_half_exchanged(from)?;
     }
-    let source = recovery_source::look(&origin, &into, &context.interrupt).await?;
+    let source = recovery_source::look(&origin, args.from.is_some(), &into, &context.interrupt).await?;
     let key_query = key_query(context, &origin, &config)?;
     let expected = match source.membership.as_ref().map(|membership| &membership.key_fingerprint) {
         Some(Some(fingerprint)) => Expected::Fingerprint(fingerprint.clone()),

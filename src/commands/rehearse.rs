@@ -112,7 +112,7 @@ async fn data(context: &Context<'_>, home: &Home, scene: &Scene, runs: bool) -> 
     let flavor = version.and_then(|version| Some((version, Flavor::of(version)?)));
     let (true, true, Some((version, flavor))) = (runs, secondary, flavor) else {
         let origin = SourcePaths::Home(home.clone());
-        let source = recovery_source::look(&origin, home, &context.interrupt).await?;
+        let source = recovery_source::look(&origin, false, home, &context.interrupt).await?;
         return Ok(Found::With(Box::new(With::Stopped(Box::new(source))), None));
     };
     match look::rows::open_here(home).await? {

@@ -281,7 +281,7 @@ async fn against_the_rules(
     membership: &Membership,
     session: &mut Session,
 ) -> Result<(Option<Written>, Option<(String, u64)>)> {
-    let logs = session.query("SHOW BINARY LOGS").await?;
+    let logs = session.binary_logs().await?;
     let place = logs.last().and_then(|row| Some((row.get("Log_name")?, row.get("File_size")?.parse().ok()?)));
     let mut after = None;
     for _ in 0..READINGS {

@@ -41,7 +41,7 @@ async fn once(context: &Context<'_>, home: &Home, config: &Config, args: &Verify
     if let Some(cut_off) = cut_off.as_ref().filter(|_| !for_nagios) {
         context.ui.warn(cut_off);
     }
-    let Some(report) = look(context, home, config, args).await? else {
+    let Some(report) = look(context, home, config, args.prove).await? else {
         bail!(Failure::interrupted());
     };
     if for_nagios {
@@ -78,7 +78,7 @@ async fn watch(
         if let (Some(cut_off), None) = (is_new, &screen) {
             context.ui.warn(cut_off);
         }
-        let looked = Box::pin(look(context, home, config, args));
+        let looked = Box::pin(look(context, home, config, args.prove));
         let looked = match &mut screen {
             Some(screen) => screen.during(looked).await?,
             None => looked.await?,
@@ -114,11 +114,11 @@ fn cut_off(home: &Home) -> Option<String> {
 }
 
 /// Checks once; `None` if the operator interrupted it.
-async fn look(
+pub(super) async fn look(
     context: &Context<'_>,
     home: &Home,
     config: &Config,
-    args: &VerifyArgs,
+    wants_proof: bool,
 ) -> Result<Option<Report>> {
     let tool = env!("CARGO_PKG_VERSION");
     let Some(membership) = home.membership()? else {
@@ -131,7 +131,7 @@ async fn look(
         if !context.global.dry_run {
             look::pair::remember(home, &seen);
         }
-        if args.prove && !context.global.dry_run {
+        if wants_proof && !context.global.dry_run {
             let proof = prove(home, &seen.membership, config.proof_patience(), &context.interrupt).await;
             seen.proof = Some(proof.map_err(|error| format!("{error:#}")));
         }

@@ -1,6 +1,7 @@
 //! As which account root works on a home.
 
 use super::refusal::Refusal;
+use super::words::shell_word;
 
 /// An account, as far as the decision needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub fn acting(path: &str, home: &SystemAccount, data: Option<&SystemAccount>) ->
             format!(
                 "Give the data to {0}: `chown -R --no-dereference {0} {1}`. Or make the home root's, all but the data.",
                 home.name,
-                quoted(&format!("{path}/mysql/data"))
+                shell_word(&format!("{path}/mysql/data"))
             ),
         ).code("unsafe-for-root")),
         _ => Ok(Acting::AsOwner),
@@ -58,7 +59,7 @@ pub fn not_root_s_alone(home: &str, evidence: &[String], paths: &[String]) -> Re
         let hint = "Move the home, and its data, to a folder that only root may write. Or give the whole home to its account.";
         return Refusal::new(what, shown, hint).code("unsafe-for-root");
     }
-    let named: Vec<String> = paths.iter().map(|path| quoted(path)).collect();
+    let named: Vec<String> = paths.iter().map(|path| shell_word(path)).collect();
     let named = named.join(" ");
     Refusal::new(
         what,
@@ -76,23 +77,13 @@ pub fn left_by_others(owner: &str, paths: &[String]) -> Refusal {
     let shown: Vec<&str> = paths.iter().take(SHOWN).map(String::as_str).collect();
     let more = paths.len().saturating_sub(SHOWN);
     let rest = if more == 0 { String::new() } else { format!(", and {more} more") };
-    let all: Vec<String> = paths.iter().map(|path| quoted(path)).collect();
+    let all: Vec<String> = paths.iter().map(|path| shell_word(path)).collect();
     Refusal::new(
         "this account cannot use all files of the home",
         format!("{owner} has not enough rights to {}{rest}", shown.join(", ")),
         format!("As root: `chown -R --no-dereference {owner} {}`. Then try again.", all.join(" ")),
     )
     .code("files-of-others")
-}
-
-/// A word for a shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 #[cfg(test)]
@@ -129,8 +120,8 @@ mod tests {
 
     #[test]
     fn a_hint_can_be_given_to_a_shell() {
-        assert_eq!(quoted("/opt/PMP-1"), "/opt/PMP-1");
-        assert_eq!(quoted("/opt/it's; here"), "'/opt/it'\\''s; here'");
+        assert_eq!(shell_word("/opt/PMP-1"), "/opt/PMP-1");
+        assert_eq!(shell_word("/opt/it's; here"), "'/opt/it'\\''s; here'");
         let paths: Vec<String> = (0..7).map(|n| format!("/a b/{n}")).collect();
         let refusal = left_by_others("pmp", &paths);
         assert!(

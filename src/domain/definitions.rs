@@ -229,13 +229,17 @@ fn select(values: [&str; 5], head: &[&str], body: &str, from: &str) -> String {
     format!("SELECT {} FROM information_schema.{from}", named.join(", "))
 }
 
+/// Asks for the parameters of a routine: what stands before the name of the schema, and behind it.
+pub const PARAMETERS: [&str; 2] = [
+    "GROUP_CONCAT(CONCAT_WS(' ', PARAMETER_MODE, PARAMETER_NAME, DTD_IDENTIFIER) ORDER BY ORDINAL_POSITION) \
+     FROM information_schema.PARAMETERS WHERE SPECIFIC_SCHEMA",
+    "SPECIFIC_NAME = ROUTINES.ROUTINE_NAME AND PARAMETERS.ROUTINE_TYPE = ROUTINES.ROUTINE_TYPE",
+];
+
 /// Asks for all definitions of a schema, a quoted text.
 fn selects(of: &str) -> String {
-    let parameters = format!(
-        "(SELECT GROUP_CONCAT(CONCAT_WS(' ', PARAMETER_MODE, PARAMETER_NAME, DTD_IDENTIFIER) ORDER BY ORDINAL_POSITION) \
-         FROM information_schema.PARAMETERS WHERE SPECIFIC_SCHEMA = {of} AND SPECIFIC_NAME = ROUTINES.ROUTINE_NAME \
-         AND PARAMETERS.ROUTINE_TYPE = ROUTINES.ROUTINE_TYPE)"
-    );
+    let [what, which] = PARAMETERS;
+    let parameters = format!("(SELECT {what} = {of} AND {which})");
     [
         select(
             ["'view'", "TABLE_NAME", "''", "''", "''"],

@@ -105,6 +105,12 @@ impl Reading {
         self.position.max(self.within)
     }
 
+    /// Whether the place lies in a file of this name and size, in bytes.
+    #[must_use]
+    pub fn is_inside(&self, file: &str, size: u64) -> bool {
+        self.file == file && self.continues_at() <= size
+    }
+
     /// Continues with the next file.
     pub fn next_file(&mut self, file: &str) {
         self.tables.clear();
@@ -130,7 +136,9 @@ impl Reading {
                 if self.tables.len() >= MOST_TABLES {
                     return Some("rows of more tables than pmp-ha keeps in mind".into());
                 }
-                self.tables.insert(number, name.clone());
+                if let Some(what) = named_anew(&mut self.tables, number, name.clone()) {
+                    return Some(what);
+                }
                 let own = [OWN_SCHEMA, LOCAL_SCHEMA].contains(&schema.as_str());
                 let may = schema.eq_ignore_ascii_case(&pair.schema)
                     && (pair.audit_tables.contains(&table) || pair.local_tables.contains(&table));
@@ -155,7 +163,7 @@ impl Reading {
             | "format_desc"
             | "previous_gtids"
             | "gtid"
-            | "gtid_tagged"
+            | "gtid_tagged_log_event"
             | "anonymous_gtid"
             | "gtid_list"
             | "binlog_checkpoint"
@@ -170,6 +178,13 @@ impl Reading {
             other => Some(format!("an event of kind {other}")),
         }
     }
+}
+
+/// Notes the table of a number. No server gives a number to two tables of a transaction: what was named first is
+/// kept, and the answer tells of it.
+pub(super) fn named_anew(tables: &mut BTreeMap<u64, String>, number: u64, name: String) -> Option<String> {
+    let first = tables.entry(number).or_insert_with(|| name.clone());
+    (*first != name).then(|| format!("rows of {first} under the number of {name}"))
 }
 
 /// Statements that only mark where a transaction begins and ends.
@@ -197,8 +212,8 @@ const FLUSHED: [&str; 18] = [
     "TABLES",
 ];
 
-/// What makes of a list of tables a lock.
-const LOCKING: [&str; 5] = ["WITH", "FOR", "READ", "LOCK", "EXPORT"];
+/// What `MariaDB` may say behind the tables that it analyzes.
+const PERSISTENT: &str = " PERSISTENT FOR ALL";
 
 /// Whether a statement only begins or ends a transaction, or is upkeep that changes no row. What is not
 /// understood to its last word is neither: nobody can hide a statement in it.
@@ -217,13 +232,28 @@ pub(super) fn is_of_transactions_or_upkeep(info: &str) -> bool {
         ["BEGIN" | "COMMIT" | "ROLLBACK"]
         | ["SAVEPOINT", _]
         | ["ROLLBACK", "TO", _]
-        | ["ROLLBACK", "TO", "SAVEPOINT", _]
-        // Tables by their names, which may stand in backticks.
-        | ["ANALYZE" | "OPTIMIZE", "TABLE" | "TABLES", ..] => true,
-        ["FLUSH", "TABLE" | "TABLES", ref tables @ ..] => !tables.iter().any(|word| LOCKING.contains(word)),
+        | ["ROLLBACK", "TO", "SAVEPOINT", _] => true,
+        ["ANALYZE" | "OPTIMIZE" | "FLUSH", "TABLE" | "TABLES", ..] => {
+            let names = statement.split_once("TABLE").map_or("", |(_, rest)| rest);
+            is_list_of_names(names.strip_prefix('S').unwrap_or(names))
+        }
         ["FLUSH", ref what @ ..] => !what.is_empty() && what.iter().all(|word| FLUSHED.contains(word)),
         _ => false,
     }
+}
+
+/// Whether a text is nothing but names of tables, which may stand in backticks, with commas between them. A word
+/// behind a name makes of the list another statement.
+fn is_list_of_names(text: &str) -> bool {
+    let text = text.strip_suffix(PERSISTENT).unwrap_or(text).trim();
+    let is_name = |part: &str| {
+        let part = part.trim();
+        let bare = part.split('`').step_by(2).collect::<String>();
+        !part.is_empty()
+            && part.matches('`').count() % 2 == 0
+            && !bare.contains(|c: char| c.is_ascii_whitespace())
+    };
+    text.is_empty() || text.split(',').all(is_name)
 }
 
 /// The statement itself, without the schema that it is for; `None` if nobody knows where it begins. A name of a

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod acting;
+pub mod after_crash;
 pub mod alarm;
 pub mod built_in;
 pub mod certificate;
@@ -20,6 +21,7 @@ pub mod errant;
 pub mod flavor;
 pub mod handbook;
 pub mod health;
+pub mod hints;
 pub mod history;
 pub mod home;
 pub mod journal;
@@ -40,6 +42,7 @@ pub mod redo;
 pub mod refusal;
 pub mod rehearsal;
 pub mod relay_log;
+pub mod remote;
 pub mod report;
 pub mod returned;
 pub mod rotation;

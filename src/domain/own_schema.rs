@@ -5,7 +5,7 @@
 //! [`LOCAL_SCHEMA`], which no filter lets through.
 
 use super::flavor::{DISK_ERRORS, Flavor, Watchdog};
-use super::locks::lock_name;
+use super::locks::{MAKE_WORD, lock_name};
 use super::pair::{Claim, Role};
 use super::server_event::event_named;
 use super::set_up_again;
@@ -240,8 +240,10 @@ pub fn events(flavor: &Flavor, timing: &Timing) -> Vec<Sql> {
                  stopped BOOL NOT NULL) ENGINE=InnoDB"
             ),
             watchdog_of_old_servers(timing),
-            set_up_again::event(timing),
         ]),
+    }
+    if flavor.watchdog() == Watchdog::OfReceiverAndApplier && flavor.return_channel_can_go_on() {
+        out.push(set_up_again::event(timing));
     }
     out.push("SET SESSION time_zone = DEFAULT".to_owned());
     out.into_iter().map(Sql::new).collect()
@@ -273,7 +275,7 @@ fn beat(clock: &str) -> String {
 }
 
 fn beat_event(seconds: u64) -> String {
-    event_named("beat", BEAT_LOCK, seconds, &format!("{HEARD}\n{}", beat(CLOCK)))
+    event_named("beat", BEAT_LOCK, seconds, MAKE_WORD, &format!("{HEARD}\n{}", beat(CLOCK)))
 }
 
 /// Makes the procedure behind [`ASK_FOR_BEAT`] anew. That takes the rights to it from everybody.
@@ -383,8 +385,8 @@ fn watchdog_of_old_servers(timing: &Timing) -> String {
     let states = CONNECTED.map(|state| format!("'{state}'")).join(", ");
     let body = format!(
         "{HEARD}\n\
-         SELECT VARIABLE_VALUE INTO pulses FROM information_schema.GLOBAL_STATUS \
-         WHERE VARIABLE_NAME = 'SLAVE_RECEIVED_HEARTBEATS';\n\
+         SET pulses = IFNULL((SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS \
+         WHERE VARIABLE_NAME = 'SLAVE_RECEIVED_HEARTBEATS'), 0);\n\
          IF EXISTS (SELECT 1 FROM {LOCAL_SCHEMA}.watch w WHERE w.at < {CLOCK} - {gap}) THEN\n\
          START SLAVE SQL_THREAD;\nEND IF;\n\
          IF EXISTS (SELECT 1 FROM {LOCAL_SCHEMA}.watch w WHERE w.stopped) THEN\n\
@@ -396,7 +398,7 @@ fn watchdog_of_old_servers(timing: &Timing) -> String {
          STOP SLAVE IO_THREAD;\nSTART SLAVE IO_THREAD;\nEND IF;\n\
          REPLACE INTO {LOCAL_SCHEMA}.watch VALUES (@@GLOBAL.server_id, heard, pulses, {CLOCK}, FALSE);"
     );
-    event_named("watchdog", WATCHDOG_LOCK, seconds, &body)
+    event_named("watchdog", WATCHDOG_LOCK, seconds, "", &body)
 }
 
 /// An applier that met a full disk has stopped, and is started again. It goes on where it stopped:
@@ -416,7 +418,7 @@ fn watchdog_of_new_servers(timing: &Timing) -> String {
          START REPLICA IO_THREAD;\nEND IF;\n{}",
         set_up_again::pass_what_the_former_sent()
     );
-    event_named("watchdog", WATCHDOG_LOCK, timing.net_timeout.max(2 * timing.beat + 1), &body)
+    event_named("watchdog", WATCHDOG_LOCK, timing.net_timeout.max(2 * timing.beat + 1), "", &body)
 }
 
 #[cfg(test)]

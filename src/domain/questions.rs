@@ -59,7 +59,8 @@ macro_rules! is_used {
 const CONNECTED: &str =
     "SELECT USER AS user, HOST AS host FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
 
-const PREPARED: &str = "SELECT COUNT(*) AS prepared FROM information_schema.INNODB_TRX \
+/// Asks for transactions that no session owns.
+pub const PREPARED: &str = "SELECT COUNT(*) AS prepared FROM information_schema.INNODB_TRX \
                         WHERE trx_mysql_thread_id = 0 AND trx_started < NOW() - INTERVAL 30 SECOND";
 
 /// The receivers that are connected: `user` and `host`.
@@ -98,8 +99,14 @@ pub const IS_WATCHED: Question = Question {
     body: is_held!("primary_watches"),
 };
 
-const ALL: [Question; 6] =
-    [RECEIVERS, LEFT_PREPARED, ANNOUNCE_START, IS_STARTING, ANNOUNCE_WATCH, IS_WATCHED];
+const SHOW_BINARY_LOGS: &str = "SHOW BINARY LOGS";
+
+/// The binlogs: `Log_name` and `File_size`. `MySQL` 5.1 tells them only to those who may do everything.
+pub const BINARY_LOGS: Question =
+    Question { procedure: "binary_logs", query: SHOW_BINARY_LOGS, body: SHOW_BINARY_LOGS };
+
+const ALL: [Question; 7] =
+    [RECEIVERS, LEFT_PREPARED, ANNOUNCE_START, IS_STARTING, ANNOUNCE_WATCH, IS_WATCHED, BINARY_LOGS];
 
 /// The names of all procedures.
 #[must_use]

@@ -15,7 +15,13 @@ impl Redo {
     pub fn parse(status: &str) -> Option<Self> {
         let number = |start: &str| {
             let line = status.lines().find_map(|line| line.trim().strip_prefix(start))?;
-            line.trim().parse().ok()
+            // MySQL 5.1 writes both halves of the number.
+            match line.trim().split_once(' ') {
+                None => line.trim().parse().ok(),
+                Some((high, low)) => {
+                    Some((high.parse::<u64>().ok()? << 32) + low.parse::<u32>().map(u64::from).ok()?)
+                }
+            }
         };
         Some(Self { end: number("Log sequence number")?, checkpoint: number("Last checkpoint at")? })
     }
@@ -39,5 +45,7 @@ mod tests {
         assert_eq!(redo, Redo { end: 20, checkpoint: 4 });
         assert!(redo.is_at_rest(16) && !redo.is_at_rest(0));
         assert_eq!(Redo::parse("Log sequence number 20\n"), None);
+        let halves = "Log sequence number 1 53532\nLast checkpoint at  0 7\n";
+        assert_eq!(Redo::parse(halves), Some(Redo { end: (1 << 32) + 53532, checkpoint: 7 }));
     }
 }

@@ -11,29 +11,79 @@ pub const MAGIC: &[u8; 4] = b"\xfebin";
 /// The length of an event's header, in bytes.
 pub const HEADER: usize = 19;
 
-/// How much of an event's body is read at most, in bytes: a statement's first words are in it.
-pub const BODY: usize = 256 << 10;
+/// How much of a statement is read at most, in bytes. One that goes on is understood as none that is meant to come.
+const STATEMENT: usize = 256 << 10;
+
+/// How much of another event is read, in bytes: the numbers and names of tables, and lengths, are in it.
+const BEGINNING: usize = 4 << 10;
 
 /// The header of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     kind: u8,
     server_id: u32,
+    /// When it was written, in seconds since 1970.
+    pub timestamp: u32,
     /// The length of the event with its header, in bytes.
     pub length: u32,
-    end: u32,
+    /// Where it ends in the log of the server that wrote it first.
+    pub end: u32,
 }
 
 /// The checksum at the end of each event, in bytes.
 const CHECKSUM: usize = 4;
+
+/// Where the length of the headers begins in a description of the format: behind the version of the log, that of
+/// the server, and a time. The lengths of each kind's own header follow.
+const FORMS: usize = 2 + 50 + 4;
+
+/// The text of an event that lays the ones behind it out in another way than the server itself.
+pub const ANOTHER_LAYOUT: &str = "another layout";
+
+/// How the events of a server are laid out, as it describes that itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventLayout(Vec<u8>);
+
+impl EventLayout {
+    /// Whether events of the other layout are read as those of this one. Later versions may add kinds of events.
+    #[must_use]
+    pub fn reads(&self, other: &Self) -> bool {
+        !other.0.is_empty() && self.0.iter().zip(&other.0).all(|(ours, theirs)| ours == theirs)
+    }
+}
 
 impl Header {
     /// Reads a header; `None` if it is none.
     #[must_use]
     pub fn read(bytes: &[u8; HEADER]) -> Option<Self> {
         let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-        let header = Self { kind: bytes[4], server_id: number(5)?, length: number(9)?, end: number(13)? };
+        let header = Self {
+            kind: bytes[4],
+            server_id: number(5)?,
+            timestamp: number(0)?,
+            length: number(9)?,
+            end: number(13)?,
+        };
         (usize::try_from(header.length).ok()? >= HEADER).then_some(header)
+    }
+
+    /// How much of its body is to be read, in bytes.
+    #[must_use]
+    pub fn wanted(&self) -> usize {
+        let most = if self.kind == QUERY { STATEMENT } else { BEGINNING };
+        most.min(usize::try_from(self.length).unwrap_or(usize::MAX).saturating_sub(HEADER))
+    }
+
+    /// The number of its kind.
+    #[must_use]
+    pub fn kind(&self) -> u8 {
+        self.kind
+    }
+
+    /// The number of the node that wrote it first.
+    #[must_use]
+    pub fn server_id(&self) -> u32 {
+        self.server_id
     }
 
     /// Whether the events behind this one end with a checksum; `None` if it does not say that.
@@ -44,6 +94,13 @@ impl Header {
         })
     }
 
+    /// The layout that it describes, if it describes one.
+    #[must_use]
+    pub fn layout(&self, body: &[u8]) -> Option<EventLayout> {
+        let ends = body.len().saturating_sub(CHECKSUM + 1);
+        (self.kind == FORMAT).then(|| EventLayout(body.get(FORMS..ends).unwrap_or_default().to_vec()))
+    }
+
     /// Names the event.
     #[must_use]
     pub fn event(&self, position: u64, body: &[u8], checksums: bool) -> Event {
@@ -52,7 +109,8 @@ impl Header {
         let body = body.get(..cut).unwrap_or_default();
         let kind = kind_of(self.kind);
         let info = match kind.as_str() {
-            "Query" => statement(body),
+            // A statement that was not read to its end may be any.
+            "Query" => statement(body).map(|text| if whole { text } else { text + CUT }),
             "Xid" => body.first_chunk().map(|xid| format!("COMMIT /* xid={} */", u64::from_le_bytes(*xid))),
             "Table_map" => table_map(body),
             rows if rows.contains("_rows") && rows != "Annotate_rows" && rows != "Rows_query" => {
@@ -70,11 +128,15 @@ impl Header {
     }
 }
 
+const QUERY: u8 = 2;
 const FORMAT: u8 = 15;
+
+/// Ends a text that goes on. No statement that is understood has this letter.
+const CUT: &str = "…";
 
 fn kind_of(number: u8) -> String {
     match number {
-        2 => "Query",
+        QUERY => "Query",
         3 => "Stop",
         4 => "Rotate",
         5 => "Intvar",
@@ -155,6 +217,31 @@ mod tests {
         assert_eq!((rows.kind.as_str(), rows.info.as_str()), ("Delete_rows", "table_id: 18 flags"));
         let query = event(2, b"\0\0\0\0\0\0\0\0\x02\0\0\x01\0Sdb\0COMMIT1234", true);
         assert_eq!(query.info, "COMMIT");
+    }
+
+    #[test]
+    fn a_statement_that_goes_on_says_so() {
+        let body = b"\0\0\0\0\0\0\0\0\x02\0\0\x01\0Sdb\0BEGIN   ";
+        let mut bytes = [0; HEADER];
+        bytes[4] = 2;
+        bytes[9..13].copy_from_slice(&9_999_999_u32.to_le_bytes());
+        let event = Header::read(&bytes).expect("a header").event(4, body, false);
+        assert_eq!(event.info, "BEGIN   …");
+    }
+
+    #[test]
+    fn only_a_layout_like_our_own_is_read() {
+        let of = |lengths: &[u8]| {
+            let mut bytes = [0; HEADER];
+            (bytes[4], bytes[9]) = (FORMAT, 99);
+            let body = [&[4; FORMS][..], lengths, &[1, 0, 0, 0, 0]].concat();
+            Header::read(&bytes).expect("a header").layout(&body).expect("a layout")
+        };
+        let own = of(&[19, 56, 13, 0, 8]);
+        assert!(own.reads(&own) && own.reads(&of(&[19, 56, 13, 0, 8, 4])) && own.reads(&of(&[19, 56, 13])));
+        for other in [&[19, 56, 11, 0, 8][..], &[20, 56, 13, 0, 8], &[]] {
+            assert!(!own.reads(&of(other)), "{other:?}");
+        }
     }
 
     #[test]

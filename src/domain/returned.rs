@@ -8,8 +8,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::errant::{Errant, Event, MOST_TABLES, is_of_transactions_or_upkeep, table_id, table_map, words};
+use super::errant::{
+    Errant, Event, MOST_TABLES, is_of_transactions_or_upkeep, named_anew, table_id, table_map, words,
+};
 use super::pair::Pair;
+use super::relay_log::ANOTHER_LAYOUT;
 use super::settings::OWN_SCHEMA;
 
 /// How far the relay logs were read, and what was found in them.
@@ -45,8 +48,20 @@ pub struct RelayPlace {
     pub file: String,
     /// Where the event begins, in bytes.
     pub position: u64,
-    /// By what it is known again.
+    /// By what it is known again. The source chose all of it.
     pub mark: String,
+    /// By what the file is known again: what the server of this home wrote first, as a hash. Empty where only the
+    /// server was asked.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub begun: String,
+}
+
+impl RelayPlace {
+    /// Whether the place can lie in a file that begins like this. A note of an earlier version does not say.
+    #[must_use]
+    pub fn may_lie_in(&self, begun: &str) -> bool {
+        self.begun.is_empty() || self.begun == begun
+    }
 }
 
 impl Returned {
@@ -70,6 +85,13 @@ impl Returned {
         if self.within.as_ref() != Some(place) {
             self.within = None;
             self.tables.clear();
+        }
+    }
+
+    /// Notes how the file begins in which the places lie that were read just now.
+    pub fn lies_in(&mut self, file: &str, begun: &str) {
+        for place in self.within.iter_mut().chain([&mut self.place]).filter(|place| place.file == file) {
+            begun.clone_into(&mut place.begun);
         }
     }
 
@@ -103,7 +125,8 @@ impl Returned {
         let statement = ["query", "query_compressed"].contains(&kind.as_str());
         let begins = kind == "gtid" || (statement && words(&event.info) == "BEGIN");
         let goes_on = statement && words(&event.info) == "SAVEPOINT";
-        let place = RelayPlace { file: file.to_owned(), position: event.position, mark: mark_of(event) };
+        let (file, begun) = (file.to_owned(), String::new());
+        let place = RelayPlace { file, position: event.position, mark: mark_of(event), begun };
         if kind == "xid" || (statement && !goes_on && !begins) {
             self.tables.clear();
             self.within = None;
@@ -129,8 +152,7 @@ impl Returned {
                 if self.tables.len() >= MOST_TABLES {
                     return Some("rows of more tables than pmp-ha keeps in mind".into());
                 }
-                self.tables.insert(number, name);
-                None
+                named_anew(&mut self.tables, number, name)
             }
             kind if kind.starts_with("update_rows") || kind.starts_with("delete_rows") => {
                 let updates = kind.starts_with("update");
@@ -153,9 +175,12 @@ impl Returned {
                 let name = table_id(info).and_then(|number| self.tables.get(&number))?;
                 (*name == format!("{OWN_SCHEMA}.heartbeat")).then(|| format!("rows of {name} were added"))
             }
-            "xid" | "rotate" | "stop" | "format_desc" | "previous_gtids" | "gtid" | "anonymous_gtid"
-            | "gtid_list" | "binlog_checkpoint" | "annotate_rows" | "rows_query" | "intvar" | "rand"
-            | "user var" | "heartbeat" | "start_encryption" => None,
+            "format_desc" => {
+                (info == ANOTHER_LAYOUT).then(|| "events that are laid out in another way".to_owned())
+            }
+            "xid" | "rotate" | "stop" | "previous_gtids" | "gtid" | "anonymous_gtid" | "gtid_list"
+            | "binlog_checkpoint" | "annotate_rows" | "rows_query" | "intvar" | "rand" | "user var"
+            | "heartbeat" | "start_encryption" => None,
             other => Some(format!("an event of kind {other}")),
         }
     }
@@ -172,8 +197,8 @@ pub fn mark_of(event: &Event) -> String {
 /// is missing, or it is a statement instead of rows.
 #[must_use]
 pub fn is_refusal(number: u32) -> bool {
-    // The last one is the end of a transaction of two phases whose first was refused.
-    matches!(number, 1044 | 1045 | 1095 | 1142 | 1143 | 1227 | 1370 | 1410 | 1419 | 3944 | 1397)
+    // 1397 is the end of a transaction of two phases whose first was refused, 6038 a GTID with a tag.
+    matches!(number, 1044 | 1045 | 1095 | 1142 | 1143 | 1227 | 1370 | 1397 | 1410 | 1419 | 3944 | 6038)
 }
 
 /// An applier's message without the statement that it quotes: that may hold a key.
@@ -259,7 +284,12 @@ mod tests {
 
         // Who drops it before it was read does not hide it either.
         let mut gone: Returned = serde_json::from_str(&text).expect("the same");
-        gone.place = RelayPlace { file: "r.000001".into(), position: 4, mark: "Rotate 0 SOMETHING".into() };
+        gone.place = RelayPlace {
+            file: "r.000001".into(),
+            position: 4,
+            mark: "Rotate 0 SOMETHING".into(),
+            ..RelayPlace::default()
+        };
         gone.begins_anew();
         assert_eq!(gone.found[0].what, "relay logs that were dropped before pmp-ha had read them");
         // A look that had no time to read anything of the new ones has lost nothing.
@@ -277,6 +307,12 @@ mod tests {
             ("Delete_rows", "table_id: 2 flags: STMT_END_F"),
             ("Table_map", "table_id: 3 (pmp_ha.heartbeat)"),
             ("Delete_rows", "table_id: 3 flags: STMT_END_F"),
+            // A server passes over a table that its filter keeps out, before it looks at the number.
+            ("Table_map", "table_id: 4 (passtrix.ptrx_useraudit)"),
+            ("Table_map", "table_id: 4 (passtrix.ptrx_useraudit)"),
+            ("Table_map", "table_id: 4 (pmp_ha_local.role)"),
+            ("Delete_rows", "table_id: 4 flags: STMT_END_F"),
+            ("Format_desc", ANOTHER_LAYOUT),
         ];
         assert_eq!(
             found(&rows),
@@ -285,6 +321,9 @@ mod tests {
                 "rows of passtrix.ptrx_useraudit were deleted",
                 "rows of a table that is not named were deleted",
                 "rows of pmp_ha.heartbeat were deleted",
+                "rows of passtrix.ptrx_useraudit under the number of pmp_ha_local.role",
+                "rows of passtrix.ptrx_useraudit were deleted",
+                "events that are laid out in another way",
             ]
         );
         for (statement, told) in [
@@ -328,6 +367,19 @@ mod tests {
         assert_eq!(returned.total, again.total, "the same event is told once");
         let after = returned.acknowledged();
         assert_eq!((after.total, after.found.len(), after.place), (0, 0, returned.place));
+    }
+
+    #[test]
+    fn a_file_that_was_begun_anew_under_its_name_is_another_one() {
+        let mut returned = read(&[("Query", "BEGIN"), ("Xid", "COMMIT /* xid=7 */"), ("Query", "BEGIN")]);
+        assert!(returned.places().iter().all(|place| place.may_lie_in("any")));
+        returned.lies_in("r.000002", "another");
+        returned.lies_in("r.000001", "first");
+        for place in returned.places() {
+            // Kind, end and number of the transaction are the source's choice, and can be those again.
+            assert!(place.may_lie_in("first") && !place.may_lie_in("second"), "{place:?}");
+        }
+        assert_eq!(returned.places().len(), 2);
     }
 
     #[test]

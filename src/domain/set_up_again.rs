@@ -112,7 +112,7 @@ pub fn count_from(schema: &str, table: &str, next: u64) -> Sql {
 /// Notes this statement for each start of the server; `None` where a server remembers how far it has counted.
 #[must_use]
 pub fn at_each_start(flavor: &Flavor, table: &str, statement: &Sql) -> Option<Sql> {
-    (flavor.watchdog() == Watchdog::OfReceiverAndApplier).then(|| {
+    (flavor.watchdog() == Watchdog::OfReceiverAndApplier && flavor.return_channel_can_go_on()).then(|| {
         Sql::new(format!(
             "REPLACE INTO {LOCAL_SCHEMA}.{COUNTED} VALUES ({}, {})",
             quote(table),
@@ -185,7 +185,7 @@ pub fn event(timing: &Timing) -> String {
          END IF;\n\
          END;"
     );
-    event_named("return_channel", LOCK, timing.beat, &body)
+    event_named("return_channel", LOCK, timing.beat, "", &body)
 }
 
 /// What the watchdog of a secondary does where transactions have names: what the former secondary sent to the

@@ -127,11 +127,15 @@ pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choice
     set("auto-increment-increment", "2", Some("2"));
     set("auto-increment-offset", &number, Some(&number));
     // What came from the other node is not passed on: there are only two, and no loop can arise.
-    set("log-replica-updates", "OFF", Some("OFF"));
+    // Where the applier's place is found in the binlog, it must be there.
+    let passes_on = if flavor.is_mended_before_start() { "ON" } else { "OFF" };
+    set("log-replica-updates", passes_on, Some(passes_on));
     // The heartbeat rows are written by an event.
     set("event-scheduler", "ON", Some("ON"));
     set("relay-log", RELAY_LOG, None);
-    set("relay-log-recovery", "ON", Some("ON"));
+    if !flavor.is_mended_before_start() {
+        set("relay-log-recovery", "ON", Some("ON"));
+    }
     if !flavor.limits_the_applier() {
         // `verify` reads there what the secondary has sent.
         let purge = if membership.role == Role::Primary { "OFF" } else { "ON" };
@@ -164,7 +168,7 @@ pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choice
     if flavor.positioning == Positioning::MariaDbGtid {
         set("binlog-annotate-row-events", "OFF", Some("OFF"));
         set("replicate-annotate-row-events", "OFF", Some("OFF"));
-    } else {
+    } else if flavor.has_rows_query_events() {
         set("binlog-rows-query-log-events", "OFF", Some("OFF"));
     }
     match flavor.positioning {
@@ -205,9 +209,15 @@ pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choice
     if flavor.has_mysqlx() {
         set("mysqlx", "OFF", None);
     }
-    if semi_sync.is_some() {
-        for (_, file) in flavor.semi_sync_plugins() {
-            set("plugin-load-add", file, None);
+    if semi_sync.is_some() && flavor.has_semi_sync() {
+        let plugins = flavor.semi_sync_plugins();
+        if flavor.loads_plugins_at_once() {
+            let all: Vec<String> = plugins.iter().map(|(name, file)| format!("{name}={file}")).collect();
+            set("plugin-load", &all.join(";"), None);
+        } else {
+            for (_, file) in plugins {
+                set("plugin-load-add", file, None);
+            }
         }
         for (variable, value) in flavor.semi_sync_variables(membership.role, *semi_sync) {
             set(&format!("{LOOSE}{}", variable.replace('_', "-")), &value, Some(&value));
@@ -269,6 +279,23 @@ pub fn take_in_and_note(path: &str, hash: &str) -> String {
 /// What begins the note on the content of the file that is taken in.
 const NOTED: &str = "# its SHA-256 when pmp-ha wrote this: ";
 
+/// Whether an option file of ours is that of a server whose files are mended before it starts.
+#[must_use]
+pub fn is_mended_before_start(text: &str) -> bool {
+    let says = |line: &str| line.trim() == "log-slave-updates = \"ON\"";
+    text.lines().any(says)
+}
+
+/// The patterns of tables that an option file of ours takes.
+#[must_use]
+pub fn wild_do_tables(text: &str) -> Vec<String> {
+    let of = |line: &str| {
+        let value = line.trim().strip_prefix("replicate-wild-do-table = \"")?.strip_suffix('"')?;
+        Some(value.replace("\\\\", "\\").replace("\\\"", "\""))
+    };
+    text.lines().filter_map(of).collect()
+}
+
 /// Returns the option file that ours takes in, with the hash that was noted.
 #[must_use]
 pub fn taken_in(text: &str) -> Option<(&str, &str)> {
@@ -310,11 +337,15 @@ mod tests {
 
     fn rendered(version: &str, role: Role) -> String {
         let version = ServerVersion::parse(version).expect("a version");
+        rendered_for(Flavor::of(&version).expect("a row"), role)
+    }
+
+    fn rendered_for(flavor: &Flavor, role: Role) -> String {
         let membership = Membership { format: 1, role, key_fingerprint: None, pair: Pair::example() };
         let tls = TlsPaths { ca: "/a b/ca".into(), cert: "/c".into(), key: "/k".into() };
         let timing = Timing { net_timeout: 5, connect_retry: 3, heartbeat: 1, beat: 2 };
         let choices = Choices { timing, keep_binlogs_days: 0, semi_sync: Some(SemiSync { timeout: 10 }) };
-        render(&settings(Flavor::of(&version).expect("a row"), &membership, &tls, &choices))
+        render(&settings(flavor, &membership, &tls, &choices))
     }
 
     #[test]
@@ -364,6 +395,24 @@ mod tests {
         }
         assert!(!rendered("5.6.24", Role::Primary).contains("wait-point"));
         assert!(!rendered("11.8.6-MariaDB", Role::Primary).contains("plugin-load-add"));
+    }
+
+    #[test]
+    fn an_old_server_gets_no_option_that_it_refuses_and_keeps_what_it_is_mended_from() {
+        for name in ["MySQL 5.1", "MySQL 5.5"] {
+            let text = rendered_for(Flavor::called(name), Role::Secondary);
+            for refused in ["relay-log-recovery", "-info-repository", "plugin-load-add", "rows-query"] {
+                assert!(!text.contains(refused), "{refused} in {text}");
+            }
+            assert!(text.contains("master-retry-count = \"4294967295\""), "{text}");
+            assert!(is_mended_before_start(&text));
+            assert_eq!(wild_do_tables(&text), ["passtrix.%", "pmp\\_ha.%", "%."]);
+        }
+        let plugins =
+            "plugin-load = \"rpl_semi_sync_master=semisync_master.so;rpl_semi_sync_slave=semisync_slave.so\"";
+        assert!(rendered_for(Flavor::called("MySQL 5.5"), Role::Primary).contains(plugins));
+        assert!(!rendered_for(Flavor::called("MySQL 5.1"), Role::Primary).contains("semi"));
+        assert!(!is_mended_before_start(&rendered("5.6.24", Role::Secondary)));
     }
 
     #[test]

@@ -104,6 +104,8 @@ pub struct ServerView {
     pub returned: Option<Result<ReturnedWrites, String>>,
     /// When the certificate that it uses ends, seconds since 1970; `None` if it does not say.
     pub certificate_ends: Option<i64>,
+    /// For how many seconds it has run; `None` if it does not say.
+    pub uptime: Option<u64>,
 }
 
 /// Semi-synchronous replication, as the server of a source describes it.
@@ -289,6 +291,8 @@ pub struct Snapshot {
     pub own_options: Option<String>,
     /// The TFA setting, on a secondary.
     pub tfa: Tfa,
+    /// The key file of a secondary, if its data say that another key opens them.
+    pub old_key: Option<String>,
     /// Bytes free where the data of this node lie.
     pub disk: Option<u64>,
     /// When this was seen, seconds since 1970, UTC.

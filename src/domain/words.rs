@@ -15,12 +15,53 @@ pub fn one_line(text: &str) -> String {
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// What the libraries say of a file that could not be used, and what a person says.
+const OF_LIBRARIES: [(&str, &str); 13] = [
+    ("failed to canonicalize path ", "cannot find "),
+    ("failed to query resolved metadata ", "cannot look at "),
+    ("failed to query raw metadata ", "cannot look at "),
+    ("failed to open file ", "cannot open "),
+    ("failed to create file ", "cannot create "),
+    ("failed to create directory ", "cannot create "),
+    ("failed to read from file ", "cannot read "),
+    ("failed to read directory ", "cannot list "),
+    ("failed to write to file ", "cannot write to "),
+    ("failed to remove file ", "cannot remove "),
+    ("failed to remove directory ", "cannot remove "),
+    ("failed to set permissions for file ", "cannot change the rights of "),
+    ("failed to lookup address information", "cannot find the address of this name"),
+];
+
+/// Returns a text with the words of a person instead of those of a library, and without the number of a system's
+/// error behind its text.
+#[must_use]
+pub fn plain_words(text: &str) -> String {
+    let mut text =
+        OF_LIBRARIES.iter().fold(text.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours));
+    while let Some(begin) = text.find(" (os error ") {
+        let Some(length) = text[begin..].find(')') else { break };
+        text.replace_range(begin..=begin + length, "");
+    }
+    text
+}
+
 /// Returns the beginning of a text, with a mark where it was cut.
 #[must_use]
 pub fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),
         Some((end, _)) => format!("{} […]", &text[..end]),
+    }
+}
+
+/// Returns a word as a shell wants it.
+#[must_use]
+pub fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 
@@ -142,6 +183,20 @@ mod tests {
         assert_eq!(printable("8.4.0-\u{1b}[2J\u{1b}]0;x\u{7}ok\r\u{9b}1m"), "8.4.0-?[2J?]0;x?ok??1m");
         assert_eq!(printable("zwei Zeilen\n\täöü — fine"), "zwei Zeilen\n\täöü — fine");
         assert_eq!(printable("a\u{202e}b"), "a?b");
+    }
+
+    #[test]
+    fn an_error_of_the_system_is_said_as_a_person_says_it() {
+        for (theirs, ours) in [
+            (
+                "failed to canonicalize path `/x`: No such file or directory (os error 2)",
+                "cannot find `/x`: No such file or directory",
+            ),
+            ("a: failed to open file `/x`: b (os error 13); c (os error 2)", "a: cannot open `/x`: b; c"),
+            ("Connection refused (os error 111", "Connection refused (os error 111"),
+        ] {
+            assert_eq!(plain_words(theirs), ours);
+        }
     }
 
     #[test]

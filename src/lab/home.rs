@@ -151,7 +151,8 @@ fn server_options(layout: Layout, family: Family) -> Vec<&'static str> {
             "--innodb-file-per-table=0",
             "--innodb-autoextend-increment=4",
             "--innodb-log-file-size=8M",
-            "--performance-schema=OFF",
+            // 5.1 has none.
+            "--loose-performance-schema=OFF",
             "--table-open-cache=200",
             "--table-definition-cache=400",
         ]),

@@ -52,6 +52,9 @@ static ENDED: AtomicBool = AtomicBool::new(false);
 
 const SERVERS: [&str; 4] = ["mysql-5.6", "mysql-9.7", "mariadb-10.11", "mariadb-11.8"];
 
+/// The same, and the one that no registry has.
+const ALL_SERVERS: [&str; 5] = ["mysql-5.5", "mysql-5.6", "mysql-9.7", "mariadb-10.11", "mariadb-11.8"];
+
 /// Whose commits wait for nobody, as it is fetched.
 const WITHOUT_SEMI_SYNC: &str = "mysql-5.6";
 
@@ -66,7 +69,7 @@ struct Args {
     #[arg(long)]
     seed: Option<u64>,
     /// The server of all rounds; can be given more than once. The seed chooses, by default among all.
-    #[arg(long = "server", value_name = "NAME", value_parser = SERVERS, default_values = SERVERS)]
+    #[arg(long = "server", value_name = "NAME", value_parser = ALL_SERVERS, default_values = SERVERS)]
     servers: Vec<String>,
     /// Rounds of this scenario only; the seeds of others are passed over.
     #[arg(long, value_parser = Scenario::NAMES)]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use mysql_async::OptsBuilder;
 use pmp_ha::adapters::home::{Credential, Home};
+use pmp_ha::domain::questions;
 
 use crate::harness::{Lab, Node, wait_until};
 use crate::on_every_server;
@@ -55,14 +56,26 @@ fn a_heartbeat_comes_when_it_is_asked_for_and_by_itself_where_nobody_may_ask(ser
     lock.rows("ROLLBACK");
 
     // As a pair that an older pmp-ha has set up.
+    let drops = questions::procedures().map(|name| format!("DROP PROCEDURE pmp_ha.{name}"));
+    let grants = monitors.map(|who| format!("GRANT PROCESS ON *.* TO {who}"));
+    let older: Vec<&str> = drops.iter().chain(&grants).map(String::as_str).collect();
     everywhere(&mut admins, &["DROP PROCEDURE pmp_ha.ask_for_beat", "DROP TABLE pmp_ha.asked"]);
+    everywhere(&mut admins, &older);
     let rows = settled(&lab);
     lab.wait_alive();
     assert_eq!(beats(&lab), rows);
-    for node in [&lab.primary, &lab.secondary] {
-        node.run(&["reconfigure", "-y"]).ok();
-    }
+    // One node is upgraded before the other, and meanwhile the other one starts.
+    everywhere(&mut admins, &["ALTER EVENT pmp_ha.beat ENABLE"]);
     patience(&lab, "");
+    lab.secondary.run(&["reconfigure", "-y"]).ok();
+    lab.wait_alive();
+    lab.primary.run(&["stop"]).ok();
+    lab.primary.run(&["start"]).ok();
+    lab.wait_alive();
+    for node in [&lab.primary, &lab.secondary] {
+        assert_eq!(node.findings(), Vec::<String>::new());
+    }
+    lab.primary.run(&["reconfigure", "-y"]).ok();
     each_look_makes_one_come_from_each_node(&lab);
     lab.wait_alive();
     lab.tables_are_equal();

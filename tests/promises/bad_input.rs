@@ -180,8 +180,8 @@ fn refuses_to_pack_a_home_that_is_not_whole_or_no_primary() {
     }
     for (server, why) in [
         (
-            "echo 'mysqld  Ver 5.1.50 for unknown-linux-gnu on x86_64 (MySQL Community Server)'",
-            "the bundled server is MySQL 5.1.50, which pmp-ha does not know",
+            "echo 'mysqld  Ver 5.0.96 for unknown-linux-gnu on x86_64 (MySQL Community Server)'",
+            "the bundled server is MySQL 5.0.96, which pmp-ha does not know",
         ),
         (
             "echo 'mysqld  Ver 5.6.24 for linux-glibc2.5 on x86_64'",

@@ -7,12 +7,13 @@ use std::sync::atomic::AtomicU64;
 
 use crate::harness::{Lab, Node, is_alive, send_signal, wait_until};
 pub use crate::harness::{TABLE, UNDER_LOAD, Writer, everything_is_there_once};
-use crate::{on_every_server, on_servers};
+use crate::{on_every_server, on_old_servers, on_servers};
 
 on_every_server!(
     nothing_acknowledged_is_lost_or_doubled_by_crashes_under_load,
     a_number_that_a_stranger_got_after_the_crash_keeps_nobody_down
 );
+on_old_servers!(nothing_acknowledged_is_lost_or_doubled_by_crashes_under_load);
 on_servers!(a_restart_of_either_side_or_both_needs_nothing_else: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
 
 fn nothing_acknowledged_is_lost_or_doubled_by_crashes_under_load(server: &str) {

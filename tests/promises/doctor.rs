@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Lab, Node, Put, assert_same};
+use crate::harness::{Lab, Node, Put, assert_same, wait_until};
 use crate::on_servers;
 
 on_servers!(it_finds_what_is_wrong_and_names_the_next_step: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
@@ -81,6 +81,17 @@ fn it_finds_what_is_wrong_and_names_the_next_step(server: &str) {
         let _upgraded = Put::content(script, &before);
         assert_eq!(found(primary, 5, &[]).0, ["script-not-wired"]);
     }
+    // An audit row with the largest number flows back, and the primary has none for the next.
+    secondary.sql("INSERT INTO ptrx_useraudit (AUDITID, NAME) VALUES (9223372036854775807, 'nobody')");
+    let used_up = vec!["row-numbers-used-up".to_owned()];
+    wait_until("the primary has no number left", || found(primary, 5, &[]).0 == used_up);
+    let ran = primary.run(&["doctor"]).exits(5);
+    assert!(ran.stdout.contains("the table ptrx_useraudit has no numbers left"), "{ran}");
+    primary.sql("DELETE FROM ptrx_useraudit WHERE NAME = 'nobody'");
+    primary.sql("ALTER TABLE ptrx_useraudit AUTO_INCREMENT = 5000");
+    wait_until("both have numbers again", || {
+        [primary, secondary].iter().all(|node| !node.run(&["doctor"]).stdout.contains("row-numbers"))
+    });
     secondary.kill();
     assert!(!found(primary, 5, &[]).0.is_empty(), "nothing failed without the secondary");
     let ran = secondary.run(&["doctor"]).ok();

@@ -170,7 +170,7 @@ fn what_is_wrong_with_a_hook_is_named() {
     for (text, why) in [
         ("before = [\"move\"]", "hooks.before must name its program with the full path"),
         ("after = [\"/no/such\"]", "hooks.after names /no/such, which cannot be run"),
-        ("afterwards = []", "unknown field `afterwards`"),
+        ("afterwards = []", "there is no key `afterwards`"),
     ] {
         home.configure(&format!("[hooks]\n{text}\n"));
         let ran = home.run(&["config", "check"]).exits(2);

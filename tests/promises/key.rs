@@ -110,6 +110,15 @@ fn the_running_data_say_whether_the_key_is_theirs(server: &str) {
     check("SELECT {key} <> 'another'").shows(&["opens these data"]);
     check("SELECT {key} = 'another'")
         .refused(&["is not the encryption key of these data", "key_query says so"]);
+    // After a rotation on the primary, the secondary's file opens nothing any more: `verify` says so.
+    assert_eq!(node.findings(), ["old-key"]);
+    node.run(&["verify"]).shows(&[
+        "High Availability Status: Alive",
+        "[old-key]",
+        "run `pmp-ha key PATH` there",
+    ]);
+    node.configure("[product]\nkey_query = \"SELECT {key} <> 'another'\"\n");
+    assert_eq!(node.findings(), Vec::<String>::new());
     check("SELECT {key} FROM nowhere").refused(&["cannot check", "does not work: error 1146"]);
     db.rows("SET GLOBAL slow_query_log = ON");
     check("SELECT {key} <> 'another'").shows(&["The data were not asked", "slow_query_log"]);

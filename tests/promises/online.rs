@@ -85,7 +85,7 @@ fn a_pack_made_online_under_load_makes_a_pair_that_lacks_nothing(server: &str) {
     under_load(
         &lab,
         match server {
-            "mysql-5.6" => "under a lock",
+            "mysql-5.1" | "mysql-5.5" | "mysql-5.6" => "under a lock",
             "mysql-9.7" => "by the server itself (CLONE)",
             _ => "mysql/bin/mariadb-backup",
         },

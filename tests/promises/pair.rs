@@ -61,7 +61,7 @@ fn only_the_vault_replicates_and_the_rest_stops_nothing(lab: &Lab) {
         "INSERT INTO Ptrx_Settings VALUES ('LAST', 'arrives, too')",
     ] {
         // 5.6 wants a hash where the others want the password.
-        let old = lab.server == "mysql-5.6" || lab.server.starts_with("mariadb");
+        let old = lab.server.starts_with("mysql-5") || lab.server.starts_with("mariadb");
         primary.rows(&if old {
             statement.replace("= 'Long-enough-2'", "= PASSWORD('Long-enough-2')")
         } else {
@@ -92,7 +92,9 @@ fn only_the_vault_replicates_and_the_rest_stops_nothing(lab: &Lab) {
 
 fn the_accounts_may_do_what_they_need_and_no_more(lab: &Lab) {
     let mut monitor = set(match lab.server.as_str() {
-        "mysql-5.6" => &["REPLICATION CLIENT, REPLICATION SLAVE ON *.*", "SELECT ON `pmp\\_ha`.*"],
+        "mysql-5.1" | "mysql-5.5" | "mysql-5.6" => {
+            &["REPLICATION CLIENT, REPLICATION SLAVE ON *.*", "SELECT ON `pmp\\_ha`.*"]
+        }
         "mysql-9.7" => &[
             "REPLICATION CLIENT, REPLICATION SLAVE ON *.*",
             "SELECT ON `performance_schema`.`replication_applier_configuration`",
@@ -111,6 +113,7 @@ fn the_accounts_may_do_what_they_need_and_no_more(lab: &Lab) {
         "is_starting",
         "announce_watch",
         "is_watched",
+        "binary_logs",
     ] {
         monitor.insert(format!("EXECUTE ON PROCEDURE `pmp_ha`.`{procedure}`"));
     }

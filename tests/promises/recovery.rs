@@ -7,16 +7,19 @@ use nix::sys::signal::Signal;
 
 use crate::harness::{Lab, Node, Put, Ran, assert_same, cut, wait_until};
 use crate::interrupts::{kill_in, when, without_logs};
-use crate::on_every_server;
 use crate::sql::Db;
+use crate::{on_every_server, on_servers};
 
 const ANY: &str = "mariadb-10.11";
 
 on_every_server!(
+    a_crashed_primary_s_own_disk_loses_nothing_that_was_acknowledged,
     a_secondary_that_crashed_loses_no_row,
     what_was_received_and_not_applied_is_applied,
     a_new_primary_grows_from_whatever_is_left_of_the_secondary,
 );
+
+on_servers!(a_node_that_was_the_primary_applies_what_it_received: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
 
 fn recover(from: &Node, into: &Node, lab: &Lab) -> Ran {
     from.run(&["recover", "--into", &into.home.to_string_lossy(), "--key", &lab.key().to_string_lossy()])
@@ -51,6 +54,59 @@ fn a_secondary_that_crashed_loses_no_row(server: &str) {
     fresh.run(&["stop"]).ok();
 }
 
+/// Of the pair only the primary's disk is left, and it had run ahead of the secondary. Once the whole home is
+/// the source, once a copy of its folder mysql.
+fn a_crashed_primary_s_own_disk_loses_nothing_that_was_acknowledged(server: &str) {
+    let (lab, links) = Lab::pair_through_links(server);
+    let (primary, secondary) = (&lab.primary, &lab.secondary);
+    secondary.sql("INSERT INTO Ptrx_UserAudit (NAME) VALUES ('of the secondary')");
+    lab.wait_same("SELECT NAME FROM Ptrx_UserAudit WHERE NAME = 'of the secondary'");
+    // It has received this row, and not written it yet.
+    let word = replica(server);
+    primary.admin_sql(&format!("STOP {word} SQL_THREAD"));
+    secondary.sql("INSERT INTO Ptrx_UserAudit (NAME) VALUES ('on its way')");
+    wait_until("the row is in the relay logs of the primary", || {
+        let logs = std::fs::read_dir(primary.path("mysql/data")).expect("readable").flatten();
+        logs.map(|entry| entry.path())
+            .filter(|path| {
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("pmp-ha-relay."))
+            })
+            .any(|path| {
+                std::fs::read(path).is_ok_and(|bytes| bytes.windows(10).any(|part| part == b"on its way"))
+            })
+    });
+    links.to_primary.cut();
+    for n in 0..20 {
+        primary.sql(&format!("INSERT INTO Ptrx_Settings VALUES ('AHEAD{n}', REPEAT('x', 100))"));
+    }
+    primary.kill();
+    secondary.kill();
+
+    let rows = "SELECT COUNT(*) FROM Ptrx_Settings WHERE NAME LIKE 'AHEAD%'";
+    let audit = "SELECT COUNT(*) FROM Ptrx_UserAudit WHERE NAME IN ('of the secondary', 'on its way')";
+    let from = primary.home.to_string_lossy().into_owned();
+    let key = lab.key().to_string_lossy().into_owned();
+    let bare = copy(&lab, &primary.path("mysql"), "mysql of the primary");
+    for (name, from, audit_rows) in [("fresh", &from, "2"), ("bare", &bare, "1")] {
+        let fresh = lab.fresh_home(name);
+        let before = primary.fingerprint();
+        let into = fresh.home.to_string_lossy();
+        let ran = crate::harness::pmp_ha(&["recover", "--from", from, "--into", &into, "--key", &key]).ok();
+        assert_same(&before, &primary.fingerprint(), "recover");
+        assert!(
+            ran.stderr.contains(if name == "bare" { "a primary's data" } else { "was promoted since then" }),
+            "{ran}"
+        );
+        fresh.run(&["start"]).ok();
+        assert_eq!(fresh.sql(rows), "20", "{ran}");
+        assert_eq!(fresh.sql(audit), audit_rows, "{ran}");
+        assert_eq!(fresh.sql(&format!("SHOW {word} STATUS")), "");
+        assert_eq!(fresh.sql("SELECT COUNT(*) FROM mysql.user WHERE User LIKE 'pmp\\_ha%'"), "0");
+        fresh.sql("INSERT INTO Ptrx_Settings VALUES ('NEW', 'writable')");
+        fresh.kill();
+    }
+}
+
 fn what_was_received_and_not_applied_is_applied(server: &str) {
     let lab = Lab::pair(server);
     let word = replica(server);
@@ -67,6 +123,24 @@ fn what_was_received_and_not_applied_is_applied(server: &str) {
     fresh.run(&["start"]).ok();
     assert_eq!(fresh.sql(query), "and not applied");
     fresh.run(&["stop"]).ok();
+}
+
+/// A server drops what has its own number, so that the boot of the recovery must have that of its node.
+fn a_node_that_was_the_primary_applies_what_it_received(server: &str) {
+    let lab = Lab::pair(server);
+    crate::switchover::exchange(&lab.primary, &lab.secondary);
+    lab.wait_alive();
+    let (primary, secondary) = (&lab.secondary, &lab.primary);
+    secondary.admin_sql(&format!("STOP {} SQL_THREAD", replica(server)));
+    primary.sql("INSERT INTO Ptrx_Settings VALUES ('RECEIVED', 'and not applied')");
+    wait_received_by(secondary, "and not applied");
+    primary.kill();
+    secondary.kill();
+
+    let fresh = lab.fresh_home("fresh");
+    recover(secondary, &fresh, &lab).ok();
+    fresh.run(&["start"]).ok();
+    assert_eq!(fresh.sql("SELECT VALUE FROM Ptrx_Settings WHERE NAME = 'RECEIVED'"), "and not applied");
 }
 
 /// A copy of a folder below the lab's, as a person would make one.
@@ -217,8 +291,12 @@ fn nothing_is_left_of_the_pair(lab: &Lab, fresh: &Node) {
 
 /// Waits until a text is in a relay log of the secondary.
 fn wait_received(lab: &Lab, text: &str) {
+    wait_received_by(&lab.secondary, text);
+}
+
+fn wait_received_by(secondary: &Node, text: &str) {
     wait_until("the row is in a relay log of the secondary", || {
-        let logs = std::fs::read_dir(lab.secondary.path("mysql/data")).expect("there");
+        let logs = std::fs::read_dir(secondary.path("mysql/data")).expect("there");
         logs.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("pmp-ha-relay.0")).any(
             |entry| {
                 let bytes = std::fs::read(entry.path()).unwrap_or_default();
@@ -316,12 +394,12 @@ fn refuses_to_recover_from_or_into_what_is_not_right() {
     };
 
     refused(&lab.primary, &args, &["cannot recover", "is the primary of its pair, not the secondary"]);
-    refused(&fresh, &args, &["cannot recover", "the new home is the home with the secondary's data"]);
+    refused(&fresh, &args, &["cannot recover", "the new home is the home with the data"]);
     let own = secondary.home.to_string_lossy();
     refused(
         secondary,
         &["recover", "--into", &own, "--key", &key],
-        &["the new home is the home with the secondary's data", "already belongs to a pair"],
+        &["the new home is the home with the data", "already belongs to a pair"],
     );
     let primary = lab.primary.home.to_string_lossy();
     let before = lab.primary.fingerprint();
@@ -413,9 +491,6 @@ fn data_without_a_home(lab: &Lab, fresh: &Node) {
     let foreign = copy(lab, &lab.fresh_home("foreign").home.join("mysql"), "foreign data");
     recover(&foreign).refused(&["is not a node of a pair: its data have no schema pmp_ha"]);
     recover("/tmp").refused(&["there are no data for a recovery", "/tmp is not a home"]);
-    // Only a boot of the copy tells that they are a primary's.
-    let data = copy(lab, &lab.primary.path("mysql"), "a primary's data");
-    recover(&data).refused(&["these are a primary's data", "its changes are put back"]);
 }
 
 #[test]

@@ -114,6 +114,11 @@ const ATTACKS: &[Attack] = &[
         &["BEGIN", "INSERT INTO passtrix.ptrx_useraudit (NAME) VALUES ('with it')"],
         "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'",
     ),
+    // Who may set it is asked before the rows are looked at.
+    (
+        &["SET SESSION gtid_next = 'AUTOMATIC:evil'"],
+        "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'",
+    ),
     (&["XA START 'x{n}'"], "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'"),
     // What has no table, or another kind of object.
     (ROW, "CREATE USER 'evil{n}'@'localhost' IDENTIFIED BY 'secret'"),
@@ -239,6 +244,10 @@ fn what_is_no_audit_row_is_refused_or_found_on_the_primary(server: &str) {
     lab.wait_alive();
     let mut db = Db::admin(&lab.secondary);
     for statement in UPKEEP {
+        // A right to flush tables is one to lock them.
+        if server == "mysql-9.7" && statement.starts_with("FLUSH TABLES") {
+            continue;
+        }
         db.rows(statement);
     }
     Db::of(&lab.secondary).rows("INSERT INTO ptrx_useraudit (NAME) VALUES ('behind it')");
@@ -283,7 +292,7 @@ fn refused(lab: &Lab) {
             Err(why) => story.push(format!("{what:?}: {why}")),
         }
     }
-    assert!(done > ATTACKS.len() - 8, "{done}\n{}", story.join("\n"));
+    assert!(done > ATTACKS.len() - 9, "{done}\n{}", story.join("\n"));
     wait_for(&lab.primary, &["back-refused"]);
     for node in [&lab.primary, &lab.secondary] {
         let (code, evidence) = told(node).expect("a finding");
@@ -373,7 +382,7 @@ fn found(lab: &Lab) {
         primary.rows("SET SESSION sql_log_bin = 0");
         primary.rows(&format!("DROP TRIGGER IF EXISTS passtrix.evil{n}"));
     }
-    assert!(done > ATTACKS.len() - 8, "{done}\n{}", story.join("\n"));
+    assert!(done > ATTACKS.len() - 9, "{done}\n{}", story.join("\n"));
     assert!(executed > 15, "{executed}\n{}", story.join("\n"));
     acknowledge(lab);
     // One of them has taken the primary's heartbeat away, and it has come back by itself.

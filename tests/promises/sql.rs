@@ -152,7 +152,7 @@ pub fn credentials(node: &Node) -> Credentials {
 impl Lab {
     /// Whether the servers are the oldest that there are: no TLS but 1.0, and replication of its age.
     pub fn is_mysql_5_6(&self) -> bool {
-        self.server == "mysql-5.6"
+        self.server.starts_with("mysql-5")
     }
 
     /// A statement in the words MASTER and SLAVE, in the words of this lab's server.
@@ -190,7 +190,7 @@ impl Lab {
         let status = self.replica_status(node);
         // A new host or port makes 5.6 begin anew unless the place is stated.
         let place = match self.server.as_str() {
-            "mysql-5.6" => format!(
+            "mysql-5.1" | "mysql-5.5" | "mysql-5.6" => format!(
                 ", MASTER_LOG_FILE='{}', MASTER_LOG_POS={}",
                 status["Relay_Source_Log_File"], status["Exec_Source_Log_Pos"]
             ),

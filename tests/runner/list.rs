@@ -1,6 +1,6 @@
 //! Which tests a test program has.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The tests of a program that were asked for.
@@ -11,10 +11,28 @@ pub struct Listed {
     pub left: Vec<String>,
     /// Those that need two accounts, where there is only one.
     pub of_two_accounts: Vec<String>,
+    /// Those of servers that nobody has brought.
+    pub not_brought: Vec<String>,
 }
 
-/// How the names of the tests begin that need two accounts.
-const TWO_ACCOUNTS: &str = "accounts::";
+/// The server that no registry has: whoever has it puts it into the servers' folder.
+pub const BROUGHT: [&str; 1] = ["mysql-5.5"];
+
+/// Whether a test is one of this server.
+pub fn is_of(test: &str, server: &str) -> bool {
+    test.ends_with(&format!("::{}", server.replace(['-', '.'], "_")))
+}
+
+fn is_brought(server: &str) -> bool {
+    let folder = |var: &str| std::env::var_os(var).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let servers = folder("PMP_HA_SERVERS")
+        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("pmp-ha/servers")))
+        .or_else(|| folder("HOME").map(|home| home.join(".cache/pmp-ha/servers")));
+    servers.is_some_and(|servers| servers.join(server).join("bin/mysqld").is_file())
+}
+
+/// How the names of the tests begin that need two accounts. An sshd is one of two itself.
+const TWO_ACCOUNTS: [&str; 2] = ["accounts::", "setup_over_ssh::"];
 
 impl Listed {
     pub fn of(program: &Path, filters: &[String], skip: &[String], every_server: bool) -> Self {
@@ -42,8 +60,12 @@ impl Listed {
         names.retain(|name| !left.contains(name));
         // A space that somebody without rights makes has one account.
         let is_root = nix::unistd::geteuid().is_root();
-        let (of_two_accounts, names) =
-            names.into_iter().partition(|name| !is_root && name.starts_with(TWO_ACCOUNTS));
-        Self { names, left, of_two_accounts }
+        let (of_two_accounts, names): (Vec<String>, Vec<String>) = names
+            .into_iter()
+            .partition(|name| !is_root && TWO_ACCOUNTS.iter().any(|start| name.starts_with(start)));
+        let absent: Vec<&str> = BROUGHT.into_iter().filter(|server| !is_brought(server)).collect();
+        let (not_brought, names): (Vec<String>, Vec<String>) =
+            names.into_iter().partition(|name| absent.iter().any(|server| is_of(name, server)));
+        Self { names, left, of_two_accounts, not_brought }
     }
 }

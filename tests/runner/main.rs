@@ -90,6 +90,7 @@ fn main() -> ExitCode {
         let ended = run(&args.program, &listed.names, seed, jobs);
         all_well &= tell::result(&ended, listed.left.len());
         tell::not_tested(&listed.of_two_accounts);
+        tell::not_brought(&listed.not_brought);
     }
     if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

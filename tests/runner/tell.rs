@@ -1,5 +1,6 @@
 //! What is said of the tests.
 
+use crate::list::{BROUGHT, is_of};
 use crate::one::Ended;
 
 /// How many of the slowest tests are named.
@@ -46,6 +47,16 @@ pub fn not_tested(of_two_accounts: &[String]) {
     println!("NOT TESTED, because only root can be two accounts: {}", of_two_accounts.len());
     for name in of_two_accounts {
         println!("  {name}");
+    }
+}
+
+/// Says how many tests nobody has run for want of a server.
+pub fn not_brought(tests: &[String]) {
+    for server in BROUGHT {
+        let number = tests.iter().filter(|test| is_of(test, server)).count();
+        if number > 0 {
+            println!("NOT RUN: {number} promises on {server}, which is not in the servers' folder");
+        }
     }
 }
 

@@ -1,5 +1,10 @@
-//! Bytes in motion: hashes of files, and input and output that bypass the system's cache.
+//! Bytes in motion: hashes of files, old signatures, and input and output that bypass the system's cache.
 
 pub mod digest;
 pub mod direct;
+#[cfg(feature = "old-tls")]
+pub mod old_signature;
+#[cfg(not(feature = "old-tls"))]
+#[path = "no_old_signature.rs"]
+pub mod old_signature;
 pub mod tree_hash;

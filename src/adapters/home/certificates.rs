@@ -9,16 +9,19 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use pkcs8::PrivateKeyInfoRef;
 use pkcs8::der::Decode;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_RSA_SHA256, SanType,
 };
+use x509_parser::parse_x509_certificate;
 use x509_parser::pem::parse_x509_pem;
 
+use crate::adapters::bytes::old_signature;
 use crate::adapters::{random, system};
+use crate::domain::flavor::Flavor;
 
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
@@ -59,6 +62,45 @@ pub fn make_ca(pair_id: &str) -> Result<Issued> {
 pub fn issue(ca_cert: &str, ca_key: &str, host: &str) -> Result<Issued> {
     let now = SystemTime::now();
     issue_within(ca_cert, ca_key, host, now - CLOCK_SKEW..now + NODE_VALIDITY)
+}
+
+/// Issues a node's certificate that a server of this kind takes.
+pub fn issue_for(flavor: &Flavor, ca_cert: &str, ca_key: &str, host: &str) -> Result<Issued> {
+    let issued = issue(ca_cert, ca_key, host)?;
+    if !flavor.wants_sha1() {
+        return Ok(issued);
+    }
+    Ok(Issued { cert: signed_with_sha1(&issued.cert, ca_key)?, key: issued.key })
+}
+
+/// The same certificate, signed anew by the CA with SHA-1.
+fn signed_with_sha1(cert: &str, ca_key: &str) -> Result<String> {
+    // The names of both ways to sign, as DER: they differ in the last byte.
+    const RSA_SHA256: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
+    const RSA_SHA1: u8 = 0x05;
+    let (_, pem) = parse_x509_pem(cert.as_bytes()).context("this is no PEM")?;
+    let mut whole = pem.contents.clone();
+    let named: Vec<usize> = whole
+        .windows(RSA_SHA256.len())
+        .enumerate()
+        .filter(|(_, at)| *at == RSA_SHA256)
+        .map(|(at, _)| at)
+        .collect();
+    // In what is signed, and beside the signature.
+    if named.len() != 2 {
+        bail!("the certificate names its signature {} times", named.len());
+    }
+    for at in named {
+        whole[at + RSA_SHA256.len() - 1] = RSA_SHA1;
+    }
+    let parsed = parse_x509_certificate(&whole).context("this is no certificate")?.1;
+    let signature = old_signature::with_sha1(ca_key, parsed.tbs_certificate.as_ref())?;
+    if signature.len() != parsed.signature_value.data.len() {
+        bail!("the key of the CA makes signatures of another length");
+    }
+    let begin = whole.len() - signature.len();
+    whole[begin..].copy_from_slice(&signature);
+    Ok(pem::encode_config(&pem::Pem::new("CERTIFICATE", whole), unix_lines()))
 }
 
 /// Issues a node's certificate that is valid from one time until another.
@@ -169,6 +211,25 @@ mod tests {
             assert!(issued.cert.starts_with("-----BEGIN CERTIFICATE-----"));
         }
         assert_eq!(subject(&node.cert).expect("a name"), subject_of("pmp.example.com"));
+    }
+
+    #[cfg(feature = "old-tls")]
+    #[test]
+    fn a_server_that_takes_no_newer_signature_gets_one_with_sha1_and_no_other_does() {
+        let ca = make_ca("x").expect("a CA");
+        let signed = |name: &str| {
+            let issued = issue_for(Flavor::called(name), &ca.cert, &ca.key, "pmp.example.com").expect("one");
+            assert_eq!(subject(&issued.cert).expect("a name"), subject_of("pmp.example.com"));
+            let (_, pem) = parse_x509_pem(issued.cert.as_bytes()).expect("a PEM");
+            let cert = pem.parse_x509().expect("a certificate");
+            let names = [&cert.signature_algorithm, &cert.tbs_certificate.signature];
+            names.map(|name| name.algorithm.to_id_string())
+        };
+        let pkcs1 = |number: u32| [(); 2].map(|()| format!("1.2.840.113549.1.1.{number}"));
+        assert_eq!(signed("MySQL 5.1"), pkcs1(5));
+        for name in ["MySQL 5.5", "MySQL 5.6", "MySQL 9"] {
+            assert_eq!(signed(name), pkcs1(11), "{name}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A PMP home on disk: where its files are, and reading and writing them.
 
+pub mod after_crash;
 pub mod certificates;
 pub mod datadir;
 pub mod entry;

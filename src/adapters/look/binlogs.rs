@@ -10,7 +10,7 @@ use crate::domain::sql::quote;
 pub async fn reach_back_to(session: &mut Session, from: &Coordinates) -> Result<bool> {
     match from {
         Coordinates::FilePosition { file, position } => {
-            let logs = session.query("SHOW BINARY LOGS").await?;
+            let logs = session.binary_logs().await?;
             let size = logs.iter().find(|row| row.get("Log_name").as_ref() == Some(file));
             let size = size.and_then(|row| row.get("File_size")?.parse::<u64>().ok());
             Ok(size.is_some_and(|size| size >= *position))
@@ -20,7 +20,7 @@ pub async fn reach_back_to(session: &mut Session, from: &Coordinates) -> Result<
             Ok(session.one(query).await?.and_then(|row| row.get("held")).as_deref() == Some("1"))
         }
         Coordinates::MariaDbGtid { position } => {
-            let logs = session.query("SHOW BINARY LOGS").await?;
+            let logs = session.binary_logs().await?;
             let oldest = logs.first().and_then(|row| row.get("Log_name")).context("it has no binlog")?;
             // Behind the head of a binlog, what came before it is summed up.
             let query = format!("SELECT BINLOG_GTID_POS({}, 4) AS begins", quote(&oldest));

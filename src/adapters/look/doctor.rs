@@ -16,7 +16,9 @@ use crate::adapters::system;
 use crate::config::Config;
 use crate::domain::certificate::InUse;
 use crate::domain::doctor::program::{HEAD, ServerProgram};
-use crate::domain::doctor::scene::{DiskSeen, DoctorScene, LimitsSeen, NameSeen, PeerSeen, TfaSeen, Whose};
+use crate::domain::doctor::scene::{
+    DiskSeen, DoctorScene, LimitsSeen, NameSeen, NumberedTable, PeerSeen, TfaSeen, Whose,
+};
 use crate::domain::doctor::tfa::{ColumnName, named_after_it, settings_tables};
 use crate::domain::manifest::NODE_FILES;
 use crate::domain::pair::{Endpoint, Membership};
@@ -45,10 +47,16 @@ pub async fn scene(
     let seen = home::scene(home, interrupt).await?;
     let membership = seen.membership.clone();
     let pid = Database::of(home, interrupt).pid()?;
-    let (names, peer, tfa, snapshot) = tokio::join!(
+    let (names, peer, tfa, numbers, snapshot) = tokio::join!(
         names(membership.as_ref(), peer),
         other_node(home, &seen, membership.as_ref(), peer),
         tfa(home, config, membership.as_ref(), pid),
+        async {
+            match (&membership, pid) {
+                (Some(membership), Some(_)) => Some(numbers(home, membership).await),
+                _ => None,
+            }
+        },
         async {
             match (&membership, pid) {
                 (Some(membership), Some(_)) => {
@@ -79,6 +87,7 @@ pub async fn scene(
         key: home.key_path().map(|path| home::key(home, &path, expected)),
         limits: limits(pid),
         tfa,
+        numbers: numbers.map(|seen| seen.map_err(|error| format!("{error:#}"))),
         certificates: membership.as_ref().map(|own| own_certificates(home, own)).unwrap_or_default(),
         pair: snapshot.map(|snapshot| (snapshot, config.limits())),
         cut_off,
@@ -192,13 +201,50 @@ async fn tfa(home: &Home, config: &Config, membership: Option<&Membership>, pid:
     }
 }
 
-/// Queries that may read the TFA setting. Names are read, and no value.
-async fn proposals(home: &Home, membership: &Membership) -> Result<Vec<String>> {
+/// Logs in with the account that may read the data.
+async fn reading(home: &Home) -> Result<Session> {
     let reader = home.credentials()?.reader;
     let opened = Session::open(&Address::Socket(home.socket()), &reader, DEADLINE).await;
-    let mut session =
+    let session =
         opened.map_err(|blind| anyhow!("the account {} cannot log in: {}", reader.user, blind.evidence))?;
-    session = session.with_deadline(DEADLINE);
+    Ok(session.with_deadline(DEADLINE))
+}
+
+/// The tables of the vault whose rows the server numbers.
+async fn numbers(home: &Home, membership: &Membership) -> Result<Vec<NumberedTable>> {
+    let mut session = reading(home).await?;
+    let variables = session.query("SHOW VARIABLES LIKE 'information\\_schema\\_stats\\_expiry'").await?;
+    if !variables.is_empty() {
+        // What this server remembers of a table may be a day old.
+        session.run("SET SESSION information_schema_stats_expiry = 0").await?;
+    }
+    let schema = quote(&membership.pair.schema);
+    let rows = session
+        .query(format!(
+            "SELECT c.TABLE_NAME AS tbl, c.COLUMN_TYPE AS kind, t.AUTO_INCREMENT AS next \
+             FROM information_schema.COLUMNS c JOIN information_schema.TABLES t \
+             ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME \
+             WHERE c.TABLE_SCHEMA = {schema} AND t.TABLE_SCHEMA = {schema} AND c.EXTRA LIKE '%auto_increment%' \
+             ORDER BY c.TABLE_NAME"
+        ))
+        .await?;
+    session.close().await;
+    let numbered = rows.iter().filter_map(|row| {
+        let table = row.get("tbl")?;
+        Some(NumberedTable {
+            kind: row.get("kind")?,
+            // A server says nothing of a table that never had a row.
+            next: row.get("next").and_then(|text| text.parse().ok()).unwrap_or(1),
+            is_audit: membership.pair.audit_tables.contains(&table),
+            table,
+        })
+    });
+    Ok(numbered.collect())
+}
+
+/// Queries that may read the TFA setting. Names are read, and no value.
+async fn proposals(home: &Home, membership: &Membership) -> Result<Vec<String>> {
+    let mut session = reading(home).await?;
     let schema = &membership.pair.schema;
     session.run(format!("USE {}", crate::domain::sql::quote_name(schema))).await?;
     let rows = session

@@ -37,20 +37,21 @@ pub async fn read_on(
     // Whoever becomes the secondary has binlogs of its own, full of what it wrote as the primary.
     let history = format!("{pack_id} {node} {}", membership.pair.epoch);
     let cleared = cleared(session, node).await?;
-    let logs = session.query("SHOW BINARY LOGS").await?;
+    let logs = session.binary_logs().await?;
     let logs: Vec<(String, u64)> = logs
         .iter()
         .filter_map(|row| Some((row.get("Log_name")?, row.get("File_size")?.parse().ok()?)))
         .collect();
     let first = logs.first().map(|(name, _)| name.clone()).context("the server has no binlog")?;
+    let there = |place: &&BinlogPlace| logs.iter().any(|(name, _)| *name == place.file);
+    let beginning = BinlogPlace { file: first, position: FIRST_EVENT };
+    let beginning = Reading::since(&history, cleared.as_ref().filter(there).unwrap_or(&beginning));
     let mut reading = after
         .or_else(|| remembered(home))
-        .filter(|old| old.history == history && logs.iter().any(|(name, _)| *name == old.file))
-        .unwrap_or_else(|| {
-            let there = |place: &&BinlogPlace| logs.iter().any(|(name, _)| *name == place.file);
-            let beginning = BinlogPlace { file: first, position: FIRST_EVENT };
-            Reading::since(&history, cleared.as_ref().filter(there).unwrap_or(&beginning))
-        });
+        // Data that were installed anew have other binlogs of the same names, and what was found is gone.
+        .filter(|old| old.history == history && logs.iter().any(|(name, size)| old.is_inside(name, *size)))
+        .unwrap_or_else(|| beginning.clone());
+    let is_remembered = reading != beginning;
     let begins_in = reading.file.clone();
     // Of the other node's binlogs there are no files here.
     let folder = (membership.role == Role::Secondary).then(|| home.data());
@@ -62,8 +63,14 @@ pub async fn read_on(
         if *file != reading.file {
             reading.next_file(file);
         }
-        let whole =
-            read_file(session, &mut reading, &log, Some(begun), newest.as_ref() != Some(file)).await?;
+        let is_over = newest.as_ref() != Some(file);
+        let whole = match read_file(session, &mut reading, &log, Some(begun), is_over).await {
+            // Other data: no event begins where the last look ended.
+            Err(_) if is_remembered && *file == begins_in => {
+                return Box::pin(read_on(session, home, membership, Some(beginning))).await;
+            }
+            whole => whole?,
+        };
         if !whole {
             unread =
                 logs[index..].iter().map(|(_, size)| *size).sum::<u64>().saturating_sub(reading.position);
@@ -94,7 +101,7 @@ pub async fn written_since(
     node: u32,
     since: &BinlogPlace,
 ) -> Result<Reading> {
-    let logs = session.query("SHOW BINARY LOGS").await?;
+    let logs = session.binary_logs().await?;
     let logs: Vec<String> = logs.iter().filter_map(|row| row.get("Log_name")).collect();
     let begin = logs.iter().position(|name| *name == since.file);
     let begin = begin.with_context(|| format!("the binlog {} is gone", since.file))?;

@@ -6,14 +6,20 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::adapters::home::Home;
+use crate::adapters::home::{Home, read_key};
 use crate::adapters::server::session::{Address, Session, StatementFailed};
+use crate::config::Config;
+use crate::domain::home::KeyFile;
+use crate::domain::pair::Membership;
 use crate::domain::plan::KEY_PLACEHOLDER;
 use crate::domain::procedures::key::AskedData;
 use crate::domain::sql::{quote, quote_name};
 
 /// How long one answer of the server may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long the question may take beside others.
+const IN_PASSING: Duration = Duration::from_secs(2);
 
 /// Asks with each key of a file: a rotated one leaves the older one there.
 ///
@@ -34,6 +40,17 @@ pub async fn ask(home: &Home, schema: &str, keys: &[String], query: &str) -> Res
     asked
 }
 
+/// Returns the key file that the configuration of this home names, if the data say that another key opens
+/// them: after a rotation of the key on the primary. What cannot be told in time is no finding.
+pub async fn of_others(home: &Home, membership: &Membership, config: &Config) -> Option<String> {
+    let query = config.product.key_query.trim();
+    let path = home.key_path().filter(|_| !query.is_empty())?;
+    let Ok(KeyFile::Key(keys)) = read_key(&path) else { return None };
+    let asked = ask(home, &membership.pair.schema, &keys, query);
+    let asked = tokio::time::timeout(IN_PASSING, asked).await.ok()?.ok()?;
+    (asked == AskedData::AnotherOpens).then(|| path.display().to_string())
+}
+
 async fn asked(session: &mut Session, schema: &str, keys: &[String], query: &str) -> Result<AskedData> {
     let is_on = |variables: &std::collections::BTreeMap<String, String>, name: &str| {
         variables.get(name).is_some_and(|value| value.eq_ignore_ascii_case("on") || value == "1")
@@ -45,8 +62,8 @@ async fn asked(session: &mut Session, schema: &str, keys: &[String], query: &str
         ));
     }
     session.run("SET SESSION sql_log_bin = 0, sql_log_off = 1").await?;
-    if is_on(&variables, "performance_schema") {
-        // A server keeps a sample of each kind of statement there.
+    // A server keeps a sample of each kind of statement there, from MySQL 5.6 on.
+    if is_on(&variables, "performance_schema") && variables.contains_key("performance_schema_digests_size") {
         session
             .run(
                 "UPDATE performance_schema.threads SET INSTRUMENTED = 'NO' WHERE PROCESSLIST_ID = CONNECTION_ID()",

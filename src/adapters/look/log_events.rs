@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use crate::adapters::bytes::digest::Sha256;
 use crate::adapters::system::open_regular;
 use crate::domain::errant::{Event, FIRST_EVENT};
-use crate::domain::relay_log::{BODY, HEADER, Header, MAGIC};
+use crate::domain::relay_log::{ANOTHER_LAYOUT, EventLayout, HEADER, Header, MAGIC};
 
 /// Among how many events at the beginning of a file the formats of both servers are.
 const FORMATS: usize = 4;
@@ -27,6 +28,18 @@ pub(super) fn whole(path: &Path, from: u64) -> Result<Option<(Event, u64)>> {
         false
     })?;
     Ok(first.filter(|(event, _)| event.position == from))
+}
+
+/// By what a file is known again: its first event is the server's own, with the time at which it began the file. A
+/// server may begin another one under the same name.
+pub(super) fn begun(path: &Path) -> Result<String> {
+    let mut file = open_regular(path)?;
+    let mut header = [0; MAGIC.len() + HEADER];
+    file.read_exact(&mut header)?;
+    let header_of_event = header.last_chunk().and_then(Header::read);
+    let mut body = vec![0; header_of_event.map_or(0, |header| header.wanted())];
+    file.read_exact(&mut body)?;
+    Ok(Sha256::of(&[&header[..], &body].concat()).to_string())
 }
 
 /// Gives each whole event of a file from a place on, until nobody wants more. Returns false if the time was
@@ -47,6 +60,7 @@ pub(super) fn each(
         bail!("{} is no log of a server", path.display());
     }
     let (mut position, mut checksums, mut seen) = (FIRST_EVENT, false, 0);
+    let mut own: Option<EventLayout> = None;
     while position + HEADER as u64 <= size {
         if Instant::now() > ends {
             return Ok(false);
@@ -59,10 +73,17 @@ pub(super) fn each(
         if position + length > size {
             return Ok(true);
         }
-        let mut body = vec![0; BODY.min(usize::try_from(length)? - HEADER)];
+        let mut body = vec![0; header.wanted()];
         file.read_exact(&mut body)?;
         checksums = header.checksums(&body).unwrap_or(checksums);
-        if position >= from && !takes(&header.event(position, &body, checksums), position + length) {
+        let mut event = header.event(position, &body, checksums);
+        // The first one is of the server that wrote the file. Whoever sends another one decides how it reads the rest.
+        if let Some(layout) = header.layout(&body)
+            && !own.get_or_insert_with(|| layout.clone()).reads(&layout)
+        {
+            ANOTHER_LAYOUT.clone_into(&mut event.info);
+        }
+        if position >= from && !takes(&event, position + length) {
             return Ok(true);
         }
         position += length;

@@ -10,7 +10,7 @@ use crate::adapters::home::{Home, certificates};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::asking::{Asking, DEADLINE, NotLetIn, Trail};
 use crate::adapters::look::pulse::{Before, Bell, watch};
-use crate::adapters::look::{errant, returned, tfa, web};
+use crate::adapters::look::{errant, key_data, returned, returned_notes, tfa, web};
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::{Address, Row, Speaks, greeting, greeting_of_socket};
 use crate::adapters::system;
@@ -67,10 +67,13 @@ pub async fn take(
     };
     let watches_tfa = membership.role == Role::Secondary;
     let (here, there) = Bell::pair();
-    let (mut local, peer, tfa, web) = tokio::join!(
+    let (mut local, peer, tfa, old_key, web) = tokio::join!(
         look_here(home, &membership, config, interrupt, Some(here)),
         look_there(home, &membership, config, there),
         async { if watches_tfa { tfa::look(home, config).await } else { Tfa::NotWatched } },
+        async {
+            if watches_tfa { Box::pin(key_data::of_others(home, &membership, config)).await } else { None }
+        },
         web::look(home, &membership, config),
     );
     if let (true, Observed::Seen(view)) = (home.compare_due().exists(), &mut local) {
@@ -99,6 +102,7 @@ pub async fn take(
         own_options,
         open_run: None,
         tfa,
+        old_key,
         disk,
         now,
         certificates,
@@ -126,7 +130,7 @@ fn certificates_in_use(home: &Home, membership: &Membership, peer: &Observed<Ser
 /// Remembers in `home` what the next look goes on from. An account that may only look remembers nothing.
 pub fn remember(home: &Home, seen: &Snapshot) {
     errant::remember(home, seen);
-    returned::remember(home, seen);
+    returned_notes::remember(home, seen);
     // ignored: the next look finds the same, and says again that nothing was noted at the start
     let _ = tfa::remember(home, &seen.tfa);
     // ignored: the next look that sees it answer remembers it
@@ -278,7 +282,10 @@ async fn look(
             let read = errant::read_on(asking.session().at_length(), home, membership, None);
             view.errant = Some(read_in_time(read).await);
         }
-        let flavor = Flavor::of(&view.version).filter(|flavor| !flavor.limits_the_applier());
+        // Where the server shows no relay logs, only their files do, and those are on the primary.
+        let can_read = membership.role == Role::Primary;
+        let flavor = Flavor::of(&view.version)
+            .filter(|flavor| !flavor.limits_the_applier() && (flavor.shows_relay_logs() || can_read));
         if let (Role::Primary, Some(flavor)) = (role, flavor) {
             asking.asks("SHOW RELAYLOG EVENTS");
             let read = returned::read_on(asking.session().at_length(), flavor, home, membership, None);
@@ -343,18 +350,14 @@ async fn ask(
             rows_only: row.get("rows_only").as_deref() == Some("YES"),
             rights_changed: changed(session, Rights::OfTheApplier).await,
         });
-        // The status names the worker that failed, and the worker says why.
-        if let (true, Some(query)) = (view.applier_error.0 != 0, flavor.worker_errors_query())
-            && let Some(row) = session.one(query).await?
-            && let (Some(number), Some(message)) = (row.get("number"), row.get("message"))
-        {
-            view.applier_error = (number.parse().unwrap_or(view.applier_error.0), message);
-        }
     }
-    let certificate_ends = session
-        .one("SHOW GLOBAL STATUS LIKE 'Ssl\\_server\\_not\\_after'")
-        .await?
-        .and_then(|row| certificate::time(&row.get("Value")?));
+    let status =
+        session.query("SHOW GLOBAL STATUS WHERE Variable_name IN ('Ssl_server_not_after', 'Uptime')").await?;
+    let of_status = |name: &str| {
+        status.iter().find(|row| row.get("Variable_name").as_deref() == Some(name))?.get("Value")
+    };
+    let certificate_ends = of_status("Ssl_server_not_after").and_then(|text| certificate::time(&text));
+    let uptime = of_status("Uptime").and_then(|text| text.parse().ok());
     let prepared = prepared(session).await?;
     let semi_sync = match config.semi_sync() {
         None => None,
@@ -368,14 +371,19 @@ async fn ask(
     if let (Some((pulse, last)), Some((view, _))) = (watched, &mut replica) {
         // The link may have been found dead while it was watched: the last look counts.
         if let Some(last) = last {
-            let (limit, error) = (view.limit.take(), view.applier_error.clone());
+            let limit = view.limit.take();
             *view = parse_replica(flavor, &last);
             view.limit = limit;
-            if view.applier_error.0 == error.0 {
-                view.applier_error = error;
-            }
         }
         view.pulse = Some(pulse);
+    }
+    // The status names the worker that failed, and the worker says why. It may have failed just now.
+    if let (Some((view, _)), Some(query)) = (&mut replica, flavor.worker_errors_query())
+        && view.applier_error.0 != 0
+        && let Some(row) = session.one(query).await?
+        && let (Some(number), Some(message)) = (row.get("number"), row.get("message"))
+    {
+        view.applier_error = (number.parse().unwrap_or(view.applier_error.0), message);
     }
     let replica = replica.map(|(view, _)| view);
     let (clock, clock_offset, beats) = heartbeats(session, bell.as_ref(), replica.as_ref(), source).await?;
@@ -401,6 +409,7 @@ async fn ask(
         errant: None,
         returned: None,
         certificate_ends,
+        uptime,
     })
 }
 
@@ -511,6 +520,9 @@ pub fn parse_replica(flavor: &Flavor, row: &Row) -> ReplicaView {
     let error = |number: &str, text: &str| (get(number).parse().unwrap_or(0), get(text));
     let receiver = match get("Replica_IO_Running").as_str() {
         "Yes" => Receiver::Connected,
+        "No" if flavor.connecting_shows_as_stopped() && !get("Replica_IO_State").is_empty() => {
+            Receiver::Connecting
+        }
         "No" => Receiver::Stopped,
         _ => Receiver::Connecting,
     };

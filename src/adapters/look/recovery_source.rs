@@ -1,6 +1,6 @@
-//! The source of a recovery: a secondary's home, a copy of it, or a copy of its data.
+//! The source of a recovery: a node's home, a copy of it, or a copy of its data.
 //!
-//! The secondary may be stopped or running. The source is only read, never changed.
+//! A secondary may be stopped or running, a primary is stopped. The source is only read, never changed.
 
 use std::path::{Path, PathBuf};
 
@@ -81,8 +81,13 @@ impl SourcePaths {
     }
 }
 
-/// Reads it as the source of a recovery into `into`.
-pub async fn look(origin: &SourcePaths, into: &Home, interrupt: &Interrupt) -> Result<Source> {
+/// Reads it as the source of a recovery into `into`. `is_named`: the operator named it.
+pub async fn look(
+    origin: &SourcePaths,
+    is_named: bool,
+    into: &Home,
+    interrupt: &Interrupt,
+) -> Result<Source> {
     let data = origin.data();
     let home = origin.home();
     let membership = home.map(Home::membership).transpose()?.flatten();
@@ -106,7 +111,15 @@ pub async fn look(origin: &SourcePaths, into: &Home, interrupt: &Interrupt) -> R
     let wanted = if is_live { is_copied_live } else { is_copied };
     let copied: Vec<u64> =
         listing.files.iter().filter(|(path, _)| wanted(path.as_str())).map(|(_, size)| *size).collect();
-    let missing = if is_live { look::home::lacking(&data, layout) } else { missing_files(&data) };
+    let is_primary = membership.as_ref().is_some_and(|membership| membership.role == Role::Primary);
+    let missing = if is_live {
+        look::home::lacking(&data, layout)
+    } else if is_primary {
+        // A primary that never heard of its secondary has no relay logs.
+        missing_logs_of(&data, &[&binlog_named(datadir::history(&data))])
+    } else {
+        missing_files(&data)
+    };
     Ok(Source {
         place: origin.folder().to_string_lossy().into_owned(),
         data_path: data.to_string_lossy().into_owned(),
@@ -119,6 +132,7 @@ pub async fn look(origin: &SourcePaths, into: &Home, interrupt: &Interrupt) -> R
         membership,
         of_a_pair: data.join(OWN_SCHEMA).is_dir(),
         unreadable: listing.unreadable,
+        is_named,
     })
 }
 
@@ -144,11 +158,14 @@ async fn activity_of_home(
 /// What a data directory lacks that recovery needs.
 #[must_use]
 pub fn missing_files(data: &Path) -> Vec<String> {
+    missing_logs_of(data, &[&binlog_named(datadir::history(data)), RELAY_LOG])
+}
+
+fn missing_logs_of(data: &Path, bases: &[&str]) -> Vec<String> {
     let layout = Layout::detect(|name| data.join(name).exists());
     let mut out = look::home::lacking(data, layout);
     if layout.is_some() {
-        out.extend(lacking_logs(data, &binlog_named(datadir::history(data))));
-        out.extend(lacking_logs(data, RELAY_LOG));
+        out.extend(bases.iter().flat_map(|base| lacking_logs(data, base)));
     }
     out
 }

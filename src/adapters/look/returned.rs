@@ -1,22 +1,20 @@
 //! Reads on the primary what the secondary has sent it, from where the last look stopped.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
 use super::errant::{event, is_torn};
-use super::log_events::whole;
+use super::relay_files;
+use super::returned_notes::{remembered_of, store};
 use crate::adapters::home::Home;
 use crate::adapters::server::session::{Address, Row, Session, StatementFailed};
-use crate::adapters::system;
-use crate::adapters::system::{SMALL, read_bytes};
-use crate::domain::errant::{Event, FIRST_EVENT};
+use crate::domain::errant::FIRST_EVENT;
 use crate::domain::flavor::{Flavor, ServerVersion};
 use crate::domain::pair::{Membership, Role};
 use crate::domain::returned::{RelayPlace, Returned, mark_of};
 use crate::domain::settings::{OWN_SCHEMA, RELAY_LOG};
-use crate::domain::snapshot::{Observed, ReturnedWrites, Snapshot};
+use crate::domain::snapshot::ReturnedWrites;
 use crate::domain::sql::quote;
 
 /// The number of events to ask for at once.
@@ -36,14 +34,26 @@ pub async fn read_on(
 ) -> Result<ReturnedWrites> {
     let begun = Instant::now();
     let mut reading = after.unwrap_or_else(|| remembered_of(home, membership));
-    if membership.role != Role::Primary {
+    if membership.role == Role::Primary {
+        if !is_encrypted(session).await? {
+            let (home, membership) = (home.clone(), membership.clone());
+            let read = move || relay_files::read_on(&home, &membership, reading, begun + BUDGET);
+            let reading = tokio::task::spawn_blocking(read).await??;
+            let more = reading.behind;
+            return Ok(ReturnedWrites { reading, more });
+        }
+    } else {
         hear(session, &mut reading).await?;
+    }
+    if !flavor.shows_relay_logs() {
+        // Only the primary itself can read them.
+        return Ok(ReturnedWrites { reading, more: false });
     }
     let status = session.one(flavor.show_replica_status()).await?.unwrap_or_default();
     let Some(current) = status.get("Relay_Log_File").as_deref().and_then(number_of) else {
         return Ok(ReturnedWrites { reading, more: false });
     };
-    let (mut number, mut from) = match begins(session, home, membership, &mut reading).await? {
+    let (mut number, mut from) = match begins(session, &mut reading).await? {
         Some(place) => place,
         None => (oldest(session, current).await?, FIRST_EVENT),
     };
@@ -65,11 +75,7 @@ pub async fn read_on(
                         at_once = at_once.div_ceil(8).max(1 + known);
                         continue;
                     }
-                    // Or one that the server does not show, because it is too large.
-                    let Some((event, next)) = unshown(home, membership, &file, from, known)? else { break };
-                    reading.take(&file, &event, &membership.pair);
-                    (from, known, at_once) = (next, 0, EVENTS_A_LOOK);
-                    continue;
+                    break;
                 }
                 Err(error) => return Err(error),
             };
@@ -91,29 +97,10 @@ pub async fn read_on(
     }
 }
 
-/// An event that the server of this home does not show, and where the next one begins. Before it `known` events
-/// were read already.
-fn unshown(
-    home: &Home,
-    membership: &Membership,
-    file: &str,
-    from: u64,
-    known: usize,
-) -> Result<Option<(Event, u64)>> {
-    // Whoever looks from the other node believes the primary that there is none.
-    if membership.role != Role::Primary {
-        return Ok(None);
-    }
-    let path = home.data().join(file);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let mut at = from;
-    for _ in 0..known {
-        let Some((_, next)) = whole(&path, at)? else { return Ok(None) };
-        at = next;
-    }
-    whole(&path, at)
+/// Whether the server encrypts its relay logs: then only it can read them.
+async fn is_encrypted(session: &mut Session) -> Result<bool> {
+    let row = session.one("SHOW GLOBAL VARIABLES LIKE 'encrypt\\_binlog'").await?;
+    Ok(row.and_then(|row| row.get("Value")).is_some_and(|value| value == "ON"))
 }
 
 /// How long a look may take before a server is stopped.
@@ -143,20 +130,9 @@ async fn read_and_store(home: &Home, membership: &Membership) -> Result<()> {
 }
 
 /// The place from which reading continues, if one of those that are known is still there.
-async fn begins(
-    session: &mut Session,
-    home: &Home,
-    membership: &Membership,
-    reading: &mut Returned,
-) -> Result<Option<(u64, u64)>> {
+async fn begins(session: &mut Session, reading: &mut Returned) -> Result<Option<(u64, u64)>> {
     for place in reading.places() {
-        let mut at = begins_at(session, &place).await?;
-        if at.is_none() {
-            let unshown = unshown(home, membership, &place.file, place.position, 0)?;
-            let same = unshown.is_some_and(|(event, _)| mark_of(&event) == place.mark);
-            at = number_of(&place.file).filter(|_| same).map(|number| (number, place.position));
-        }
-        if let Some(at) = at {
+        if let Some(at) = begins_at(session, &place).await? {
             reading.continues_at(&place);
             return Ok(Some(at));
         }
@@ -240,40 +216,7 @@ async fn hear(session: &mut Session, reading: &mut Returned) -> Result<()> {
     let text = |name: &str| row.get(name).unwrap_or_default();
     let history = std::mem::take(&mut reading.history);
     *reading = Returned::of(&history);
-    reading.place = RelayPlace { file: text("file"), position, mark: text("mark") };
+    reading.place = RelayPlace { file: text("file"), position, mark: text("mark"), ..RelayPlace::default() };
     reading.cleared = id;
     Ok(())
-}
-
-/// Each node has a file of its own, so that an exchange of roles forgets nothing.
-fn notes(home: &Home, history: &str) -> PathBuf {
-    let node = history.rsplit(' ').next().unwrap_or_default();
-    home.replication().join(format!("pmp-ha-returned-{node}.json"))
-}
-
-/// What this home remembers of the relay logs of the pair's primary.
-pub(super) fn remembered_of(home: &Home, membership: &Membership) -> Returned {
-    let history = format!("{} {}", membership.pair.id, membership.pair.node(Role::Primary).number);
-    remembered(home, &history).unwrap_or_else(|| Returned::of(&history))
-}
-
-fn remembered(home: &Home, history: &str) -> Option<Returned> {
-    let old: Returned = serde_json::from_slice(&read_bytes(&notes(home, history), SMALL).ok()?).ok()?;
-    (old.history == history).then_some(old)
-}
-
-/// Remembers in `home` how far the relay logs were read.
-pub fn store(home: &Home, reading: &Returned) -> Result<()> {
-    system::write_atomic(&notes(home, &reading.history), &serde_json::to_vec(reading)?, 0o600, None)
-}
-
-/// Remembers what a look has read, so that the next one continues there.
-pub fn remember(home: &Home, seen: &Snapshot) {
-    let servers = [&seen.local, &seen.peer].into_iter().filter_map(Observed::seen);
-    for writes in servers.filter_map(|server| server.returned.as_ref()?.as_ref().ok()) {
-        if remembered(home, &writes.reading.history).as_ref() != Some(&writes.reading) {
-            // ignored: an account that may only look reads it again the next time
-            let _ = store(home, &writes.reading);
-        }
-    }
 }

@@ -86,6 +86,10 @@ impl Collected {
 fn logs(home: &Home) -> Vec<(SystemTime, PathBuf)> {
     let mut out = Vec::new();
     for (folder, ends) in LOG_FOLDERS {
+        // The account of the server may have put a link to anywhere in its place.
+        if !is_in_place(home, folder) {
+            continue;
+        }
         let entries = fs_err::read_dir(home.path(folder)).into_iter().flatten().flatten();
         for entry in entries {
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -99,6 +103,12 @@ fn logs(home: &Home) -> Vec<(SystemTime, PathBuf)> {
         }
     }
     out
+}
+
+/// Whether a folder of logs is one, and no link. The data may lie elsewhere: a link to them is the home's owner's.
+fn is_in_place(home: &Home, folder: &str) -> bool {
+    let path = home.path(folder);
+    path == home.path("mysql/data") || path.symlink_metadata().is_ok_and(|meta| meta.is_dir())
 }
 
 /// Every secret that this home can read: none of them is in the bundle, wherever it stands.

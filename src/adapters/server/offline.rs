@@ -9,8 +9,8 @@ use fs_err as fs;
 
 use super::process::{BOOT_USER, Database, ENDING_GRACE, LOCK_GRACE, TICK};
 use super::session::{Address, Session};
-use crate::adapters::home::Credential;
 use crate::adapters::home::saved::remove;
+use crate::adapters::home::{Credential, after_crash};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::{random, system};
 use crate::domain::flavor::{Account, Flavor};
@@ -134,6 +134,7 @@ impl Database<'_> {
         self.make_tmp()?;
         system::make_folder_of(&self.home.tmp(), start_script::BOOT_FOLDER, owner)?;
 
+        after_crash::mend(self.home, &text)?;
         let address = Address::Socket(self.home.boot_socket());
         let logs_in = || async { Session::open(&address, &boot, Duration::from_secs(5)).await.is_ok() };
         let pid = self.launch(&script, &self.home.boot_tmp(), deadline, logs_in, Some(&wired)).await?;

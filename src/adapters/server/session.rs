@@ -13,7 +13,8 @@ use tokio::io::AsyncReadExt;
 use crate::adapters::home::Credential;
 use crate::adapters::server::old_tls::Bridge;
 use crate::domain::certificate;
-use crate::domain::questions::Question;
+use crate::domain::flavor::Dialect;
+use crate::domain::questions::{BINARY_LOGS, Question};
 use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::sql::{OWN_DEFAULTS, Sql};
@@ -205,7 +206,8 @@ impl Session {
         let too_much = |what: &str| {
             anyhow!("the answer to `{}` has more than {what}: pmp-ha reads no further", sql.name())
         };
-        let mut result = conn.query_iter(sql.text()).await.map_err(failed)?;
+        let said = Dialect::of(conn.server_version()).say(sql.text()).into_owned();
+        let mut result = conn.query_iter(said).await.map_err(failed)?;
         let names = names_of(result.columns_ref()).map_err(|what| too_much(&what))?;
         let (mut rows, mut bytes) = (Vec::new(), names.iter().map(String::len).sum::<usize>());
         while let Some(row) = result.next().await.map_err(failed)? {
@@ -236,6 +238,15 @@ impl Session {
     pub async fn told(&mut self, question: &Question) -> Result<Vec<Row>> {
         match self.query(question.call()).await {
             Err(error) if lacks_procedure(&error) => self.query(question.query).await,
+            answer => answer,
+        }
+    }
+
+    /// The binlogs of the server: `Log_name` and `File_size`.
+    pub async fn binary_logs(&mut self) -> Result<Vec<Row>> {
+        const ACCESS_DENIED: u16 = 1227;
+        match self.query(BINARY_LOGS.query).await {
+            Err(error) if code_of(&error) == Some(ACCESS_DENIED) => self.query(BINARY_LOGS.call()).await,
             answer => answer,
         }
     }
@@ -296,8 +307,11 @@ impl StatementFailed {
 /// Whether a server said that there is no such procedure, or that this account may not call it.
 #[must_use]
 pub fn lacks_procedure(error: &anyhow::Error) -> bool {
-    let code = error.downcast_ref::<StatementFailed>().and_then(|failed| failed.code);
-    code.is_some_and(|code| [1044, 1305, 1370].contains(&code))
+    code_of(error).is_some_and(|code| [1044, 1305, 1370].contains(&code))
+}
+
+fn code_of(error: &anyhow::Error) -> Option<u16> {
+    error.downcast_ref::<StatementFailed>()?.code
 }
 
 /// The message of an error without what it quotes of the statement: that may be a password.

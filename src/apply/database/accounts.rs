@@ -27,6 +27,15 @@ pub fn credentials() -> Credentials {
     of_the_other_node("", made(ADMIN_USER))
 }
 
+/// What a pack keeps of the credentials. Where the return channel cannot go on, its account gets a new
+/// password: the secondary of an older pack is turned away.
+pub fn kept(flavor: &Flavor, credentials: Credentials) -> Credentials {
+    if flavor.return_channel_can_go_on() {
+        return credentials;
+    }
+    Credentials { back: made(&credentials.back.user), ..credentials }
+}
+
 /// New accounts that the other node uses, whose names end so.
 fn of_the_other_node(end: &str, admin: Credential) -> Credentials {
     let named = |user: &str| made(&format!("{user}{end}"));
@@ -135,7 +144,7 @@ pub async fn let_execute(session: &mut Session) -> Result<()> {
     );
     let there: Vec<String> = session.query(there).await?.iter().filter_map(|row| row.get("name")).collect();
     if !questions::procedures().iter().all(|procedure| there.iter().any(|name| name == procedure)) {
-        for sql in locks::keep_word(&random::password()).into_iter().chain(questions::make()) {
+        for sql in [locks::table_of_word()].into_iter().chain(questions::make()) {
             session.run(sql).await?;
         }
     }

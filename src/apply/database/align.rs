@@ -166,7 +166,7 @@ async fn note_what_was_sent(
     (before.role, before.pair.primary) = (Role::Primary, membership.this().number);
     // ignored: where it cannot be read, `verify` has said so
     if let Ok(read) = look::returned::read_on(session, flavor, runner.home, &before, None).await {
-        let _ = look::returned::store(runner.home, &read.reading);
+        let _ = look::returned_notes::store(runner.home, &read.reading);
     }
 }
 

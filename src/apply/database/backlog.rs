@@ -171,8 +171,7 @@ async fn is_applied(
     until: &Until<'_>,
     stands: bool,
 ) -> Result<bool> {
-    let says_so = column(flavor, row, "Replica_SQL_Running_State").contains("has read all relay log");
-    let has_read_all = stands && says_so;
+    let has_read_all = stands && has_read_all(flavor, session, row).await?;
     let then = match until {
         Until::TheEnd => row,
         Until::Received(then) => then,
@@ -205,6 +204,14 @@ async fn is_applied(
                     && MariaDbPosition::parse(&applied_by_mariadb(session).await?).covers_all(&received))
         }
     })
+}
+
+/// Whether the applier says that it has read all relay logs.
+pub async fn has_read_all(flavor: &Flavor, session: &mut Session, row: &Row) -> Result<bool> {
+    if flavor.status_has_applier_state() {
+        return Ok(column(flavor, row, "Replica_SQL_Running_State").contains("has read all relay log"));
+    }
+    Ok(session.one(flavor.applier_state_query()).await?.is_some())
 }
 
 async fn applied_by_mariadb(session: &mut Session) -> Result<String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::options::{check_settings, node_settings, stand_alone_settings};
+use super::options::{check_settings, node_settings, settings_to_read_a_primary, stand_alone_settings};
 use super::source::{ACCOUNTS_TOUCHED, become_source, coordinates, own_schema, unbecome_source};
 use super::{accounts, backlog, channel, guard, key_query, role, set_up_again, stored};
 use crate::adapters::home::saved::remove;
@@ -47,6 +47,9 @@ pub async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
         BootTask::PrepareSource { .. } | BootTask::PrepareReplica { .. } => {
             render(&node_settings(runner, flavor, &runner.home.require_membership()?))
         }
+        BootTask::StandAlone { primary: Some(primary), .. } => {
+            render(&settings_to_read_a_primary(runner, flavor, primary))
+        }
         BootTask::StandAlone { copied, .. } => {
             render(&stand_alone_settings(runner, flavor, copied.is_none()))
         }
@@ -81,16 +84,25 @@ pub async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
                 set_up_again::prepare(runner, flavor, &mut session, *goes_on).await?;
             }
         }
-        BootTask::StandAlone { account, accept_loss, copied, unnamed, key_check } => {
-            if *unnamed {
-                guard::require(&mut session).await?;
-            }
+        BootTask::StandAlone { account, accept_loss, copied, unnamed, primary, key_check } => {
+            let is_bare_primary = *unnamed && !guard::is_set(&mut session).await?;
             match copied {
                 Some(CopyWay::Clone { install: true }) => session.run(DROP_CLONE_PLUGIN).await?,
                 Some(_) => {}
+                None if is_bare_primary => runner.ui.warn(
+                    "these are a primary's data. Audit rows that it had received and not written yet stay on the secondary",
+                ),
                 None => {
                     let worked_off = backlog::work_off(runner, flavor, &mut session).await;
-                    backlog::given_up(runner, worked_off, *accept_loss)?;
+                    match (primary, worked_off) {
+                        // Its own rows are what counts; those of the secondary are there as well.
+                        (Some(primary), Err(error)) => {
+                            let why = Failure::from_error(error).because.join("; ");
+                            let peer = &primary.peer().host;
+                            runner.ui.warn(format!("some audit rows of {peer} were not applied, and stay there: {why}"));
+                        }
+                        (_, worked_off) => backlog::given_up(runner, worked_off, *accept_loss)?,
+                    }
                 }
             }
             stand_alone(flavor, &mut session).await?;

@@ -81,7 +81,10 @@ pub async fn point(
 /// Forgets the source, its position and the relay logs.
 pub async fn forget(flavor: &Flavor, session: &mut Session) -> Result<()> {
     session.run(flavor.stop_replica()).await?;
-    session.run(flavor.forget_source()).await
+    for sql in flavor.forget_source() {
+        session.run(sql).await?;
+    }
+    Ok(())
 }
 
 /// Returns the beginning of the binlogs of a secondary that was just installed.

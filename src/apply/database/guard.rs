@@ -3,7 +3,7 @@
 //!
 //! Its rights are saved row by row, and restored exactly.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::accounts;
 use crate::adapters::server::session::Session;
@@ -12,7 +12,6 @@ use crate::domain::own_schema::{ADMIN_USER, Rights};
 use crate::domain::pair::Pair;
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};
-use crate::failure::{Failure, Kind};
 
 /// Sets the guard on every account of the application's name, and records the rights it leaves them.
 pub async fn set(flavor: &Flavor, session: &mut Session, account: &str, pair: &Pair) -> Result<()> {
@@ -45,24 +44,12 @@ pub async fn refuse(flavor: &Flavor, session: &mut Session, account: &str, pair:
     accounts::end_sessions(session, account).await
 }
 
-/// Returns whether the application's rights were revoked and saved here.
-async fn is_set(session: &mut Session) -> Result<bool> {
+/// Returns whether the application's rights were revoked and saved here, as in every secondary's data.
+pub async fn is_set(session: &mut Session) -> Result<bool> {
     let there = format!("SHOW TABLES FROM {LOCAL_SCHEMA} LIKE 'guard'");
     let schema =
         session.one(format!("SHOW DATABASES LIKE {}", quote(&LOCAL_SCHEMA.replace('_', "\\_")))).await?;
     Ok(schema.is_some() && session.one(there).await?.is_some())
-}
-
-/// Refuses data without a guard: a secondary's data always have one.
-pub async fn require(session: &mut Session) -> Result<()> {
-    if is_set(session).await? {
-        return Ok(());
-    }
-    bail!(
-        Failure::new(Kind::Refused, "cannot recover").code("is-primary")
-            .because("these are a primary's data: the product's account has all its rights, unlike on a secondary")
-            .hint("Name the secondary's data with --from. If you have a primary's data, you need no recovery: restore its whole home.")
-    )
 }
 
 /// Restores the application's rights, byte for byte, if they were ever revoked.

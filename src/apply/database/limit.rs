@@ -17,8 +17,8 @@ pub async fn make(flavor: &Flavor, session: &mut Session, pair: &Pair) -> Result
     if !flavor.limits_the_applier() {
         return Ok(());
     }
-    // FLUSH travels in the binlog, as do ANALYZE and OPTIMIZE: a server without these rights would stop there.
-    let mut grants = vec!["REPLICATION_APPLIER ON *.*".to_owned(), "RELOAD ON *.*".to_owned()];
+    let mut grants: Vec<String> =
+        flavor.rights_of_the_applier().iter().map(|right| format!("{right} ON *.*")).collect();
     if session.one(format!("SHOW TABLES FROM {OWN_SCHEMA} LIKE 'heartbeat'")).await?.is_some() {
         grants.push(format!("UPDATE ON {OWN_SCHEMA}.heartbeat"));
     }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::adapters::home::datadir;
+use crate::adapters::home::{after_crash, datadir};
 use crate::adapters::look;
 use crate::adapters::server::session::Session;
 use crate::apply::work::Runner;
@@ -31,6 +31,20 @@ pub fn options_to_read(runner: &Runner<'_>, flavor: &Flavor) -> String {
 ///
 /// Without TLS, writable, and with its relay logs kept, if there are any, instead of fetched again.
 pub fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor, relay_logs: bool) -> Vec<Setting> {
+    let membership = of_a_secondary(runner);
+    settings_to_read(runner, flavor, relay_logs, &membership)
+}
+
+/// The same, for what a primary left behind.
+pub fn settings_to_read_a_primary(
+    runner: &Runner<'_>,
+    flavor: &Flavor,
+    primary: &Membership,
+) -> Vec<Setting> {
+    settings_to_read(runner, flavor, true, primary)
+}
+
+fn of_a_secondary(runner: &Runner<'_>) -> Membership {
     let history = datadir::history(&runner.home.data());
     let node = |number| Node {
         number,
@@ -40,8 +54,12 @@ pub fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor, relay_logs: bo
         web_port: None,
         history,
     };
+    // A server does not apply what has its own number: it would drop what the other node sent it.
+    // ignored: data whose binlogs cannot be read are those of a node that was never the primary
+    let writer = after_crash::writer_of_binlogs(&runner.home.data()).ok().flatten();
+    let primary = if writer == Some(1) { 2 } else { 1 };
     let schema = runner.home.database_params().map(|params| params.schema.to_lowercase()).unwrap_or_default();
-    let membership = Membership {
+    Membership {
         format: Membership::FORMAT,
         role: Role::Secondary,
         key_fingerprint: None,
@@ -50,14 +68,22 @@ pub fn stand_alone_settings(runner: &Runner<'_>, flavor: &Flavor, relay_logs: bo
             schema,
             audit_tables: TablePatterns::default(),
             local_tables: TablePatterns::default(),
-            primary: 1,
+            primary,
             epoch: Claim::FIRST.epoch,
             replaces: Claim::FIRST.replaces,
             secondary_word: None,
             nodes: [node(1), node(2)],
         },
-    };
-    let mut out = node_settings(runner, flavor, &membership);
+    }
+}
+
+fn settings_to_read(
+    runner: &Runner<'_>,
+    flavor: &Flavor,
+    relay_logs: bool,
+    membership: &Membership,
+) -> Vec<Setting> {
+    let mut out = node_settings(runner, flavor, membership);
     out.retain(|setting| {
         !setting.option.starts_with("ssl-")
             && setting.option != "read-only"

@@ -17,6 +17,10 @@ pub async fn set(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session, ro
         if wanted.is_none() {
             return Ok(());
         }
+        if !flavor.has_semi_sync() {
+            runner.ui.warn(format!("{} has no semi-synchronous replication: no commit waits", flavor.name));
+            return Ok(());
+        }
         if let Err(error) = load(flavor, session).await {
             runner.ui.warn(format!("this server has no semi-synchronous replication: {error:#}"));
             return Ok(());

@@ -7,7 +7,7 @@ use super::{accounts, channel, role};
 use crate::adapters::bytes::digest::Sha256;
 use crate::adapters::home::{Credentials, read_membership};
 use crate::adapters::server::session::Session;
-use crate::adapters::{look, random, system};
+use crate::adapters::{look, system};
 use crate::apply::work::Runner;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::Flavor;
@@ -50,9 +50,7 @@ pub async fn programs(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sessio
     if runner.home.require_membership()?.role == Role::Secondary {
         session.run(own_schema::HEARTBEAT_ROWS).await?;
     }
-    for sql in locks::keep_word(&random::password()) {
-        session.run(sql).await?;
-    }
+    session.run(locks::table_of_word()).await?;
     let programs = texts_of_programs(runner, flavor)?;
     for sql in &programs {
         session.run(sql.clone()).await?;
@@ -97,6 +95,7 @@ pub async fn become_source(
     for sql in datastore::note(&datastore::facts(&session.variables().await?)) {
         session.run(sql).await?;
     }
+    session.run(locks::forget_word()).await?;
     role::say_at_setup(runner, session).await?;
     if !goes_on {
         channel::point_back(runner, flavor, session, &membership).await?;

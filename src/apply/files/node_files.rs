@@ -39,7 +39,8 @@ pub async fn make(runner: &Runner<'_>, membership: &Membership, renew: bool) -> 
         false
     };
     if !keeps_certificate {
-        let node = certificates::issue(
+        let node = certificates::issue_for(
+            runner.flavor().await?,
             &certificates::read(&ca_cert)?,
             &certificates::read(&dir.join(CA_KEY))?,
             &membership.this().host,
@@ -48,8 +49,11 @@ pub async fn make(runner: &Runner<'_>, membership: &Membership, renew: bool) -> 
         system::write_atomic(&dir.join("node-key.pem"), node.key.as_bytes(), 0o600, None)?;
     }
     let file = dir.join("credentials.toml");
-    let credentials =
-        if renew && file.is_file() { Credentials::read(&file)? } else { accounts::credentials() };
+    let credentials = if renew && file.is_file() {
+        accounts::kept(runner.flavor().await?, Credentials::read(&file)?)
+    } else {
+        accounts::credentials()
+    };
     system::write_atomic(&file, toml::to_string(&credentials)?.as_bytes(), 0o600, None)?;
     finish(home, membership, runner.flavor().await?, runner.config)
 }
@@ -94,6 +98,9 @@ pub async fn renew(runner: &Runner<'_>, membership: &Membership) -> Result<bool>
     let home = runner.home;
     let had_one = home.has_ca_key();
     own_ca(home, membership)?;
+    let credentials = accounts::kept(runner.flavor().await?, home.credentials()?);
+    let file = home.node_files().join("credentials.toml");
+    system::write_atomic(&file, toml::to_string(&credentials)?.as_bytes(), 0o600, None)?;
     finish(home, membership, runner.flavor().await?, runner.config)?;
     Ok(!had_one)
 }

@@ -19,6 +19,7 @@ use crate::adapters::pack::{self, Effort, Making, Pack, sealed};
 use crate::adapters::system;
 use crate::apply::work::{NewPack, Runner};
 use crate::domain::datafiles::{FileClass, classify};
+use crate::domain::flavor::Flavor;
 use crate::domain::manifest::{DATA, Entry, Manifest, NODE_FILES, RelPath};
 use crate::domain::pair::Role;
 use crate::domain::procedures::recover::is_copied;
@@ -54,7 +55,7 @@ pub async fn write_pack(runner: &Runner<'_>, pack: &Path, wanted: &Wanted<'_>) -
         return_channel_goes_on: state.return_channel_goes_on,
         files: Vec::new(),
     };
-    let peer_files = peer_files(home, &membership.pair.node(Role::Secondary).host)?;
+    let peer_files = peer_files(home, runner.flavor().await?, &membership.pair.node(Role::Secondary).host)?;
     let data = copy::data_to_pack(home);
     let listed = datadir::list(&data)?.files;
     let chosen: Vec<(RelPath, u64)> =
@@ -93,10 +94,11 @@ fn part_of(pack: &Path) -> PathBuf {
 }
 
 /// Creates what the secondary needs to log in and to replicate over TLS, for this pack only.
-fn peer_files(home: &Home, host: &str) -> Result<BTreeMap<RelPath, PathBuf>> {
+fn peer_files(home: &Home, flavor: &Flavor, host: &str) -> Result<BTreeMap<RelPath, PathBuf>> {
     let (dir, node) = (home.work().join("peer"), home.node_files());
     system::private_dir(&dir)?;
-    let issued = certificates::issue(
+    let issued = certificates::issue_for(
+        flavor,
         &certificates::read(&node.join("ca.pem"))?,
         &certificates::read(&node.join("ca-key.pem"))?,
         host,

@@ -109,10 +109,14 @@ async fn hurry(copying: &Copying<'_>, flavor: &Flavor, session: &mut Session) ->
     if rests {
         session.run(flavor.stop_replica()).await?;
     }
-    for (name, value) in HURRY {
+    let has = session.variables().await?;
+    for (name, value) in HURRY.iter().filter(|(name, _)| has.contains_key(*name)) {
         session.run(format!("SET GLOBAL {name} = {value}")).await?;
     }
-    session.run(format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}")).await
+    if flavor.has_lock_wait_timeout() {
+        session.run(format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}")).await?;
+    }
+    Ok(())
 }
 
 /// Restores the variables, and restarts the replication threads that ran before.

@@ -13,6 +13,7 @@ use crate::adapters::look::catalogue::catalogue;
 use crate::adapters::look::pair::{parse_replica, peer_address};
 use crate::adapters::look::{self, binlogs};
 use crate::adapters::server::session::{Address, Session, StatementFailed};
+use crate::apply::database::backlog;
 use crate::domain::flavor::Flavor;
 use crate::domain::manifest::Manifest;
 use crate::domain::pair::Role;
@@ -169,7 +170,6 @@ pub(super) async fn applied(session: &mut Session, flavor: &Flavor) -> Result<(C
         return Ok((Check::of(Topic::Received, vec![defect], ""), None));
     };
     let replica = parse_replica(flavor, &row);
-    let state = row.get(&flavor.column("Replica_SQL_Running_State")).unwrap_or_default();
     let (number, message) = &replica.applier_error;
     if *number != 0 {
         let defect = Defect::new(
@@ -179,7 +179,7 @@ pub(super) async fn applied(session: &mut Session, flavor: &Flavor) -> Result<(C
         );
         return Ok((Check::of(Topic::Received, vec![defect], ""), None));
     }
-    if state.contains("has read all relay log") {
+    if backlog::has_read_all(flavor, session, &row).await? {
         let check = Check::passed(Topic::Received, "the running database has applied everything it received");
         return Ok((check, Some(0.0)));
     }

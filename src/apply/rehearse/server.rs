@@ -36,6 +36,9 @@ const EVERY_TABLE: &str = "SELECT TABLE_SCHEMA AS sch, TABLE_NAME AS tbl FROM in
      WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') \
      AND TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'sys') ORDER BY 1, 2";
 
+/// The tables of the server's own logs. Nobody recovers from them.
+const LOGS: [&str; 2] = ["general_log", "slow_log"];
+
 /// A throw-away server.
 pub(super) struct Server<'a> {
     runner: Runner<'a>,
@@ -184,7 +187,11 @@ impl<'a> Server<'a> {
         let (ui, interrupt) = (self.runner.ui, self.runner.interrupt);
         let names: Vec<(String, String)> = {
             let rows = self.session()?.query(EVERY_TABLE).await?;
-            rows.iter().filter_map(|row| Some((row.get("sch")?, row.get("tbl")?))).collect()
+            let of_logs = |(schema, table): &(String, String)| {
+                self.flavor.locks_no_log_tables() && schema == "mysql" && LOGS.contains(&table.as_str())
+            };
+            let names = rows.iter().filter_map(|row| Some((row.get("sch")?, row.get("tbl")?)));
+            names.filter(|name| !of_logs(name)).collect()
         };
         let shapes = catalogue(self.session()?, &schema).await?;
         let flavor = self.flavor;

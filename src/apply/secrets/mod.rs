@@ -23,6 +23,7 @@ use crate::apply::database::session::admin_session;
 use crate::apply::database::{accounts, align};
 use crate::apply::files::node_files;
 use crate::apply::work::Runner;
+use crate::domain::locks;
 use crate::domain::manifest::NODE_FILES;
 use crate::domain::pair::Role;
 use crate::domain::plan::Renewal;
@@ -33,7 +34,7 @@ pub async fn apply(runner: &Runner<'_>, part: &Renewal) -> Result<()> {
     match part {
         Renewal::Prepare { id, .. } => prepare(runner, id).await,
         Renewal::Offer { file, sign_with, encrypt_to } => {
-            offer(runner, file, sign_with.as_deref(), encrypt_to.as_deref())
+            offer(runner, file, sign_with.as_deref(), encrypt_to.as_deref()).await
         }
         Renewal::Take { file, id, account, .. } => take::take(runner, file.as_ref(), id, account).await,
         Renewal::UseNew { account, .. } => use_new(runner, account).await,
@@ -68,7 +69,7 @@ async fn prepare(runner: &Runner<'_>, id: &str) -> Result<()> {
     session.run("SET SESSION sql_log_bin = 0").await?;
     let credentials = accounts::beside(&mut session, &home.credentials()?).await?;
     let ca = certificates::make_ca(&membership.pair.id)?;
-    let node = certificates::issue(&ca.cert, &ca.key, &membership.this().host)?;
+    let node = certificates::issue_for(flavor, &ca.cert, &ca.key, &membership.this().host)?;
     // First the file, then the accounts: they are dropped by it.
     next.write(&[
         ("ca.pem", &ca.cert),
@@ -91,15 +92,20 @@ async fn prepare(runner: &Runner<'_>, id: &str) -> Result<()> {
 }
 
 /// On the primary: writes the file for the secondary. Its private key is in no other place.
-fn offer(runner: &Runner<'_>, file: &str, sign_with: Option<&str>, encrypt_to: Option<&str>) -> Result<()> {
-    let home = runner.home;
+async fn offer(
+    runner: &Runner<'_>,
+    file: &str,
+    sign_with: Option<&str>,
+    encrypt_to: Option<&str>,
+) -> Result<()> {
+    let (home, flavor) = (runner.home, runner.flavor().await?);
     let membership = home.require_membership()?;
     let next = NextSecrets::of(home);
     let rotation = home.rotation()?.context("no change of the secrets is under way")?;
     let (ca, key) =
         (certificates::read(&next.file("ca.pem"))?, certificates::read(&next.file("ca-key.pem"))?);
     let peer = membership.pair.node(Role::Secondary);
-    let issued = certificates::issue(&ca, &key, &peer.host)?;
+    let issued = certificates::issue_for(flavor, &ca, &key, &peer.host)?;
     let credentials = next.credentials()?;
     let offer = Offer {
         format: Offer::FORMAT,
@@ -144,6 +150,9 @@ async fn end_old(runner: &Runner<'_>) -> Result<()> {
     let (credentials, demand) = (home.credentials()?, accounts::demand(&home.node_files(), &membership)?);
     let mut opened = Opened::of(runner).await?;
     accounts::drop_others(opened.session(), &credentials).await?;
+    for sql in [locks::table_of_word(), locks::forget_word()] {
+        opened.session().run(sql).await?;
+    }
     accounts::make(flavor, opened.session(), &credentials, &membership.pair.schema, &demand).await?;
     accounts::let_execute(opened.session()).await?;
     opened.close(runner).await?;

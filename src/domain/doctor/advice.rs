@@ -6,7 +6,7 @@ use crate::domain::certificate::{DAY, WARN_DAYS, day};
 use crate::domain::home::KeyFile;
 use crate::domain::manifest::Fingerprint;
 use crate::domain::pair::Role;
-use crate::domain::procedures::key::check;
+use crate::domain::procedures::key::{Expected, KeyScene, check};
 use crate::domain::procedures::shortcomings;
 
 /// The points, as they are found.
@@ -27,6 +27,12 @@ fn topic_of(code: &str) -> DoctorTopic {
         "mount-point" => DoctorTopic::Disk,
         _ => DoctorTopic::Home,
     }
+}
+
+/// Whether a file has another key than that of the pair, or one more: a rotation leaves the old one there.
+fn was_rotated(key: &KeyScene) -> bool {
+    let Expected::Fingerprint(known) = &key.expected else { return false };
+    key.fingerprints.iter().any(|fingerprint| fingerprint != known)
 }
 
 /// The part of a fingerprint that people compare.
@@ -162,6 +168,14 @@ impl Points {
             );
             return;
         };
+        if scene.home.membership.is_some() && !is_secondary && was_rotated(key) {
+            return self.found(
+                (topic, Grade::Note, "key-rotated"),
+                "the encryption key was rotated since the pair was made",
+                format!("{} has another key than the one that the pair knows by its hash", key.path),
+                "Make sure that the secondary has this file, too: copy it there, and run `pmp-ha key PATH` on the secondary.",
+            );
+        }
         match check(key) {
             // It may be taken away after each start.
             Err(refusal) if key.file.is_err() => self.found(

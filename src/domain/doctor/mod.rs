@@ -4,6 +4,7 @@ mod advice;
 mod disk;
 mod machine;
 mod next;
+mod numbers;
 mod pair;
 pub mod program;
 pub mod report;
@@ -30,6 +31,7 @@ pub fn diagnose(scene: &DoctorScene) -> Vec<DoctorPoint> {
     points.certificates(scene);
     points.key(scene);
     points.tfa(scene);
+    points.numbers(scene);
     points.pair(scene);
     points.sorted()
 }

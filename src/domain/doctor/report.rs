@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::health::more;
 use crate::domain::pair::Role;
@@ -13,7 +13,7 @@ use crate::domain::pair::Role;
 pub const SCHEMA: u32 = 1;
 
 /// What a point is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DoctorTopic {
     /// The installation.
@@ -38,6 +38,8 @@ pub enum DoctorTopic {
     Key,
     /// The TFA setting.
     Tfa,
+    /// The numbers that tables give to their rows.
+    RowNumbers,
     /// What `verify` finds.
     Pair,
 }
@@ -56,13 +58,14 @@ impl fmt::Display for DoctorTopic {
             Self::Certificates => "certificates",
             Self::Key => "key",
             Self::Tfa => "TFA",
+            Self::RowNumbers => "row numbers",
             Self::Pair => "pair",
         })
     }
 }
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grade {
     /// It was looked at, and is right.

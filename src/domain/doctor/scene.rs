@@ -40,6 +40,8 @@ pub struct DoctorScene {
     pub limits: LimitsSeen,
     /// What is known of the TFA setting.
     pub tfa: TfaSeen,
+    /// The tables whose rows the server numbers, if there is a pair and the database runs here.
+    pub numbers: Option<Result<Vec<NumberedTable>, String>>,
     /// The certificates of this node's files.
     pub certificates: Vec<InUse>,
     /// The pair, if there is one and the database runs here.
@@ -105,6 +107,19 @@ pub struct LimitsSeen {
     pub open_files: Option<u64>,
     /// The size of a file in bytes.
     pub file_size: Option<u64>,
+}
+
+/// A table with an `AUTO_INCREMENT` column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberedTable {
+    /// Its name.
+    pub table: String,
+    /// The type of the column, as `bigint(20) unsigned`.
+    pub kind: String,
+    /// The number of the next row.
+    pub next: u64,
+    /// Whether its rows flow back from the secondary.
+    pub is_audit: bool,
 }
 
 /// What is known of the TFA setting.

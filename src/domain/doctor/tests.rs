@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::program::ServerProgram;
 use super::report::{DoctorPoint, DoctorReport, DoctorTopic, Grade};
-use super::scene::{DiskSeen, DoctorScene, LimitsSeen, NameSeen, PeerSeen, TfaSeen, Whose};
+use super::scene::{DiskSeen, DoctorScene, LimitsSeen, NameSeen, NumberedTable, PeerSeen, TfaSeen, Whose};
 use super::{diagnose, next_step};
 use crate::domain::handbook;
 use crate::domain::home::KeyFile;
@@ -47,6 +47,7 @@ fn scene(change: impl FnOnce(&mut DoctorScene)) -> DoctorScene {
         }),
         limits: LimitsSeen { whose: "the database".into(), open_files: Some(5000), file_size: None },
         tfa: TfaSeen::Watched,
+        numbers: None,
         certificates: vec![],
         pair: None,
         cut_off: None,
@@ -54,6 +55,10 @@ fn scene(change: impl FnOnce(&mut DoctorScene)) -> DoctorScene {
     };
     change(&mut scene);
     scene
+}
+
+fn numbered(next: u64) -> NumberedTable {
+    NumberedTable { table: "ptrx_useraudit".into(), kind: "tinyint(4)".into(), next, is_audit: true }
 }
 
 fn in_a_pair(scene: &mut DoctorScene, role: Role) {
@@ -82,7 +87,7 @@ fn of_a_good_home_there_are_notes_only() {
 #[test]
 fn each_fault_has_its_code() {
     type Change = fn(&mut DoctorScene);
-    let faults: [(Change, (Grade, &str)); 24] = [
+    let faults: [(Change, (Grade, &str)); 27] = [
         (|s| s.home.missing = vec!["bin/stopDB.sh".into()], (Grade::Failed, "home-incomplete")),
         (|s| s.home.script = Err("odd".into()), (Grade::Failed, "start-script")),
         (|s| s.other_service = Some("/opt/other".into()), (Grade::Warning, "service-of-another-home")),
@@ -113,11 +118,30 @@ fn each_fault_has_its_code() {
         (|s| s.key.as_mut().expect("a key").inside_home = true, (Grade::Note, "key-place")),
         (|s| s.key.as_mut().expect("a key").expected = Expected::Nothing, (Grade::Note, "key-not-checked")),
         (|s| s.tfa = TfaSeen::NotWatched(vec![]), (Grade::Note, "tfa-not-watched")),
+        (|s| s.numbers = Some(Err("no login".into())), (Grade::Unknown, "row-numbers-not-read")),
+        (|s| s.numbers = Some(Ok(vec![numbered(120)])), (Grade::Warning, "row-numbers-low")),
+        (|s| s.numbers = Some(Ok(vec![numbered(127)])), (Grade::Failed, "row-numbers-used-up")),
     ];
     for (change, wanted) in faults {
         let found: BTreeSet<String> = codes(change).iter().map(|found| format!("{found:?}")).collect();
         assert_eq!(found, with(wanted), "{wanted:?}");
     }
+}
+
+#[test]
+fn a_key_that_was_rotated_on_the_primary_is_a_reminder() {
+    let rotated = |role, fingerprints: [&str; 2]| {
+        codes(|s| {
+            in_a_pair(s, role);
+            s.key.as_mut().expect("a key").fingerprints = fingerprints.map(str::to_owned).into();
+        })
+    };
+    let note = (Grade::Note, "key-rotated");
+    for fingerprints in [["f", "new"], ["new", "newer"]] {
+        assert!(rotated(Role::Primary, fingerprints).contains(&note), "{fingerprints:?}");
+    }
+    assert!(!rotated(Role::Primary, ["f", "f"]).contains(&note));
+    assert!(!rotated(Role::Secondary, ["f", "new"]).contains(&note));
 }
 
 #[test]
@@ -226,6 +250,7 @@ fn the_handbook_explains_every_code_and_no_other() {
         include_str!("advice.rs"),
         include_str!("disk.rs"),
         include_str!("machine.rs"),
+        include_str!("numbers.rs"),
         include_str!("pair.rs"),
     ];
     let literals = sources.iter().flat_map(|source| source.split('"').skip(1).step_by(2));
@@ -249,6 +274,7 @@ fn whoever_only_looks_is_never_sent_to_take_the_pair_apart() {
         include_str!("advice.rs"),
         include_str!("disk.rs"),
         include_str!("machine.rs"),
+        include_str!("numbers.rs"),
         include_str!("next.rs"),
         include_str!("pair.rs"),
         include_str!("../judge/mod.rs"),

@@ -119,9 +119,10 @@ impl Flavor {
             Family::MySql => vec![("user", "User")],
             Family::MariaDb => vec![("global_priv", "User"), ("roles_mapping", "User")],
         };
-        out.extend(
-            ["db", "tables_priv", "columns_priv", "procs_priv", "proxies_priv"].map(|table| (table, "User")),
-        );
+        out.extend(["db", "tables_priv", "columns_priv", "procs_priv"].map(|table| (table, "User")));
+        if self.has_proxies() {
+            out.push(("proxies_priv", "User"));
+        }
         if self.layout == Layout::MySql8 {
             out.extend([
                 ("global_grants", "USER"),
@@ -141,6 +142,7 @@ impl Flavor {
             (Family::MySql, Layout::MySql8) => {
                 &[("role_edges", "TO_USER"), ("default_roles", "USER"), ("proxies_priv", "User")]
             }
+            (Family::MySql, _) if !self.has_proxies() => &[],
             (Family::MySql, _) => &[("proxies_priv", "User")],
         }
     }
@@ -160,8 +162,10 @@ impl Flavor {
             ],
             ["columns_priv", "User", "Host", "CONCAT(Db, '.', Table_name, '.', Column_name)", "Column_priv"],
             ["procs_priv", "User", "Host", "CONCAT(Db, '.', Routine_name, '()')", "Proc_priv"],
-            ["proxies_priv", "User", "Host", "CONCAT('proxy of ', Proxied_user)", "'PROXY'"],
         ];
+        if self.has_proxies() {
+            out.push(["proxies_priv", "User", "Host", "CONCAT('proxy of ', Proxied_user)", "'PROXY'"]);
+        }
         match (self.family, self.layout) {
             (Family::MariaDb, _) => out.extend([
                 ["global_priv", "User", "Host", "'*.*'", "JSON_VALUE(Priv, '$.access')"],

@@ -4,13 +4,17 @@
 //! other. A row that was proved on a real server says so; the others come from the manuals.
 
 mod accounts;
+mod old;
 mod replication;
 mod semi_sync;
 mod version;
 
 use super::datafiles::Layout;
 
+use old::Age;
+
 pub use accounts::{Account, Demand};
+pub use old::Dialect;
 pub use replication::{RETRY_COUNT, SourceSpec};
 pub use semi_sync::SemiSync;
 pub use version::{Family, ServerVersion};
@@ -25,6 +29,8 @@ pub enum Proof {
     RealServer,
     /// From the vendor's manual only.
     Manual,
+    /// No promise was seen on it yet: such a server is refused.
+    Unseen,
 }
 
 /// How a replica of this server finds its position.
@@ -91,6 +97,7 @@ pub struct Flavor {
     tls_versions: bool,
     filters_at_run_time: bool,
     semi_sync_wait_point: Option<&'static str>,
+    age: Age,
 }
 
 /// The commit waits before it takes effect: nobody sees a row that the secondary may lack.
@@ -121,6 +128,7 @@ const MYSQL_56: Flavor = Flavor {
     tls_versions: false,
     filters_at_run_time: false,
     semi_sync_wait_point: None,
+    age: Age::Newer,
 };
 
 const MYSQL_97: Flavor = Flavor {
@@ -141,6 +149,7 @@ const MYSQL_97: Flavor = Flavor {
     tls_versions: true,
     filters_at_run_time: true,
     semi_sync_wait_point: Some(AFTER_COMMIT),
+    age: Age::Newer,
 };
 
 const MARIADB_105: Flavor = Flavor {
@@ -161,10 +170,28 @@ const MARIADB_105: Flavor = Flavor {
     tls_versions: true,
     filters_at_run_time: true,
     semi_sync_wait_point: Some(AFTER_SYNC),
+    age: Age::Newer,
 };
 
 /// Each row holds from its version up to the next row of the same family.
-static FLAVORS: [Flavor; 7] = [
+static FLAVORS: [Flavor; 9] = [
+    Flavor {
+        name: "MySQL 5.1",
+        proof: Proof::Unseen,
+        from: (5, 1, 50),
+        repositories_as_tables: false,
+        age: Age::Of51,
+        ..MYSQL_56
+    },
+    Flavor {
+        name: "MySQL 5.5",
+        proof: Proof::RealServer,
+        // It forgets a source at once from here on.
+        from: (5, 5, 16),
+        repositories_as_tables: false,
+        age: Age::Of55,
+        ..MYSQL_56
+    },
     MYSQL_56,
     Flavor {
         name: "MySQL 5.7",
@@ -210,13 +237,22 @@ impl Flavor {
     #[must_use]
     pub fn of(version: &ServerVersion) -> Option<&'static Self> {
         let [major, minor, patch] = version.number;
-        FLAVORS.iter().rfind(|row| row.family == version.family && row.from <= (major, minor, patch))
+        let row =
+            FLAVORS.iter().rfind(|row| row.family == version.family && row.from <= (major, minor, patch));
+        row.filter(|row| row.proof != Proof::Unseen)
+    }
+
+    /// The row of this name.
+    #[cfg(test)]
+    pub(crate) fn called(name: &str) -> &'static Self {
+        FLAVORS.iter().find(|row| row.name == name).expect("a row")
     }
 
     /// Returns the known versions, for messages.
     #[must_use]
     pub fn known() -> String {
-        FLAVORS.iter().map(|row| row.name).collect::<Vec<_>>().join(", ")
+        let seen = FLAVORS.iter().filter(|row| row.proof != Proof::Unseen);
+        seen.map(|row| row.name).collect::<Vec<_>>().join(", ")
     }
 
     /// The name of a column of [`Self::show_replica_status`], given in the new words:
@@ -288,6 +324,13 @@ impl Flavor {
         self.tls_versions
     }
 
+    /// Whether the return channel can go on when a pack is made. A replica that finds its place by file and
+    /// position must know by a UUID with which server it speaks, and keep that in a table.
+    #[must_use]
+    pub fn return_channel_can_go_on(&self) -> bool {
+        self.positioning != Positioning::FilePosition || self.repositories_as_tables
+    }
+
     /// Makes a session see how far tables have counted now, where a server would show what it noted before.
     #[must_use]
     pub fn counts_as_they_are(&self) -> Option<&'static str> {
@@ -341,7 +384,7 @@ impl Flavor {
     /// Whether the retry count is an option of the server rather than of the channel.
     #[must_use]
     pub fn retry_count_is_an_option(&self) -> bool {
-        self.family == Family::MariaDb
+        !self.has_retry_count_of_channel()
     }
 }
 
@@ -364,7 +407,10 @@ mod tests {
         assert_eq!(flavor("10.11.19-MariaDB"), Some("MariaDB 10.5 to 11.3"));
         assert_eq!(flavor("11.8.6-MariaDB"), Some("MariaDB 11.4 and later"));
         assert_eq!(flavor("12.0.1-MariaDB"), Some("MariaDB 11.4 and later"));
-        assert_eq!(flavor("5.1.50"), None);
+        assert_eq!(flavor("5.5.62"), Some("MySQL 5.5"));
+        for unknown in ["5.0.96", "5.1.50", "5.5.8"] {
+            assert_eq!(flavor(unknown), None, "{unknown}");
+        }
         assert_eq!(flavor("10.4.9-MariaDB"), None);
     }
 

@@ -158,8 +158,11 @@ impl Flavor {
 
     /// Forgets the source, its position and the relay logs.
     #[must_use]
-    pub fn forget_source(&self) -> String {
-        format!("RESET {} ALL", self.replica_word())
+    pub fn forget_source(&self) -> Vec<String> {
+        if self.resets_in_two_steps() {
+            return vec!["CHANGE MASTER TO MASTER_HOST=''".into(), "RESET SLAVE".into()];
+        }
+        vec![format!("RESET {} ALL", self.replica_word())]
     }
 
     /// Drops every binlog and the GTID history.
@@ -221,14 +224,16 @@ impl Flavor {
             format!("{p}_USER={}", quote(spec.user)),
             format!("{p}_PASSWORD={}", quote(spec.password)),
             format!("{p}_CONNECT_RETRY={}", spec.connect_retry),
-            format!("{p}_HEARTBEAT_PERIOD={}", spec.heartbeat),
             format!("{p}_SSL=1"),
             format!("{p}_SSL_CA={}", quote(spec.ca)),
             format!("{p}_SSL_CERT={}", quote(spec.cert)),
             format!("{p}_SSL_KEY={}", quote(spec.key)),
             format!("{p}_SSL_VERIFY_SERVER_CERT=1"),
         ];
-        if self.family == Family::MySql {
+        if self.has_heartbeat_period() {
+            parts.push(format!("{p}_HEARTBEAT_PERIOD={}", spec.heartbeat));
+        }
+        if self.has_retry_count_of_channel() {
             parts.push(format!("{p}_RETRY_COUNT={RETRY_COUNT}"));
         }
         if self.limits_the_applier() {
@@ -255,6 +260,25 @@ impl Flavor {
     #[must_use]
     pub fn limits_the_applier(&self) -> bool {
         self.layout == Layout::MySql8
+    }
+
+    /// The rights of an account that binds an applier, besides those for tables.
+    ///
+    /// What `FLUSH` says without harm travels in the binlog, and a server without the right would stop there. `RELOAD`
+    /// would be too much: with it somebody empties the binlogs of this server, or locks its tables. A tag of a GTID
+    /// changes no row, and a server without the right to it does not say at which transaction it stopped.
+    #[must_use]
+    pub fn rights_of_the_applier(&self) -> &'static [&'static str] {
+        const ALL: [&str; 6] = [
+            "REPLICATION_APPLIER",
+            "FLUSH_STATUS",
+            "FLUSH_OPTIMIZER_COSTS",
+            "FLUSH_USER_RESOURCES",
+            "FLUSH_PRIVILEGES",
+            "TRANSACTION_GTID_TAG",
+        ];
+        // Servers before 8.4 do not know the last two.
+        if self.from >= (8, 4, 0) { &ALL } else { &ALL[..4] }
     }
 
     /// Answers one row with `account`, whose rights bind the applier, and `rows_only`; `None` where the
@@ -323,8 +347,8 @@ mod tests {
         assert_eq!(
             old.text(),
             "CHANGE MASTER TO MASTER_HOST='a', MASTER_PORT=1, MASTER_USER='u', MASTER_PASSWORD='p', \
-             MASTER_CONNECT_RETRY=3, MASTER_HEARTBEAT_PERIOD=1, MASTER_SSL=1, MASTER_SSL_CA='/ca', \
-             MASTER_SSL_CERT='/c', MASTER_SSL_KEY='/k', MASTER_SSL_VERIFY_SERVER_CERT=1, \
+             MASTER_CONNECT_RETRY=3, MASTER_SSL=1, MASTER_SSL_CA='/ca', \
+             MASTER_SSL_CERT='/c', MASTER_SSL_KEY='/k', MASTER_SSL_VERIFY_SERVER_CERT=1, MASTER_HEARTBEAT_PERIOD=1, \
              MASTER_RETRY_COUNT=4294967295, MASTER_LOG_FILE='b.000002', MASTER_LOG_POS=120"
         );
         let executed = Coordinates::Gtid { executed: "x:1".into() };
@@ -337,6 +361,6 @@ mod tests {
         assert!(free.text().contains("REQUIRE_ROW_FORMAT=0, PRIVILEGE_CHECKS_USER=NULL, "));
         let position = Coordinates::MariaDbGtid { position: "1-1-1".into() };
         let maria = MARIADB_105.change_source(&SourceSpec { from: &position, ..spec });
-        assert!(maria.text().ends_with("VERIFY_SERVER_CERT=1, MASTER_USE_GTID=slave_pos"));
+        assert!(maria.text().ends_with("MASTER_HEARTBEAT_PERIOD=1, MASTER_USE_GTID=slave_pos"));
     }
 }

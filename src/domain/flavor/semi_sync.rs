@@ -16,6 +16,7 @@ impl Flavor {
     #[must_use]
     pub fn semi_sync_plugins(&self) -> &'static [(&'static str, &'static str)] {
         match (self.family, self.words) {
+            _ if !self.has_semi_sync() => &[],
             (Family::MariaDb, _) => &[],
             (Family::MySql, Words::Old) => &[
                 ("rpl_semi_sync_master", "semisync_master.so"),
@@ -47,6 +48,9 @@ impl Flavor {
     #[must_use]
     pub fn semi_sync_variables(&self, role: Role, wanted: Option<SemiSync>) -> Vec<(&'static str, String)> {
         let mut out = Vec::new();
+        if !self.has_semi_sync() {
+            return out;
+        }
         if let Some(SemiSync { timeout }) = wanted {
             out.push(("rpl_semi_sync_source_timeout", (timeout * 1000).to_string()));
             if let Some(place) = self.semi_sync_wait_point {

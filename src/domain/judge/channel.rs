@@ -2,6 +2,7 @@
 
 use super::Judge;
 use super::explain::explain;
+use crate::domain::after_crash::is_of_a_torn_binlog;
 use crate::domain::health::{About, Limits, Severity};
 use crate::domain::lag;
 use crate::domain::own_schema::APPLIER_USER;
@@ -26,6 +27,7 @@ pub(super) struct Channel {
     stopped: &'static str,
     applier_stopped: &'static str,
     binlog_gone: &'static str,
+    binlog_torn: &'static str,
     wrong_filter: &'static str,
     lagging: &'static str,
     lag_unknown: &'static str,
@@ -46,6 +48,7 @@ pub(super) const FORTH: Channel = Channel {
     stopped: "receiver-stopped",
     applier_stopped: "applier-stopped",
     binlog_gone: "binlog-gone",
+    binlog_torn: "binlog-torn",
     wrong_filter: "wrong-filter",
     lagging: "lagging",
     lag_unknown: "lag-unknown",
@@ -66,6 +69,7 @@ pub(super) const BACK: Channel = Channel {
     stopped: "back-receiver-stopped",
     applier_stopped: "back-applier-stopped",
     binlog_gone: "back-binlog-gone",
+    binlog_torn: "back-binlog-torn",
     wrong_filter: "back-wrong-filter",
     lagging: "back-lagging",
     lag_unknown: "back-lag-unknown",
@@ -232,6 +236,17 @@ impl Judge<'_> {
                     "Read the error log there. Then run `pmp-ha repair` on the secondary: it shows what differs and restarts the applier.",
                 ),
             );
+        }
+        if is_of_a_torn_binlog(&replica.receiver_error.1) {
+            self.find(
+                channel.binlog_torn,
+                About::Replication,
+                Severity::Failed,
+                &format!("a binlog that the {at} needs ends in the middle of an event"),
+                replica.receiver_error.1.clone(),
+                "The other node's server was killed, and was started without pmp-ha. Run `pmp-ha stop` and `pmp-ha start` there, which cuts the end off. Then do the same here.",
+            );
+            return;
         }
         // MySQL 8 and later have a number of their own for the source's 1236.
         if matches!(replica.receiver_error.0, 1236 | 13114) {

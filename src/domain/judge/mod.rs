@@ -3,6 +3,7 @@
 mod certificates;
 mod channel;
 mod explain;
+mod heartbeats;
 mod product;
 mod returned;
 mod semi_sync;
@@ -79,6 +80,7 @@ pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
         judge.returned_writes();
         judge.product();
         judge.tfa();
+        judge.key();
         judge.proof();
     }
     judge.disk();
@@ -297,43 +299,6 @@ impl Judge<'_> {
         }
     }
 
-    /// Judges whether each running server writes its heartbeat row.
-    fn heartbeats(&mut self, limits: Limits) {
-        for role in [Role::Primary, Role::Secondary] {
-            let Some(server) = self.snapshot.server(role) else { continue };
-            let own = server.beat_of(self.snapshot.membership.pair.node(role).number);
-            let by_event = own.map(|own| own.by_event).filter(|by_event| *by_event > 0);
-            if let Some(ahead) = by_event.and_then(|by_event| lag::set_back(server.clock, by_event)) {
-                self.find(
-                    "clock-set-back",
-                    About::HighAvailability,
-                    Severity::Failed,
-                    &format!("the clock of the {role} was set back, and its heartbeat waits for it"),
-                    format!("its own heartbeat row is {:.0} s ahead of its clock", lag::seconds(ahead)),
-                    "This look has made the heartbeat go on: run `pmp-ha verify` again. Check the time service of that machine.",
-                );
-                continue;
-            }
-            let age = by_event.map(|by_event| (server.clock - by_event) / 1_000_000);
-            let again = "Run `pmp-ha reconfigure` on the primary, then on the secondary: its heartbeat makes missing rows again.";
-            let check = "Its event scheduler may be off, its disk full, or the server overloaded: check there, then run `pmp-ha stop` and `pmp-ha start`.";
-            let (evidence, hint) = match age {
-                Some(age) if age <= i64::try_from(limits.heartbeat).unwrap_or(i64::MAX) => continue,
-                Some(age) => (format!("its own heartbeat row is {age} s old"), check),
-                None if own.is_none() => ("its own heartbeat row is missing".into(), again),
-                None => ("it has never written a heartbeat row".into(), check),
-            };
-            self.find(
-                "heartbeat-stopped",
-                About::HighAvailability,
-                Severity::Failed,
-                &format!("the database of the {role} has stopped writing its heartbeat"),
-                evidence,
-                hint,
-            );
-        }
-    }
-
     fn guard(&mut self) {
         let guarded = self.snapshot.server(Role::Primary).and_then(|server| server.rights_changed.as_ref());
         if guarded.is_some_and(Vec::is_empty) && !self.nobody_is_primary() {
@@ -391,6 +356,18 @@ impl Judge<'_> {
                 "Correct product.tfa_query in conf/pmp-ha.toml, or leave it empty.",
             ),
         }
+    }
+
+    fn key(&mut self) {
+        let Some(path) = self.snapshot.old_key.clone() else { return };
+        self.find(
+            "old-key",
+            About::HighAvailability,
+            Severity::Warning,
+            "the secondary has an encryption key that does not open the data",
+            format!("product.key_query says so of {path}"),
+            "If the key was rotated, copy the primary's new pmp_key.key to the secondary, run `pmp-ha key PATH` there, and restart Password Manager Pro there.",
+        );
     }
 
     fn disk(&mut self) {

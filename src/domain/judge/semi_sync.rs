@@ -22,7 +22,19 @@ impl Judge<'_> {
     }
 
     fn no_semi_sync(&mut self, role: Role, server: &ServerView) {
-        let files: Vec<&str> = Flavor::of(&server.version)
+        let flavor = Flavor::of(&server.version);
+        if let Some(flavor) = flavor.filter(|flavor| !flavor.has_semi_sync()) {
+            self.find(
+                "semi-sync-unavailable",
+                About::HighAvailability,
+                Severity::Warning,
+                &format!("semi_sync is configured, but {} does not have it: no commit waits", flavor.name),
+                format!("the server of the {role} is {}", server.version),
+                "Set replication.semi_sync = false.",
+            );
+            return;
+        }
+        let files: Vec<&str> = flavor
             .map(|flavor| flavor.semi_sync_plugins().iter().map(|(_, file)| *file).collect())
             .unwrap_or_default();
         let folder = server.variables.get("plugin_dir").map(String::as_str).unwrap_or_default();

@@ -58,6 +58,7 @@ fn server(role: Role, replica: ReplicaView) -> ServerView {
         errant: None,
         returned: None,
         certificate_ends: None,
+        uptime: Some(3600),
     }
 }
 
@@ -71,6 +72,7 @@ fn seen_from(role: Role) -> Snapshot {
         peer: Observed::Seen(at(Pair::peer_of(role))),
         deviations: vec![],
         tfa: Tfa::NotWatched,
+        old_key: None,
         own_options: None,
         open_run: None,
         disk: Some(1 << 40),
@@ -131,6 +133,16 @@ fn verdict(snapshot: &Snapshot) -> (Status, Status, Vec<&'static str>) {
 }
 
 #[test]
+fn a_secondary_with_the_key_of_before_a_rotation_is_told() {
+    let mut snapshot = seen_from(Role::Secondary);
+    snapshot.old_key = Some("/media/safe/pmp_key.key".into());
+    let health = judge(&snapshot, LIMITS);
+    let found: Vec<&str> = health.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!((found, health.high_availability), (vec!["old-key"], Status::Alive));
+    assert!(health.findings[0].evidence.contains("/media/safe/pmp_key.key"), "{health:?}");
+}
+
+#[test]
 fn a_healthy_pair_is_alive_from_both_sides_and_says_so_in_the_manuals_words() {
     assert_eq!(verdict(&seen_from(Role::Secondary)), (Status::Alive, Status::Alive, vec![]));
     assert_eq!(verdict(&seen_from(Role::Primary)), (Status::Alive, Status::Alive, vec![]));
@@ -175,6 +187,18 @@ fn a_place_that_is_gone_is_told_under_the_number_of_every_server() {
             view.receiver_error = (number, "Could not find first log file".into());
         });
         assert!(verdict(&snapshot).2.contains(&"binlog-gone"), "{number}");
+    }
+}
+
+#[test]
+fn a_binlog_that_is_torn_is_not_one_that_is_gone() {
+    for said in ["'binlog truncated in the middle of event'", "from impossible position"] {
+        let snapshot = with_replica(|view| {
+            view.receiver = Receiver::Stopped;
+            view.receiver_error = (1236, format!("Got fatal error 1236: {said}"));
+        });
+        let codes = verdict(&snapshot).2;
+        assert!(codes.contains(&"binlog-torn") && !codes.contains(&"binlog-gone"), "{codes:?}");
     }
 }
 
@@ -331,6 +355,13 @@ fn an_old_own_heartbeat_is_failed_wherever_it_is() {
     let found = judge(&silent, LIMITS).findings;
     let stopped = found.iter().find(|finding| finding.code == "heartbeat-stopped").expect("found");
     assert!(stopped.evidence.contains("missing") && stopped.hint.contains("reconfigure"), "{stopped:?}");
+    // A server that has just come up has had no time for it.
+    let mut young = with_beats(Role::Primary, [(80, 79), (99, 97)]);
+    if let Observed::Seen(primary) = &mut young.peer {
+        primary.uptime = Some(2);
+    }
+    assert_eq!(verdict(&young).2, ["just-started"]);
+    assert_eq!(verdict(&young).0, Status::Unknown);
     // Somebody asked for a row: that is no sign of life of the event.
     for by_event in [80_000_000, 0] {
         let mut asked = with_beats(Role::Primary, [(99, 97), (99, 97)]);

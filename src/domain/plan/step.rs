@@ -43,9 +43,13 @@ pub enum BootTask {
         /// received.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         copied: Option<CopyWay>,
-        /// Whether only the data themselves can show that they are a secondary's.
+        /// Whether only the data themselves can show whose they are.
         #[serde(default)]
         unnamed: bool,
+        /// What the source knows about its pair, if it was the primary of it. Of what it had received, it
+        /// takes what a primary takes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        primary: Option<Box<Membership>>,
         /// How to check the key against the data, if at all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key_check: Option<KeyCheck>,

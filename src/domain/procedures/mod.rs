@@ -15,6 +15,7 @@ pub mod repair;
 pub mod return_channel;
 pub mod rollback;
 pub mod rotate;
+pub mod setup;
 pub mod switchover;
 pub mod teardown;
 

@@ -1,4 +1,4 @@
-//! `recover --into`: from the data of a secondary to a new primary in a fresh installation.
+//! `recover --into`: from the data of a node to a new primary in a fresh installation.
 
 use super::repair::Applier;
 use super::{Scene, checks};
@@ -10,7 +10,7 @@ use crate::domain::plan::{BootTask, Command, CopyWay, KeyCheck, Plan, Step};
 use crate::domain::refusal::Refusal;
 use crate::domain::settings::OWN_SCHEMA;
 
-/// The source of the data: a secondary's home, a copy of it, or a copy of its data alone.
+/// The source of the data: a node's home, a copy of it, or a copy of its data alone.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// Full path of the home, or of the folder that is a copy of its data.
@@ -35,6 +35,15 @@ pub struct Source {
     pub of_a_pair: bool,
     /// Files that this account cannot read.
     pub unreadable: Vec<String>,
+    /// Whether the operator named it, as a lost primary's own disk must be.
+    pub is_named: bool,
+}
+
+impl Source {
+    /// What it knows about its pair, if it was the primary of it.
+    fn primary(&self) -> Option<&Membership> {
+        self.membership.as_ref().filter(|membership| membership.role == Role::Primary)
+    }
 }
 
 /// Whether a process uses the data.
@@ -143,6 +152,7 @@ pub fn plan(scene: &RecoverScene) -> Result<Plan, Vec<Refusal>> {
             accept_loss: scene.accept_loss,
             copied,
             unnamed: source.membership.is_none(),
+            primary: source.primary().cloned().map(Box::new),
             key_check,
         }),
         Step::WriteRole { role: Role::Primary, word: None },
@@ -166,7 +176,7 @@ fn not_fresh(source: &Source, target: &Scene) -> Vec<Refusal> {
         out.push(
             Refusal::new(
                 WHAT,
-                "the new home is the home with the secondary's data",
+                "the new home is the home with the data",
                 "Name a fresh installation with --into.",
             )
             .code("same-home"),
@@ -215,6 +225,13 @@ fn warnings(scene: &RecoverScene) -> Vec<String> {
     if source.fingerprint.is_none() {
         out.push("could not check that the data and the new home have the same build: the product's files are not beside the data".into());
     }
+    if let Some(primary) = source.primary() {
+        let peer = &primary.peer().host;
+        out.push(format!("these are the data of {}, the primary in epoch {}. If {peer} was promoted since then, its data are newer: recover from them, or rejoin this node", primary.this().host, primary.pair.epoch));
+        out.push(format!(
+            "{peer} does not follow the new home. Stop it there, and set up a new pair from the new home"
+        ));
+    }
     match &source.activity {
         Activity::Live(live) if live.is_connected => out.push("the secondary is still connected to its primary: what the primary writes from now on is not in the new home. Stop the primary for good before you start the new home".into()),
         Activity::AtRest if scene.accept_loss => out.push(
@@ -252,12 +269,12 @@ fn from(source: &Source) -> Vec<Refusal> {
             .code("source-not-a-node"),
         );
     }
-    if source.membership.as_ref().is_some_and(|membership| membership.role == Role::Primary) {
+    if source.primary().is_some() && !source.is_named {
         out.push(
             Refusal::new(
                 WHAT,
                 format!("{} is the primary of its pair, not the secondary", source.place),
-                "Name the secondary's home with --from.",
+                "Name the secondary's home with --from. If this is the lost primary's own disk and you want its data, name it with --from.",
             )
             .code("is-primary"),
         );
@@ -324,6 +341,7 @@ mod tests {
             membership: Some(membership),
             of_a_pair: true,
             unreadable: vec![],
+            is_named: false,
         };
         let mut scene = RecoverScene {
             source,
@@ -384,6 +402,36 @@ mod tests {
             scene.source.of_a_pair = false;
         };
         refused(foreign, "is not a node of a pair");
+    }
+
+    #[test]
+    fn a_primary_s_own_disk_is_a_source_if_it_is_named() {
+        let primary = |scene: &mut RecoverScene| {
+            scene.source.membership.as_mut().expect("a pair").role = Role::Primary;
+            scene.source.is_named = true;
+        };
+        let plan = scene(primary).expect("a plan");
+        let Step::OfflineBoot(BootTask::StandAlone { primary: Some(kept), unnamed: false, .. }) =
+            &plan.steps[2]
+        else {
+            panic!("{plan}")
+        };
+        assert_eq!(kept.role, Role::Primary);
+        assert!(plan.warnings[0].contains("n1, the primary in epoch 1. If n2 was promoted"), "{plan}");
+        refused(
+            |scene| {
+                primary(scene);
+                scene.source.is_named = false;
+            },
+            "is the primary of its pair",
+        );
+        refused(
+            |scene| {
+                primary(scene);
+                scene.source.activity = Activity::Taken(vec!["process 7".into()]);
+            },
+            "process 7",
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Afterwards nobody can tell what it passed, so every table is compared: nothing is skipped
 //! blindly.
 
+use crate::domain::after_crash::is_of_a_torn_binlog;
 use crate::domain::definitions::Named;
 use crate::domain::errant::Errant;
 use crate::domain::pair::Role;
@@ -169,6 +170,14 @@ pub fn check(look: &Look) -> Vec<Refusal> {
         None => out.push(
             Refusal::new(WHAT, "the database here has no source to replicate from", NEW_PACK)
                 .code("no-source"),
+        ),
+        Some(replica) if is_of_a_torn_binlog(&replica.receiver_error.1) => out.push(
+            Refusal::new(
+                WHAT,
+                format!("the primary's binlog ends in the middle of an event: {}", replica.receiver_error.1),
+                "Run `pmp-ha stop` and `pmp-ha start` on the primary, then here. Then repair again.",
+            )
+            .code("source-binlog-torn"),
         ),
         // MySQL 8 and later have a number of their own for the source's 1236.
         Some(replica) if matches!(replica.receiver_error.0, 1236 | 13114) => out.push(

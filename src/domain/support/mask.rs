@@ -5,37 +5,14 @@
 
 use std::borrow::Cow;
 
-/// What stands in the place of a secret.
-pub const MASK: &str = "[masked]";
+use super::forms::{without_pairs, without_texts_of_functions, without_words};
+use super::names::{MASK, speaks_of_a_secret};
 
 /// A known secret that is shorter would take away harmless words.
 const SHORTEST: usize = 4;
 
-/// Parts of names whose value is a secret.
-const NAMES: [&str; 16] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "passwort",
-    "pwd",
-    "secret",
-    "token",
-    "community",
-    "credential",
-    "encryptionkey",
-    "privatekey",
-    "private_key",
-    "apikey",
-    "api_key",
-    "authkey",
-    "keypass",
-];
-
-/// The end of such names.
-const END: &str = "pass";
-
 /// Words before a secret in SQL and in command lines.
-const BEFORE: [&str; 3] = ["identified by ", "password for ", "authorization: "];
+const BEFORE: [&str; 4] = ["identified by ", "password for ", "authorization: ", "authorization : "];
 
 /// Secrets that are known, and how they are written in the files that are shown.
 #[derive(Debug, Default, Clone)]
@@ -91,6 +68,7 @@ pub fn masked(text: &str, known: &KnownSecrets) -> String {
     let text = known.taken_from(text);
     let mut out = String::with_capacity(text.len());
     let mut in_a_key = false;
+    let mut goes_on = false;
     for line in text.split_inclusive('\n') {
         let (content, end) = line.strip_suffix('\n').map_or((line, ""), |content| (content, "\n"));
         if content.contains("-----BEGIN ") && !content.contains("CERTIFICATE") {
@@ -109,7 +87,10 @@ pub fn masked(text: &str, known: &KnownSecrets) -> String {
             in_a_key = !content.contains("-----END ");
             continue;
         }
-        out.push_str(&masked_line(content));
+        // The value of a properties file may go on in the next line.
+        let shown = if goes_on { MASK.to_owned() } else { masked_line(content) };
+        goes_on = content.ends_with('\\') && shown.contains(MASK);
+        out.push_str(&shown);
         out.push_str(end);
     }
     out
@@ -118,7 +99,8 @@ pub fn masked(text: &str, known: &KnownSecrets) -> String {
 fn masked_line(line: &str) -> String {
     let line = without_user_in_url(line);
     let line = without_what_follows(&line);
-    without_values(&line).into_owned()
+    let line = without_texts_of_functions(&without_pairs(&line));
+    without_words(&without_values(&line))
 }
 
 /// Masks the password in `scheme://user:password@host`, and the path of an address of the web.
@@ -245,14 +227,6 @@ fn name_before(text: &str) -> &str {
     at.map_or(text, |at| &text[at + text[at..].chars().next().map_or(1, char::len_utf8)..])
 }
 
-fn speaks_of_a_secret(name: &str) -> bool {
-    let name = name.to_lowercase();
-    // Where a secret lies is none, and neither is whether it is encrypted.
-    let harmless = ["_file", "-file", ".file", ".encrypted", "_env", "_expires", "policy"];
-    (name.ends_with(END) || NAMES.iter().any(|part| name.contains(part)))
-        && !harmless.iter().any(|end| name.ends_with(end))
-}
-
 /// Whether it is one of several words of a line: an option of a program.
 fn is_a_word_of_many(name: &str, before: &str) -> bool {
     before.trim_end().strip_suffix(name).is_some_and(|before| before.ends_with('-') || name.starts_with('-'))
@@ -319,6 +293,8 @@ mod tests {
             ("Authorization: Bearer hunter2", "Authorization: Bearer [masked]"),
             ("ENCRYPTIONKEY=hunter2\\=", "ENCRYPTIONKEY=[masked]"),
             ("community = 'hunter2'", "community = '[masked]'"),
+            ("db.password=\\\nhunter2", "db.password=[masked]\n[masked]"),
+            ("Authorization : Basic hunter2", "Authorization : Basic [masked]"),
             ("port = 2345", "port = 2345"),
             ("12:34:56 [Note] mysqld: ready", "12:34:56 [Note] mysqld: ready"),
         ] {

@@ -1,6 +1,8 @@
 //! What a bundle for support holds: files of a home, cut to size, without a secret.
 
+mod forms;
 pub mod mask;
+mod names;
 
 use std::fmt;
 use std::fmt::Write as _;

@@ -101,9 +101,20 @@ pub fn command<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Command {
 
 /// Runs the binary to its end.
 pub fn pmp_ha<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Ran {
+    run(args, command(args))
+}
+
+/// The same, with a home in the environment: hints need not name it.
+pub fn pmp_ha_in<S: AsRef<std::ffi::OsStr>>(home: &std::path::Path, args: &[S]) -> Ran {
+    let mut command = command(args);
+    command.env("PMP_HOME", home);
+    run(args, command)
+}
+
+fn run<S: AsRef<std::ffi::OsStr>>(args: &[S], mut command: Command) -> Ran {
     let shown =
         args.iter().map(|arg| arg.as_ref().to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
-    let ran = Ran::of(format!("pmp-ha {shown}"), command(args).output().expect("the binary runs"));
+    let ran = Ran::of(format!("pmp-ha {shown}"), command.output().expect("the binary runs"));
     if ran.code.is_some() {
         super::json::check(&shown.split(' ').collect::<Vec<_>>(), &ran.stdout);
     }

@@ -5,9 +5,11 @@ use std::path::Path;
 use serde_json::Value;
 
 /// The objects that a command may print, besides those that every command may.
-const OF: [(&str, &[&str]); 29] = [
+const OF: [(&str, &[&str]); 31] = [
     ("completions", &["completions"]),
     ("man", &["man"]),
+    ("setup", &["setup"]),
+    ("receive-pack", &["receive-pack"]),
     ("pack", &["pack"]),
     ("install-pack", &["install-pack"]),
     ("inspect", &["inspect"]),

@@ -55,6 +55,21 @@ macro_rules! on_every_server {
     )+ };
 }
 
+/// Makes one test more for the server that no registry has, for what was seen on it.
+///
+/// Where nobody has put it into the servers' folder, the runner leaves its tests out, and names it.
+#[macro_export]
+macro_rules! on_old_servers {
+    ($($name:ident),+ $(,)?) => {
+        mod old { $(
+            mod $name {
+                #[test]
+                fn mysql_5_5() { super::super::$name("mysql-5.5"); }
+            }
+        )+ }
+    };
+}
+
 /// As [`on_every_server!`], for what is the tool's own work more than a server's: `left` names the
 /// servers that only `scripts/test --every-server` runs it on.
 #[macro_export]
@@ -76,7 +91,7 @@ macro_rules! on_servers {
 
 /// The server that a test is named after.
 pub fn server_called(test: &str) -> &'static str {
-    let servers = ["mysql-5.6", "mysql-9.7", "mariadb-10.11", "mariadb-11.8"];
+    let servers = ["mysql-5.5", "mysql-5.6", "mysql-9.7", "mariadb-10.11", "mariadb-11.8"];
     let named = servers.into_iter().find(|server| server.replace(['-', '.'], "_") == test);
     named.expect("the name of a server")
 }

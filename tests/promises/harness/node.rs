@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::command::{Ran, command, pmp_ha};
+use super::command::{Ran, command, pmp_ha, pmp_ha_in};
 use super::content::{self, assert_same};
 use super::process::{Frozen, command_lines, is_alive, pid_in, send_signal};
 use super::wait::wait_until;
@@ -41,13 +41,16 @@ impl Node {
     /// Runs the binary on this home.
     pub fn run(&self, args: &[&str]) -> Ran {
         let home = self.home.to_string_lossy();
-        pmp_ha(&[&["--home", &home][..], args].concat())
+        pmp_ha_in(&self.home, &[&["--home", &home][..], args].concat())
     }
 
     /// The command line of the binary on this home, not yet run.
     pub fn command(&self, args: &[&str]) -> Command {
         let home = self.home.to_string_lossy();
-        command(&[&["--home", &home][..], args].concat())
+        let mut out = command(&[&["--home", &home][..], args].concat());
+        // As it is for whoever has it in the environment: hints need not name it.
+        out.env("PMP_HOME", &self.home);
+        out
     }
 
     /// Runs a statement as the product would; the rows, tab-separated.
