@@ -155,6 +155,7 @@ pub fn membership(side: Side, office: Office) -> Membership {
         db_port: 2345,
         local_port: None,
         web_port: None,
+        history: None,
     };
     let primary = if office.role == Role::Primary { side } else { other(side) };
     Membership {
