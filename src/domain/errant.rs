@@ -136,7 +136,7 @@ impl Reading {
                 if self.tables.len() >= MOST_TABLES {
                     return Some("rows of more tables than pmp-ha keeps in mind".into());
                 }
-                if let Some(what) = named_anew(&mut self.tables, number, name.clone()) {
+                if let Some(what) = named_anew(&mut self.tables, number, &name) {
                     return Some(what);
                 }
                 let own = [OWN_SCHEMA, LOCAL_SCHEMA].contains(&schema.as_str());
@@ -182,9 +182,9 @@ impl Reading {
 
 /// Notes the table of a number. No server gives a number to two tables of a transaction: what was named first is
 /// kept, and the answer tells of it.
-pub(super) fn named_anew(tables: &mut BTreeMap<u64, String>, number: u64, name: String) -> Option<String> {
-    let first = tables.entry(number).or_insert_with(|| name.clone());
-    (*first != name).then(|| format!("rows of {first} under the number of {name}"))
+pub(super) fn named_anew(tables: &mut BTreeMap<u64, String>, number: u64, name: &str) -> Option<String> {
+    let first = tables.entry(number).or_insert_with(|| name.to_owned());
+    (first != name).then(|| format!("rows of {first} under the number of {name}"))
 }
 
 /// Statements that only mark where a transaction begins and ends.
@@ -250,7 +250,7 @@ fn is_list_of_names(text: &str) -> bool {
         let part = part.trim();
         let bare = part.split('`').step_by(2).collect::<String>();
         !part.is_empty()
-            && part.matches('`').count() % 2 == 0
+            && part.matches('`').count().is_multiple_of(2)
             && !bare.contains(|c: char| c.is_ascii_whitespace())
     };
     text.is_empty() || text.split(',').all(is_name)

@@ -15,6 +15,7 @@ pub mod datafiles;
 pub mod datastore;
 pub mod deep;
 pub mod definitions;
+pub mod dialect;
 pub mod digest;
 pub mod doctor;
 pub mod errant;

@@ -152,7 +152,7 @@ impl Returned {
                 if self.tables.len() >= MOST_TABLES {
                     return Some("rows of more tables than pmp-ha keeps in mind".into());
                 }
-                named_anew(&mut self.tables, number, name)
+                named_anew(&mut self.tables, number, &name)
             }
             kind if kind.starts_with("update_rows") || kind.starts_with("delete_rows") => {
                 let updates = kind.starts_with("update");

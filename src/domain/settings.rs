@@ -102,6 +102,27 @@ pub struct Setting {
     pub in_effect: Option<(String, String)>,
 }
 
+/// Options of semi-synchronous replication, each with its value and whether the server shows it in effect.
+fn options_of_semi_sync(
+    flavor: &Flavor,
+    role: Role,
+    semi_sync: Option<SemiSync>,
+) -> Vec<(String, String, bool)> {
+    if semi_sync.is_none() || !flavor.has_semi_sync() {
+        return Vec::new();
+    }
+    let plugins = flavor.semi_sync_plugins();
+    let mut out: Vec<(String, String, bool)> = if flavor.loads_plugins_at_once() {
+        let all: Vec<String> = plugins.iter().map(|(name, file)| format!("{name}={file}")).collect();
+        vec![("plugin-load".into(), all.join(";"), false)]
+    } else {
+        plugins.iter().map(|(_, file)| ("plugin-load-add".into(), (*file).to_owned(), false)).collect()
+    };
+    let variables = flavor.semi_sync_variables(role, semi_sync).into_iter();
+    out.extend(variables.map(|(name, value)| (format!("{LOOSE}{}", name.replace('_', "-")), value, true)));
+    out
+}
+
 /// Computes the options of the node that `membership` describes.
 #[must_use]
 pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choices: &Choices) -> Vec<Setting> {
@@ -209,19 +230,8 @@ pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choice
     if flavor.has_mysqlx() {
         set("mysqlx", "OFF", None);
     }
-    if semi_sync.is_some() && flavor.has_semi_sync() {
-        let plugins = flavor.semi_sync_plugins();
-        if flavor.loads_plugins_at_once() {
-            let all: Vec<String> = plugins.iter().map(|(name, file)| format!("{name}={file}")).collect();
-            set("plugin-load", &all.join(";"), None);
-        } else {
-            for (_, file) in plugins {
-                set("plugin-load-add", file, None);
-            }
-        }
-        for (variable, value) in flavor.semi_sync_variables(membership.role, *semi_sync) {
-            set(&format!("{LOOSE}{}", variable.replace('_', "-")), &value, Some(&value));
-        }
+    for (option, value, is_shown) in options_of_semi_sync(flavor, membership.role, *semi_sync) {
+        set(&option, &value, is_shown.then_some(value.as_str()));
     }
     for pattern in taken_by(membership.role, &membership.pair) {
         set("replicate-wild-do-table", &pattern, None);

@@ -274,7 +274,7 @@ fn what_is_wrong_in_the_configuration_is_named_before_anything_starts() {
     home.write("conf/readable", "x\n");
     home.secret("empty", "\n");
     for (more, wanted) in [
-        ("prot = 25\n", "pmp-ha.toml:5: alarm.email.prot: there is no key `prot`; do you mean"),
+        ("prot = 25\n", "pmp-ha.toml:5: alarm.email.prot: there is no key `prot`"),
         ("port = 0\n", "pmp-ha.toml:5: alarm.email.port must be between 1 and 65535"),
         (
             "user = \"u\"\npassword_file = \"readable\"\n",

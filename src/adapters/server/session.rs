@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use crate::adapters::home::Credential;
 use crate::adapters::server::old_tls::Bridge;
 use crate::domain::certificate;
-use crate::domain::flavor::Dialect;
+use crate::domain::dialect::Dialect;
 use crate::domain::questions::{BINARY_LOGS, Question};
 use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};

@@ -23,6 +23,7 @@ use crate::apply::files::source_state::SourceState;
 use crate::apply::work::Runner;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::Flavor;
+use crate::domain::locks;
 use crate::domain::manifest::NODE_FILES;
 use crate::domain::own_schema::beat_now;
 use crate::domain::pair::Membership;
@@ -168,6 +169,10 @@ pub async fn copy(runner: &Runner<'_>, way: &CopyWay, pack_id: &str) -> Result<D
         SourceState { pack_id: pack_id.to_owned(), coordinates, return_channel_goes_on }
             .store(runner.home)?;
     }
+    // The copy has the word of the locks.
+    let mut session = session(runner.home).await?;
+    session.run(locks::forget_word()).await?;
+    session.close().await;
     Ok(blocked)
 }
 

@@ -252,7 +252,7 @@ impl<'a> Scan<'a> {
             "Format_desc" | "Rotate" | "Stop" => {}
             "Query" => match (event.info.as_str(), &mut self.open) {
                 ("BEGIN", _) => {
-                    self.open = Some(Open { prints: std::mem::take(&mut self.before), statement: false })
+                    self.open = Some(Open { prints: std::mem::take(&mut self.before), statement: false });
                 }
                 ("COMMIT", Some(_)) => self.close(event.end),
                 ("ROLLBACK", Some(_)) => self.open = None,

@@ -8,14 +8,14 @@ const OWN: u32 = 2;
 /// The bytes of a log, event by event.
 struct Bytes {
     log: WhichLog,
-    bytes: Vec<u8>,
+    written: Vec<u8>,
     /// Where the source is.
     there: u32,
 }
 
 impl Bytes {
     fn new(log: WhichLog) -> Self {
-        let mut out = Self { log, bytes: b"\xfebin".to_vec(), there: 4 };
+        let mut out = Self { log, written: b"\xfebin".to_vec(), there: 4 };
         out.event(15, OWN, 0, b"format");
         if log == WhichLog::Relay {
             let mut body = 4_u64.to_le_bytes().to_vec();
@@ -27,18 +27,18 @@ impl Bytes {
 
     fn event(&mut self, kind: u8, server_id: u32, at: u32, body: &[u8]) {
         let length = u32::try_from(19 + body.len()).expect("small");
-        let here = u32::try_from(self.bytes.len()).expect("small") + length;
+        let here = u32::try_from(self.written.len()).expect("small") + length;
         if server_id == SOURCE && kind != 4 {
             self.there += length;
         }
         let end = if self.log == WhichLog::Own { here } else { self.there };
-        self.bytes.extend(at.to_le_bytes());
-        self.bytes.push(kind);
+        self.written.extend(at.to_le_bytes());
+        self.written.push(kind);
         for number in [server_id, length, end] {
-            self.bytes.extend(number.to_le_bytes());
+            self.written.extend(number.to_le_bytes());
         }
-        self.bytes.extend([0, 0]);
-        self.bytes.extend(body);
+        self.written.extend([0, 0]);
+        self.written.extend(body);
     }
 
     fn query(&mut self, server_id: u32, at: u32, text: &str) {
@@ -98,7 +98,7 @@ fn a_note_that_is_behind_the_data_moves_to_where_the_data_are() {
     let mut ends = Vec::new();
     for at in 0..12 {
         relay.row(SOURCE, at, "a", &[7]);
-        ends.push((relay.bytes.len(), relay.there));
+        ends.push((relay.written.len(), relay.there));
         relay.row(SOURCE, at, "other", &[7]); // a filter stops it
         if at < 10 {
             own.row(SOURCE, at, "a", &[7]);
@@ -106,28 +106,28 @@ fn a_note_that_is_behind_the_data_moves_to_where_the_data_are() {
         }
     }
     let (here, there) = ends[9];
-    let mending = decide(&own.bytes, &relay.bytes, ends[8].0 as u64);
+    let mending = decide(&own.written, &relay.written, ends[8].0 as u64);
     assert_eq!(mending.relay_info, Some(format!("./relay.000001\n{here}\nbinlog.000007\n{there}\n")));
     let end = relay.there;
     assert_eq!(mending.master_info, Some(format!("18\nbinlog.000007\n{end}\nhost\nuser\n")));
     assert_eq!(mending.cuts, []);
 
     // One that is right, or farther on because a filter stopped what followed, stays.
-    assert_eq!(decide(&own.bytes, &relay.bytes, here as u64).relay_info, None);
-    assert_eq!(decide(&own.bytes, &relay.bytes, ends[9].0 as u64 + 200).relay_info, None);
+    assert_eq!(decide(&own.written, &relay.written, here as u64).relay_info, None);
+    assert_eq!(decide(&own.written, &relay.written, ends[9].0 as u64 + 200).relay_info, None);
 }
 
 #[test]
 fn what_cannot_be_told_apart_or_is_not_there_changes_nothing() {
     let (mut own, mut relay) = (Bytes::new(WhichLog::Own), Bytes::new(WhichLog::Relay));
-    assert_eq!(decide(&own.bytes, &relay.bytes, 4).relay_info, None, "nothing of the source");
+    assert_eq!(decide(&own.written, &relay.written, 4).relay_info, None, "nothing of the source");
     for _ in 0..3 {
         relay.row(SOURCE, 1, "a", &[7]);
     }
     own.row(SOURCE, 1, "a", &[7]);
-    assert_eq!(decide(&own.bytes, &relay.bytes, 4).relay_info, None, "one of three that are alike");
+    assert_eq!(decide(&own.written, &relay.written, 4).relay_info, None, "one of three that are alike");
     own.row(SOURCE, 2, "a", &[7]);
-    assert_eq!(decide(&own.bytes, &relay.bytes, 4).relay_info, None, "the last one is in no relay log");
+    assert_eq!(decide(&own.written, &relay.written, 4).relay_info, None, "the last one is in no relay log");
 }
 
 #[test]
@@ -135,20 +135,20 @@ fn a_statement_counts_as_applied_only_where_the_own_binlog_has_it() {
     let (mut own, mut relay) = (Bytes::new(WhichLog::Own), Bytes::new(WhichLog::Relay));
     relay.row(SOURCE, 1, "a", &[1]);
     own.row(SOURCE, 1, "a", &[1]);
-    let before = relay.bytes.len() as u64;
+    let before = relay.written.len() as u64;
     relay.query(SOURCE, 2, "ALTER TABLE a ADD b INT");
-    let altered = relay.bytes.len();
-    assert_eq!(decide(&own.bytes, &relay.bytes, before).relay_info, None);
+    let altered = relay.written.len();
+    assert_eq!(decide(&own.written, &relay.written, before).relay_info, None);
     own.query(SOURCE, 2, "ALTER TABLE a ADD b INT");
     let there = relay.there;
-    let moved = decide(&own.bytes, &relay.bytes, before).relay_info;
+    let moved = decide(&own.written, &relay.written, before).relay_info;
     assert_eq!(moved, Some(format!("./relay.000001\n{altered}\nbinlog.000007\n{there}\n")));
     // A filter stopped one between two rows.
     relay.query(SOURCE, 3, "DROP TABLE elsewhere.t");
     relay.row(SOURCE, 4, "a", &[2]);
     own.row(SOURCE, 4, "a", &[2]);
-    let moved = decide(&own.bytes, &relay.bytes, before).relay_info.expect("moved");
-    assert!(moved.starts_with(&format!("./relay.000001\n{}\n", relay.bytes.len())), "{moved}");
+    let moved = decide(&own.written, &relay.written, before).relay_info.expect("moved");
+    assert!(moved.starts_with(&format!("./relay.000001\n{}\n", relay.written.len())), "{moved}");
 }
 
 #[test]
@@ -157,27 +157,27 @@ fn a_table_of_another_engine_and_a_statement_format_are_followed() {
     for log in [&mut own, &mut relay] {
         log.row(SOURCE, 1, "a", &[1]);
     }
-    let before = relay.bytes.len() as u64;
+    let before = relay.written.len() as u64;
     for log in [&mut own, &mut relay] {
         log.event(5, SOURCE, 2, &[2, 1, 0, 0, 0, 0, 0, 0, 0]);
         log.query(SOURCE, 2, "BEGIN");
         log.query(SOURCE, 2, "INSERT INTO m VALUES (NULL)");
         log.query(SOURCE, 2, "COMMIT");
     }
-    let moved = decide(&own.bytes, &relay.bytes, before).relay_info.expect("moved");
-    assert!(moved.starts_with(&format!("./relay.000001\n{}\n", relay.bytes.len())), "{moved}");
+    let moved = decide(&own.written, &relay.written, before).relay_info.expect("moved");
+    assert!(moved.starts_with(&format!("./relay.000001\n{}\n", relay.written.len())), "{moved}");
 }
 
 #[test]
 fn a_transaction_goes_on_in_the_next_relay_log() {
     let mut first = Bytes::new(WhichLog::Relay);
     first.row(SOURCE, 1, "a", &[1]);
-    let whole = first.bytes.clone();
-    let xid = first.bytes.split_off(whole.len() - 27);
+    let whole = first.written.clone();
+    let xid = first.written.split_off(whole.len() - 27);
     let mut second = b"\xfebin".to_vec();
     second.extend(&xid);
     let mut scan = Scan::new(WhichLog::Relay, OWN, &passes);
-    walk(&mut scan, "relay.000001", &first.bytes);
+    walk(&mut scan, "relay.000001", &first.written);
     walk(&mut scan, "relay.000002", &second);
     let last = scan.transactions.back().expect("one");
     assert_eq!(last.here, LogPlace { file: "relay.000002".into(), position: 31 });
@@ -186,7 +186,7 @@ fn a_transaction_goes_on_in_the_next_relay_log() {
 
 #[test]
 fn a_binlog_says_whether_it_was_closed() {
-    let mut open = Bytes::new(WhichLog::Own).bytes;
+    let mut open = Bytes::new(WhichLog::Own).written;
     assert!(!is_open(&open));
     open[FLAGS] = IN_USE;
     assert!(is_open(&open));
@@ -200,16 +200,16 @@ proptest! {
     #[test]
     fn a_log_is_cut_behind_its_last_whole_event(rows in 0_u32..6, keep in 0.0..1.0_f64) {
         let mut log = Bytes::new(WhichLog::Own);
-        let mut ends = vec![4, log.bytes.len()];
+        let mut ends = vec![4, log.written.len()];
         for at in 0..rows {
             for kind in [2, 19, 23, 16] {
                 log.event(kind, SOURCE, at, &[5; 30]);
-                ends.push(log.bytes.len());
+                ends.push(log.written.len());
             }
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a small share")]
-        let size = 4 + ((log.bytes.len() - 4) as f64 * keep) as usize;
-        let bytes = &log.bytes[..size];
+        let size = 4 + ((log.written.len() - 4) as f64 * keep) as usize;
+        let bytes = &log.written[..size];
         let mut scan = Scan::new(WhichLog::Own, OWN, &passes);
         walk(&mut scan, "own.000001", bytes);
         let mut mending = Mending::default();
@@ -227,18 +227,18 @@ proptest! {
     ) {
         let applied = applied.min(rows.len());
         let (mut own, mut relay) = (Bytes::new(WhichLog::Own), Bytes::new(WhichLog::Relay));
-        let mut ends = vec![relay.bytes.len()];
+        let mut ends = vec![relay.written.len()];
         let mut clock = 0;
         for (number, (ticks, row)) in rows.iter().enumerate() {
             clock += ticks;
             relay.row(SOURCE, clock, "a", &[*row]);
-            ends.push(relay.bytes.len());
+            ends.push(relay.written.len());
             if number < applied {
                 own.row(SOURCE, clock, "a", &[*row]);
             }
         }
         let before = ends[applied.saturating_sub(behind)] as u64;
-        let mending = decide(&own.bytes, &relay.bytes, before);
+        let mending = decide(&own.written, &relay.written, before);
         if let Some(info) = mending.relay_info {
             let position = RelayInfo::parse(&info).expect("ours").relay.position;
             prop_assert_eq!(position, ends[applied] as u64);

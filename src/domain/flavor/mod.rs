@@ -14,7 +14,6 @@ use super::datafiles::Layout;
 use old::Age;
 
 pub use accounts::{Account, Demand};
-pub use old::Dialect;
 pub use replication::{RETRY_COUNT, SourceSpec};
 pub use semi_sync::SemiSync;
 pub use version::{Family, ServerVersion};

@@ -134,9 +134,9 @@ pub(super) fn without_words(line: &str) -> String {
         {
             out.push_str(&word.replace(bare, MASK));
         } else if user_next && bare.contains(':') {
-            out.push_str(&format!("{}:{MASK}", bare.split(':').next().unwrap_or_default()));
+            out.extend([bare.split(':').next().unwrap_or_default(), ":", MASK]);
         } else if client && bare.starts_with("-p") && bare.len() > 2 && !bare.starts_with("--") {
-            out.push_str(&format!("-p{MASK}"));
+            out.extend(["-p", MASK]);
         } else {
             out.push_str(word);
         }
@@ -163,8 +163,8 @@ mod tests {
             ),
             ("<password>hunter2</password>", "<password>[masked]</password>"),
             (
-                r#"<property name='keystore.password'>hunter2</property><a>b</a>"#,
-                r#"<property name='keystore.password'>[masked]</property><a>b</a>"#,
+                "<property name='keystore.password'>hunter2</property><a>b</a>",
+                "<property name='keystore.password'>[masked]</property><a>b</a>",
             ),
             (r#"{"key": "password", "value": "hunter2"}"#, r#"{"key": "password", "value": "[masked]"}"#),
             (r#"<property name="port" value="7"/>"#, r#"<property name="port" value="7"/>"#),
