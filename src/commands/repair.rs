@@ -160,12 +160,19 @@ async fn look(
 ) -> Result<RepairScene> {
     let version = Database::of(home, &context.interrupt).version().await?;
     let Some(flavor) = Flavor::of(&version) else { bail!("{version} is not known") };
-    let mut look = Look { role: membership.role, here: None, there: None, replica: None };
+    let mut look = Look { role: membership.role, here: None, there: None, replica: None, read_only: None };
     let (mut here, mut there) = (None, None);
     if membership.role == Role::Secondary {
         match open_here(home).await? {
             Ok(mut session) => {
                 look.replica = replica(&mut session, flavor).await?;
+                if let Some(variable) = flavor.read_only_default() {
+                    let row = session.one(format!("SELECT @@GLOBAL.{variable} AS only_reads")).await?;
+                    look.read_only = row
+                        .and_then(|row| row.get("only_reads"))
+                        .filter(|value| value != "0")
+                        .map(|_| variable);
+                }
                 here = Some(session);
             }
             Err(blind) => look.here = Some(blind.evidence),

@@ -128,6 +128,7 @@ const LOCK: &str = lock_name!("return_channel");
 /// The account that the primary has opens the new secondary, and may not read its binlog. The receiver says so,
 /// tries again and again, and has learnt by then which server it is. On the primary, the event forgets the
 /// place in the former secondary's binlogs, and says with whom the channel has begun anew. That is replicated.
+/// Nothing else of the channel changes: the certificate of the secondary is checked as before.
 /// On the new secondary, the event reads it and lets the account in.
 #[must_use]
 pub fn event(timing: &Timing) -> String {
@@ -151,7 +152,7 @@ pub fn event(timing: &Timing) -> String {
          SELECT m.Uuid INTO other FROM mysql.slave_master_info m LIMIT 1;\n\
          IF other <> '' AND NOT EXISTS (SELECT 1 FROM {OWN_SCHEMA}.{BEGUN} b \
          WHERE b.node = @@GLOBAL.server_id AND b.uuid = other) THEN\n\
-         RESET SLAVE;\n\
+         CHANGE MASTER TO MASTER_LOG_FILE = '', MASTER_LOG_POS = 4;\n\
          REPLACE INTO {OWN_SCHEMA}.{BEGUN} VALUES (@@GLOBAL.server_id, other);\n\
          END IF;\n\
          START SLAVE;\n\
@@ -244,8 +245,10 @@ mod tests {
     fn the_place_is_forgotten_before_it_is_said_that_the_channel_begins_anew() {
         let event = event(&Timing { net_timeout: 5, connect_retry: 3, heartbeat: 1, beat: 2 });
         let at = |words: &str| event.find(words).unwrap_or_else(|| panic!("no {words} in {event}"));
-        assert!(at("STOP SLAVE;") < at("SELECT m.Uuid") && at("SELECT m.Uuid") < at("RESET SLAVE;"));
-        assert!(at("RESET SLAVE;") < at("REPLACE INTO pmp_ha.return_channel"));
+        assert!(at("STOP SLAVE;") < at("SELECT m.Uuid") && at("SELECT m.Uuid") < at("CHANGE MASTER"));
+        assert!(at("CHANGE MASTER") < at("REPLACE INTO pmp_ha.return_channel"));
+        // `RESET SLAVE` would also forget that the secondary's certificate is checked.
+        assert!(!event.contains("RESET SLAVE"), "{event}");
         assert!(at("b.uuid = @@GLOBAL.server_uuid") < at("Repl_slave_priv = 'Y'"));
     }
 }

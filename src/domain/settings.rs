@@ -236,6 +236,14 @@ pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choice
     for pattern in taken_by(membership.role, &membership.pair) {
         set("replicate-wild-do-table", &pattern, None);
     }
+    if let Some(variable) = flavor.read_only_default() {
+        // The applier obeys this default, and stops.
+        out.push(Setting {
+            option: "transaction-read-only".into(),
+            value: "OFF".into(),
+            in_effect: Some((variable.into(), "OFF".into())),
+        });
+    }
     out
 }
 
@@ -411,7 +419,9 @@ mod tests {
     fn an_old_server_gets_no_option_that_it_refuses_and_keeps_what_it_is_mended_from() {
         for name in ["MySQL 5.1", "MySQL 5.5"] {
             let text = rendered_for(Flavor::called(name), Role::Secondary);
-            for refused in ["relay-log-recovery", "-info-repository", "plugin-load-add", "rows-query"] {
+            for refused in
+                ["relay-log-recovery", "-info-repository", "plugin-load-add", "rows-query", "read-only"]
+            {
                 assert!(!text.contains(refused), "{refused} in {text}");
             }
             assert!(text.contains("master-retry-count = \"4294967295\""), "{text}");

@@ -179,7 +179,7 @@ fn defaults_of_an_administrator_change_nothing(lab: &Lab, server: &str) {
             "max_join_size = 1",
             "sql_big_selects = 0",
             "sql_safe_updates = 1",
-            "TRANSACTION ISOLATION LEVEL READ UNCOMMITTED, READ ONLY",
+            "TRANSACTION ISOLATION LEVEL READ UNCOMMITTED",
             limit,
         ] {
             db.rows(&format!("SET GLOBAL {setting}"));
@@ -191,12 +191,20 @@ fn defaults_of_an_administrator_change_nothing(lab: &Lab, server: &str) {
     lab.primary.run(&["verify", "--deep", "--anew"]).ok();
     let mut db = Db::admin(&lab.secondary);
     db.rows("SET SESSION autocommit = 1, sql_log_bin = 0");
-    db.rows("SET SESSION TRANSACTION READ WRITE");
     db.rows("DELETE FROM passtrix.Ptrx_Settings WHERE NAME = 'LAST'");
     lab.primary.sql("INSERT INTO Ptrx_Settings VALUES ('WRITTEN', 'under odd defaults')");
     lab.wait_same("SELECT VALUE FROM Ptrx_Settings WHERE NAME = 'WRITTEN'");
     lab.primary.run(&["verify", "--deep", "--anew"]).exits(5);
     lab.secondary.run(&["repair"]).ok();
     lab.wait_same("SELECT NAME, VALUE FROM Ptrx_Settings ORDER BY NAME, VALUE");
+    assert_eq!(lab.secondary.findings(), [""; 0]);
+
+    // One of them the server's own applier obeys: the pair sets it, and nothing begins under another one.
+    db.rows("SET GLOBAL TRANSACTION READ ONLY");
+    assert_eq!(lab.secondary.findings(), ["setting-not-in-effect"]);
+    lab.secondary.run(&["repair"]).exits(4).says(&["read_only is ON", "SET GLOBAL"]);
+    lab.secondary.run(&["stop"]).ok();
+    lab.secondary.run(&["start"]).ok();
+    lab.wait_alive();
     assert_eq!(lab.secondary.findings(), [""; 0]);
 }

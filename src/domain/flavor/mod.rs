@@ -330,6 +330,17 @@ impl Flavor {
         self.positioning != Positioning::FilePosition || self.repositories_as_tables
     }
 
+    /// The variable that makes each session read-only by default, for the server's own applier, too; `None`
+    /// where there is none.
+    #[must_use]
+    pub fn read_only_default(&self) -> Option<&'static str> {
+        match (self.layout, self.repositories_as_tables) {
+            (Layout::MySql8, _) => Some("transaction_read_only"),
+            (Layout::MariaDb, _) | (Layout::MySql5, true) => Some("tx_read_only"),
+            (Layout::MySql5, false) => None,
+        }
+    }
+
     /// Makes a session see how far tables have counted now, where a server would show what it noted before.
     #[must_use]
     pub fn counts_as_they_are(&self) -> Option<&'static str> {

@@ -24,6 +24,8 @@ pub struct Look {
     pub there: Option<String>,
     /// The replica side of the server here.
     pub replica: Option<ReplicaView>,
+    /// The variable by which sessions here may only read, if they may.
+    pub read_only: Option<&'static str>,
 }
 
 /// The applier.
@@ -192,6 +194,18 @@ pub fn check(look: &Look) -> Vec<Refusal> {
             .code("source-binlog-gone"),
         ),
         Some(_) => {}
+    }
+    if let Some(variable) = look.read_only {
+        out.push(
+            Refusal::new(
+                WHAT,
+                format!("transactions of this server only read, those of its applier, too: {variable} is ON"),
+                format!(
+                    "Run `SET GLOBAL {variable} = OFF` here. Or run `pmp-ha stop` and `pmp-ha start`: the pair's option file turns it off."
+                ),
+            )
+            .code("read-only-default"),
+        );
     }
     if let Some(why) = &look.there {
         out.push(
@@ -415,7 +429,7 @@ mod tests {
 
     #[test]
     fn the_primary_and_a_place_that_is_gone_are_refused() {
-        let look = Look { role: Role::Primary, here: None, there: None, replica: None };
+        let look = Look { role: Role::Primary, here: None, there: None, replica: None, read_only: None };
         assert!(check(&look)[0].hint.contains("on the secondary"));
         let look = Look { role: Role::Secondary, there: Some("2003".into()), ..look };
         let refusals = check(&look);
