@@ -32,6 +32,7 @@ pub mod lag;
 pub mod locks;
 pub mod manifest;
 pub mod nagios;
+pub mod option_file;
 pub mod own_schema;
 pub mod page;
 pub mod pair;

@@ -89,6 +89,8 @@ pub struct ServerView {
     pub beats: Vec<Beat>,
     /// Whether its data are to be compared: it may lack rows that a former secondary sent to the primary.
     pub compare_due: bool,
+    /// The account that it took this login for, if it asks nobody who they are.
+    pub lets_everybody_in: Option<String>,
     /// What it says about its role in the pair.
     pub says: Option<NodeState>,
     /// How the application's rights differ from the write guard; `None` if it was never set.

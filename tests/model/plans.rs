@@ -249,6 +249,7 @@ fn home(server: &str, side: Side, office: Office) -> Scene {
         layout: Flavor::of(&version).map(|flavor| flavor.layout),
         server: Ok(version),
         script: Ok(()),
+        lets_everybody_in: None,
         data: vec![],
         odd_data: vec![],
         schema_on_disk: None,

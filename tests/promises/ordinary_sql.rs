@@ -176,7 +176,8 @@ fn defaults_of_an_administrator_change_nothing(lab: &Lab, server: &str) {
             "completion_type = 'CHAIN'",
             "sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES,STRICT_ALL_TABLES'",
             "sql_select_limit = 1",
-            "max_join_size = 1",
+            // Under 1, a receiver of MariaDB cannot ask its source for its number.
+            "max_join_size = 10",
             "sql_big_selects = 0",
             "sql_safe_updates = 1",
             "TRANSACTION ISOLATION LEVEL READ UNCOMMITTED",
@@ -203,8 +204,15 @@ fn defaults_of_an_administrator_change_nothing(lab: &Lab, server: &str) {
     db.rows("SET GLOBAL TRANSACTION READ ONLY");
     assert_eq!(lab.secondary.findings(), ["setting-not-in-effect"]);
     lab.secondary.run(&["repair"]).exits(4).says(&["read_only is ON", "SET GLOBAL"]);
-    lab.secondary.run(&["stop"]).ok();
-    lab.secondary.run(&["start"]).ok();
-    lab.wait_alive();
+    db.rows("SET GLOBAL TRANSACTION READ WRITE");
     assert_eq!(lab.secondary.findings(), [""; 0]);
+
+    if server == "mysql-9.7" {
+        // A server of this kind forgets at its end that it has executed a transaction of XA.
+        lab.secondary.run(&["stop"]).ok();
+        lab.secondary.run(&["start"]).ok();
+        wait_for(&lab.secondary, &["applier-stopped"]);
+        lab.secondary.run(&["repair"]).ok();
+        lab.wait_alive();
+    }
 }

@@ -312,7 +312,9 @@ async fn ask(
     mut bell: Option<Bell>,
     source: u32,
 ) -> Result<ServerView> {
-    let row = session.one("SELECT VERSION() AS version").await?.context("no version")?;
+    let row =
+        session.one("SELECT VERSION() AS version, CURRENT_USER() AS account").await?.context("no version")?;
+    let lets_everybody_in = row.get("account").filter(|account| !session.is_login_of(account));
     let version =
         row.get("version").and_then(|text| ServerVersion::parse(&text)).context("an unknown version")?;
     let flavor = Flavor::of(&version).with_context(|| format!("{version} is not known"))?;
@@ -394,6 +396,7 @@ async fn ask(
     Ok(ServerView {
         version,
         compare_due,
+        lets_everybody_in,
         variables,
         tls,
         replica,

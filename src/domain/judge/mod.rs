@@ -480,7 +480,11 @@ impl Judge<'_> {
                 "peer-refused",
                 Severity::Failed,
                 format!("the {role} {peer} refuses this node"),
-                "The accounts of the two nodes do not match, or they speak no common TLS: were both set up with the same pack?",
+                if blind.evidence.contains("1045") {
+                    "The accounts of the two nodes do not match: were both set up with the same pack? Or an account without a name stands before pmp-ha's there: see `SELECT Host FROM mysql.user WHERE User = ''`, and drop that account."
+                } else {
+                    "The accounts of the two nodes do not match, or they speak no common TLS: were both set up with the same pack?"
+                },
             ),
             BlindReason::Certificate(unfit) => return self.unfit_certificate(unfit, evidence),
             BlindReason::NotBuiltIn(part) => (

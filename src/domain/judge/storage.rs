@@ -30,6 +30,18 @@ impl Judge<'_> {
                 "Run `pmp-ha stop` and `pmp-ha start` here. Then `pmp-ha verify` tells what of the pair's settings is not in effect.",
             );
         }
+        for role in [Role::Primary, Role::Secondary] {
+            let server = self.snapshot.server(role);
+            let Some(account) = server.and_then(|server| server.lets_everybody_in.clone()) else { continue };
+            self.find(
+                "everybody-let-in",
+                About::HighAvailability,
+                Severity::Failed,
+                &format!("the server of the {role} lets everybody in, whoever they say they are"),
+                format!("it took the login of pmp-ha for {account}, as with skip-grant-tables"),
+                "Take skip-grant-tables out of bin/startDB.sh and of the option files there. Then run `pmp-ha stop` and `pmp-ha start` there. `FLUSH PRIVILEGES` closes the door at once.",
+            );
+        }
         if self.snapshot.server(Role::Secondary).is_some_and(|server| server.compare_due) {
             self.find(
                 "compare-due",

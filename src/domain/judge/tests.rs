@@ -53,6 +53,7 @@ fn server(role: Role, replica: ReplicaView) -> ServerView {
         says: None,
         rights_changed: (role == Role::Secondary).then(Vec::new),
         compare_due: false,
+        lets_everybody_in: None,
         prepared: 0,
         insertable: vec![],
         errant: None,

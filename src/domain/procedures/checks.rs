@@ -117,6 +117,16 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
             .code("start-script"),
         );
     }
+    if let Some(place) = &scene.lets_everybody_in {
+        out.push(
+            Refusal::new(
+                what,
+                format!("its server lets everybody in, whoever they say they are: {place}"),
+                "Take the option out, and restart the database. Nobody needs a password under it, from either machine.",
+            )
+            .code("everybody-let-in"),
+        );
+    }
     out.extend(mount_point(what, scene));
 }
 
