@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use super::{Context, absolute, opening, read_password_file};
+use super::{Context, absolute, opening, port, read_password_file};
 use crate::adapters::home::journal_file::JournalFile;
 use crate::adapters::home::{Home, datadir, kept};
 use crate::adapters::pack::unpacked::Unpacked;
@@ -125,6 +125,8 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
         port_is_forwarded: args.port_is_forwarded,
     };
     let plan = plan(&scene).map_err(Failure::refused)?;
+    let primary = scene.manifest.pair.node(Role::Primary);
+    port::tell(context, Role::Primary, &primary.host, primary.db_port).await;
     if !context.agreed(&plan)? {
         return Ok(());
     }

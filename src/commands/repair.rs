@@ -22,7 +22,7 @@ use crate::domain::judge::judge;
 use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::{Plan, Scope, Step, TableChange};
 use crate::domain::procedures::repair::{
-    Applier, Look, NEW_PACK, RepairScene, Written, check, plan, written,
+    Applier, Look, NEW_PACK, RepairScene, Written, check, plan, too_long, written,
 };
 use crate::domain::table::change::sum_up;
 use crate::domain::table::rows::tables_named;
@@ -160,7 +160,14 @@ async fn look(
 ) -> Result<RepairScene> {
     let version = Database::of(home, &context.interrupt).version().await?;
     let Some(flavor) = Flavor::of(&version) else { bail!("{version} is not known") };
-    let mut look = Look { role: membership.role, here: None, there: None, replica: None, read_only: None };
+    let mut look = Look {
+        role: membership.role,
+        here: None,
+        there: None,
+        replica: None,
+        read_only: None,
+        blocked: None,
+    };
     let (mut here, mut there) = (None, None);
     if membership.role == Role::Secondary {
         match open_here(home).await? {
@@ -172,6 +179,9 @@ async fn look(
                         .and_then(|row| row.get("only_reads"))
                         .filter(|value| value != "0")
                         .map(|_| variable);
+                }
+                if look.read_only.is_none() {
+                    look.blocked = look::locks::blocked(&mut session, flavor).await?;
                 }
                 here = Some(session);
             }
@@ -209,6 +219,10 @@ async fn look(
     let mut names = structure.alike();
     names.retain(is_meant);
     let found = nodes.differences(&structure, &names, settled).await?;
+    let (long, most) = nodes.too_long(&structure, &found).await?;
+    if !long.is_empty() {
+        return Err(Failure::refused(vec![too_long(&long, most)]).into());
+    }
     let mut left_out: Vec<_> =
         structure.unreadable.iter().filter(|(table, _)| is_meant(table)).cloned().collect();
     left_out.extend(found.unreadable);

@@ -183,7 +183,7 @@ fn an_online_pack_that_was_cut_off_anywhere_leaves_the_pair_as_it_was(server: &s
             if !crashes {
                 // It is open, and has turned nobody away.
                 assert_eq!(node.verify(), ("Alive".to_owned(), "Alive".to_owned()), "{ran}");
-                assert_eq!(node.findings(), ["run-interrupted"], "{ran}");
+                assert_eq!(node.findings(), ["run-left-open"], "{ran}");
                 assert_eq!(lab.secondary.findings(), [""; 0], "{ran}");
             }
             if crashes {

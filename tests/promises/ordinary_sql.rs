@@ -111,6 +111,8 @@ fn ordinary_statements_leave_the_pair_alive_and_equal(server: &str) {
 
     what_needs_a_foreign_table_is_put_right(&lab);
     if ["mysql-9.7", "mariadb-11.8"].contains(&server) {
+        who_blocks_all_writes_is_named(&lab, server);
+        a_row_that_is_too_long_is_named(&lab);
         defaults_of_an_administrator_change_nothing(&lab, server);
     }
 }
@@ -207,6 +209,9 @@ fn defaults_of_an_administrator_change_nothing(lab: &Lab, server: &str) {
     db.rows("SET GLOBAL TRANSACTION READ WRITE");
     assert_eq!(lab.secondary.findings(), [""; 0]);
 
+    if server == "mariadb-11.8" {
+        a_table_in_memory_is_emptied_by_nobody(lab);
+    }
     if server == "mysql-9.7" {
         // A server of this kind forgets at its end that it has executed a transaction of XA.
         lab.secondary.run(&["stop"]).ok();
@@ -215,4 +220,63 @@ fn defaults_of_an_administrator_change_nothing(lab: &Lab, server: &str) {
         lab.secondary.run(&["repair"]).ok();
         lab.wait_alive();
     }
+}
+
+/// A backup tool has a global read lock: nothing begins, and the session is named.
+fn who_blocks_all_writes_is_named(lab: &Lab, server: &str) {
+    for node in [&lab.primary, &lab.secondary] {
+        let mut db = Db::admin(node);
+        let id = db.list("SELECT CONNECTION_ID()").concat();
+        db.rows("FLUSH TABLES WITH READ LOCK");
+        let which =
+            if server == "mysql-9.7" { "the lock is held by session" } else { "the lock is held by one of" };
+        let session = format!("session {id} of ");
+        let says = [which, session.as_str(), "global read lock"];
+        node.run(&["switchover", "--wait", "5"]).exits(4).says(&says);
+        if node.endpoint == lab.secondary.endpoint {
+            node.run(&["repair"]).exits(4).says(&says);
+        }
+        db.rows("UNLOCK TABLES");
+    }
+    lab.wait_alive();
+}
+
+fn a_row_that_is_too_long_is_named(lab: &Lab) {
+    let both = |bytes: u64| {
+        for node in [&lab.primary, &lab.secondary] {
+            Db::admin(node).rows(&format!("SET GLOBAL max_allowed_packet = {bytes}"));
+        }
+    };
+    let mut db = Db::admin(&lab.primary);
+    db.rows("CREATE TABLE passtrix.Long_Rows (id INT PRIMARY KEY, v MEDIUMTEXT) ENGINE=InnoDB");
+    db.rows("INSERT INTO passtrix.Long_Rows VALUES (1, REPEAT('x', 700000)), (2, 'short')");
+    lab.wait_same("SELECT id, LENGTH(v) FROM passtrix.Long_Rows");
+    let mut here = Db::admin(&lab.secondary);
+    here.rows("SET SESSION sql_log_bin = 0");
+    here.rows("DELETE FROM passtrix.Long_Rows");
+    both(1 << 20);
+    lab.secondary.run(&["--dry-run", "repair"]).exits(4).says(&["half of max_allowed_packet", "Long_Rows"]);
+    lab.secondary.run(&["repair"]).exits(4).says(&["SET GLOBAL max_allowed_packet = 4194304"]);
+    both(4 << 20);
+    lab.secondary.run(&["repair"]).ok();
+    lab.wait_same("SELECT id, LENGTH(v) FROM passtrix.Long_Rows");
+    assert_eq!(lab.secondary.findings(), [""; 0]);
+}
+
+/// Its server empties it when it starts, and writes that into its binlog.
+fn a_table_in_memory_is_emptied_by_nobody(lab: &Lab) {
+    let mut db = Db::admin(&lab.primary);
+    db.rows("CREATE TABLE passtrix.In_Memory (id INT PRIMARY KEY) ENGINE=MEMORY");
+    db.rows("INSERT INTO passtrix.In_Memory VALUES (1)");
+    db.rows("COMMIT");
+    lab.wait_same("SELECT id FROM passtrix.In_Memory");
+    lab.secondary.run(&["stop"]).ok();
+    lab.secondary.run(&["start"]).ok();
+    assert_eq!(lab.secondary.admin_sql("SELECT COUNT(*) FROM passtrix.In_Memory"), "0");
+    wait_for(&lab.secondary, &["errant-write"]);
+    let told = lab.secondary.run(&["verify"]).exits(5).stdout;
+    assert!(told.contains("empties a whole table") && told.contains("ENGINE=MEMORY"), "{told}");
+    lab.secondary.run(&["repair"]).ok();
+    lab.wait_same("SELECT id FROM passtrix.In_Memory");
+    lab.wait_alive();
 }

@@ -10,7 +10,7 @@ pub mod log_file;
 mod pair_file;
 pub mod rotation;
 pub mod saved;
-mod script;
+pub mod script;
 pub mod template;
 pub mod traces;
 pub mod undo_file;

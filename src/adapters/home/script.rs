@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use fs_err as fs;
 
 use super::Home;
-use crate::adapters::bytes::digest::hash_file;
+use crate::adapters::bytes::digest::{Sha256, hash_file};
 use crate::adapters::system;
+use crate::domain::digest::Sha256Hex;
 use crate::domain::option_file::{Include, file_lets_everybody_in, includes};
 use crate::domain::settings::taken_in;
 use crate::domain::start_script::{self, Gate, Installation, NotWirable, Wired, everybody_is_let_in_by};
@@ -51,14 +53,33 @@ impl Home {
         files.into_iter().find(lets_in).map(|path| format!("{} has skip-grant-tables", path.display()))
     }
 
-    /// The option file of the installation's own, if it is another one than ours noted.
+    /// The option file of the installation's own, if it or one that it takes in is another one than noted.
     #[must_use]
     pub fn changed_own_option_file(&self) -> Option<String> {
         let ours = system::read_text(&self.option_file(), system::SMALL).ok()?;
         let (path, noted) = taken_in(&ours)?;
-        let now = hash_file(Path::new(path)).map(|hash| hash.to_string());
+        let now = hash_of_option_files(Path::new(path)).map(|hash| hash.to_string());
         (!now.is_ok_and(|now| now == noted)).then(|| path.to_owned())
     }
+}
+
+/// What an option file and those that it takes in say, as one hash.
+pub fn hash_of_option_files(root: &Path) -> Result<Sha256Hex> {
+    let files = option_files(root);
+    if files.len() == 1 {
+        return hash_file(root);
+    }
+    let mut hash = Sha256::default();
+    for file in &files {
+        // ignored: one that is not there is no reason for a server to stop either, and counts as empty
+        let text = system::read_bytes(file, system::SMALL).unwrap_or_default();
+        let name = file.as_os_str().as_encoded_bytes();
+        for part in [name, &text] {
+            hash.update(&u64::try_from(part.len())?.to_be_bytes());
+            hash.update(part);
+        }
+    }
+    Ok(hash.finish())
 }
 
 /// The text of an option file. One byte of another encoding in a comment hides nothing.

@@ -6,9 +6,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 
 use super::pack;
-use crate::adapters::bytes::digest::hash_file;
 use crate::adapters::home::rotation::NextSecrets;
 use crate::adapters::home::saved::remove;
+use crate::adapters::home::script::hash_of_option_files;
 use crate::adapters::home::{Credentials, Home, certificates, template};
 use crate::adapters::system;
 use crate::apply::database::accounts;
@@ -163,7 +163,7 @@ fn option_file(home: &Home, membership: &Membership, flavor: &Flavor, config: &C
     let own = home.own_option_file();
     let taken = match &own {
         None => String::new(),
-        Some(path) => take_in_and_note(path, &hash_file(Path::new(path))?.to_string()),
+        Some(path) => take_in_and_note(path, &hash_of_option_files(Path::new(path))?.to_string()),
     };
     let text = template::fill(
         include_str!("../../../templates/mysqld.cnf"),

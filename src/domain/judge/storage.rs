@@ -12,7 +12,7 @@ impl Judge<'_> {
     pub(super) fn storage(&mut self) {
         if let Some(command) = self.snapshot.open_run.clone() {
             self.find(
-                "run-interrupted",
+                "run-left-open",
                 About::HighAvailability,
                 Severity::Warning,
                 "a run on this home was interrupted",

@@ -4,6 +4,7 @@
 //! Afterwards nobody can tell what it passed, so every table is compared: nothing is skipped
 //! blindly.
 
+use super::checks;
 use crate::domain::after_crash::is_of_a_torn_binlog;
 use crate::domain::definitions::Named;
 use crate::domain::errant::Errant;
@@ -26,6 +27,8 @@ pub struct Look {
     pub replica: Option<ReplicaView>,
     /// The variable by which sessions here may only read, if they may.
     pub read_only: Option<&'static str>,
+    /// By whom all writes here are blocked, if they are.
+    pub blocked: Option<String>,
 }
 
 /// The applier.
@@ -142,6 +145,23 @@ pub fn is_left_out(number: u32, message: &str) -> bool {
     }
 }
 
+/// The reason not to begin where rows of these tables are too long for a statement of `most` bytes.
+#[must_use]
+pub fn too_long(tables: &[String], most: u64) -> Refusal {
+    let wanted = most.saturating_mul(4).next_multiple_of(1 << 20).min(1 << 30);
+    Refusal::new(
+        WHAT,
+        format!(
+            "a row to be corrected is longer than half of max_allowed_packet, which is {most} bytes: {}",
+            tables.join(", ")
+        ),
+        format!(
+            "Run `SET GLOBAL max_allowed_packet = {wanted}` on both nodes, and repair again. It may be set back afterwards."
+        ),
+    )
+    .code("row-too-long")
+}
+
 /// Returns every reason not to begin.
 #[must_use]
 pub fn check(look: &Look) -> Vec<Refusal> {
@@ -195,6 +215,7 @@ pub fn check(look: &Look) -> Vec<Refusal> {
         ),
         Some(_) => {}
     }
+    out.extend(checks::blocked(WHAT, look.blocked.as_ref()));
     if let Some(variable) = look.read_only {
         out.push(
             Refusal::new(
@@ -429,7 +450,14 @@ mod tests {
 
     #[test]
     fn the_primary_and_a_place_that_is_gone_are_refused() {
-        let look = Look { role: Role::Primary, here: None, there: None, replica: None, read_only: None };
+        let look = Look {
+            role: Role::Primary,
+            here: None,
+            there: None,
+            replica: None,
+            read_only: None,
+            blocked: None,
+        };
         assert!(check(&look)[0].hint.contains("on the secondary"));
         let look = Look { role: Role::Secondary, there: Some("2003".into()), ..look };
         let refusals = check(&look);
