@@ -16,19 +16,12 @@ use super::turn::{Phase, Turn};
 
 pub use super::server_event::ADMIN_USER;
 
-/// The account that looks at the state of replication, from either node.
-pub const MONITOR_USER: &str = "pmp_ha_monitor";
-
-/// The account whose rights bind the applier of the primary, where the server can do that. Nobody can
-/// log in with it.
-pub const APPLIER_USER: &str = "pmp_ha_applier";
-
 /// Whose rights are recorded, for the monitor account to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rights {
     /// Those that the write guard leaves the application.
     OfTheApplication,
-    /// Those of [`APPLIER_USER`].
+    /// Those of the account that binds the applier.
     OfTheApplier,
 }
 

@@ -3,7 +3,7 @@
 use crate::harness::{Lab, Node, Put};
 use crate::on_servers;
 
-on_servers!(an_option_file_of_the_installation_is_taken_in_with_its_precedence: mysql_9_7, mariadb_10_11; left: mysql_5_6, mariadb_11_8);
+on_servers!(an_option_file_of_the_installation_is_taken_in_with_its_precedence: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);
 
 /// The start line of a lab's script, without its `&`.
 fn start_line(node: &Node) -> String {
