@@ -22,12 +22,18 @@ fn made(user: &str) -> Credential {
     Credential { user: user.into(), password: random::password() }
 }
 
-/// Returns new credentials, except those of `kept` that survive a pack.
-pub fn credentials(kept: Option<Credentials>) -> Credentials {
-    match kept {
-        Some(kept) => Credentials { back: made(&kept.back.user), ..kept },
-        None => of_the_other_node("", made(ADMIN_USER)),
+/// Returns new credentials, with the first names.
+pub fn credentials() -> Credentials {
+    of_the_other_node("", made(ADMIN_USER))
+}
+
+/// What a pack keeps of the credentials. Where the return channel cannot go on, its account gets a new
+/// password: the secondary of an older pack is turned away.
+pub fn kept(flavor: &Flavor, credentials: Credentials) -> Credentials {
+    if flavor.return_channel_can_go_on() {
+        return credentials;
     }
+    Credentials { back: made(&credentials.back.user), ..credentials }
 }
 
 /// New accounts that the other node uses, whose names end so.
