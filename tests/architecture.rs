@@ -69,7 +69,8 @@ fn the_domain_is_pure() {
 
 #[test]
 fn adapters_know_neither_commands_nor_plans_being_applied() {
-    let above = ["crate::commands", "crate::apply", "crate::deep", "crate::lab", "crate::cli", "crate::watch"];
+    let above =
+        ["crate::commands", "crate::apply", "crate::deep", "crate::lab", "crate::cli", "crate::watch"];
     nobody_in("src/adapters", &[], &above);
 }
 
