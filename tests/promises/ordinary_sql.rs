@@ -255,7 +255,7 @@ fn a_row_that_is_too_long_is_named(lab: &Lab) {
     here.rows("SET SESSION sql_log_bin = 0");
     here.rows("DELETE FROM passtrix.Long_Rows");
     both(1 << 20);
-    lab.secondary.run(&["--dry-run", "repair"]).exits(4).says(&["half of max_allowed_packet", "Long_Rows"]);
+    lab.secondary.run(&["--dry-run", "repair"]).exits(4).says(&["half of max_allowed_packet", "long_rows"]);
     lab.secondary.run(&["repair"]).exits(4).says(&["SET GLOBAL max_allowed_packet = 4194304"]);
     both(4 << 20);
     lab.secondary.run(&["repair"]).ok();
