@@ -180,6 +180,12 @@ fn an_online_pack_that_was_cut_off_anywhere_leaves_the_pair_as_it_was(server: &s
         let ran = cut(node.command(&args), signal, |said| has_come(step, said));
         if signal == Signal::SIGKILL {
             assert_eq!(node.outcome(), None, "{ran}");
+            if !crashes {
+                // It is open, and has turned nobody away.
+                assert_eq!(node.verify(), ("Alive".to_owned(), "Alive".to_owned()), "{ran}");
+                assert_eq!(node.findings(), ["run-left-open"], "{ran}");
+                assert_eq!(lab.secondary.findings(), [""; 0], "{ran}");
+            }
             if crashes {
                 node.kill();
             }
