@@ -92,7 +92,7 @@ mod tests {
     fn with(key: &str, number: i128) -> String {
         let (table, field) = key.rsplit_once('.').expect("a table");
         match table.strip_suffix(".0") {
-            None => format!("[{table}]\n{field} = {number}\n{}", CHANNELS),
+            None => format!("[{table}]\n{field} = {number}\n{CHANNELS}"),
             Some(channel) => {
                 let head = format!("[[{channel}]]\n");
                 CHANNELS.replace("port = 25\n", "").replace(&head, &format!("{head}{field} = {number}\n"))

@@ -109,8 +109,8 @@ impl Post {
 
     /// Tries every receiver, and warns of those that cannot be reached now. Nobody waits for it.
     pub fn try_receivers(self: &Arc<Self>) {
-        for name in self.names.iter().cloned() {
-            let post = Arc::clone(self);
+        for name in &self.names {
+            let (post, name) = (Arc::clone(self), name.clone());
             tokio::spawn(async move {
                 let Some(channel) = post.channels.get(&name) else { return };
                 if let Err(error) = channel.reach().await {

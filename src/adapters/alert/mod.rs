@@ -1,8 +1,8 @@
 //! The channels of alarms. Each takes one event, and says whether it was sent.
 
 mod command;
+mod destination;
 mod email;
-mod place;
 pub(in crate::adapters) mod secret;
 mod snmp;
 mod syslog;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UdpSocket};
 
-use super::place::{self, Place};
+use super::destination::{self, Destination};
 use super::secret::Files;
 use super::tls::Authorities;
 use crate::adapters::{clock, system};
@@ -43,9 +43,9 @@ impl Syslog {
         match &self.receiver {
             SyslogReceiver::Unix(path) if path.exists() => Ok(()),
             SyslogReceiver::Unix(path) => bail!("{} does not exist", path.display()),
-            SyslogReceiver::Udp(host, port) => place::has_address(host, *port).await,
+            SyslogReceiver::Udp(host, port) => destination::has_address(host, *port).await,
             SyslogReceiver::Tcp(host, port) | SyslogReceiver::Tls(host, port) => {
-                Place::new(host.clone(), *port, self.authorities.clone()).reach().await
+                Destination::new(host.clone(), *port, self.authorities.clone()).reach().await
             }
         }
     }

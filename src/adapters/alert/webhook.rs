@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
-use super::place::Place;
+use super::destination::Destination;
 use super::secret::{self, Files, Secret};
 use super::tls::{Authorities, provider};
 use crate::adapters::bytes::digest::hmac_sha256;
@@ -24,7 +24,7 @@ pub struct Webhook {
     url: Secretive,
     secret: Option<Secret>,
     agent: Agent,
-    place: Option<Place>,
+    place: Option<Destination>,
 }
 
 /// A URL that is asked after each good look.
@@ -33,7 +33,7 @@ pub struct DeadMan {
     pub key: &'static str,
     url: Secretive,
     agent: Agent,
-    place: Option<Place>,
+    place: Option<Destination>,
 }
 
 /// A URL. Its path may be a secret.
@@ -116,7 +116,7 @@ fn url_of(files: &Files<'_>, key: &str, path: &std::path::Path) -> Result<String
 }
 
 /// Behind a proxy, nothing can be said without a request.
-async fn reached(place: Option<&Place>) -> Result<()> {
+async fn reached(place: Option<&Destination>) -> Result<()> {
     match place {
         Some(place) => place.reach().await,
         None => Ok(()),
@@ -129,7 +129,7 @@ fn agent(
     key: &str,
     url: &str,
     ca_file: Option<&std::path::Path>,
-) -> Result<(Agent, Option<Place>)> {
+) -> Result<(Agent, Option<Destination>)> {
     let mut tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());
     let is_encrypted = url.starts_with("https:");
     let authorities = is_encrypted.then(|| Authorities::read(files, key, ca_file)).transpose()?;
@@ -140,7 +140,7 @@ fn agent(
     }
     let proxy = Proxy::try_from_env();
     let place = place_of_url(url).filter(|_| proxy.is_none());
-    let place = place.map(|(host, port)| Place::new(host, port, authorities));
+    let place = place.map(|(host, port)| Destination::new(host, port, authorities));
     let config = Agent::config_builder()
         .tls_config(tls.build())
         .proxy(proxy)

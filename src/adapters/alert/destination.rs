@@ -6,14 +6,14 @@ use tokio::net::TcpStream;
 use super::tls::Authorities;
 
 /// A place that takes connections.
-pub struct Place {
+pub struct Destination {
     host: String,
     port: u16,
     /// For TLS.
     authorities: Option<Authorities>,
 }
 
-impl Place {
+impl Destination {
     pub fn new(host: String, port: u16, authorities: Option<Authorities>) -> Self {
         Self { host, port, authorities }
     }
