@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 use super::errant::{event, is_torn};
 use super::relay_files;
@@ -35,16 +35,17 @@ pub async fn read_on(
     let begun = Instant::now();
     let mut reading = after.unwrap_or_else(|| remembered_of(home, membership));
     if membership.role == Role::Primary {
-        if !is_encrypted(session).await? {
-            let (home, membership) = (home.clone(), membership.clone());
-            let read = move || relay_files::read_on(&home, &membership, reading, begun + BUDGET);
-            let reading = tokio::task::spawn_blocking(read).await??;
-            let more = reading.behind;
-            return Ok(ReturnedWrites { reading, more });
+        if is_encrypted(session).await? {
+            // It would show what the secondary wants to be seen, and its files say nothing.
+            bail!("its server encrypts its relay logs (encrypt_binlog): pmp-ha cannot read their files");
         }
-    } else {
-        hear(session, &mut reading).await?;
+        let (home, membership) = (home.clone(), membership.clone());
+        let read = move || relay_files::read_on(&home, &membership, reading, begun + BUDGET);
+        let reading = tokio::task::spawn_blocking(read).await??;
+        let more = reading.behind;
+        return Ok(ReturnedWrites { reading, more });
     }
+    hear(session, &mut reading).await?;
     if !flavor.shows_relay_logs() {
         // Only the primary itself can read them.
         return Ok(ReturnedWrites { reading, more: false });
@@ -194,7 +195,8 @@ fn name_of(number: u64) -> String {
     format!("{RELAY_LOG}.{number:06}")
 }
 
-fn number_of(file: &str) -> Option<u64> {
+/// The number in the name of a relay log.
+pub(super) fn number_of(file: &str) -> Option<u64> {
     file.strip_prefix(RELAY_LOG)?.strip_prefix('.')?.parse().ok()
 }
 

@@ -11,6 +11,7 @@ pub mod limit;
 pub mod options;
 pub mod role;
 pub mod semi_sync;
+pub mod sent;
 pub mod session;
 pub mod source;
 pub mod start;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::options::check_settings;
-use super::{accounts, channel, role};
+use super::{accounts, channel, role, sent};
 use crate::adapters::home::{Credentials, read_membership};
 use crate::adapters::server::session::Session;
 use crate::adapters::system;
@@ -68,6 +68,8 @@ pub async fn become_source(
         session.run(sql).await?;
     }
     session.run(locks::forget_word()).await?;
+    session.run(flavor.stop_replica()).await?;
+    sent::lets_go(runner, flavor, session, &membership).await?;
     role::say_at_setup(runner, session).await?;
     channel::point_back(runner, flavor, session, &membership).await?;
     // One transaction in the binlog, so that there are coordinates on every server.
