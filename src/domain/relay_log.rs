@@ -4,6 +4,7 @@
 //! A server that starts may drop its relay logs. They are read before.
 
 use super::errant::Event;
+use super::settings::RELAY_LOG;
 
 /// How a relay log begins.
 pub const MAGIC: &[u8; 4] = b"\xfebin";
@@ -16,6 +17,12 @@ const STATEMENT: usize = 256 << 10;
 
 /// How much of another event is read, in bytes: the numbers and names of tables, and lengths, are in it.
 const BEGINNING: usize = 4 << 10;
+
+/// The number in the name of a relay log.
+#[must_use]
+pub fn number_of(file: &str) -> Option<u64> {
+    file.strip_prefix(RELAY_LOG)?.strip_prefix('.')?.parse().ok()
+}
 
 /// The header of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,9 +229,10 @@ fn nodes(kind: u8, body: &[u8]) -> Option<Vec<u32>> {
     }
     let mut nodes = Vec::new();
     while at < body.len() {
-        for (image, must) in [(before, true), (after, false)] {
-            // No column may be empty.
-            if *body.get(at)? != 0 {
+        for (image, must) in [(before & 0b1111, true), (after & 0b1111, false)] {
+            // No column may be empty. The bits behind those of the columns are set.
+            let empty = u32::from(*body.get(at)?) & ((1 << image.count_ones()) - 1);
+            if empty != 0 {
                 return None;
             }
             at += 1;
@@ -275,7 +283,7 @@ mod tests {
 
     #[test]
     fn an_update_of_heartbeats_names_the_nodes_whose_rows_it_changes() {
-        let image = |node: u8| [&[0, node, 0, 0, 0][..], &[7; 24]].concat();
+        let image = |node: u8| [&[0xf0, node, 0, 0, 0][..], &[7; 24]].concat();
         let head = b"\x12\0\0\0\0\0\x01\0";
         let old = |rows: &[u8]| event(24, &[&head[..], &[4, 0xff, 0xff], rows].concat(), false).info;
         assert_eq!(old(&[image(2), image(2)].concat()), "table_id: 18 flags beat of 2 beat of 2");
@@ -283,7 +291,7 @@ mod tests {
         let newer = [&head[..], &[2, 0, 4, 0xff, 0xff], &image(1), &image(1)].concat();
         assert_eq!(event(31, &newer, false).info, "table_id: 18 flags beat of 1 beat of 1");
         // Only what is needed: the key before, and the beat after.
-        let few = [&head[..], &[4, 0b1, 0b10], &[0, 2, 0, 0, 0], &[0], &[7; 8]].concat();
+        let few = [&head[..], &[4, 0b1, 0b10], &[0xfe, 2, 0, 0, 0], &[0xfe], &[7; 8]].concat();
         assert_eq!(event(24, &few, false).info, "table_id: 18 flags beat of 2");
         for unknown in [&[][..], &image(2), &[1; 40]] {
             let told = event(24, &[&head[..], &[4, 0b1110, 0xff], unknown, &[0]].concat(), false).info;

@@ -147,12 +147,6 @@ impl Returned {
         reading
     }
 
-    /// Notes that the list of relay logs names something that is none, or is not there.
-    pub fn altered_list(&mut self, file: &str, names: u64) {
-        let what = "a list of relay logs that somebody altered; pmp-ha reconfigure begins it anew".to_owned();
-        self.remember(Errant { file: file.to_owned(), position: names, what });
-    }
-
     fn remember(&mut self, errant: Errant) {
         if !self.found.contains(&errant) {
             self.total += 1;

@@ -5,23 +5,24 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::log_events::{begun, each};
-use super::returned::number_of;
 use super::returned_notes::{remembered_of, store};
 use crate::adapters::home::Home;
 use crate::adapters::system::{SMALL, read_text};
 use crate::domain::errant::{Event, FIRST_EVENT};
 use crate::domain::pair::{Membership, Role};
+use crate::domain::relay_log::number_of;
 use crate::domain::returned::{Returned, mark_of};
 use crate::domain::settings::RELAY_LOG;
 
 /// How long a start of the database may wait for it.
 const BUDGET: Duration = Duration::from_secs(2);
 
-/// How often reading begins again, because files went away meanwhile.
-const TRIES: usize = 3;
+/// How often reading begins again, because files went away meanwhile, and how long after.
+const TRIES: usize = 5;
+const AGAIN: Duration = Duration::from_millis(60);
 
 /// Reads on before the database starts, from where the last look stopped, and remembers it. A server that starts
 /// may begin its relay logs anew.
@@ -57,11 +58,11 @@ pub(super) fn read_on(
             reading = noted;
         } else if let Some(read) = read {
             return Ok(read);
+        } else {
+            std::thread::sleep(AGAIN);
         }
     }
-    // The list names what is not there.
-    reading.altered_list(&index_of(home).to_string_lossy(), 0);
-    Ok(reading)
+    bail!("{} names a file that is not there", index_of(home).display())
 }
 
 /// Whether a file ends before its beginning is over.
@@ -88,10 +89,11 @@ fn read_once(
         Err(error) => return Err(error.into()),
     };
     let mut files: Vec<&str> = Vec::new();
-    for (line, number) in index.lines().zip(1..) {
+    for line in index.lines() {
         match line.rsplit('/').next().filter(|file| number_of(file).is_some()) {
             Some(file) => files.push(file),
-            None => reading.altered_list(&format!("{RELAY_LOG}.index"), number),
+            // A server that executes what it was sent may write into it.
+            None => bail!("{} names something that is no relay log", index_of(home).display()),
         }
     }
     let mut place_is_there = false;

@@ -12,6 +12,7 @@ use crate::adapters::server::session::{Address, Row, Session, StatementFailed};
 use crate::domain::errant::FIRST_EVENT;
 use crate::domain::flavor::{Flavor, ServerVersion};
 use crate::domain::pair::{Membership, Role};
+use crate::domain::relay_log::number_of;
 use crate::domain::returned::{RelayPlace, Returned, mark_of};
 use crate::domain::settings::{OWN_SCHEMA, RELAY_LOG};
 use crate::domain::snapshot::ReturnedWrites;
@@ -193,11 +194,6 @@ async fn events(session: &mut Session, file: &str, from: u64, most: usize) -> Re
 
 fn name_of(number: u64) -> String {
     format!("{RELAY_LOG}.{number:06}")
-}
-
-/// The number in the name of a relay log.
-pub(super) fn number_of(file: &str) -> Option<u64> {
-    file.strip_prefix(RELAY_LOG)?.strip_prefix('.')?.parse().ok()
 }
 
 /// On the secondary: takes over what the primary says that its administrator has acknowledged. Nobody who
