@@ -194,9 +194,9 @@ fn any_path() -> impl TypedValueParser<Value = PathBuf> {
 pub enum Commands {
     /// Set up this node, step by step, and explain each.
     ///
-    /// Run it on the primary, then on the secondary. It checks everything first. Leave it whenever you
-    /// want: the next run goes on with the first step that is not done. Each question has an option, so
-    /// the same run works without a terminal. With --peer, one run sets up both nodes.
+    /// Run it on the primary, then on the secondary; with --peer, one run sets up both. It checks
+    /// everything first. Leave it whenever you want: the next run begins with the first step that is not
+    /// done. Each question has an option, so the same run works without a terminal.
     #[command(after_help = examples::SETUP)]
     Setup(SetupArgs),
     /// Make HAPack.zip on the primary, for the secondary.
@@ -250,7 +250,7 @@ pub enum Commands {
     Events(EventsArgs),
     /// Write the encryption key's path to `conf/manage_key.conf`.
     ///
-    /// It first checks that the file is a PMP key and, if possible, that it is the key of this pair's data.
+    /// It first checks that the file is a PMP key. If it can, it also checks that it is the key of the data.
     #[command(after_help = examples::KEY)]
     Key(KeyArgs),
     /// Start the bundled database with the product's own script.
@@ -302,8 +302,8 @@ pub enum Commands {
     Reconfigure(ReconfigureArgs),
     /// Recover from the loss of the primary.
     ///
-    /// With --into, make a new primary in a fresh installation, from the secondary's data or, with --from,
-    /// from the lost primary's own disk. With --promote, make the secondary the primary where it stands.
+    /// With --into, make a new primary in a fresh installation, from the secondary's data. Add --from to
+    /// take the lost primary's own disk. With --promote, make the secondary the primary where it stands.
     #[command(after_help = examples::RECOVER)]
     Recover(RecoverArgs),
     /// Swap the roles of two working nodes, without loss.
@@ -312,11 +312,11 @@ pub enum Commands {
     /// leaves the pair unchanged.
     #[command(after_help = examples::SWITCHOVER)]
     Switchover(SwitchoverArgs),
-    /// Give both nodes new certificates and passwords, while they run.
+    /// Give both nodes new certificates and passwords.
     ///
     /// Run it on the primary, and carry the file that it writes to the secondary. Run it there as well;
-    /// each waits for the other. Both databases keep replicating. Afterwards no older pack and no older
-    /// file opens anything. MySQL 5.6 and 5.7 restart twice on each node.
+    /// each waits for the other. Both databases keep replicating; MySQL 5.6 and 5.7 restart twice on each
+    /// node. Afterwards no older pack and no older file opens anything.
     #[command(after_help = examples::ROTATE)]
     Rotate(RotateArgs),
     /// Make an old primary the secondary of the promoted node.

@@ -42,6 +42,14 @@ fn the_help_is_in_plain_english() {
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
+/// A reader takes in the whole of it at once.
+#[test]
+fn the_readme_stays_short() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let lines = std::fs::read_to_string(path).expect("readable").lines().count();
+    assert!(lines <= 120, "README.md has {lines} lines; a page of docs/ has room for what is new");
+}
+
 #[test]
 fn the_readme_names_every_command() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");

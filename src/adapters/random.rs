@@ -16,6 +16,12 @@ pub fn id() -> String {
     token(16)
 }
 
+/// Returns a number by which a server is told from those that were in its place. Nodes have 1 and 2.
+#[must_use]
+pub fn history() -> u32 {
+    rand::rng().random_range(1000..=u32::MAX)
+}
+
 /// Returns bytes that nobody can foresee.
 #[must_use]
 pub fn bytes<const N: usize>() -> [u8; N] {

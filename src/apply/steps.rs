@@ -57,7 +57,7 @@ impl Runner<'_> {
             }
             Step::RenewWayBack { membership, pack_id } => {
                 self.saved().save(NODE_FILES)?;
-                online::renew_way_back(self, membership, pack_id).await
+                online::mark_pack(self, membership, pack_id).await
             }
             Step::CopyOnline { way, pack_id, .. } => {
                 self.cost.writes_blocked = Some(online::copy(self, way, pack_id).await?);
@@ -210,7 +210,7 @@ impl Runner<'_> {
                 self.database().clear_offline_boot(self.config.stop_deadline()).await
             }
             Step::CopySource { .. } => Place::of_pack(self.home).drop(),
-            Step::RenewWayBack { .. } => online::put_way_back_back(self).await,
+            Step::RenewWayBack { .. } => online::unmark_pack(self).await,
             Step::CopyOnline { .. } => online::undo_copy(self).await,
             Step::SettleCopy { .. } => copy::let_go(self).await,
             Step::WritePack { pack, .. } => pack::take_pack_back(self.home, pack.as_ref()),

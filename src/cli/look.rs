@@ -121,7 +121,7 @@ pub struct MonitorArgs {
 /// The channels of alarms.
 #[derive(Debug, Subcommand)]
 pub enum AlertCommand {
-    /// Send one message through each channel, and show what happened.
+    /// Send one message through each channel of alarms.
     ///
     /// docs/alarms.md explains how to set up each channel. Exit code 1: a channel failed.
     #[command(after_help = examples::ALERT)]

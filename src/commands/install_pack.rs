@@ -7,12 +7,12 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use super::{Context, absolute, opening, read_password_file};
+use super::{Context, absolute, opening, port, read_password_file};
 use crate::adapters::home::journal_file::JournalFile;
 use crate::adapters::home::{Home, datadir, kept};
-use crate::adapters::look;
 use crate::adapters::pack::unpacked::Unpacked;
 use crate::adapters::pack::{Opening, Pack};
+use crate::adapters::{look, random};
 use crate::apply::{Runner, Secrets, Settled};
 use crate::cli::{InstallPackArgs, RejoinArgs};
 use crate::config::Config;
@@ -122,9 +122,12 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
         installed: installed(&home)?,
         older: args.older,
         password_given: db_password.is_some(),
+        history: random::history(),
         port_is_forwarded: args.port_is_forwarded,
     };
     let plan = plan(&scene).map_err(Failure::refused)?;
+    let primary = scene.manifest.pair.node(Role::Primary);
+    port::tell(context, Role::Primary, &primary.host, primary.db_port).await;
     if !context.agreed(&plan)? {
         return Ok(());
     }
@@ -161,6 +164,7 @@ pub(super) async fn over_an_old_primary(
         installed: installed(home)?,
         older: false,
         password_given: false,
+        history: random::history(),
         // It is the node that the pair knows, at whatever port it is reached.
         port_is_forwarded: true,
     };

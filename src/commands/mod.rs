@@ -17,6 +17,7 @@ mod may_start;
 mod monitor;
 mod monitor_unit;
 mod pack;
+mod port;
 mod promote;
 mod protection;
 mod receive_pack;
@@ -50,7 +51,7 @@ use crate::adapters::look::other_node;
 use crate::adapters::pack::Opening;
 use crate::adapters::pack::signature::Verifier;
 use crate::adapters::system;
-use crate::apply::{Runner, Settled, refuse_half_exchanged};
+use crate::apply::{Runner, Settled, cut_off_run, refuse_half_exchanged};
 use crate::cli::{Cli, Commands, Global, LabCommand, OpeningArgs};
 use crate::config::{Config, ConfigFile, PackConfig};
 use crate::domain::chronicle::occurrence::{Happening, Occurrence};
@@ -282,6 +283,12 @@ impl Context<'_> {
         self.ui.confirm("Do this?")?;
         Ok(true)
     }
+}
+
+/// The command of a run that was interrupted on this home; one that works at this moment holds the lock.
+fn interrupted_here(home: &Home) -> Option<String> {
+    let run = cut_off_run(home).ok().flatten()?;
+    (!system::is_home_locked(home.root())).then(|| run.plan.command.to_string())
 }
 
 /// Returns the keys that open a pack and check its signature.

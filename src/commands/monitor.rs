@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::{Context, may_start, monitor_unit};
+use super::{Context, interrupted_here, may_start, monitor_unit};
 use crate::adapters::clock::now;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
@@ -229,7 +229,8 @@ async fn alive_during<T>(manager: &ServiceManager, work: impl Future<Output = T>
 
 async fn look(home: &Home, config: &Config, interrupt: &Interrupt) -> Result<(Report, Snapshot)> {
     // The roles may have changed since the last look.
-    let seen = look::pair::take(home, home.require_membership()?, config, interrupt).await?;
+    let mut seen = look::pair::take(home, home.require_membership()?, config, interrupt).await?;
+    seen.open_run = interrupted_here(home);
     look::pair::remember(home, &seen);
     let report = Report::new(judge(&seen, config.limits()), now(), env!("CARGO_PKG_VERSION"));
     Ok((report.about(&seen), seen))

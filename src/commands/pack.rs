@@ -7,9 +7,9 @@ use anyhow::Result;
 use fs_err as fs;
 use serde::Serialize;
 
-use super::Context;
 use super::protection::Protection;
 use super::rotate::refuse_while_secrets_change;
+use super::{Context, port};
 use crate::adapters::bytes::digest::hash_file;
 use crate::adapters::home::datadir;
 use crate::adapters::server::names;
@@ -17,6 +17,7 @@ use crate::adapters::{look, random};
 use crate::apply::{Runner, Settled};
 use crate::cli::PackArgs;
 use crate::domain::digest::Sha256Hex;
+use crate::domain::pair::Role;
 use crate::domain::plan::{Bytes, Command, Plan};
 use crate::domain::procedures::pack::{Mode, PackScene, plan};
 use crate::failure::Failure;
@@ -109,6 +110,10 @@ pub async fn run(context: &Context<'_>, args: PackArgs) -> Result<()> {
         local_tables: config.replication.local_tables.clone(),
     };
     let plan = plan(&scene).map_err(Failure::refused)?;
+    if let Ok(params) = &scene.home.params {
+        let peer = &scene.secondary.endpoint;
+        port::tell(context, Role::Secondary, &peer.host, peer.port.unwrap_or(params.port)).await;
+    }
     if !context.agreed(&plan)? {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use crate::adapters::look::rows::{ApplierFailed, Nodes, open_here, open_there, r
 use crate::adapters::look::{self, errant};
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::Session;
-use crate::apply::repair::{file_name, kept_name, put_applier_back};
+use crate::apply::repair::{file_name, forget_due, kept_name, put_applier_back};
 use crate::apply::{Runner, cut_off_run, refuse_cut_off_run};
 use crate::cli::RepairArgs;
 use crate::config::Config;
@@ -22,7 +22,7 @@ use crate::domain::judge::judge;
 use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::{Plan, Scope, Step, TableChange};
 use crate::domain::procedures::repair::{
-    Applier, Look, NEW_PACK, RepairScene, Written, check, plan, written,
+    Applier, Look, NEW_PACK, RepairScene, Written, check, plan, too_long, written,
 };
 use crate::domain::table::change::sum_up;
 use crate::domain::table::rows::tables_named;
@@ -108,6 +108,9 @@ pub async fn run(context: &Context<'_>, args: RepairArgs) -> Result<()> {
     } else if cut_off && !context.global.dry_run {
         runner.close_repair()?;
     }
+    if args.tables.is_empty() && scene.left_out.is_empty() && !context.global.dry_run {
+        forget_due(&runner).await?;
+    }
     let repaired = result(context, &home, membership, &config, planned.as_ref(), scene).await?;
     context.ui.data(&repaired)?;
     if !repaired.left_out.is_empty() {
@@ -157,12 +160,29 @@ async fn look(
 ) -> Result<RepairScene> {
     let version = Database::of(home, &context.interrupt).version().await?;
     let Some(flavor) = Flavor::of(&version) else { bail!("{version} is not known") };
-    let mut look = Look { role: membership.role, here: None, there: None, replica: None };
+    let mut look = Look {
+        role: membership.role,
+        here: None,
+        there: None,
+        replica: None,
+        read_only: None,
+        blocked: None,
+    };
     let (mut here, mut there) = (None, None);
     if membership.role == Role::Secondary {
         match open_here(home).await? {
             Ok(mut session) => {
                 look.replica = replica(&mut session, flavor).await?;
+                if let Some(variable) = flavor.read_only_default() {
+                    let row = session.one(format!("SELECT @@GLOBAL.{variable} AS only_reads")).await?;
+                    look.read_only = row
+                        .and_then(|row| row.get("only_reads"))
+                        .filter(|value| value != "0")
+                        .map(|_| variable);
+                }
+                if look.read_only.is_none() {
+                    look.blocked = look::locks::blocked(&mut session, flavor).await?;
+                }
                 here = Some(session);
             }
             Err(blind) => look.here = Some(blind.evidence),
@@ -199,6 +219,10 @@ async fn look(
     let mut names = structure.alike();
     names.retain(is_meant);
     let found = nodes.differences(&structure, &names, settled).await?;
+    let (long, most) = nodes.too_long(&structure, &found).await?;
+    if !long.is_empty() {
+        return Err(Failure::refused(vec![too_long(&long, most)]).into());
+    }
     let mut left_out: Vec<_> =
         structure.unreadable.iter().filter(|(table, _)| is_meant(table)).cloned().collect();
     left_out.extend(found.unreadable);

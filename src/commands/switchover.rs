@@ -10,12 +10,14 @@ use super::Context;
 use super::rotate::refuse_while_secrets_change;
 use crate::adapters::home::Home;
 use crate::adapters::look::other_node::{self, Watched};
+use crate::adapters::look::rows::open_here;
 use crate::adapters::program::Elsewhere;
 use crate::adapters::server::process::Database;
 use crate::adapters::{look, random};
 use crate::apply::{Cost, OtherPart, Runner};
 use crate::cli::SwitchoverArgs;
 use crate::config::Config;
+use crate::domain::flavor::Flavor;
 use crate::domain::judge::{judge, no_pair};
 use crate::domain::pair::Role;
 use crate::domain::plan::Command;
@@ -87,12 +89,16 @@ async fn observe(context: &Context<'_>, home: &Home, config: &Config, wait: u64)
         health: no_pair("it was not checked"),
         other: Ok(None),
         turn: None,
+        blocked: None,
         run: random::id(),
         wait,
         refuse_at_most: config.switchover.refuse_at_most,
         home: scene,
     };
     let Some(own) = out.home.membership.clone() else { return Ok(out) };
+    if out.running {
+        out.blocked = blocked(context, home).await?;
+    }
     let seen = look::pair::take(home, own.clone(), config, &context.interrupt).await?;
     out.health = judge(&seen, config.limits());
     out.other = other_node::ask(home, &own).await.map_err(|blind| blind.evidence);
@@ -100,6 +106,17 @@ async fn observe(context: &Context<'_>, home: &Home, config: &Config, wait: u64)
     out.turn = watched.turn().await.ok().flatten();
     watched.close().await;
     Ok(out)
+}
+
+/// By whom all writes to the database here are blocked, if they are.
+async fn blocked(context: &Context<'_>, home: &Home) -> Result<Option<String>> {
+    let version = Database::of(home, &context.interrupt).version().await?;
+    let (Some(flavor), Ok(mut session)) = (Flavor::of(&version), open_here(home).await?) else {
+        return Ok(None);
+    };
+    let blocked = look::locks::blocked(&mut session, flavor).await;
+    session.close().await;
+    blocked
 }
 
 /// Runs the other node's part on that node.

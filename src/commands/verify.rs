@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::Context;
+use super::{Context, interrupted_here};
 use crate::adapters::clock::now;
 use crate::adapters::home::Home;
 use crate::adapters::look::prove::prove;
@@ -105,10 +105,12 @@ async fn watch(
     }
 }
 
-/// Says that a run on this home was interrupted. One that works at this moment holds the lock.
+/// Says that a run on this home was interrupted, where no finding says it: the home is in no pair, or the
+/// journal cannot be believed. A run that works at this moment holds the lock.
 fn cut_off(home: &Home) -> Option<String> {
     let cut_off = refuse_cut_off_run(home).err()?;
-    (!system::is_home_locked(home.root())).then(|| cut_off.to_string())
+    let is_a_finding = interrupted_here(home).is_some() && matches!(home.membership(), Ok(Some(_)));
+    (!is_a_finding && !system::is_home_locked(home.root())).then(|| cut_off.to_string())
 }
 
 /// Checks once; `None` if the operator interrupted it.
@@ -125,6 +127,7 @@ pub(super) async fn look(
     };
     let looked = async {
         let mut seen = look::pair::take(home, membership, config, &context.interrupt).await?;
+        seen.open_run = interrupted_here(home);
         if !context.global.dry_run {
             look::pair::remember(home, &seen);
         }

@@ -1,9 +1,7 @@
-//! The names of the tool's accounts that the other node uses.
+//! The names of the tool's accounts.
 //!
-//! An account has one password at a time. While a pair changes its secrets, both nodes accept the old
+//! Four of them are for the other node. An account has one password at a time. While a pair changes its secrets, both nodes accept the old
 //! ones and the new ones, so the new accounts have names of their own: the same, with another end.
-
-use super::own_schema::MONITOR_USER;
 
 /// With this account the secondary reads the primary's binlog.
 pub const REPLICATION_USER: &str = "pmp_ha_repl";
@@ -11,6 +9,12 @@ pub const REPLICATION_USER: &str = "pmp_ha_repl";
 pub const BACK_USER: &str = "pmp_ha_back";
 /// This account reads data, to compare them.
 pub const READER_USER: &str = "pmp_ha_reader";
+/// This account looks at the state of replication, from either node.
+pub const MONITOR_USER: &str = "pmp_ha_monitor";
+
+/// The account whose rights bind the applier of the primary, where the server can do that. Nobody can
+/// log in with it.
+pub const APPLIER_USER: &str = "pmp_ha_applier";
 
 /// The ends of the names. `MySQL` 5.6 stores names of 16 characters, and the longest is 14 long.
 const ENDS: [&str; 4] = ["", "_b", "_c", "_d"];

@@ -12,9 +12,12 @@ const CLOCK_OF_UUID: &str = "(SELECT (CONV(CONCAT(SUBSTR(c.u,16,3),SUBSTR(c.u,10
      - 122192928000000000) DIV 10 FROM (SELECT UUID() AS u) c)";
 
 /// What the tool says, and what an old server understands instead.
-const OF_BOTH: [(&str, &str); 2] =
-    [(CLOCK, CLOCK_OF_UUID), ("START TRANSACTION READ ONLY", "START TRANSACTION")];
-const OF_51: [(&str, &str); 9] = [
+const OF_BOTH: [(&str, &str); 3] = [
+    (CLOCK, CLOCK_OF_UUID),
+    ("START TRANSACTION READ ONLY", "START TRANSACTION"),
+    ("REPEATABLE READ, READ WRITE", "REPEATABLE READ"),
+];
+const OF_51: [(&str, &str); 10] = [
     ("CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "CHARACTER SET utf8 COLLATE utf8_bin"),
     ("CHARACTER SET utf8mb4", "CHARACTER SET utf8"),
     ("SET NAMES utf8mb4", "SET NAMES utf8"),
@@ -25,6 +28,7 @@ const OF_51: [(&str, &str); 9] = [
     // Only a table of its own tells the parameters of a routine.
     (PARAMETERS[0], "p.param_list FROM mysql.proc p WHERE p.db"),
     (PARAMETERS[1], "p.name = ROUTINES.ROUTINE_NAME AND p.type = ROUTINES.ROUTINE_TYPE"),
+    (", lc_messages = 'en_US'", ""),
     // It has no patience of a session's own for locks.
     (", innodb_lock_wait_timeout = 1", ""),
 ];
@@ -72,10 +76,15 @@ impl Dialect {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sql::OWN_DEFAULTS;
     use super::*;
 
     #[test]
     fn an_old_server_hears_only_words_that_it_knows() {
+        for sql in OWN_DEFAULTS {
+            let said = [Dialect::Of51, Dialect::Of55].map(|old| old.say(sql).into_owned());
+            assert!(!said.iter().any(|sql| sql.contains("READ WRITE")) && !said[0].contains("lc_messages"));
+        }
         let sql = format!("CREATE TABLE a (at BIGINT) CHARACTER SET utf8mb4; UPDATE a SET at = {CLOCK}");
         let of55 = Dialect::of((5, 5, 62)).say(&sql).into_owned();
         assert!(!of55.contains("UTC_TIMESTAMP(6)") && of55.contains("utf8mb4") && of55.contains("UUID()"));

@@ -154,7 +154,8 @@ impl Reading {
                 (!own).then(|| format!("rows of {name} were {verb}"))
             }
             "query" | "query_compressed" => {
-                (!is_of_transactions_or_upkeep(info)).then(|| format!("a statement: {} …", words(info)))
+                let how = if empties_a_table(info) { WHOLE_TABLE } else { "" };
+                (!is_of_transactions_or_upkeep(info)).then(|| format!("a statement: {} …{how}", words(info)))
             }
             kind if kind.starts_with("write_rows") => None,
             "xid"
@@ -240,6 +241,20 @@ pub(super) fn is_of_transactions_or_upkeep(info: &str) -> bool {
         ["FLUSH", ref what @ ..] => !what.is_empty() && what.iter().all(|word| FLUSHED.contains(word)),
         _ => false,
     }
+}
+
+/// What is said of a statement that empties a whole table.
+pub const WHOLE_TABLE: &str = ", which empties a whole table";
+
+/// Whether a statement empties one whole table. A server writes such a one itself, when it first opens a table in
+/// memory after a start.
+fn empties_a_table(info: &str) -> bool {
+    let statement = without_schema(info).unwrap_or_default();
+    let statement = statement.split("/*").next().unwrap_or_default().to_uppercase();
+    ["DELETE FROM ", "TRUNCATE TABLE "].iter().any(|words| {
+        let name = statement.strip_prefix(words).map(str::trim);
+        name.is_some_and(|name| !name.is_empty() && !name.contains(',') && is_list_of_names(name))
+    })
 }
 
 /// Whether a text is nothing but names of tables, which may stand in backticks, with commas between them. A word

@@ -207,6 +207,10 @@ pub struct Manifest {
     pub pair: Pair,
     /// The coordinates from which the secondary replicates.
     pub coordinates: Coordinates,
+    /// Whether the return channel of the primary goes on with the secondary that there is, until the pack is
+    /// installed. A first pack lets it begin with the pack.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub return_channel_goes_on: bool,
     /// Every other file of the pack.
     pub files: Vec<Entry>,
 }

@@ -7,27 +7,21 @@
 use super::flavor::{DISK_ERRORS, Flavor, Watchdog};
 use super::locks::{MAKE_WORD, lock_name};
 use super::pair::{Claim, Role};
+use super::server_event::event_named;
+use super::set_up_again;
 use super::settings::{LOCAL_SCHEMA, OWN_SCHEMA, Timing};
 use super::sql::{Sql, quote};
 use super::standing::{BinlogPlace, NodeState};
 use super::turn::{Phase, Turn};
 
-/// The account that the tool works with on a running server, and that its events run as.
-pub const ADMIN_USER: &str = "pmp_ha_admin";
-
-/// The account that looks at the state of replication, from either node.
-pub const MONITOR_USER: &str = "pmp_ha_monitor";
-
-/// The account whose rights bind the applier of the primary, where the server can do that. Nobody can
-/// log in with it.
-pub const APPLIER_USER: &str = "pmp_ha_applier";
+pub use super::server_event::ADMIN_USER;
 
 /// Whose rights are recorded, for the monitor account to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rights {
     /// Those that the write guard leaves the application.
     OfTheApplication,
-    /// Those of [`APPLIER_USER`].
+    /// Those of the account that binds the applier.
     OfTheApplier,
 }
 
@@ -112,7 +106,9 @@ pub fn tables() -> Vec<Sql> {
         ),
     ]
     .map(Sql::new)
-    .into()
+    .into_iter()
+    .chain(set_up_again::tables())
+    .collect()
 }
 
 /// Makes the heartbeat rows that are not there.
@@ -223,6 +219,7 @@ pub fn events(flavor: &Flavor, timing: &Timing) -> Vec<Sql> {
         "SET SESSION time_zone = '+00:00'".to_owned(),
         format!("DROP EVENT IF EXISTS {OWN_SCHEMA}.beat"),
         format!("DROP EVENT IF EXISTS {OWN_SCHEMA}.watchdog"),
+        format!("DROP EVENT IF EXISTS {OWN_SCHEMA}.return_channel"),
         beat_event(timing.beat),
     ];
     match flavor.watchdog() {
@@ -238,6 +235,9 @@ pub fn events(flavor: &Flavor, timing: &Timing) -> Vec<Sql> {
             watchdog_of_old_servers(timing),
         ]),
     }
+    if flavor.watchdog() == Watchdog::OfReceiverAndApplier && flavor.return_channel_can_go_on() {
+        out.push(set_up_again::event(timing));
+    }
     out.push("SET SESSION time_zone = DEFAULT".to_owned());
     out.into_iter().map(Sql::new).collect()
 }
@@ -245,20 +245,6 @@ pub fn events(flavor: &Flavor, timing: &Timing) -> Vec<Sql> {
 /// The names of the locks of the events, as expressions.
 const BEAT_LOCK: &str = lock_name!("beat");
 const WATCHDOG_LOCK: &str = lock_name!("watchdog");
-
-fn event(name: &str, lock: &str, seconds: u64, before: &str, body: &str) -> String {
-    // One at a time: on a full disk each would wait, and take a connection.
-    format!(
-        "CREATE DEFINER='{ADMIN_USER}'@'localhost' EVENT {OWN_SCHEMA}.{name} ON SCHEDULE EVERY {seconds} SECOND \
-         ON COMPLETION PRESERVE ENABLE DO BEGIN\n\
-         DECLARE heard BIGINT DEFAULT 0;\n\
-         DECLARE pulses BIGINT DEFAULT 0;\n\
-         {before}\n\
-         IF GET_LOCK({lock}, 0) = 1 THEN\n{body}\n\
-         DO RELEASE_LOCK({lock});\n\
-         END IF;\nEND"
-    )
-}
 
 /// Only the other node of the pair counts, whatever rows there are; 0 where its row is missing.
 const HEARD: &str = "SELECT IFNULL(MAX(h.beat), 0) INTO heard FROM pmp_ha.heartbeat h \
@@ -282,7 +268,7 @@ fn beat(clock: &str) -> String {
 }
 
 fn beat_event(seconds: u64) -> String {
-    event("beat", BEAT_LOCK, seconds, MAKE_WORD, &format!("{HEARD}\n{}", beat(CLOCK)))
+    event_named("beat", BEAT_LOCK, seconds, MAKE_WORD, &format!("{HEARD}\n{}", beat(CLOCK)))
 }
 
 /// Makes the procedure behind [`ASK_FOR_BEAT`] anew. That takes the rights to it from everybody.
@@ -405,7 +391,7 @@ fn watchdog_of_old_servers(timing: &Timing) -> String {
          STOP SLAVE IO_THREAD;\nSTART SLAVE IO_THREAD;\nEND IF;\n\
          REPLACE INTO {LOCAL_SCHEMA}.watch VALUES (@@GLOBAL.server_id, heard, pulses, {CLOCK}, FALSE);"
     );
-    event("watchdog", WATCHDOG_LOCK, seconds, "", &body)
+    event_named("watchdog", WATCHDOG_LOCK, seconds, "", &body)
 }
 
 /// An applier that met a full disk has stopped, and is started again. It goes on where it stopped:
@@ -422,9 +408,10 @@ fn watchdog_of_new_servers(timing: &Timing) -> String {
          IF EXISTS (SELECT 1 FROM performance_schema.replication_connection_status \
          WHERE SERVICE_STATE = 'OFF' \
          AND LAST_ERROR_MESSAGE LIKE CONCAT('%the missing transactions are ''', @@GLOBAL.server_uuid, ':%')) THEN\n\
-         START REPLICA IO_THREAD;\nEND IF;"
+         START REPLICA IO_THREAD;\nEND IF;\n{}",
+        set_up_again::pass_what_the_former_sent()
     );
-    event("watchdog", WATCHDOG_LOCK, timing.net_timeout.max(2 * timing.beat + 1), "", &body)
+    event_named("watchdog", WATCHDOG_LOCK, timing.net_timeout.max(2 * timing.beat + 1), "", &body)
 }
 
 #[cfg(test)]

@@ -55,6 +55,8 @@ impl FromStr for Endpoint {
                 None => (text, None),
             }
         };
+        // With a dot at its end a name is the same, and no certificate carries it so.
+        let host = host.strip_suffix('.').unwrap_or(host);
         check_host(host)?;
         let port = match port {
             None => None,
@@ -77,6 +79,9 @@ fn check_host(host: &str) -> Result<(), String> {
     }
     if host.starts_with('-') {
         return Err("a host name cannot begin with '-'".into());
+    }
+    if host.split('.').any(str::is_empty) {
+        return Err("a part of the host name is empty".into());
     }
     Ok(())
 }
@@ -102,6 +107,10 @@ pub struct Node {
     /// The port of its web server when the pair was set up, if it was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web_port: Option<u16>,
+    /// Tells what its server writes from what an earlier server of this node wrote, where the binlogs
+    /// themselves do not. The node itself knows it, and the other one may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<u32>,
 }
 
 impl fmt::Display for Node {
@@ -244,6 +253,7 @@ impl Pair {
             db_port: 2345,
             local_port: Some(2345),
             web_port: Some(7272),
+            history: None,
         };
         Self {
             id: "x".into(),
@@ -332,11 +342,15 @@ mod tests {
     #[test]
     fn an_endpoint_is_a_host_with_or_without_a_port() {
         let ok = |text: &str| text.parse::<Endpoint>().map(|e| (e.host, e.port));
+        assert_eq!(ok("pmp-a.example.com.:2345"), Ok(("pmp-a.example.com".into(), Some(2345))));
         assert_eq!(ok("pmp.example.com"), Ok(("pmp.example.com".into(), None)));
         assert_eq!(ok("10.0.0.1:2345"), Ok(("10.0.0.1".into(), Some(2345))));
         assert_eq!(ok("[::1]:2345"), Ok(("::1".into(), Some(2345))));
         assert_eq!(ok("[::1]"), Ok(("::1".into(), None)));
-        for bad in ["", ":1", "a:0", "a:70000", "a:b", "::1", "a b", "a'b", "-x", "[::1", "[::1]x"] {
+        for bad in [
+            "", ":1", "a:0", "a:70000", "a:b", "::1", "a b", "a'b", "-x", "[::1", "[::1]x", ".", "a..", ".a",
+            "a..b",
+        ] {
             assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
         }
     }

@@ -4,7 +4,7 @@
 //! running server.
 
 use super::flavor::{DISK_ERRORS, Flavor, Positioning, RETRY_COUNT, SemiSync};
-use super::pair::{Membership, Pair, Role};
+use super::pair::{Membership, Node, Pair, Role};
 
 /// The schema of the tool itself, replicated with the vault.
 pub const OWN_SCHEMA: &str = "pmp_ha";
@@ -14,6 +14,31 @@ pub const LOCAL_SCHEMA: &str = "pmp_ha_local";
 
 /// The base name of the binlogs, relative to the data directory.
 pub const BINLOG: &str = "pmp-ha-binlog";
+
+/// The base name of a node's binlogs.
+///
+/// Where a replica finds its place by file and position, a server that begins anew must not have files of
+/// the names that an earlier one had: a place in those would be taken for one in these.
+#[must_use]
+pub fn binlog(flavor: &Flavor, node: &Node) -> String {
+    binlog_named(node.history.filter(|_| flavor.positioning == Positioning::FilePosition))
+}
+
+/// The base name of binlogs that are named after a history, if they are named after one.
+#[must_use]
+pub fn binlog_named(history: Option<u32>) -> String {
+    history.map_or_else(|| BINLOG.to_owned(), |history| format!("{BINLOG}-{history:08x}"))
+}
+
+/// Returns the history that the index of a node's binlogs names; `None` if this is no such file.
+#[must_use]
+pub fn history_of_index(name: &str) -> Option<Option<u32>> {
+    let rest = name.strip_prefix(BINLOG)?.strip_suffix(".index")?;
+    match rest.strip_prefix('-') {
+        None => rest.is_empty().then_some(None),
+        Some(history) => u32::from_str_radix(history, 16).ok().map(Some),
+    }
+}
 
 /// The base name of the relay logs.
 pub const RELAY_LOG: &str = "pmp-ha-relay";
@@ -113,7 +138,7 @@ pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choice
     let number = this.number.to_string();
 
     set("server-id", &number, Some(&number));
-    set("log-bin", BINLOG, Some("ON"));
+    set("log-bin", &binlog(flavor, this), Some("ON"));
     if flavor.has_binlog_format() {
         set("binlog-format", "ROW", Some("ROW"));
     }
@@ -174,7 +199,8 @@ pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choice
             set("enforce-gtid-consistency", "ON", Some("ON"));
         }
         Positioning::MariaDbGtid => {
-            set("gtid-domain-id", &number, Some(&number));
+            let domain = this.history.map_or(number, |history| history.to_string());
+            set("gtid-domain-id", &domain, Some(&domain));
             set("gtid-strict-mode", "ON", Some("ON"));
         }
     }
@@ -209,6 +235,14 @@ pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choice
     }
     for pattern in taken_by(membership.role, &membership.pair) {
         set("replicate-wild-do-table", &pattern, None);
+    }
+    if let Some(variable) = flavor.read_only_default() {
+        // The applier obeys this default, and stops.
+        out.push(Setting {
+            option: "transaction-read-only".into(),
+            value: "OFF".into(),
+            in_effect: Some((variable.into(), "OFF".into())),
+        });
     }
     out
 }
@@ -385,7 +419,9 @@ mod tests {
     fn an_old_server_gets_no_option_that_it_refuses_and_keeps_what_it_is_mended_from() {
         for name in ["MySQL 5.1", "MySQL 5.5"] {
             let text = rendered_for(Flavor::called(name), Role::Secondary);
-            for refused in ["relay-log-recovery", "-info-repository", "plugin-load-add", "rows-query"] {
+            for refused in
+                ["relay-log-recovery", "-info-repository", "plugin-load-add", "rows-query", "read-only"]
+            {
                 assert!(!text.contains(refused), "{refused} in {text}");
             }
             assert!(text.contains("master-retry-count = \"4294967295\""), "{text}");

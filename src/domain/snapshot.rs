@@ -87,6 +87,10 @@ pub struct ServerView {
     pub clock_offset: i64,
     /// The heartbeat rows as they stand in its data.
     pub beats: Vec<Beat>,
+    /// Whether its data are to be compared: it may lack rows that a former secondary sent to the primary.
+    pub compare_due: bool,
+    /// The account that it took this login for, if it asks nobody who they are.
+    pub lets_everybody_in: Option<String>,
     /// What it says about its role in the pair.
     pub says: Option<NodeState>,
     /// How the application's rights differ from the write guard; `None` if it was never set.
@@ -297,6 +301,8 @@ pub struct Snapshot {
     pub now: i64,
     /// The certificates of the pair that are known here, and when they end.
     pub certificates: Vec<InUse>,
+    /// The command of a run that was interrupted here, if there is one.
+    pub open_run: Option<String>,
     /// How far a change of the pair's secrets is here, if one is under way.
     pub rotating: Option<HowFar>,
     /// Whether the product itself answers on both nodes.

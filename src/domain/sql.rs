@@ -48,6 +48,23 @@ impl From<String> for Sql {
     }
 }
 
+/// What each session of the tool sets when it logs in, whatever an administrator has made the server's
+/// default: commit at once, write, and answer wholly.
+///
+/// Every account may set these. A comment with a version is a part of the statement for one family only.
+pub const OWN_DEFAULTS: [&str; 2] = [
+    "SET SESSION autocommit = 1, completion_type = 0, sql_mode = '', sql_select_limit = 18446744073709551615, \
+     max_join_size = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0, sql_auto_is_null = 0, \
+     group_concat_max_len = 1048576, lc_messages = 'en_US' \
+     /*!50708 , max_execution_time = 0 */ /*M!100101 , max_statement_time = 0 */",
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE",
+];
+
+/// The same for a program inside the server, whose session begins with the server's defaults, too.
+pub const OWN_DEFAULTS_INSIDE: &str = "SET SESSION autocommit = 1, completion_type = 0, sql_safe_updates = 0, \
+     max_join_size = 18446744073709551615, sql_big_selects = 1;\n\
+     SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE;\n";
+
 /// Quotes a value as a string literal, right under every `sql_mode` but `NO_BACKSLASH_ESCAPES`,
 /// which the sessions of this tool never set.
 #[must_use]

@@ -108,6 +108,7 @@ impl Command {
                 running,
                 health: health(pair),
                 other: says(pair, other(side)).map(Some).ok_or_else(|| "it is not reached".into()),
+                blocked: None,
                 turn: pair.reaches(side).then(|| pair.nodes[other(side)].word.map(turn)).flatten(),
                 run: (pair.runs + 1).to_string(),
                 wait: 300,
@@ -155,6 +156,7 @@ pub fn membership(side: Side, office: Office) -> Membership {
         db_port: 2345,
         local_port: None,
         web_port: None,
+        history: None,
     };
     let primary = if office.role == Role::Primary { side } else { other(side) };
     Membership {
@@ -248,6 +250,7 @@ fn home(server: &str, side: Side, office: Office) -> Scene {
         layout: Flavor::of(&version).map(|flavor| flavor.layout),
         server: Ok(version),
         script: Ok(()),
+        lets_everybody_in: None,
         data: vec![],
         odd_data: vec![],
         schema_on_disk: None,

@@ -15,8 +15,8 @@ use crate::sql::Db;
 use crate::{on_every_server, on_servers};
 
 on_every_server!(every_planted_difference_is_found_and_nothing_else);
-on_servers!(a_busy_pair_has_the_same_data_and_comparing_them_writes_nothing: mysql_9_7, mariadb_10_11; left: mysql_5_6, mariadb_11_8);
-on_servers!(a_lost_audit_row_is_found_while_both_nodes_write_audit_rows: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
+on_servers!(a_busy_pair_has_the_same_data_and_comparing_them_writes_nothing: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);
+on_servers!(a_lost_audit_row_is_found_while_both_nodes_write_audit_rows: mysql_5_6; left: mysql_9_7, mariadb_10_11, mariadb_11_8);
 on_servers!(a_comparison_that_was_cut_off_goes_on: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);
 
 fn a_busy_pair_has_the_same_data_and_comparing_them_writes_nothing(server: &str) {

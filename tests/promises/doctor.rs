@@ -40,7 +40,7 @@ fn it_finds_what_is_wrong_and_names_the_next_step(server: &str) {
     let ran = primary.run(&["doctor", "--peer", "no-such-host.invalid"]).exits(5);
     assert!(ran.stdout.contains("[name-unknown]") && ran.stdout.contains("no-such-host.invalid"), "{ran}");
 
-    lab.pack().ok();
+    lab.pack().ok().says(&["the secondary's port", "cannot be reached from here"]);
     lab.carry();
     let of_mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
     let pack = secondary.path("HAPack.zip");
@@ -49,7 +49,7 @@ fn it_finds_what_is_wrong_and_names_the_next_step(server: &str) {
     assert_eq!((failed, next.starts_with("mend what failed")), (vec!["secret-readable".to_owned()], true));
     std::fs::set_permissions(&pack, of_mode(0o600)).expect("set");
     assert_eq!(found(secondary, 0, &[]).2, "run `pmp-ha install-pack`");
-    secondary.run(&["install-pack"]).ok();
+    secondary.run(&["install-pack"]).ok().says(&["the primary's port", "cannot be reached from here"]);
     assert_eq!(found(secondary, 5, &[]).0, ["key-of-another"]);
     secondary.run(&["key", &lab.key().to_string_lossy()]).ok();
     assert_eq!(found(secondary, 0, &[]).2, "run `pmp-ha start`");

@@ -7,7 +7,7 @@ use crate::verify::wait_for;
 use crate::{on_every_server, on_servers};
 
 on_every_server!(writes_against_the_rules_are_found_and_audit_rows_are_not);
-on_servers!(a_heartbeat_proves_that_rows_flow_both_ways: mysql_9_7, mariadb_10_11; left: mysql_5_6, mariadb_11_8);
+on_servers!(a_heartbeat_proves_that_rows_flow_both_ways: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);
 
 fn writes_against_the_rules_are_found_and_audit_rows_are_not(server: &str) {
     let lab = Lab::pair(server);

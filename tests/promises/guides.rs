@@ -10,7 +10,8 @@ use crate::sql::Db;
 const ANY: &str = "mariadb-10.11";
 
 /// The pages, in the order in which one pair lives through them.
-const PAGES: [&str; 7] = ["set-up", "watch", "repair", "switch-roles", "rotate", "upgrade", "remove"];
+const PAGES: [&str; 8] =
+    ["set-up", "watch", "nightly-pack", "repair", "switch-roles", "rotate", "upgrade", "remove"];
 
 /// Those that only lead to the lines of the runbook, which have a test of their own.
 const WITHOUT_LINES: [&str; 1] = ["recover"];

@@ -27,7 +27,7 @@ fn rows(node: &Node) -> String {
     rows
 }
 
-on_servers!(ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was: mysql_9_7, mariadb_10_11; left: mysql_5_6, mariadb_11_8);
+on_servers!(ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);
 on_servers!(nobody_who_looks_for_the_database_finds_an_offline_boot: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 
 fn ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was(server: &str) {

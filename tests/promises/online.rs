@@ -18,10 +18,10 @@ use crate::sql::Db;
 use crate::{on_every_server, on_servers};
 
 on_every_server!(
-    with_restart_the_database_is_back_before_the_pack_is_written,
     a_pack_made_online_under_load_makes_a_pair_that_lacks_nothing,
     an_online_pack_that_was_cut_off_anywhere_leaves_the_pair_as_it_was
 );
+on_servers!(with_restart_the_database_is_back_before_the_pack_is_written: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 on_servers!(an_online_pack_needs_a_running_database_that_was_set_up: mysql_9_7; left: mysql_5_6, mariadb_10_11, mariadb_11_8);
 
 fn pack(lab: &Lab, option: &str) -> Ran {
@@ -180,6 +180,12 @@ fn an_online_pack_that_was_cut_off_anywhere_leaves_the_pair_as_it_was(server: &s
         let ran = cut(node.command(&args), signal, |said| has_come(step, said));
         if signal == Signal::SIGKILL {
             assert_eq!(node.outcome(), None, "{ran}");
+            if !crashes {
+                // It is open, and has turned nobody away.
+                assert_eq!(node.verify(), ("Alive".to_owned(), "Alive".to_owned()), "{ran}");
+                assert_eq!(node.findings(), ["run-left-open"], "{ran}");
+                assert_eq!(lab.secondary.findings(), [""; 0], "{ran}");
+            }
             if crashes {
                 node.kill();
             }

@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicU64;
 
 use crate::crash::{TABLE, Writer};
 use crate::harness::{Lab, Node, wait_alive_both, wait_until};
-use crate::on_every_server;
+use crate::on_servers;
 use crate::sql::Db;
 
-on_every_server!(a_recovered_primary_keeps_what_it_commits_and_can_be_paired_again);
+on_servers!(a_recovered_primary_keeps_what_it_commits_and_can_be_paired_again: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 
 fn a_recovered_primary_keeps_what_it_commits_and_can_be_paired_again(server: &str) {
     let lab = Lab::pair(server);

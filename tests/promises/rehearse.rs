@@ -17,7 +17,7 @@ use crate::sql::Db;
 use crate::{on_every_server, on_servers};
 
 on_every_server!(each_planted_defect_is_found_by_its_code);
-on_servers!(a_healthy_pair_rehearses_well_and_nothing_of_it_stays: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
+on_servers!(a_healthy_pair_rehearses_well_and_nothing_of_it_stays: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);
 
 /// How many rows each writer of a load adds before the next thing happens.
 const UNDER_LOAD: usize = 40;

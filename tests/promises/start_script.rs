@@ -3,7 +3,7 @@
 use crate::harness::{Lab, Node, Put};
 use crate::on_servers;
 
-on_servers!(an_option_file_of_the_installation_is_taken_in_with_its_precedence: mysql_9_7, mariadb_10_11; left: mysql_5_6, mariadb_11_8);
+on_servers!(an_option_file_of_the_installation_is_taken_in_with_its_precedence: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);
 
 /// The start line of a lab's script, without its `&`.
 fn start_line(node: &Node) -> String {
@@ -26,6 +26,11 @@ fn what_does_not_reach_the_server_ends_it_and_everything_is_as_it_was() {
         let text = format!("cd \"$(dirname \"$0\")/../mysql\"\nOPTS=\"{plain}\"\nbin/mysqld $OPTS &\n");
         let _script = Put::content(script.clone(), text);
         lab.pack().refused(&["cannot use the start script", "in a variable or in quotes"]);
+    }
+    assert_eq!(node.fingerprint(), before);
+    {
+        let _script = Put::replaced(script.clone(), "--no-defaults", "--no-defaults --skip-grant-tables");
+        lab.pack().refused(&["lets everybody in", "startDB.sh has --skip-grant-tables"]);
     }
     assert_eq!(node.fingerprint(), before);
     for (lost, said) in [
@@ -64,6 +69,13 @@ fn an_option_file_of_the_installation_is_taken_in_with_its_precedence(server: &s
         let text = text.replace("--no-defaults", &format!("{option}=\"$DB_HOME/own.cnf\""));
         std::fs::write(&script, text).expect("written");
     }
+    {
+        let more = lab.primary.path("mysql/own.d/more.cnf");
+        let _everybody = Put::content(more, "[mysqld]\nskip_grant_tables\n");
+        lab.pack().refused(&["lets everybody in", "more.cnf has skip-grant-tables"]);
+        let told = lab.primary.run(&["doctor"]).exits(5).stdout;
+        assert!(told.contains("[skip-grant-tables]"), "{told}");
+    }
     lab.install();
     lab.start();
     lab.wait_alive();
@@ -76,7 +88,12 @@ fn an_option_file_of_the_installation_is_taken_in_with_its_precedence(server: &s
     lab.primary.sql("INSERT INTO Ptrx_Settings VALUES ('OWN', 'options')");
     lab.wait_same("SELECT VALUE FROM Ptrx_Settings WHERE NAME = 'OWN'");
 
-    // An edit is told, and is in effect after a restart.
+    // An edit is told, and is in effect after a restart. So is one of a file that it takes in.
+    {
+        let _edited = Put::replaced(lab.secondary.path("mysql/own.d/more.cnf"), "800", "801");
+        assert_eq!(lab.secondary.findings(), ["own-options-changed"]);
+    }
+    assert_eq!(lab.secondary.findings(), [""; 0]);
     let own = lab.secondary.path("mysql/own.cnf");
     let text = std::fs::read_to_string(&own).expect("there");
     std::fs::write(&own, text.replace("= 77", "= 78")).expect("written");
@@ -87,6 +104,17 @@ fn an_option_file_of_the_installation_is_taken_in_with_its_precedence(server: &s
     lab.wait_alive();
     assert!(lab.secondary.findings().is_empty(), "{:?}", lab.secondary.findings());
     assert_eq!(lab.secondary.admin_sql("SELECT @@GLOBAL.interactive_timeout"), "78");
+
+    // A server that asks nobody who they are is no member of a pair.
+    {
+        let text = "[mysqld]\nwait_timeout = 800\nskip-grant-tables\n";
+        let _everybody = Put::content(lab.secondary.path("mysql/own.d/more.cnf"), text);
+        lab.secondary.run(&["stop"]).ok();
+        lab.secondary.run(&["start"]).ok();
+        let told = lab.secondary.run(&["verify"]).exits(5).stdout;
+        assert!(told.contains("[everybody-let-in]"), "{told}");
+        lab.secondary.run(&["install-pack"]).exits(4).says(&["more.cnf has skip-grant-tables"]);
+    }
 
     // Whoever points the script at another file gets no server without knowing why.
     lab.secondary.run(&["stop"]).ok();

@@ -16,7 +16,7 @@ on_every_server!(
     roles_are_exchanged_under_load_and_back_again,
     a_fault_in_the_middle_of_a_switchover_leaves_one_primary_that_serves,
 );
-on_servers!(of_two_that_were_promoted_without_knowing_of_each_other_one_stays_down: mysql_9_7, mariadb_10_11; left: mysql_5_6, mariadb_11_8);
+on_servers!(of_two_that_were_promoted_without_knowing_of_each_other_one_stays_down: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);
 
 pub fn begin(node: &Node, args: &[&str]) -> Child {
     node.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs")

@@ -9,7 +9,7 @@ use crate::on_servers;
 
 const ANY: &str = "mariadb-10.11";
 
-on_servers!(a_first_pack_that_is_undone_leaves_nothing_in_the_database: mysql_9_7, mariadb_11_8; left: mysql_5_6, mariadb_10_11);
+on_servers!(a_first_pack_that_is_undone_leaves_nothing_in_the_database: mariadb_11_8; left: mysql_5_6, mysql_9_7, mariadb_10_11);
 on_servers!(a_pack_for_other_names_that_is_undone_leaves_the_pair_alive: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
 
 fn a_first_pack_that_is_undone_leaves_nothing_in_the_database(server: &str) {

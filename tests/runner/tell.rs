@@ -28,9 +28,9 @@ pub fn result(ended: &[Ended], left: usize) -> bool {
     let mut by_time: Vec<&Ended> = ended.iter().collect();
     by_time.sort_by_key(|test| std::cmp::Reverse(test.took));
     let worked: f64 = ended.iter().map(|test| test.worked).sum();
-    println!("\nthe processors worked {worked:.0} s; the slowest tests:");
+    println!("\nthe processors worked {worked:.0} s; the slowest tests, and how long they worked for each:");
     for test in by_time.iter().take(SLOWEST) {
-        println!("{:6.1} s  {}", test.took.as_secs_f64(), test.name);
+        println!("{:6.1} s {:6.1} s  {}", test.took.as_secs_f64(), test.worked, test.name);
     }
     println!("\n{} passed, {} failed", ended.len() - failed.len(), failed.len());
     if left > 0 {

@@ -12,7 +12,7 @@ use crate::adapters::clock;
 use crate::adapters::system;
 use crate::domain::after_crash::{self, Coming, MasterInfo, Mending, RelayInfo, Scan, WhichLog, base, takes};
 use crate::domain::relay_log::{HEADER, MAGIC};
-use crate::domain::settings::{BINLOG, RELAY_LOG, is_mended_before_start, wild_do_tables};
+use crate::domain::settings::{RELAY_LOG, binlog_named, is_mended_before_start, wild_do_tables};
 
 /// The folder of what was there before, in `replication`.
 const KEPT: &str = "pmp-ha-mended";
@@ -48,7 +48,7 @@ pub fn mend(home: &Home, options: &str) -> Result<Vec<String>> {
 /// # Errors
 /// What cannot be read.
 pub fn writer_of_binlogs(data: &Path) -> Result<Option<u32>> {
-    let own = listed(data, BINLOG)?;
+    let own = listed(data, &binlog_named(datadir::history(data)))?;
     let Some(newest) = own.last().map(|name| data.join(base(name))).filter(|path| path.exists()) else {
         return Ok(None);
     };
@@ -62,7 +62,7 @@ fn writer(beginning: &[u8]) -> Option<u32> {
 
 /// Reads everything, and decides; `None` if the server was not killed lately.
 fn decide(data: &Path, patterns: &[String]) -> Result<Option<Mending>> {
-    let own = listed(data, BINLOG)?;
+    let own = listed(data, &binlog_named(datadir::history(data)))?;
     let recent = &own[own.len().saturating_sub(OWN_LOGS)..];
     let beginnings: Vec<Vec<u8>> =
         recent.iter().map(|name| beginning(&data.join(base(name)))).collect::<Result<_>>()?;

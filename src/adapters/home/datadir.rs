@@ -14,6 +14,7 @@ use crate::adapters::system;
 use crate::domain::datafiles::{FileClass, classify, is_link_file};
 use crate::domain::manifest::RelPath;
 use crate::domain::procedures::DataFile;
+use crate::domain::settings::history_of_index;
 use crate::ui::Progress;
 
 /// The files below a folder, and what is neither a file nor a folder.
@@ -52,6 +53,13 @@ pub fn second_holder(data: &Path) -> Result<Option<u32>> {
         }
     }
     Ok(None)
+}
+
+/// The history that the binlogs in a data directory are named after, if they are named after one.
+#[must_use]
+pub fn history(data: &Path) -> Option<u32> {
+    let entries = fs::read_dir(data).into_iter().flatten().flatten();
+    entries.filter_map(|entry| history_of_index(&entry.file_name().to_string_lossy())).flatten().next()
 }
 
 /// Lists a data directory.

@@ -10,7 +10,7 @@ pub mod log_file;
 mod pair_file;
 pub mod rotation;
 pub mod saved;
-mod script;
+pub mod script;
 pub mod template;
 pub mod traces;
 pub mod undo_file;
@@ -56,8 +56,7 @@ pub struct Home {
 pub struct Credentials {
     /// The account with which the secondary reads the primary's binlog.
     pub replication: Credential,
-    /// The account with which the primary reads the secondary's binlog. Each pack gives it a new
-    /// password, so that a secondary of an older pack cannot feed the primary.
+    /// The account with which the primary reads the secondary's binlog.
     pub back: Credential,
     /// Reads the state of replication.
     pub monitor: Credential,
@@ -262,6 +261,12 @@ impl Home {
     #[must_use]
     pub fn has_ca_key(&self) -> bool {
         self.node_files().join("ca-key.pem").is_file()
+    }
+
+    /// The note that the data here are to be compared with the primary's, for data that were put back.
+    #[must_use]
+    pub fn compare_due(&self) -> PathBuf {
+        self.node_files().join("compare-due")
     }
 
     /// Returns the paths of this node's TLS files.

@@ -95,6 +95,12 @@ impl<'a> Asking<'a> {
         Ok(Self { session, address, account, trail, asked: 0, slowest: Duration::ZERO })
     }
 
+    /// Whether an account that the server names is the one with which this session logged in. A server that
+    /// asks nobody who they are names another one, or none.
+    pub fn is_login_of(&self, account: &str) -> bool {
+        account.rsplit_once('@').is_some_and(|(user, _)| user == self.account.user)
+    }
+
     /// Notes a statement on the trail.
     pub fn asks(&mut self, statement: &str) {
         self.asked += 1;

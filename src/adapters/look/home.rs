@@ -63,6 +63,7 @@ pub async fn scene(home: &Home, interrupt: &Interrupt) -> Result<Scene> {
         server,
         layout,
         script,
+        lets_everybody_in: home.lets_everybody_in(),
         data: files,
         odd_data: odd,
         schema_on_disk,

@@ -20,6 +20,7 @@ use crate::domain::flavor::{Flavor, ServerVersion};
 use crate::domain::own_schema::{ASK_ROLE, BEATS, CLOCK, Rights, read_role};
 use crate::domain::pair::{Claim, Membership, Pair, Role};
 use crate::domain::questions::{LEFT_PREPARED, RECEIVERS};
+use crate::domain::set_up_again::ASK_DUE;
 use crate::domain::settings::{Choices, OWN_SCHEMA, settings};
 use crate::domain::snapshot::{
     ApplierLimit, Beat, Blind, BlindReason, ChannelTls, CurrentPorts, Deviation, Observed, Receiver,
@@ -66,7 +67,7 @@ pub async fn take(
     };
     let watches_tfa = membership.role == Role::Secondary;
     let (here, there) = Bell::pair();
-    let (local, peer, tfa, old_key, web) = tokio::join!(
+    let (mut local, peer, tfa, old_key, web) = tokio::join!(
         look_here(home, &membership, config, interrupt, Some(here)),
         look_there(home, &membership, config, there),
         async { if watches_tfa { tfa::look(home, config).await } else { Tfa::NotWatched } },
@@ -75,13 +76,16 @@ pub async fn take(
         },
         web::look(home, &membership, config),
     );
+    if let (true, Observed::Seen(view)) = (home.compare_due().exists(), &mut local) {
+        view.compare_due = true;
+    }
     let mut deviations = deviations_of(home, &membership, config, &local);
-    // The other node's paths are not known here; everything else has to be as it was set up.
+    // The other node's paths and its history are not known here; everything else has to be as it was set up.
     let there = Membership { role: Pair::peer_of(membership.role), ..membership.clone() };
     deviations.extend(
         deviations_of(home, &there, config, &peer)
             .into_iter()
-            .filter(|found| !found.variable.starts_with("ssl_")),
+            .filter(|found| !found.variable.starts_with("ssl_") && found.variable != "gtid_domain_id"),
     );
     let disk = system::free_space(&home.data()).ok();
     let certificates = certificates_in_use(home, &membership, &peer);
@@ -96,6 +100,7 @@ pub async fn take(
         peer,
         deviations,
         own_options,
+        open_run: None,
         tfa,
         old_key,
         disk,
@@ -307,7 +312,9 @@ async fn ask(
     mut bell: Option<Bell>,
     source: u32,
 ) -> Result<ServerView> {
-    let row = session.one("SELECT VERSION() AS version").await?.context("no version")?;
+    let row =
+        session.one("SELECT VERSION() AS version, CURRENT_USER() AS account").await?.context("no version")?;
+    let lets_everybody_in = row.get("account").filter(|account| !session.is_login_of(account));
     let version =
         row.get("version").and_then(|text| ServerVersion::parse(&text)).context("an unknown version")?;
     let flavor = Flavor::of(&version).with_context(|| format!("{version} is not known"))?;
@@ -384,8 +391,12 @@ async fn ask(
     let (clock, clock_offset, beats) = heartbeats(session, bell.as_ref(), replica.as_ref(), source).await?;
     // ignored: data that were set up by an older version have no such table
     let says = session.one(ASK_ROLE).await.ok().flatten().and_then(|row| read_role(|name| row.get(name)));
+    // ignored: data that were set up by an older version have no such table
+    let compare_due = session.one(ASK_DUE).await.ok().flatten().is_some();
     Ok(ServerView {
         version,
+        compare_due,
+        lets_everybody_in,
         variables,
         tls,
         replica,

@@ -15,7 +15,7 @@ use crate::adapters::system;
 use crate::domain::datafiles::Layout;
 use crate::domain::pair::Role;
 use crate::domain::procedures::recover::{Activity, Source, is_copied, is_copied_live};
-use crate::domain::settings::{BINLOG, OWN_SCHEMA, RELAY_LOG};
+use crate::domain::settings::{OWN_SCHEMA, RELAY_LOG, binlog_named};
 use crate::failure::{Failure, Kind};
 
 /// The source's paths.
@@ -116,7 +116,7 @@ pub async fn look(
         look::home::lacking(&data, layout)
     } else if is_primary {
         // A primary that never heard of its secondary has no relay logs.
-        missing_logs_of(&data, &[BINLOG])
+        missing_logs_of(&data, &[&binlog_named(datadir::history(&data))])
     } else {
         missing_files(&data)
     };
@@ -158,7 +158,7 @@ async fn activity_of_home(
 /// What a data directory lacks that recovery needs.
 #[must_use]
 pub fn missing_files(data: &Path) -> Vec<String> {
-    missing_logs_of(data, &[BINLOG, RELAY_LOG])
+    missing_logs_of(data, &[&binlog_named(datadir::history(data)), RELAY_LOG])
 }
 
 fn missing_logs_of(data: &Path, bases: &[&str]) -> Vec<String> {

@@ -32,6 +32,9 @@ const CHUNK: u64 = 2000;
 /// How many rows one statement names.
 pub const IDS: usize = 200;
 
+/// What a statement holds besides the values of one row: its key, the names of its columns.
+const AROUND_A_ROW: u64 = 64 << 10;
+
 /// How often a row that changes all the time is looked at before the look counts.
 const LOOKS: usize = 6;
 
@@ -188,7 +191,7 @@ impl<'a> Nodes<'a> {
             if tick % 5 == 0 {
                 let replica = self.replica().await?.context("the secondary has no source")?;
                 let (number, message) = replica.applier_error;
-                if !replica.applier_runs && number != 0 {
+                if !replica.applier_runs && (number != 0 || !message.is_empty()) {
                     return Err(ApplierFailed { number, message }.into());
                 }
                 let stopped = !replica.applier_runs || replica.receiver == Receiver::Stopped;
@@ -262,6 +265,32 @@ impl<'a> Nodes<'a> {
             self.look_again(structure, &mut pending, &mut found, look == LOOKS).await?;
         }
         Ok(found)
+    }
+
+    /// The tables with a row among the differences that is too long for a statement of one of the servers, and
+    /// how long a statement may be.
+    pub async fn too_long(&mut self, structure: &Structure, found: &Found) -> Result<(Vec<String>, u64)> {
+        let (here, there) = (largest_packet(&mut self.here).await?, largest_packet(&mut self.there).await?);
+        let most = here.min(there);
+        let schema = self.pair.schema.clone();
+        let mut out = Vec::new();
+        for (name, differences) in &found.rows {
+            let Some(shape) = structure.there.get(name) else { continue };
+            let table = Rows::of(self.flavor, &schema, shape);
+            let ids: Vec<&Bound> = differences.iter().map(|difference| &difference.id).collect();
+            for ids in ids.chunks(IDS) {
+                let sql = table.longer_than(ids, most.saturating_sub(AROUND_A_ROW));
+                let (here, there) = tokio::join!(self.here.one(sql.clone()), self.there.one(sql));
+                let is_there = |row: Option<Row>| {
+                    row.and_then(|row| row.get("pmp_ha_rows")).is_some_and(|rows| rows != "0")
+                };
+                if is_there(here?) || is_there(there?) {
+                    out.push(name.clone());
+                    break;
+                }
+            }
+        }
+        Ok((out, most))
     }
 
     /// Sorts out which of the differences are only a delay, and which are not.
@@ -405,6 +434,13 @@ fn by_id(table: &Rows<'_>, rows: &[Row]) -> Result<Prints> {
     rows.iter()
         .map(|row| Ok((id_of(table, row)?, row.get("digest").context("a row without a digest")?)))
         .collect()
+}
+
+async fn largest_packet(session: &mut Session) -> Result<u64> {
+    let row = session.one("SELECT @@SESSION.max_allowed_packet AS bytes").await?.unwrap_or_default();
+    row.get("bytes")
+        .and_then(|text| text.parse().ok())
+        .context("the server does not say its max_allowed_packet")
 }
 
 async fn clock(session: &mut Session) -> Result<i64> {

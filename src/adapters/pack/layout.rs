@@ -345,6 +345,16 @@ mod tests {
         }
     }
 
+    /// The format's description demands this order: size, packed size, place.
+    #[test]
+    fn a_giant_far_away_says_its_size_its_packed_size_and_its_place_in_wide_fields() {
+        let giant = Member { packed: (3 << 32) + 2, ..member((5 << 32) + 1) };
+        let header = giant.central_header((7 << 32) + 3);
+        let wide = Bytes::default().u16(1).u16(24).u64((5 << 32) + 1).u64((3 << 32) + 2).u64((7 << 32) + 3);
+        assert!(header.ends_with(&wide.0), "{header:?}");
+        assert_eq!((&header[20..28], &header[42..46]), (&[0xFF; 8][..], &[0xFF; 4][..]));
+    }
+
     /// A file of nothing but its table of contents, at a place.
     struct AtTheEnd {
         start: u64,

@@ -22,6 +22,7 @@ fn manifest() -> Manifest {
         key_fingerprint: None,
         pair: Pair::example(),
         coordinates: Coordinates::FilePosition { file: "b.000001".into(), position: 4 },
+        return_channel_goes_on: false,
         files: vec![],
     }
 }

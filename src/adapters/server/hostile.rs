@@ -49,14 +49,20 @@ async fn payload(client: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     payload
 }
 
-/// Serves one client, and answers its first statement with rows of this size, of one column with this
+/// Serves one client, and answers its first statement of this beginning with rows of this size, of one column with this
 /// name, for as long as it reads. Returns the statement, and how many bytes it sent.
-async fn endless(door: OneCaller, name: usize, row: usize) -> (String, usize) {
+async fn endless(door: OneCaller, at: &'static str, name: usize, row: usize) -> (String, usize) {
     let mut client = door.accept().await.expect("a client");
     client.write_all(&greeting()).await.expect("written");
     payload(&mut client).await;
     client.write_all(&packet(2, &[0, 0, 0, 2, 0, 0, 0])).await.expect("written");
-    let statement = String::from_utf8_lossy(&payload(&mut client).await[1..]).into_owned();
+    let statement = loop {
+        let statement = String::from_utf8_lossy(&payload(&mut client).await[1..]).into_owned();
+        if statement.starts_with(at) {
+            break statement;
+        }
+        client.write_all(&packet(1, &[0, 0, 0, 2, 0, 0, 0])).await.expect("written");
+    };
     client.write_all(&head_of_one_column(&vec![b'n'; name])).await.expect("written");
     let (mut number, mut sent) = (4_u8, 0);
     let row = text(&vec![b'x'; row]);
@@ -80,7 +86,7 @@ async fn endless(door: OneCaller, name: usize, row: usize) -> (String, usize) {
 async fn asked(name: usize, row: usize, bounds: Bounds, deadline: Duration) -> (String, usize) {
     let door = one_caller().expect("a socket");
     let address = Address::Socket(door.path().to_owned());
-    let server = tokio::spawn(endless(door, name, row));
+    let server = tokio::spawn(endless(door, "SELECT", name, row));
     let account = Credential { user: "u".into(), password: "p".into() };
     let opened = Session::open(&address, &account, Duration::from_secs(10)).await;
     let mut session = opened.unwrap_or_else(|blind| panic!("{}", blind.evidence)).with_deadline(deadline);
@@ -102,6 +108,20 @@ async fn an_answer_without_end_is_cut_off_and_nothing_reads_on() {
         assert!(error.contains("reads no further"), "{error}");
         assert!(sent < 64 << 20, "{sent} bytes were read");
     }
+}
+
+/// The first thing that is said to a server is answered by it, too.
+#[tokio::test]
+async fn an_answer_without_end_at_the_login_is_cut_off_as_well() {
+    let door = one_caller().expect("a socket");
+    let address = Address::Socket(door.path().to_owned());
+    let server = tokio::spawn(endless(door, "SET", 1, 20));
+    let account = Credential { user: "u".into(), password: "p".into() };
+    let blind = Session::open(&address, &account, Duration::from_secs(60)).await.map(|_| ());
+    let evidence = blind.expect_err("no login").evidence;
+    assert!(evidence.contains("reads no further"), "{evidence}");
+    let (_, sent) = tokio::time::timeout(Duration::from_secs(20), server).await.expect("read").expect("sent");
+    assert!(sent < 64 << 20, "{sent} bytes were read");
 }
 
 /// What is small on the wire may be large in memory.

@@ -1,6 +1,7 @@
 //! A database server: a session with it, its process, its TLS, its name and its backup program.
 
 pub mod backup_tool;
+mod error_log;
 pub mod names;
 mod offline;
 #[cfg(feature = "old-tls")]

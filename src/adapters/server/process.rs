@@ -10,6 +10,7 @@ use fs_err as fs;
 use crate::adapters::home::saved::remove;
 use crate::adapters::home::{Home, datadir};
 use crate::adapters::interrupt::Interrupt;
+use crate::adapters::server::error_log::ErrorLog;
 use crate::adapters::server::quiet;
 use crate::adapters::server::session::greeting_of_socket;
 use crate::adapters::system;
@@ -346,12 +347,13 @@ impl<'a> Database<'a> {
         }
         while holds()? {
             if begun.elapsed() > deadline {
-                bail!(
-                    Failure::new(Kind::Failed, "the database did not stop")
-                        .code("database-not-stopped")
-                        .because(format!("process {pid} still holds its data after {} s", deadline.as_secs()))
-                        .hint("Wait: it is writing its pages to the disk. Do not kill it.")
-                );
+                let held = format!("process {pid} still holds its data after {} s", deadline.as_secs());
+                let mut failure = Failure::new(Kind::Failed, "the database did not stop")
+                    .code("database-not-stopped")
+                    .because(held);
+                let lines = ErrorLog::whole(self.home).last_lines();
+                failure.because.extend(lines.iter().map(|line| format!("its log says: {line}")));
+                bail!(failure.hint("Wait: it is writing its pages to the disk. Do not kill it."));
             }
             interrupt.sleep(TICK).await?;
         }
@@ -388,8 +390,7 @@ impl<'a> Database<'a> {
     pub fn said(&self, words: &[&str]) -> Vec<String> {
         const SHOWN: usize = 3;
         const LONGEST: usize = 300;
-        let log = ErrorLog { from: 0, ..ErrorLog::mark(self.home) };
-        let text = log.since();
+        let text = ErrorLog::whole(self.home).since();
         let speaks = |line: &&str| {
             let line = line.to_lowercase();
             words.iter().any(|word| line.contains(word))
@@ -402,76 +403,4 @@ impl<'a> Database<'a> {
 /// Whether the script has ended, and if so, whether it ended well.
 fn ended(child: &mut Child) -> Result<Option<bool>> {
     Ok(child.try_wait()?.map(|status| status.success()))
-}
-
-/// How much of a server's log is read, from its end, in bytes. A start writes a few thousand.
-const LONGEST_LOG: u64 = 4 << 20;
-
-/// What the server's error log says from a moment on.
-struct ErrorLog {
-    path: PathBuf,
-    from: u64,
-    data: PathBuf,
-    output: PathBuf,
-}
-
-impl ErrorLog {
-    fn mark(home: &Home) -> Self {
-        let data = home.data();
-        let path = newest_log(&data).unwrap_or_else(|| data.join("*.err"));
-        let from = fs::metadata(&path).map_or(0, |meta| meta.len());
-        Self { path, from, data, output: home.path("logs/pmp-ha-startdb.log") }
-    }
-
-    fn path(&self) -> PathBuf {
-        newest_log(&self.data).unwrap_or_else(|| self.path.clone())
-    }
-
-    fn since(&self) -> String {
-        let path = self.path();
-        let from = if path == self.path { self.from } else { 0 };
-        // ignored: a log that cannot be read says nothing
-        let new = system::read_end(&path, from, LONGEST_LOG).unwrap_or_default();
-        let mut text = String::from_utf8_lossy(&new).into_owned();
-        text.push_str(&String::from_utf8_lossy(
-            &system::read_end(&self.output, 0, LONGEST_LOG).unwrap_or_default(),
-        ));
-        // A dump of a page holds the product's data, which are nobody's business here.
-        text.split_inclusive('\n').filter(|line| !line.contains("; hex ")).collect()
-    }
-
-    fn says_aborting(&self) -> bool {
-        self.since().contains("Aborting")
-    }
-
-    /// The last lines that are errors, or the last lines of all.
-    fn complaints(&self) -> Vec<String> {
-        const SHOWN: usize = 4;
-        let text = self.since();
-        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let errors: Vec<&str> =
-            lines.iter().copied().filter(|line| line.contains("ERROR") || line.contains("rror:")).collect();
-        let chosen = if errors.is_empty() { &lines } else { &errors };
-        chosen[chosen.len().saturating_sub(SHOWN)..].iter().map(ToString::to_string).collect()
-    }
-}
-
-fn newest_log(data: &Path) -> Option<PathBuf> {
-    let in_folder = |folder: PathBuf, suffix: &'static str| {
-        fs::read_dir(folder)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(move |entry| entry.file_name().to_string_lossy().ends_with(suffix))
-            .filter_map(|entry| {
-                Some((
-                    entry.metadata().ok().filter(std::fs::Metadata::is_file)?.modified().ok()?,
-                    entry.path(),
-                ))
-            })
-    };
-    in_folder(data.to_path_buf(), ".err")
-        .chain(in_folder(data.join("tmp"), ".out"))
-        .max()
-        .map(|(_, path)| path)
 }

@@ -17,7 +17,7 @@ use crate::domain::dialect::Dialect;
 use crate::domain::questions::{BINARY_LOGS, Question};
 use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};
-use crate::domain::sql::Sql;
+use crate::domain::sql::{OWN_DEFAULTS, Sql};
 use crate::domain::words::{cut, printable};
 
 /// The default time limit of a statement.
@@ -29,6 +29,9 @@ const MOST: Bounds = Bounds { rows: 4_000_000, bytes: 1 << 30 };
 
 /// The largest answer to a question about the state of a node: variables, replication, accounts.
 const MOST_OF_A_LOOK: Bounds = Bounds { rows: 100_000, bytes: 64 << 20 };
+
+/// What follows a login has no answer at all.
+const MOST_OF_A_LOGIN: Bounds = Bounds { rows: 1, bytes: 4096 };
 
 /// The largest packet of a server. A larger row does not end well, whoever asks.
 const LARGEST_PACKET: usize = 1 << 30;
@@ -155,7 +158,17 @@ impl Session {
             }
         };
         match Conn::new(opts).await {
-            Ok(conn) => Ok(Self { conn: Some(conn), deadline: STATEMENT_DEADLINE, bounds: MOST, bridge }),
+            Ok(conn) => {
+                let bounds = MOST_OF_A_LOGIN;
+                let mut session = Self { conn: Some(conn), deadline: STATEMENT_DEADLINE, bounds, bridge };
+                for sql in OWN_DEFAULTS {
+                    session.run(sql).await.map_err(|error| Blind {
+                        why: BlindReason::TurnedAway,
+                        evidence: format!("{error:#}"),
+                    })?;
+                }
+                Ok(session.at_any_length())
+            }
             Err(error) => {
                 // What the driver saw is only that its side was closed.
                 if let Some(mut bridge) = bridge {
@@ -177,6 +190,11 @@ impl Session {
     #[must_use]
     pub fn for_a_look(mut self) -> Self {
         self.bounds = MOST_OF_A_LOOK;
+        self
+    }
+
+    fn at_any_length(mut self) -> Self {
+        self.bounds = MOST;
         self
     }
 
@@ -309,7 +327,9 @@ pub fn lacks_procedure(error: &anyhow::Error) -> bool {
     code_of(error).is_some_and(|code| [1044, 1305, 1370].contains(&code))
 }
 
-fn code_of(error: &anyhow::Error) -> Option<u16> {
+/// The server's number for an error.
+#[must_use]
+pub fn code_of(error: &anyhow::Error) -> Option<u16> {
     error.downcast_ref::<StatementFailed>()?.code
 }
 

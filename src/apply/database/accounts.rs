@@ -10,9 +10,9 @@ use crate::adapters::random;
 use crate::adapters::server::process::BOOT_USER;
 use crate::adapters::server::session::Session;
 use crate::apply::work::Runner;
-use crate::domain::accounts::{BACK_USER, READER_USER, REPLICATION_USER, free_end, meant_by};
+use crate::domain::accounts::{BACK_USER, MONITOR_USER, READER_USER, REPLICATION_USER, free_end, meant_by};
 use crate::domain::flavor::{Account, Demand, Flavor};
-use crate::domain::own_schema::{ADMIN_USER, ASK_FOR_BEAT_PROCEDURE, MONITOR_USER};
+use crate::domain::own_schema::{ADMIN_USER, ASK_FOR_BEAT_PROCEDURE};
 use crate::domain::pair::Membership;
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};
@@ -22,12 +22,18 @@ fn made(user: &str) -> Credential {
     Credential { user: user.into(), password: random::password() }
 }
 
-/// Returns new credentials, except those of `kept` that survive a pack.
-pub fn credentials(kept: Option<Credentials>) -> Credentials {
-    match kept {
-        Some(kept) => Credentials { back: made(&kept.back.user), ..kept },
-        None => of_the_other_node("", made(ADMIN_USER)),
+/// Returns new credentials, with the first names.
+pub fn credentials() -> Credentials {
+    of_the_other_node("", made(ADMIN_USER))
+}
+
+/// What a pack keeps of the credentials. Where the return channel cannot go on, its account gets a new
+/// password: the secondary of an older pack is turned away.
+pub fn kept(flavor: &Flavor, credentials: Credentials) -> Credentials {
+    if flavor.return_channel_can_go_on() {
+        return credentials;
     }
+    Credentials { back: made(&credentials.back.user), ..credentials }
 }
 
 /// New accounts that the other node uses, whose names end so.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::options::{check_settings, node_settings, settings_to_read_a_primary, stand_alone_settings};
 use super::source::{ACCOUNTS_TOUCHED, become_source, coordinates, own_schema, unbecome_source};
-use super::{accounts, backlog, channel, guard, key_query, role, stored};
+use super::{accounts, backlog, channel, guard, key_query, role, set_up_again, stored};
 use crate::adapters::home::saved::remove;
 use crate::adapters::home::{Credential, Home};
 use crate::adapters::interrupt::Interrupt;
@@ -22,6 +22,7 @@ use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::{DROP_CLONE_PLUGIN, Flavor};
 use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::{BootTask, CopyWay};
+use crate::domain::set_up_again::compared;
 use crate::domain::settings::{LOCAL_SCHEMA, render};
 use crate::domain::sql::quote_name;
 use crate::failure::Failure;
@@ -77,9 +78,12 @@ pub async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
     let mut session = noted(runner, booted)?;
     match task {
         BootTask::PrepareSource { pack_id } => prepare_source(runner, flavor, &mut session, pack_id).await?,
-        BootTask::PrepareReplica { account, from } => {
+        BootTask::PrepareReplica { account, from, again, goes_on } => {
             accounts::set_application_password(runner, flavor, &mut session, account).await?;
             prepare_replica(runner, flavor, &mut session, account, from).await?;
+            if *again {
+                set_up_again::prepare(runner, flavor, &mut session, *goes_on).await?;
+            }
         }
         BootTask::StandAlone { account, accept_loss, copied, unnamed, primary, key_check } => {
             let is_bare_primary = *unnamed && !guard::is_set(&mut session).await?;
@@ -196,9 +200,9 @@ async fn prepare_source(
     pack_id: &str,
 ) -> Result<()> {
     stored::require_everything_here(runner, flavor, session).await?;
-    become_source(runner, flavor, session, pack_id).await?;
+    let return_channel_goes_on = become_source(runner, flavor, session, pack_id).await?;
     let coordinates = coordinates(flavor, session).await?.context("the server's coordinates are empty")?;
-    SourceState { pack_id: pack_id.to_owned(), coordinates }.store(runner.home)
+    SourceState { pack_id: pack_id.to_owned(), coordinates, return_channel_goes_on }.store(runner.home)
 }
 
 async fn prepare_replica(
@@ -225,6 +229,7 @@ async fn prepare_replica(
     // What belonged to the primary alone came with the copy.
     session.run(format!("DROP DATABASE IF EXISTS {LOCAL_SCHEMA}")).await?;
     own_schema(runner, flavor, session).await?;
+    session.run(compared()).await?;
     role::say_at_setup(runner, session).await?;
     guard::quiet_events(session).await?;
     guard::set(flavor, session, account_name, &membership.pair).await

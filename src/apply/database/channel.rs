@@ -151,6 +151,11 @@ pub async fn put_back(
     Ok(())
 }
 
+/// Whether this run has pointed the primary at a secondary.
+pub fn was_begun(home: &Home) -> bool {
+    Note::of(home).exists()
+}
+
 /// Returns the position of the stopped applier; `None` if there is no channel.
 pub async fn position(flavor: &Flavor, session: &mut Session) -> Result<Option<Coordinates>> {
     match session.one(flavor.show_replica_status()).await? {

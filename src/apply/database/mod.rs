@@ -13,6 +13,7 @@ pub mod role;
 pub mod semi_sync;
 pub mod sent;
 pub mod session;
+mod set_up_again;
 pub mod source;
 pub mod start;
 mod stored;

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::adapters::home::after_crash;
+use crate::adapters::home::{after_crash, datadir};
 use crate::adapters::look;
 use crate::adapters::server::session::Session;
 use crate::apply::work::Runner;
@@ -45,8 +45,15 @@ pub fn settings_to_read_a_primary(
 }
 
 fn of_a_secondary(runner: &Runner<'_>) -> Membership {
-    let node =
-        |number| Node { number, host: "localhost".into(), db_port: 1, local_port: None, web_port: None };
+    let history = datadir::history(&runner.home.data());
+    let node = |number| Node {
+        number,
+        host: "localhost".into(),
+        db_port: 1,
+        local_port: None,
+        web_port: None,
+        history,
+    };
     // A server does not apply what has its own number: it would drop what the other node sent it.
     // ignored: data whose binlogs cannot be read are those of a node that was never the primary
     let writer = after_crash::writer_of_binlogs(&runner.home.data()).ok().flatten();

@@ -4,16 +4,18 @@ use anyhow::{Context, Result};
 
 use super::options::check_settings;
 use super::{accounts, channel, role, sent};
+use crate::adapters::bytes::digest::Sha256;
 use crate::adapters::home::{Credentials, read_membership};
 use crate::adapters::server::session::Session;
-use crate::adapters::system;
+use crate::adapters::{look, system};
 use crate::apply::work::Runner;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::Flavor;
 use crate::domain::manifest::NODE_FILES;
-use crate::domain::pair::Role;
-use crate::domain::settings::OWN_SCHEMA;
-use crate::domain::sql::quote;
+use crate::domain::own_schema::beat_now;
+use crate::domain::pair::{Membership, Role};
+use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
+use crate::domain::sql::{Sql, quote};
 use crate::domain::{datastore, definitions, locks, own_schema, questions};
 
 /// The note that the primary's accounts may have changed.
@@ -27,55 +29,122 @@ pub async fn own_schema(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sess
     programs(runner, flavor, session).await
 }
 
-/// Makes what runs inside the server again: the events of this node, the procedure that the monitor
-/// account may call, and those that show definitions to the reader.
+/// What runs inside the server: the events of this node, the procedure that the monitor account may call,
+/// and those that show definitions to the reader.
+fn texts_of_programs(runner: &Runner<'_>, flavor: &Flavor) -> Result<Vec<Sql>> {
+    let mut out = own_schema::events(flavor, &runner.config.timing());
+    out.extend(own_schema::procedure(&runner.config.timing()));
+    out.extend(questions::make());
+    out.extend(definitions::procedures(&runner.home.require_membership()?.pair.schema));
+    Ok(out)
+}
+
+fn hash_of(programs: &[Sql]) -> String {
+    let all: Vec<&str> = programs.iter().map(Sql::text).collect();
+    Sha256::of(all.join("\n").as_bytes()).to_string()
+}
+
+/// Makes the programs of the server again, and notes which.
 pub async fn programs(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
     // The event of the primary makes them itself, on both nodes. Made here, they would not be replicated.
     if runner.home.require_membership()?.role == Role::Secondary {
         session.run(own_schema::HEARTBEAT_ROWS).await?;
     }
     session.run(locks::table_of_word()).await?;
-    let events = own_schema::events(flavor, &runner.config.timing());
-    let shown = definitions::procedures(&runner.home.require_membership()?.pair.schema);
-    for sql in events
-        .into_iter()
-        .chain(own_schema::procedure(&runner.config.timing()))
-        .chain(questions::make())
-        .chain(shown)
-    {
-        session.run(sql).await?;
+    let programs = texts_of_programs(runner, flavor)?;
+    for sql in &programs {
+        session.run(sql.clone()).await?;
     }
-    accounts::let_execute(session).await
+    accounts::let_execute(session).await?;
+    session
+        .run(format!(
+            "CREATE TABLE IF NOT EXISTS {LOCAL_SCHEMA}.{PROGRAMS} (hash CHAR(64) NOT NULL) ENGINE=InnoDB"
+        ))
+        .await?;
+    session.run(format!("DELETE FROM {LOCAL_SCHEMA}.{PROGRAMS}")).await?;
+    session.run(format!("INSERT INTO {LOCAL_SCHEMA}.{PROGRAMS} VALUES ('{}')", hash_of(&programs))).await
 }
 
-/// Creates the accounts and schemas of a primary, resets the return channel, and marks the pack.
+/// Creates the accounts and schemas of a primary, points it at its secondary, and marks the pack.
+///
+/// A return channel that there is goes on: returns whether it does. Whoever works with the pair sees nothing
+/// of the pack.
 pub async fn become_source(
     runner: &Runner<'_>,
     flavor: &Flavor,
     session: &mut Session,
     pack_id: &str,
-) -> Result<()> {
+) -> Result<bool> {
     let home = runner.home;
     check_settings(runner, flavor, session).await?;
     system::write_atomic(&home.work().join(ACCOUNTS_TOUCHED), b"", 0o600, None)?;
     let membership = home.require_membership()?;
     let credentials = home.credentials()?;
+    let goes_on = return_channel_goes_on(runner, flavor, session, &membership, &credentials).await?;
     let demand = accounts::demand(&home.node_files(), &membership)?;
     accounts::make(flavor, session, &credentials, &membership.pair.schema, &demand).await?;
     accounts::drop_others(session, &credentials).await?;
-    own_schema(runner, flavor, session).await?;
+    for sql in own_schema::tables() {
+        session.run(sql).await?;
+    }
+    if programs_differ(runner, flavor, session).await? {
+        programs(runner, flavor, session).await?;
+    } else {
+        accounts::let_execute(session).await?;
+    }
     for sql in datastore::note(&datastore::facts(&session.variables().await?)) {
         session.run(sql).await?;
     }
     session.run(locks::forget_word()).await?;
-    session.run(flavor.stop_replica()).await?;
-    sent::lets_go(runner, flavor, session, &membership).await?;
+    if !goes_on {
+        session.run(flavor.stop_replica()).await?;
+        sent::lets_go(runner, flavor, session, &membership).await?;
+    }
     role::say_at_setup(runner, session).await?;
-    channel::point_back(runner, flavor, session, &membership).await?;
+    if !goes_on {
+        channel::point_back(runner, flavor, session, &membership).await?;
+    }
+    // The secondary that there is tells by its own mark with which pack its binlogs began.
+    session.run(format!("REPLACE INTO {OWN_SCHEMA}.pack VALUES (1, {})", quote(pack_id))).await?;
     // One transaction in the binlog, so that there are coordinates on every server.
     session.run("SET SESSION sql_log_bin = 1").await?;
-    session.run(format!("REPLACE INTO {OWN_SCHEMA}.pack VALUES (1, {})", quote(pack_id))).await?;
-    session.run("SET SESSION sql_log_bin = 0").await
+    session.run(beat_now()).await?;
+    session.run("SET SESSION sql_log_bin = 0").await?;
+    Ok(goes_on)
+}
+
+/// Whether the primary reads from the secondary of the pack, with the account that it has.
+async fn return_channel_goes_on(
+    runner: &Runner<'_>,
+    flavor: &Flavor,
+    session: &mut Session,
+    membership: &Membership,
+    credentials: &Credentials,
+) -> Result<bool> {
+    let Some(before) = runner.saved().copy_of(NODE_FILES).map(|dir| dir.join("credentials.toml")) else {
+        return Ok(false);
+    };
+    if !before.is_file() || Credentials::read(&before)?.back != credentials.back {
+        return Ok(false);
+    }
+    let Some(row) = session.one(flavor.show_replica_status()).await? else { return Ok(false) };
+    let (view, peer) = (look::pair::parse_replica(flavor, &row), membership.peer());
+    let user = row.get(&flavor.column("Source_User"));
+    Ok((view.source_host.as_str(), view.source_port) == (peer.host.as_str(), peer.db_port)
+        && user.as_deref() == Some(credentials.back.user.as_str()))
+}
+
+/// The note in a node's own schema on the programs that its server has.
+const PROGRAMS: &str = "programs";
+
+/// Whether the events and procedures in the server are others than this version makes.
+async fn programs_differ(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<bool> {
+    let there = format!("SHOW TABLES FROM {LOCAL_SCHEMA} LIKE '{PROGRAMS}'");
+    if session.one(there).await?.is_none() {
+        return Ok(true);
+    }
+    let row = session.one(format!("SELECT hash FROM {LOCAL_SCHEMA}.{PROGRAMS}")).await?;
+    Ok(row.and_then(|row| row.get("hash")) != Some(hash_of(&texts_of_programs(runner, flavor)?)))
 }
 
 /// Restores accounts and return channel as they were before [`become_source`].

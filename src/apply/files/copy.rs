@@ -12,7 +12,7 @@ use crate::adapters::home::saved::remove;
 use crate::adapters::home::{Home, datadir};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::process::Database;
-use crate::apply::database::{options, source};
+use crate::apply::database::{channel, options, source};
 use crate::apply::files::place::CLONE_NOTES;
 use crate::apply::work::Runner;
 use crate::domain::datafiles::{FileClass, classify};
@@ -66,7 +66,9 @@ pub async fn settle(runner: &Runner<'_>, way: &CopyWay, pack_id: &str) -> Result
         // Only the copy itself knows up to where it goes.
         let coordinates = source::coordinates(flavor, &mut session).await?;
         let coordinates = coordinates.context("the copy has no position in the binlogs")?;
-        SourceState { pack_id: pack_id.to_owned(), coordinates }.store(runner.home)?;
+        let return_channel_goes_on = !channel::was_begun(runner.home);
+        SourceState { pack_id: pack_id.to_owned(), coordinates, return_channel_goes_on }
+            .store(runner.home)?;
         if *install {
             session.run(DROP_CLONE_PLUGIN).await?;
         }

@@ -11,6 +11,7 @@ use crate::adapters::system;
 use crate::apply::work::Runner;
 use crate::domain::kept::Kept;
 use crate::domain::manifest::NODE_FILES;
+use crate::domain::pair::Role;
 
 /// The small files that belong to the data.
 ///
@@ -64,7 +65,14 @@ pub fn keep(runner: &Runner<'_>, from: Option<&str>, name: &str, then: &str) -> 
 pub fn restore(runner: &Runner<'_>) -> Result<()> {
     save_all(runner)?;
     let kept = kept::files(runner.home);
-    FILES.iter().try_for_each(|path| kept.restore(path))
+    FILES.iter().try_for_each(|path| kept.restore(path))?;
+    match runner.home.membership()? {
+        // What another secondary sent to the primary since then is not in these data.
+        Some(own) if own.role == Role::Secondary => {
+            system::write_atomic(&runner.home.compare_due(), b"", 0o600, None)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Restores the small files as they were before [`restore`].

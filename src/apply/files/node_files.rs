@@ -6,9 +6,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 
 use super::pack;
-use crate::adapters::bytes::digest::hash_file;
 use crate::adapters::home::rotation::NextSecrets;
 use crate::adapters::home::saved::remove;
+use crate::adapters::home::script::hash_of_option_files;
 use crate::adapters::home::{Credentials, Home, certificates, template};
 use crate::adapters::system;
 use crate::apply::database::accounts;
@@ -49,8 +49,11 @@ pub async fn make(runner: &Runner<'_>, membership: &Membership, renew: bool) -> 
         system::write_atomic(&dir.join("node-key.pem"), node.key.as_bytes(), 0o600, None)?;
     }
     let file = dir.join("credentials.toml");
-    let kept = if renew && file.is_file() { Some(Credentials::read(&file)?) } else { None };
-    let credentials = accounts::credentials(kept);
+    let credentials = if renew && file.is_file() {
+        accounts::kept(runner.flavor().await?, Credentials::read(&file)?)
+    } else {
+        accounts::credentials()
+    };
     system::write_atomic(&file, toml::to_string(&credentials)?.as_bytes(), 0o600, None)?;
     finish(home, membership, runner.flavor().await?, runner.config)
 }
@@ -88,16 +91,18 @@ fn forget_rotation(home: &Home) -> Result<()> {
     home.note_rotation(None)
 }
 
-/// Gives the return channel a new password, and updates what is known of the pair.
+/// Makes sure that there is a CA for the pack's certificate, and updates what is known of the pair.
 ///
-/// The certificates stay, because the running server uses them.
-pub async fn renew(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
+/// The node's own certificate stays, because the running server uses it. Returns whether a CA was made.
+pub async fn renew(runner: &Runner<'_>, membership: &Membership) -> Result<bool> {
     let home = runner.home;
+    let had_one = home.has_ca_key();
     own_ca(home, membership)?;
-    let credentials = accounts::credentials(Some(home.credentials()?));
+    let credentials = accounts::kept(runner.flavor().await?, home.credentials()?);
     let file = home.node_files().join("credentials.toml");
     system::write_atomic(&file, toml::to_string(&credentials)?.as_bytes(), 0o600, None)?;
-    finish(home, membership, runner.flavor().await?, runner.config)
+    finish(home, membership, runner.flavor().await?, runner.config)?;
+    Ok(!had_one)
 }
 
 /// Puts the files of an extracted pack in place.
@@ -107,6 +112,7 @@ pub async fn take(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
     system::private_dir(&dir)?;
     // It is of another CA than the first one in the pack. Packs of older versions bring a key.
     remove(&dir.join(CA_KEY))?;
+    remove(&home.compare_due())?;
     forget_rotation(home)?;
     for entry in fs::read_dir(&from)? {
         let entry = entry?;
@@ -157,7 +163,7 @@ fn option_file(home: &Home, membership: &Membership, flavor: &Flavor, config: &C
     let own = home.own_option_file();
     let taken = match &own {
         None => String::new(),
-        Some(path) => take_in_and_note(path, &hash_file(Path::new(path))?.to_string()),
+        Some(path) => take_in_and_note(path, &hash_of_option_files(Path::new(path))?.to_string()),
     };
     let text = template::fill(
         include_str!("../../../templates/mysqld.cnf"),

@@ -52,6 +52,7 @@ pub async fn write_pack(runner: &Runner<'_>, pack: &Path, wanted: &Wanted<'_>) -
         key_fingerprint: membership.key_fingerprint.clone(),
         pair: membership.pair.clone(),
         coordinates: state.coordinates,
+        return_channel_goes_on: state.return_channel_goes_on,
         files: Vec::new(),
     };
     let peer_files = peer_files(home, runner.flavor().await?, &membership.pair.node(Role::Secondary).host)?;

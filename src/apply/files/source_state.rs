@@ -11,7 +11,7 @@ use crate::adapters::system;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::datafiles::{FileClass, classify};
 use crate::domain::manifest::RelPath;
-use crate::domain::settings::BINLOG;
+use crate::domain::settings::{BINLOG, history_of_index};
 
 /// What the offline boot of the primary leaves for the pack.
 #[derive(Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct SourceState {
     pub pack_id: String,
     /// The coordinates from which the secondary replicates.
     pub coordinates: Coordinates,
+    /// Whether the return channel goes on until the pack is installed.
+    #[serde(default)]
+    pub return_channel_goes_on: bool,
 }
 
 impl SourceState {
@@ -50,7 +53,8 @@ pub enum Binlogs {
 /// Returns which binlogs there are, and records if none of them is ours.
 pub fn note_binlogs(home: &Home) -> Result<Binlogs> {
     let note = home.work().join("had-no-binlogs");
-    if home.data().join(format!("{BINLOG}.index")).exists() {
+    let files = datadir::list(&home.data())?.files;
+    if files.iter().any(|(path, _)| history_of_index(path.as_str()).is_some()) {
         return Ok(Binlogs::Ours);
     }
     system::write_atomic(&note, b"", 0o600, None)?;
@@ -58,7 +62,7 @@ pub fn note_binlogs(home: &Home) -> Result<Binlogs> {
         path.as_str().rsplit_once('.').is_some_and(|(_, suffix)| suffix == "index")
             && classify(path.as_str()) == FileClass::Binlog
     };
-    let product = datadir::list(&home.data())?.files.iter().any(|(path, _)| is_index(path));
+    let product = files.iter().any(|(path, _)| is_index(path));
     Ok(if product { Binlogs::OfTheProduct } else { Binlogs::None })
 }
 

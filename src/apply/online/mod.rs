@@ -1,6 +1,4 @@
 //! Copies the data of a running database, for a pack, a recovery or a rehearsal.
-//!
-//! For a pack it also resets the return channel.
 
 mod clone;
 mod lock;
@@ -25,6 +23,7 @@ use crate::apply::files::source_state::SourceState;
 use crate::apply::work::Runner;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::flavor::Flavor;
+use crate::domain::locks;
 use crate::domain::manifest::NODE_FILES;
 use crate::domain::own_schema::beat_now;
 use crate::domain::pair::Membership;
@@ -52,11 +51,9 @@ struct Copying<'a> {
 /// What happens to the replication of a database that is copied under a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Replication {
-    /// It is stopped: what comes back to a primary is written by the server itself, past the lock.
-    Rests,
     /// It is stopped once everything that it has received is applied: nothing may be missing in the copy.
     RestsWhenCaughtUp,
-    /// It continues. A secondary's applier waits for the lock and then resumes by itself.
+    /// It continues. The applier waits for the lock and then resumes by itself.
     GoesOn,
 }
 
@@ -64,7 +61,7 @@ impl<'a> Copying<'a> {
     /// The primary's own data, for a pack.
     fn for_pack(runner: &'a Runner<'_>) -> Self {
         let target = Place::of_pack(runner.home).data();
-        Self { runner, home: runner.home, target, replication: Replication::Rests }
+        Self { runner, home: runner.home, target, replication: Replication::GoesOn }
     }
 
     /// A secondary's data, for a new primary.
@@ -110,26 +107,24 @@ impl<'a> Copying<'a> {
     }
 }
 
-/// Does with the tool's own account what a cold pack does in an offline boot.
-pub async fn renew_way_back(runner: &Runner<'_>, membership: &Membership, pack_id: &str) -> Result<()> {
+/// Does with the tool's own account what a cold pack does in an offline boot. Replication goes on.
+pub async fn mark_pack(runner: &Runner<'_>, membership: &Membership, pack_id: &str) -> Result<()> {
     let flavor = runner.flavor().await?;
-    node_files::renew(runner, membership).await?;
+    let made_a_ca = node_files::renew(runner, membership).await?;
     let mut session = session(runner.home).await?;
-    // What the secondary of an earlier pack has sent is applied as far as it goes.
-    session.run(flavor.stop_replica()).await?;
-    if let Some(sql) = flavor.reload_tls() {
-        // This node may have made a CA of its own for the pack.
+    if let (true, Some(sql)) = (made_a_ca, flavor.reload_tls()) {
         session.run(sql).await?;
     }
-    source::become_source(runner, flavor, &mut session, pack_id).await?;
-    session.run(flavor.start_replica()).await?;
+    let goes_on = source::become_source(runner, flavor, &mut session, pack_id).await?;
+    if !goes_on {
+        session.run(flavor.start_replica()).await?;
+    }
     session.close().await;
     Ok(())
 }
 
-/// Restores the return channel, on the running database or, if it no longer runs, in an offline
-/// boot.
-pub async fn put_way_back_back(runner: &Runner<'_>) -> Result<()> {
+/// Takes that back, on the running database or, if it no longer runs, in an offline boot.
+pub async fn unmark_pack(runner: &Runner<'_>) -> Result<()> {
     let Some(before) = runner.saved().copy_of(NODE_FILES) else { return Ok(()) };
     let flavor = runner.flavor().await?;
     let uninterrupted = Interrupt::default();
@@ -139,9 +134,12 @@ pub async fn put_way_back_back(runner: &Runner<'_>) -> Result<()> {
     if database.serving_pid().await?.is_some() {
         let mut session = session(runner.home).await?;
         clone::forget_plugin(runner, &mut session).await?;
-        session.run(flavor.stop_replica()).await?;
+        let begun = channel::was_begun(runner.home);
+        if begun {
+            session.run(flavor.stop_replica()).await?;
+        }
         source::unbecome_source(runner, flavor, &mut session).await?;
-        if channel::position(flavor, &mut session).await?.is_some() {
+        if begun && channel::position(flavor, &mut session).await?.is_some() {
             session.run(flavor.start_replica()).await?;
         }
         session.close().await;
@@ -167,8 +165,14 @@ pub async fn copy(runner: &Runner<'_>, way: &CopyWay, pack_id: &str) -> Result<D
     let (at, blocked) = Copying::for_pack(runner).copy(way).await?;
     if !matches!(way, CopyWay::Clone { .. }) {
         let coordinates = at.context("the server does not give the copy's position in its binlogs")?;
-        SourceState { pack_id: pack_id.to_owned(), coordinates }.store(runner.home)?;
+        let return_channel_goes_on = !channel::was_begun(runner.home);
+        SourceState { pack_id: pack_id.to_owned(), coordinates, return_channel_goes_on }
+            .store(runner.home)?;
     }
+    // The copy has the word of the locks.
+    let mut session = session(runner.home).await?;
+    session.run(locks::forget_word()).await?;
+    session.close().await;
     Ok(blocked)
 }
 

@@ -174,7 +174,9 @@ async fn replace_rows(
         let verb = if audit { "INSERT" } else { "REPLACE" };
         let mut some: Vec<&Values> = Vec::new();
         for values in &todo.writes {
-            if some.iter().map(|values| values.size()).sum::<usize>() > STATEMENT {
+            // One that is large goes alone.
+            let together = some.iter().map(|values| values.size()).sum::<usize>() + values.size();
+            if together > STATEMENT && !some.is_empty() {
                 session.run(table.write(verb, &std::mem::take(&mut some))).await?;
             }
             some.push(values);

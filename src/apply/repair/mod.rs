@@ -3,6 +3,7 @@
 
 pub mod correct;
 pub mod define;
+mod leave_out;
 pub mod return_channel;
 
 use std::path::Path;
@@ -18,7 +19,9 @@ use crate::adapters::look::rows::{ApplierFailed, IDS, Nodes, open_here, open_the
 use crate::apply::work::Runner;
 use crate::domain::own_schema::HEARTBEAT_ROWS;
 use crate::domain::plan::{Plan, Scope};
-use crate::domain::procedures::repair::NEW_PACK;
+use crate::domain::procedures::repair::{NEW_PACK, is_left_out};
+use crate::domain::returned::without_statement;
+use crate::domain::set_up_again::{ASK_DUE, compared};
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};
 use crate::domain::table::range::Bound;
@@ -31,8 +34,8 @@ const BATCH: usize = 4000;
 /// How often the tables are compared before repair gives up.
 const ROUNDS: usize = 5;
 
-/// How many tables may turn out to be missing while conflicts are passed.
-const MAKINGS: usize = 50;
+/// How many tables may turn out to be missing, and how many things are left out, while conflicts are passed.
+const MAKINGS: usize = 500;
 
 /// `ER_NO_SUCH_TABLE`
 const NO_SUCH_TABLE: u32 = 1146;
@@ -162,7 +165,7 @@ pub async fn start_replication(runner: &Runner<'_>) -> Result<()> {
 /// Lets the applier pass what it stopped at, until it has caught up.
 pub async fn pass_conflicts(runner: &Runner<'_>, file: &Path) -> Result<()> {
     let mut nodes = nodes(runner).await?;
-    let done = pass(&mut nodes, file).await;
+    let done = pass(runner, &mut nodes, file).await;
     strict_again_after(&mut nodes, done).await
 }
 
@@ -179,7 +182,7 @@ async fn set_exec_mode(nodes: &mut Nodes<'_>, strict: bool) -> Result<()> {
     nodes.here.run(sql).await
 }
 
-async fn pass(nodes: &mut Nodes<'_>, file: &Path) -> Result<()> {
+async fn pass(runner: &Runner<'_>, nodes: &mut Nodes<'_>, file: &Path) -> Result<()> {
     // Without them nobody would notice that it has caught up.
     nodes.here.run(HEARTBEAT_ROWS).await?;
     set_exec_mode(nodes, false).await?;
@@ -196,6 +199,14 @@ async fn pass(nodes: &mut Nodes<'_>, file: &Path) -> Result<()> {
             .filter_map(|table| structure.there.meant(table).cloned())
             .filter(|table| structure.here.get(table).is_none())
             .collect();
+        if (failed.number != NO_SUCH_TABLE || lacking.is_empty())
+            && is_left_out(failed.number, &failed.message)
+        {
+            // Everything is compared afterwards, and made as it is on the primary.
+            runner.ui.say(format!("     cannot be executed here: {}", without_statement(&failed.message)));
+            leave_out::leave_out(nodes, &failed.message).await?;
+            continue;
+        }
         if failed.number != NO_SUCH_TABLE || lacking.is_empty() {
             bail!(
                 Failure::new(Kind::Failed, "the applier cannot pass what it stopped at")
@@ -207,7 +218,7 @@ async fn pass(nodes: &mut Nodes<'_>, file: &Path) -> Result<()> {
             make(nodes, &mut UndoFile::open(file)?, &table, None).await?;
         }
     }
-    bail!("too many tables are missing: {NEW_PACK}")
+    bail!("too many tables are missing, or too much cannot be executed here: {NEW_PACK}")
 }
 
 /// Compares and corrects once.
@@ -295,7 +306,7 @@ pub async fn prove_equal(runner: &Runner<'_>, file: &Path, scope: &Scope, passin
             Ok(false) => {}
             Err(error) if passing && error.is::<ApplierFailed>() => {
                 let again = async {
-                    pass(&mut nodes, file).await?;
+                    pass(runner, &mut nodes, file).await?;
                     round(&mut nodes, file, scope, true).await
                 }
                 .await;
@@ -318,6 +329,16 @@ pub async fn forget_errant(runner: &Runner<'_>, place: Option<&(String, u64)>) -
         .here
         .run(format!("REPLACE INTO {OWN_SCHEMA}.errant_cleared VALUES ({node}, {}, {position})", quote(file)))
         .await
+}
+
+/// Notes that everything here was compared with the primary, and is equal.
+pub async fn forget_due(runner: &Runner<'_>) -> Result<()> {
+    let mut nodes = nodes(runner).await?;
+    // ignored: data that were set up by an older version have no such table
+    if nodes.here.one(ASK_DUE).await.ok().flatten().is_some() {
+        nodes.here.run(compared()).await?;
+    }
+    remove(&runner.home.compare_due())
 }
 
 /// The first thing that a run does after one that was cut off: the applier is strict again, and runs

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use super::leave_out::is_gtid;
 use crate::adapters::look::returned_notes;
 use crate::adapters::look::rows::{open_here, replica};
 use crate::adapters::random;
@@ -65,10 +66,6 @@ pub async fn leave_out(runner: &Runner<'_>) -> Result<()> {
         session.run(flavor.start_replica()).await?;
     }
     bail!("more than {MOST} transactions are refused: {NEW_PACK}")
-}
-
-fn is_gtid(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-:_".contains(c))
 }
 
 /// Waits until the applier has applied what has come, or says why it stopped.

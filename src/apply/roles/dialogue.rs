@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::adapters::look;
 use crate::adapters::look::other_node::Watched;
 use crate::adapters::server::session::Session;
 use crate::apply::database::session::admin_session;
@@ -24,6 +25,9 @@ pub const REPEAT: Duration = Duration::from_secs(1);
 /// If the other node is not heard for this time, this one undoes everything. After a moment of
 /// silence, a link is tried again within three seconds.
 pub const UNHEARD: Duration = Duration::from_secs(6);
+
+/// How long a word may wait for a lock that another session holds, in seconds.
+const LOCKED: u32 = 5;
 
 /// The time between two tries to continue with a server that was killed.
 const REVIVED: Duration = Duration::from_millis(200);
@@ -71,11 +75,14 @@ impl Dialogue {
     /// Starts to say a turn.
     pub async fn begin(runner: &Runner<'_>, phase: Phase) -> Result<Self> {
         let run = runner.taking.run.clone().context("the exchange has no name")?;
-        let here = match session(runner).await {
+        let mut here = match session(runner).await {
             Ok(here) => here,
             Err(error) if phase == Phase::CaughtUp => revived(runner, error).await?,
             Err(error) => return Err(error),
         };
+        if runner.flavor().await?.has_lock_wait_timeout() {
+            here.run(format!("SET SESSION lock_wait_timeout = {LOCKED}")).await?;
+        }
         Ok(Self { here, there: runner.take_other()?, run, phase, said: None, heard: Instant::now() })
     }
 
@@ -115,6 +122,14 @@ impl Dialogue {
     async fn repeat(&mut self, runner: &Runner<'_>) -> Result<()> {
         if let Err(error) = self.here.run(say_turn(&self.run, self.phase)).await {
             if self.phase != Phase::CaughtUp {
+                let flavor = runner.flavor().await?;
+                // ignored: why the word could not be said is known all the same
+                if let Ok(Some(by)) = look::locks::blocked(&mut self.here, flavor).await {
+                    return Err(gave_up(
+                        format!("every write to the database here waits for a global read lock: {by}"),
+                        "Everything is as it was. Let that session end, or end it with `KILL`. Then run `pmp-ha switchover` on both nodes again.",
+                    ));
+                }
                 return Err(error);
             }
             self.here = revived(runner, error).await?;

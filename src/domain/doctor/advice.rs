@@ -22,6 +22,7 @@ fn topic_of(code: &str) -> DoctorTopic {
         | "server-unknown"
         | "data-of-another-server"
         | "start-script"
+        | "skip-grant-tables"
         | "not-built-in" => DoctorTopic::Server,
         "not-writable" => DoctorTopic::Rights,
         "mount-point" => DoctorTopic::Disk,

@@ -87,9 +87,10 @@ fn of_a_good_home_there_are_notes_only() {
 #[test]
 fn each_fault_has_its_code() {
     type Change = fn(&mut DoctorScene);
-    let faults: [(Change, (Grade, &str)); 27] = [
+    let faults: [(Change, (Grade, &str)); 28] = [
         (|s| s.home.missing = vec!["bin/stopDB.sh".into()], (Grade::Failed, "home-incomplete")),
         (|s| s.home.script = Err("odd".into()), (Grade::Failed, "start-script")),
+        (|s| s.home.lets_everybody_in = Some("x".into()), (Grade::Failed, "skip-grant-tables")),
         (|s| s.other_service = Some("/opt/other".into()), (Grade::Warning, "service-of-another-home")),
         (|s| s.cut_off = Some("the journal is open".into()), (Grade::Failed, "run-interrupted")),
         (|s| s.home.running = vec!["a port answers".into()], (Grade::Warning, "port-taken")),

@@ -338,6 +338,30 @@ impl Flavor {
         self.tls_versions
     }
 
+    /// Whether the return channel can go on when a pack is made. A replica that finds its place by file and
+    /// position must know by a UUID with which server it speaks, and keep that in a table.
+    #[must_use]
+    pub fn return_channel_can_go_on(&self) -> bool {
+        self.positioning != Positioning::FilePosition || self.repositories_as_tables
+    }
+
+    /// The variable that makes each session read-only by default, for the server's own applier, too; `None`
+    /// where there is none.
+    #[must_use]
+    pub fn read_only_default(&self) -> Option<&'static str> {
+        match (self.layout, self.repositories_as_tables) {
+            (Layout::MySql8, _) => Some("transaction_read_only"),
+            (Layout::MariaDb, _) | (Layout::MySql5, true) => Some("tx_read_only"),
+            (Layout::MySql5, false) => None,
+        }
+    }
+
+    /// Makes a session see how far tables have counted now, where a server would show what it noted before.
+    #[must_use]
+    pub fn counts_as_they_are(&self) -> Option<&'static str> {
+        (self.layout == Layout::MySql8).then_some("SET SESSION information_schema_stats_expiry = 0")
+    }
+
     /// Returns the watchdog that the server needs.
     #[must_use]
     pub fn watchdog(&self) -> Watchdog {

@@ -1,9 +1,9 @@
 //! The SQL for replication, in the words of each server.
 
 use super::{Family, Flavor, Positioning, Words};
+use crate::domain::accounts::APPLIER_USER;
 use crate::domain::coordinates::Coordinates;
 use crate::domain::datafiles::Layout;
-use crate::domain::own_schema::APPLIER_USER;
 use crate::domain::pair::Role;
 use crate::domain::sql::{Sql, quote};
 

@@ -2,10 +2,10 @@
 
 use super::Judge;
 use super::explain::explain;
+use crate::domain::accounts::APPLIER_USER;
 use crate::domain::after_crash::is_of_a_torn_binlog;
 use crate::domain::health::{About, Limits, Severity};
 use crate::domain::lag;
-use crate::domain::own_schema::APPLIER_USER;
 use crate::domain::pair::{Pair, Role};
 use crate::domain::returned::{is_refusal, without_statement};
 use crate::domain::settings::{EVERY_SCHEMA, taken_by};

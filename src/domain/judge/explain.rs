@@ -20,13 +20,19 @@ pub(super) fn explain(number: u32, at: Role) -> Option<&'static str> {
             "Some audit rows of the secondary can no longer flow back. Install a new pack: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary. `install-pack` keeps the secondary's old data, with these rows."
         }
         (1045, Role::Secondary) => {
-            "The primary refused the replication account: were both nodes set up with the same pack?"
+            "The primary refused the replication account: were both nodes set up with the same pack? Or an account without a name stands before it there: see `SELECT Host FROM mysql.user WHERE User = ''`, and drop that account."
         }
         (1045, Role::Primary) => {
-            "The secondary was set up with another pack: install the latest one there with `pmp-ha install-pack`."
+            "The secondary has other secrets: they were changed since its pack was made. Install the latest pack there with `pmp-ha install-pack`. Or an account without a name stands before pmp-ha's there: see `SELECT Host FROM mysql.user WHERE User = ''`, and drop that account."
+        }
+        (1104, _) => {
+            "The other node's server refuses each question that reads more rows than its max_join_size. Raise it there: `SET GLOBAL max_join_size = DEFAULT`. Then run `pmp-ha repair` on the secondary."
+        }
+        (1792, _) => {
+            "Read-only transactions are the default of this server, and its applier obeys that. Run `pmp-ha stop` and `pmp-ha start` there."
         }
         (1593 | 13117, _) => {
-            "Both servers have the same identity. Remove auto.cnf from the secondary's data directory and restart its database."
+            "Both servers have the same identity, or the applier could not begin. The server's error log says which. If it is the identity, remove auto.cnf from the secondary's data directory and restart its database."
         }
         (2003 | 2002 | 2013 | 2005, _) => {
             "The other node cannot be reached. The receiver reconnects by itself."

@@ -12,7 +12,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
-use super::errant::Errant;
+use super::errant::{Errant, WHOLE_TABLE};
 use super::health::{About, Finding, Health, Limits, Severity, Status};
 use super::lag;
 use super::pair::{Pair, Role};
@@ -429,13 +429,18 @@ impl Judge<'_> {
             }
         };
         if errant.total > 0 {
+            let emptied = errant.found.iter().any(|found| found.what.ends_with(WHOLE_TABLE));
             self.find(
                 "errant-write",
                 About::Replication,
                 Severity::Failed,
                 "somebody wrote on the secondary what only the primary may write",
                 format!("its binlog contains {}", shown(&errant.found, errant.total)),
-                "Find out who did it. `pmp-ha verify --deep` on the primary shows what differs; `pmp-ha repair` on the secondary corrects it.",
+                if emptied {
+                    "Is it a table with ENGINE=MEMORY? A restart empties it, and its server writes that down: nobody did it. Run `ALTER TABLE … ENGINE=InnoDB` on the primary, and `pmp-ha repair` on the secondary. Otherwise find out who did it."
+                } else {
+                    "Find out who did it. `pmp-ha verify --deep` on the primary shows what differs; `pmp-ha repair` on the secondary corrects it."
+                },
             );
         }
         if errant.unread > 0 {
@@ -480,7 +485,11 @@ impl Judge<'_> {
                 "peer-refused",
                 Severity::Failed,
                 format!("the {role} {peer} refuses this node"),
-                "The accounts of the two nodes do not match, or they speak no common TLS: were both set up with the same pack?",
+                if blind.evidence.contains("1045") {
+                    "The accounts of the two nodes do not match: were both set up with the same pack? Or an account without a name stands before pmp-ha's there: see `SELECT Host FROM mysql.user WHERE User = ''`, and drop that account."
+                } else {
+                    "The accounts of the two nodes do not match, or they speak no common TLS: were both set up with the same pack?"
+                },
             ),
             BlindReason::Certificate(unfit) => return self.unfit_certificate(unfit, evidence),
             BlindReason::NotBuiltIn(part) => (

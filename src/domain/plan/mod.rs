@@ -167,6 +167,8 @@ mod tests {
                 Step::OfflineBoot(BootTask::PrepareReplica {
                     account: "root".into(),
                     from: Coordinates::Gtid { executed: "a:1".into() },
+                    again: false,
+                    goes_on: false,
                 }),
                 Step::DropOldData,
             ],

@@ -25,6 +25,13 @@ pub enum BootTask {
         account: String,
         /// The coordinates from which it replicates.
         from: Coordinates,
+        /// Whether the pair had a secondary before, from which the primary may have got rows since the pack
+        /// was made.
+        #[serde(default)]
+        again: bool,
+        /// Whether the return channel goes on until the primary meets the new secondary.
+        #[serde(default)]
+        goes_on: bool,
     },
     /// Apply what was received, forget the source, set up the accounts.
     StandAlone {
@@ -203,7 +210,7 @@ pub enum Step {
     },
     /// Start the database with the product's own script, and leave it running.
     StartDatabase,
-    /// Reset the return channel on the running database, and mark the pack in the data.
+    /// Mark the pack in the data of the running database.
     RenewWayBack {
         /// What the home will know about its pair.
         membership: Membership,

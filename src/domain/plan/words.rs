@@ -44,7 +44,7 @@ impl fmt::Display for BootTask {
             Self::PrepareSource { .. } => {
                 f.write_str("boot the database without a network: create the tool's accounts, record the coordinates, stop cleanly")
             }
-            Self::PrepareReplica { from, account } => write!(
+            Self::PrepareReplica { from, account, .. } => write!(
                 f,
                 "boot the database without a network: give '{account}' the password of this home, replicate from {from}, stop cleanly"
             ),
@@ -105,7 +105,7 @@ impl fmt::Display for Step {
             Self::StartDatabase => f.write_str("start the database with the product's own script"),
             Self::BringUp => f.write_str("start the database with the product's own script, unless it runs"),
             Self::RenewWayBack { .. } => f.write_str(
-                "on the running database: reset the return channel of the audit rows, with a new password",
+                "on the running database: mark the pack; nothing else of the pair changes before it is installed",
             ),
             Self::CopyOnline { way, files, bytes, .. } => write!(
                 f,

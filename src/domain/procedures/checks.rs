@@ -123,7 +123,29 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
             .code("start-script"),
         );
     }
+    if let Some(place) = &scene.lets_everybody_in {
+        out.push(
+            Refusal::new(
+                what,
+                format!("its server lets everybody in, whoever they say they are: {place}"),
+                "Take the option out, and restart the database. Nobody needs a password under it, from either machine.",
+            )
+            .code("skip-grant-tables"),
+        );
+    }
     out.extend(mount_point(what, scene));
+}
+
+/// Refuses while somebody keeps the server from writing.
+pub(super) fn blocked(what: &str, by: Option<&String>) -> Option<Refusal> {
+    by.map(|by| {
+        Refusal::new(
+            what,
+            format!("every write to the database here waits for a global read lock: {by}"),
+            "Let that session end, often a backup or `FLUSH TABLES WITH READ LOCK`. Or end it with `KILL` and its number.",
+        )
+        .code("writes-blocked")
+    })
 }
 
 /// Refuses if this build could never ask the other node, which runs the same server.

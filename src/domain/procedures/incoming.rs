@@ -1,9 +1,10 @@
 //! Whether a pack fits a home, and the steps that put it there: for `install-pack` and `rejoin --pack`.
 
 use super::{Scene, checks};
+use crate::domain::flavor::{Flavor, Positioning};
 use crate::domain::kept::Kept;
 use crate::domain::manifest::Manifest;
-use crate::domain::pair::{Membership, Role};
+use crate::domain::pair::{Membership, Pair, Role};
 use crate::domain::plan::{BootTask, Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 
@@ -45,6 +46,8 @@ pub struct PackForHome {
     pub older: bool,
     /// Whether the operator gave the database password in a file.
     pub password_given: bool,
+    /// Random: tells what the new server writes from what another one of this node wrote.
+    pub history: u32,
     /// Whether the operator says that the port in the pack is forwarded to the database here.
     pub port_is_forwarded: bool,
 }
@@ -116,8 +119,27 @@ pub(super) fn steps(scene: &PackForHome) -> Vec<Step> {
         Step::OfflineBoot(BootTask::PrepareReplica {
             account: manifest.application_account.clone(),
             from: manifest.coordinates.clone(),
+            again: manifest.return_channel_goes_on || was_in_it(scene),
+            goes_on: manifest.return_channel_goes_on,
         }),
     ]
+}
+
+/// Whether this home was in the pair of the pack.
+fn was_in_it(scene: &PackForHome) -> bool {
+    scene.home.membership.as_ref().is_some_and(|own| own.pair.id == scene.manifest.pair.id)
+}
+
+/// Returns the history of the new server, where its binlogs do not tell it from an earlier one by themselves.
+///
+/// The first secondary of a primary that finds its place by file and position begins at the place that the
+/// primary knows.
+fn history(scene: &PackForHome) -> Option<u32> {
+    match Flavor::of(&scene.manifest.server)?.positioning {
+        Positioning::Gtid => None,
+        Positioning::MariaDbGtid => Some(scene.history),
+        Positioning::FilePosition => scene.manifest.return_channel_goes_on.then_some(scene.history),
+    }
 }
 
 /// Returns what the home is by the pack.
@@ -126,7 +148,7 @@ pub(super) fn membership(scene: &PackForHome) -> Membership {
         format: Membership::FORMAT,
         role: Role::Secondary,
         key_fingerprint: scene.manifest.key_fingerprint.clone(),
-        pair: with_what_is_here(&scene.manifest, &scene.home),
+        pair: with_what_is_here(scene),
     }
 }
 
@@ -244,13 +266,15 @@ fn same_product(home: &Scene, manifest: &Manifest) -> Option<Refusal> {
     )
 }
 
-fn with_what_is_here(manifest: &Manifest, home: &Scene) -> crate::domain::pair::Pair {
+fn with_what_is_here(scene: &PackForHome) -> Pair {
+    let PackForHome { manifest, home, .. } = scene;
     let mut pair = manifest.pair.clone();
     if home.role == Role::Secondary {
         pair.secondary_word = Some(home.role_word.trim().to_owned());
     }
     for node in &mut pair.nodes {
         if node.number != pair.primary {
+            node.history = history(scene);
             node.web_port = home.web_port;
             node.local_port = home.params.as_ref().ok().map(|params| params.port);
         }

@@ -94,12 +94,14 @@ mod tests {
                 key_fingerprint: None,
                 pair: Pair::example(),
                 coordinates: Coordinates::FilePosition { file: "b.000001".into(), position: 4 },
+                return_channel_goes_on: false,
                 files: vec![],
             },
             origin: Origin::Zip("/opt/PMP/HAPack.zip".into()),
             old_data: OldData::Drop,
             kept: None,
             password_given: false,
+            history: 7,
             port_is_forwarded: false,
         }
     }

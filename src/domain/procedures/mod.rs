@@ -53,6 +53,8 @@ pub struct Scene {
     pub layout: Option<Layout>,
     /// Whether the start script can be wired.
     pub script: Result<(), String>,
+    /// Where it says that the server lets everybody in, if it says so.
+    pub lets_everybody_in: Option<String>,
     /// Every file of the data directory.
     pub data: Vec<DataFile>,
     /// Entries of the data directory that are neither files nor folders.
@@ -136,6 +138,7 @@ pub(crate) mod examples {
             server: Ok(ServerVersion::parse("5.6.24").expect("a version")),
             layout: Some(Layout::MySql5),
             script: Ok(()),
+            lets_everybody_in: None,
             data: vec![(path("ibdata1"), 1000), (path("auto.cnf"), 56), (path("passtrix/a.frm"), 10)],
             odd_data: vec![],
             schema_on_disk: Some("passtrix".into()),

@@ -170,9 +170,12 @@ pub fn plan(scene: &PackScene) -> Result<Plan, Vec<Refusal>> {
     let old = home.membership.as_ref().filter(same_pair);
     let primary = old.map_or(1, |old| old.pair.primary);
     let mut nodes = nodes(scene, db_port, params.port);
+    // Its binlogs go on under their names, whatever the names of the nodes are.
+    nodes[0].history = home.membership.as_ref().and_then(|own| own.this().history);
     if let Some(peer) = old.map(Membership::peer) {
         // What it said of itself when it was set up.
         (nodes[1].local_port, nodes[1].web_port) = (peer.local_port, peer.web_port);
+        nodes[1].history = peer.history;
     }
     if primary == 2 {
         // A node keeps its number whatever it is in the pair.
@@ -228,6 +231,7 @@ fn nodes(scene: &PackScene, db_port: u16, local_port: u16) -> [Node; 2] {
             db_port,
             local_port: Some(local_port),
             web_port: scene.home.web_port,
+            history: None,
         },
         Node {
             number: 2,
@@ -235,6 +239,7 @@ fn nodes(scene: &PackScene, db_port: u16, local_port: u16) -> [Node; 2] {
             db_port: scene.secondary.endpoint.port.unwrap_or(local_port),
             local_port: None,
             web_port: None,
+            history: None,
         },
     ]
 }

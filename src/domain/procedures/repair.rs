@@ -4,6 +4,7 @@
 //! Afterwards nobody can tell what it passed, so every table is compared: nothing is skipped
 //! blindly.
 
+use super::checks;
 use crate::domain::after_crash::is_of_a_torn_binlog;
 use crate::domain::definitions::Named;
 use crate::domain::errant::Errant;
@@ -24,6 +25,10 @@ pub struct Look {
     pub there: Option<String>,
     /// The replica side of the server here.
     pub replica: Option<ReplicaView>,
+    /// The variable by which sessions here may only read, if they may.
+    pub read_only: Option<&'static str>,
+    /// By whom all writes here are blocked, if they are.
+    pub blocked: Option<String>,
 }
 
 /// The applier.
@@ -41,8 +46,10 @@ impl Applier {
     /// As the replica status gives it.
     #[must_use]
     pub fn of(replica: &ReplicaView) -> Self {
-        match (replica.applier_runs, replica.applier_error.0) {
-            (false, number) if number != 0 => Self::Failed(number),
+        let (number, message) = &replica.applier_error;
+        match (replica.applier_runs, *number) {
+            // MySQL 5.6 stops at a statement that failed on the primary alone, and gives no number.
+            (false, number) if number != 0 || !message.is_empty() => Self::Failed(number),
             (true, _) if replica.receiver != Receiver::Stopped => Self::Runs,
             _ => Self::Stopped,
         }
@@ -121,6 +128,40 @@ pub fn written(found: &[Errant], whole: bool, schema: &str) -> Written {
 pub const NEW_PACK: &str =
     "Install a new pack: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.";
 
+/// Whether the applier may leave out what it stopped at, because it cannot be executed here and comparing
+/// everything afterwards leads to the same end.
+///
+/// These are statements about definitions that need a table of a schema that is not replicated, or one that
+/// is not as the statement expects it; transactions of XA of which the filter leaves nothing; and on `MySQL`
+/// 5.6 a statement that failed on the primary, too.
+#[must_use]
+pub fn is_left_out(number: u32, message: &str) -> bool {
+    match number {
+        0 => message.contains("different errors on"),
+        // ER_CANT_CREATE_TABLE, ER_TABLE_EXISTS_ERROR, ER_BAD_TABLE_ERROR, ER_NO_SUCH_TABLE,
+        // ER_CANNOT_ADD_FOREIGN, ER_XAER_NOTA, ER_FK_CANNOT_OPEN_PARENT, ER_XA_REPLICATION_FILTERS
+        1005 | 1050 | 1051 | 1146 | 1215 | 1397 | 1824 | 3898 => true,
+        _ => false,
+    }
+}
+
+/// The reason not to begin where rows of these tables are too long for a statement of `most` bytes.
+#[must_use]
+pub fn too_long(tables: &[String], most: u64) -> Refusal {
+    let wanted = most.saturating_mul(4).next_multiple_of(1 << 20).min(1 << 30);
+    Refusal::new(
+        WHAT,
+        format!(
+            "a row to be corrected is longer than half of max_allowed_packet, which is {most} bytes: {}",
+            tables.join(", ")
+        ),
+        format!(
+            "Run `SET GLOBAL max_allowed_packet = {wanted}` on both nodes, and repair again. It may be set back afterwards."
+        ),
+    )
+    .code("row-too-long")
+}
+
 /// Returns every reason not to begin.
 #[must_use]
 pub fn check(look: &Look) -> Vec<Refusal> {
@@ -173,6 +214,19 @@ pub fn check(look: &Look) -> Vec<Refusal> {
             .code("source-binlog-gone"),
         ),
         Some(_) => {}
+    }
+    out.extend(checks::blocked(WHAT, look.blocked.as_ref()));
+    if let Some(variable) = look.read_only {
+        out.push(
+            Refusal::new(
+                WHAT,
+                format!("transactions of this server only read, those of its applier, too: {variable} is ON"),
+                format!(
+                    "Run `SET GLOBAL {variable} = OFF` here. Or run `pmp-ha stop` and `pmp-ha start`: the pair's option file turns it off."
+                ),
+            )
+            .code("read-only-default"),
+        );
     }
     if let Some(why) = &look.there {
         out.push(
@@ -305,6 +359,16 @@ mod tests {
     }
 
     #[test]
+    fn only_what_comparing_puts_right_is_left_out() {
+        let different = "Query caused different errors on master and slave. Error on slave: 'no error'";
+        assert!(is_left_out(0, different) && is_left_out(3898, "") && is_left_out(1146, ""));
+        // A full disk, a conflict of rows, an unknown reason, a stop by somebody.
+        for (number, message) in [(1114, "full"), (1062, "Duplicate"), (9999, ""), (0, "")] {
+            assert!(!is_left_out(number, message), "{number}");
+        }
+    }
+
+    #[test]
     fn where_nothing_differs_and_the_applier_runs_there_is_nothing_to_repair() {
         assert_eq!(plan(&scene(Applier::Runs)), None);
     }
@@ -386,7 +450,14 @@ mod tests {
 
     #[test]
     fn the_primary_and_a_place_that_is_gone_are_refused() {
-        let look = Look { role: Role::Primary, here: None, there: None, replica: None };
+        let look = Look {
+            role: Role::Primary,
+            here: None,
+            there: None,
+            replica: None,
+            read_only: None,
+            blocked: None,
+        };
         assert!(check(&look)[0].hint.contains("on the secondary"));
         let look = Look { role: Role::Secondary, there: Some("2003".into()), ..look };
         let refusals = check(&look);

@@ -68,7 +68,7 @@ pub fn plan(scene: &RollbackScene) -> Result<Plan, Vec<Refusal>> {
             .into(),
     ];
     warnings.push(if state.kept.of_a_pair {
-        "if a pack was made since then, the primary refuses this older node: install the new pack again"
+        "what another secondary has sent to the primary since then may be missing here: start both nodes, then run `pmp-ha repair` on the secondary"
             .into()
     } else {
         "the home then belongs to no pair: to make it a node, install a pack again".into()

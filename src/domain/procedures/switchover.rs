@@ -21,6 +21,8 @@ pub struct SwitchoverScene {
     pub other: Result<Option<NodeState>, String>,
     /// Its turn, if it has one.
     pub turn: Option<Turn>,
+    /// By whom all writes to its database are blocked, if they are.
+    pub blocked: Option<String>,
     /// Random, for a new switchover.
     pub run: String,
     /// The time limit for the other node, in seconds.
@@ -47,6 +49,7 @@ pub fn plan(scene: &SwitchoverScene) -> Result<Plan, Vec<Refusal>> {
     if let Some(run) = given_to_us(own, scene) {
         return Ok(take_what_was_handed_over(scene, own, account, run));
     }
+    refusals.extend(checks::blocked(WHAT, scene.blocked.as_ref()));
     refusals.extend(not_alive(&scene.health));
     let word = match (&scene.other, own.role) {
         (Err(why), _) => {
@@ -192,6 +195,7 @@ mod tests {
             },
             other: Ok(Some(said)),
             turn: None,
+            blocked: None,
             run: "r".into(),
             wait: 300,
             refuse_at_most: 30,

@@ -188,6 +188,7 @@ mod tests {
             key_fingerprint: None,
             pair: Pair::example(),
             coordinates: Coordinates::FilePosition { file: "b.000001".into(), position: 4 },
+            return_channel_goes_on: false,
             files: vec![],
         }
     }

@@ -3,12 +3,14 @@
 //! The script runs `mysqld --no-defaults`, so the server reads no option file, or it names one of the
 //! installation's own. Wiring makes it read ours; every other byte of the script stays.
 
+mod everybody;
 mod own_file;
 mod reached;
 mod shell;
 #[cfg(test)]
 mod tests;
 
+pub use everybody::{everybody_is_let_in_by, lets_everybody_in};
 use own_file::OwnFile;
 pub use reached::{Asked, not_in_force, not_reached, serves};
 use shell::{Quote, Shell};

@@ -157,6 +157,20 @@ impl<'a> Rows<'a> {
         ))
     }
 
+    /// Asks whether a row of these ids (`pmp_ha_rows`) takes more than so many bytes in a statement.
+    #[must_use]
+    pub fn longer_than(&self, ids: &[&Bound], bytes: u64) -> Sql {
+        // Two hexadecimal digits a byte, and what stands around a value.
+        let length = |column: &Column| format!("10 + 2 * IFNULL(LENGTH({}), 0)", quote_name(&column.name));
+        let lengths: Vec<String> = self.written().map(length).collect();
+        Sql::new(format!(
+            "SELECT COUNT(*) AS pmp_ha_rows FROM {} WHERE {} AND {} > {bytes}",
+            self.from(),
+            self.among(ids),
+            lengths.join(" + ")
+        ))
+    }
+
     /// Writes rows: `INSERT`, or `REPLACE` where a row in the way has to go.
     #[must_use]
     pub fn write(&self, verb: &str, rows: &[&Values]) -> Sql {

@@ -33,6 +33,7 @@ pub fn manifest(files: Vec<Entry>) -> Manifest {
         key_fingerprint: None,
         pair,
         coordinates: Coordinates::FilePosition { file: "b.000001".into(), position: 4 },
+        return_channel_goes_on: false,
         files,
     }
 }

@@ -5,6 +5,7 @@ mod content;
 mod findings;
 pub mod json;
 mod lab;
+mod looks;
 mod moment;
 mod node;
 mod pristine;
@@ -21,6 +22,8 @@ pub use findings::{wait_for, wait_for_only};
 #[allow(unused_imports, reason = "the proof by chaos looks so")]
 pub use lab::alive;
 pub use lab::{Lab, wait_alive_both};
+#[allow(unused_imports, reason = "the proof by chaos has watchers of its own")]
+pub use looks::Looks;
 pub use moment::{BOOTED, at, kill_in, nothing_runs, when, without_logs};
 pub use node::Node;
 pub use pristine::pristine;
