@@ -11,6 +11,7 @@ pub mod limit;
 pub mod options;
 pub mod role;
 pub mod semi_sync;
+pub mod sent;
 pub mod session;
 mod set_up_again;
 pub mod source;
