@@ -41,6 +41,9 @@ pub struct Returned {
     /// Whether pmp-ha itself let the relay logs go, after it had read them. Then they begin anew once.
     #[serde(default)]
     let_go: bool,
+    /// The identity of the server that sends, if it has one. A new server in the place of the secondary has another.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    source: String,
     /// How often pmp-ha let them go, or noted them as seen. A look that began before that stores nothing.
     #[serde(default)]
     pub turn: u64,
@@ -136,6 +139,23 @@ impl Returned {
     pub fn lets_go(&mut self) {
         self.let_go = true;
         self.turn += 1;
+    }
+
+    /// Notes which server sends, and returns whether it is a new one in the place of the secondary. Then the
+    /// return channel begins anew: a server that finds its place by file and position drops its relay logs.
+    /// Whoever only has rights in a database cannot give its server another identity.
+    pub fn hears(&mut self, source: &str) -> bool {
+        let is_new = !source.is_empty() && !self.source.is_empty() && self.source != source;
+        if !source.is_empty() {
+            source.clone_into(&mut self.source);
+        }
+        self.let_go |= is_new;
+        is_new
+    }
+
+    /// Notes that the return channel will begin anew with the server that was just heard of.
+    pub fn expects_a_beginning(&mut self) {
+        self.let_go = true;
     }
 
     /// A reading without what an earlier one had noted, because somebody altered the note in `file`.

@@ -40,9 +40,15 @@ pub async fn read_on(
             // It would show what the secondary wants to be seen, and its files say nothing.
             bail!("its server encrypts its relay logs (encrypt_binlog): pmp-ha cannot read their files");
         }
+        let status = session.one(flavor.show_replica_status()).await?.unwrap_or_default();
+        let is_new = reading.hears(&status.get(&flavor.column("Source_UUID")).unwrap_or_default());
         let (home, membership) = (home.clone(), membership.clone());
         let read = move || relay_files::read_on(&home, &membership, reading, begun + BUDGET);
-        let reading = tokio::task::spawn_blocking(read).await??;
+        let mut reading = tokio::task::spawn_blocking(read).await??;
+        if is_new {
+            // Also behind what the former secondary had sent.
+            reading.expects_a_beginning();
+        }
         let more = reading.behind;
         return Ok(ReturnedWrites { reading, more });
     }

@@ -205,6 +205,12 @@ fn relay_logs_that_pmp_ha_did_not_let_go_itself_do_not_vanish() {
         Event { position: 300, end: 0, kind: "Xid".into(), server_id: 2, info: "COMMIT /* xid=8 */".into() };
     next.take("r.000001", &end, &Pair::example());
     assert_eq!(gone(next, 1).total, 1, "the leave is used up");
+    // Another server was set up in the place of the secondary.
+    let mut met = read.clone();
+    assert!(!met.hears("former") && !met.hears("") && !met.hears("former"));
+    assert_eq!(gone(met.clone(), 1).total, 1, "the same server");
+    assert!(met.hears("new"));
+    assert_eq!((gone(met.clone(), 1).total, gone(met, 2).total), (0, 1));
     // The first look of all.
     assert_eq!(gone(Returned::of("p"), 1).total, 0);
     assert_eq!(gone(Returned::of("p"), 4).total, 1);
