@@ -41,6 +41,7 @@ Exit codes:
   3    incomplete: run `pmp-ha resume`
   4    refused: a precondition does not hold; a pack is damaged or untrusted
   5    not Alive, rows differ, or a rehearsal or the doctor found a fault
+  6    `monitor` stopped a primary that the other node has replaced
   130  interrupted or not confirmed; everything was put back
 
 `verify --nagios` uses the four exit codes of monitoring plugins.";

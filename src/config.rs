@@ -1,6 +1,7 @@
 //! `conf/pmp-ha.toml`: optional, read once, validated once, unknown keys refused.
 
 pub mod alarm;
+mod bounds;
 pub mod channel;
 pub mod hooks;
 pub mod page;
@@ -65,6 +66,15 @@ impl ConfigFile {
     #[must_use]
     pub fn wrong(&self, complaint: &Complaint) -> Failure {
         unusable(&self.path).because(self.located(complaint))
+    }
+
+    /// The failure that several values cannot be used.
+    #[must_use]
+    pub fn all_wrong(&self, complaints: &[Complaint]) -> Option<Failure> {
+        let (first, others) = complaints.split_first()?;
+        let mut failure = self.wrong(first);
+        failure.because.extend(others.iter().map(|complaint| self.located(complaint)));
+        Some(failure)
     }
 
     fn located(&self, complaint: &Complaint) -> String {
@@ -268,10 +278,7 @@ impl Config {
             ))
         })?;
         config.alarm.name_channels();
-        let mut complaints = config.complaints().into_iter();
-        if let Some(first) = complaints.next() {
-            let mut failure = source.wrong(&first);
-            failure.because.extend(complaints.map(|complaint| source.located(&complaint)));
+        if let Some(failure) = source.all_wrong(&config.complaints()) {
             bail!(failure);
         }
         Ok((config, source))
@@ -280,20 +287,8 @@ impl Config {
     /// Returns everything that is wrong with the values.
     fn complaints(&self) -> Vec<Complaint> {
         let r = &self.replication;
-        let mut out = Vec::new();
+        let mut out = bounds::complaints(self);
         let mut wrong = |key: &str, why: &str| out.push(Complaint { key: key.into(), why: why.into() });
-        for (key, time) in [
-            ("replication.net_timeout", r.net_timeout),
-            ("replication.connect_retry", r.connect_retry),
-            ("replication.heartbeat", r.heartbeat),
-            ("replication.beat", r.beat),
-            ("replication.semi_sync_timeout", r.semi_sync_timeout),
-            ("database.start_deadline", self.database.start_deadline),
-        ] {
-            if time == 0 {
-                wrong(key, "must be at least 1 second");
-            }
-        }
         if r.heartbeat >= r.net_timeout {
             wrong("replication.heartbeat", "must be smaller than replication.net_timeout");
         }
@@ -404,7 +399,7 @@ mod tests {
             ("this is no TOML", ".toml:1: the TOML is wrong: "),
             ("[health]\nmaxlag = 3\n", ".toml:2: health.maxlag: there is no key `maxlag`"),
             ("[health]\n\nmax_lag = \"x\"\n", ".toml:3: health.max_lag: it is the text"),
-            ("[replication]\nbeat = 0\n", ".toml:2: replication.beat must be at least 1 second"),
+            ("[replication]\nbeat = 0\n", ".toml:2: replication.beat must be between 1 and 3600"),
             ("[replication]\nheartbeat = 5\n", ".toml:2: replication.heartbeat must be smaller"),
             ("[replication]\nnet_timeout = 1\n", ".toml:1: replication.heartbeat must be smaller"),
             (

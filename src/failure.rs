@@ -18,6 +18,8 @@ pub enum Kind {
     Incomplete,
     /// A precondition does not hold.
     Refused,
+    /// The monitor has stopped a primary that the other node has replaced: nothing may start it again.
+    Replaced,
     /// `verify` did not see both statuses Alive.
     NotAlive,
     /// `verify --nagios` saw this.
@@ -40,7 +42,7 @@ impl Kind {
             Self::Failed => "failed",
             Self::Usage => "usage",
             Self::Incomplete => "incomplete",
-            Self::Refused => Refusal::ANY,
+            Self::Refused | Self::Replaced => Refusal::ANY,
             Self::NotAlive => "not-alive",
             Self::Plugin(_) => "plugin",
             Self::Interrupted => "interrupted",
@@ -56,6 +58,7 @@ impl Kind {
             Self::Incomplete => 3,
             Self::Refused => 4,
             Self::NotAlive => 5,
+            Self::Replaced => 6,
             Self::Plugin(state) => match state {
                 PluginState::Ok => 0,
                 PluginState::Warning => 1,

@@ -15,7 +15,7 @@ use redb::{Database, DatabaseError, ReadableTable, ReadableTableMetadata, Storag
 use super::system;
 use crate::domain::alarm::UnixSeconds;
 use crate::domain::chronicle::availability::Tally;
-use crate::domain::chronicle::occurrence::{Happening, MOST, Occurrence};
+use crate::domain::chronicle::occurrence::{MOST, Occurrence, newest};
 use crate::domain::chronicle::thinning::{KEPT, thinned};
 use crate::domain::chronicle::{SAMPLE_BYTES, Sample};
 
@@ -151,16 +151,7 @@ impl Chronicle {
     /// Returns the newest occurrences, at most so many, with the last comparison and the last rehearsal
     /// before them.
     pub fn recent(&self, most: usize) -> Result<Vec<Occurrence>> {
-        let mut all = self.read(u64::MAX, 0)?.occurrences;
-        let recent = all.split_off(all.len().saturating_sub(most));
-        let last = |is: fn(&Happening) -> bool| all.iter().rposition(|found| is(&found.what));
-        let mut before = [
-            last(|what| matches!(what, Happening::Compared { .. })),
-            last(|what| matches!(what, Happening::Rehearsed { .. })),
-        ];
-        before.sort_unstable();
-        let before = before.into_iter().flatten().map(|place| all[place].clone());
-        Ok(before.chain(recent).collect())
+        Ok(newest(self.read(u64::MAX, 0)?.occurrences, most))
     }
 
     /// Makes old samples coarser, and removes what is too old.
@@ -264,6 +255,7 @@ impl Chronicle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::chronicle::occurrence::Happening;
     use crate::domain::health::Status;
     use crate::domain::pair::Role;
     use crate::domain::report::Verdict;

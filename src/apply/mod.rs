@@ -16,6 +16,7 @@ mod steps;
 mod work;
 
 pub use cut_off::{cut_off_run, refuse_cut_off_run, refuse_half_exchanged, refuse_held_database};
+pub use database::receiver::start_again as start_receiver_again;
 pub use engine::Settled;
 pub use files::node_files;
 pub use roles::hook::tell as tell_hook;

@@ -141,7 +141,8 @@ pub struct AlertTestArgs {
 pub enum ConfigCommand {
     /// Check every value, and every file that it names.
     ///
-    /// An error names the file, the line and the key. Nothing is started or changed.
+    /// It tries every receiver of alarms, and sends nothing; with --dry-run it connects to nothing. An error
+    /// names the file, the line and the key. Nothing is started or changed.
     #[command(after_help = examples::CONFIG_CHECK)]
     Check,
     /// Show every setting in effect, and where it comes from.

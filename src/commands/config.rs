@@ -6,8 +6,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Context;
+use crate::adapters::alert::{self, AlarmChannel, DeadMan};
 use crate::adapters::pack::signature::Verifier;
-use crate::adapters::{alert, system};
+use crate::adapters::system;
 use crate::cli::ConfigCommand;
 use crate::config::place::Complaint;
 use crate::config::show::Effective;
@@ -31,7 +32,7 @@ impl fmt::Display for Checked {
     }
 }
 
-pub fn run(context: &Context<'_>, command: ConfigCommand) -> Result<()> {
+pub async fn run(context: &Context<'_>, command: ConfigCommand) -> Result<()> {
     let home = context.home()?;
     let (config, source) = context.config_with_source(&home)?;
     match command {
@@ -39,7 +40,7 @@ pub fn run(context: &Context<'_>, command: ConfigCommand) -> Result<()> {
         ConfigCommand::Check => {
             // The secrets and certificates that the file names are read as well.
             let channels = alert::open(&config.alarm, &source, &home.alarms())?;
-            alert::dead_man(&config.alarm, &source)?;
+            let dead_man = alert::dead_man(&config.alarm, &source)?;
             #[cfg(feature = "page")]
             crate::adapters::page::check(&config.page, &source)?;
             for (key, command) in config.programs() {
@@ -51,10 +52,32 @@ pub fn run(context: &Context<'_>, command: ConfigCommand) -> Result<()> {
             if let Some(path) = &config.pack.signed_by {
                 Verifier::read(path)?;
             }
+            let names = channels.iter().map(|channel| channel.name.clone()).collect();
+            if !context.global.dry_run {
+                let unreachable = async { Ok(unreachable(channels, dead_man).await) };
+                if let Some(failure) = source.all_wrong(&context.interrupt.or(unreachable).await?) {
+                    return Err(failure.into());
+                }
+            }
             context.ui.done(&Checked {
                 file: source.path.exists().then(|| source.path.display().to_string()),
-                channels: channels.into_iter().map(|channel| channel.name).collect(),
+                channels: names,
             })
         }
     }
+}
+
+/// Tries every receiver at once, each within its deadline, and returns those that cannot be reached.
+async fn unreachable(channels: Vec<AlarmChannel>, dead_man: Option<DeadMan>) -> Vec<Complaint> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for (number, channel) in channels.into_iter().enumerate() {
+        tasks.spawn(async move { (number, channel.receiver.clone(), channel.reach().await) });
+    }
+    if let Some(switch) = dead_man {
+        tasks.spawn(async move { (usize::MAX, switch.key.to_owned(), switch.reach().await) });
+    }
+    let mut tried = tasks.join_all().await;
+    tried.sort_by_key(|(number, ..)| *number);
+    let failed = tried.into_iter().filter_map(|(_, key, reached)| reached.err().map(|error| (key, error)));
+    failed.map(|(key, error)| Complaint { key, why: format!("cannot be reached: {error:#}") }).collect()
 }

@@ -143,7 +143,7 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Commands::Doctor(args) => Box::pin(doctor::run(&context, args)).await,
         Commands::Monitor(args) => Box::pin(monitor::run(&context, args)).await,
         Commands::Alert(command) => alert::run(&context, command).await,
-        Commands::Config(command) => config::run(&context, command),
+        Commands::Config(command) => config::run(&context, command).await,
         Commands::MayStart(args) => may_start::run(&context, &args).await,
         Commands::Rehearse(args) => Box::pin(rehearse::run(&context, args)).await,
         Commands::Repair(args) => Box::pin(repair::run(&context, args)).await,

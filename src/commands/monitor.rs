@@ -12,14 +12,16 @@ use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::{self, other_node};
 use crate::adapters::server::process::Database;
 use crate::adapters::system::{self, DirLock, ServiceManager};
-use crate::apply::tell_hook;
+use crate::apply::{start_receiver_again, tell_hook};
 use crate::cli::MonitorArgs;
 use crate::config::page::listen_address;
 use crate::config::{Config, ConfigFile};
 use crate::domain::alarm::AlarmEvent;
+use crate::domain::chronicle::occurrence::{Happening, Occurrence};
 use crate::domain::judge::judge;
 use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::{HookChange, HookEvent};
+use crate::domain::receiver::Restarts;
 use crate::domain::report::{Report, Verdict, Watch as Changes};
 use crate::domain::snapshot::Snapshot;
 use crate::failure::{Failure, Kind};
@@ -27,6 +29,9 @@ use crate::watch::{Announcer, Glance, TransitionHook, Witness};
 
 /// How long the end of the monitor waits for a hook that runs.
 const GOOD_BYE: Duration = Duration::from_secs(5);
+
+/// How long the start of a receiver may take.
+const START: Duration = Duration::from_secs(10);
 
 /// Checks until Ctrl-C, prints each status change, and announces it. Stops a primary that was replaced.
 pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
@@ -40,8 +45,14 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
     let announces = !context.global.dry_run;
     let pause = Duration::from_secs(args.every);
     let address = listens(&config, &source, args.listen)?;
+    #[cfg(feature = "page")]
+    if address.is_some() {
+        crate::adapters::page::check(&config.page, &source)?;
+    }
     let watch =
         announces.then(|| Announcer::open(&home, &config, &source, !args.once)).transpose()?.flatten();
+    // Before anything is kept, or announced.
+    home.require_membership()?;
     if args.once {
         return Box::pin(once(context, &home, &config, watch, args)).await;
     }
@@ -68,7 +79,11 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
 }
 
 /// Where the page is to be served: what the command line says, or else the configuration.
-fn listens(config: &Config, source: &ConfigFile, named: Option<SocketAddr>) -> Result<Option<SocketAddr>> {
+pub(super) fn listens(
+    config: &Config,
+    source: &ConfigFile,
+    named: Option<SocketAddr>,
+) -> Result<Option<SocketAddr>> {
     let address = match named {
         Some(address) => Some(address),
         None if config.page.listen.is_empty() => None,
@@ -152,6 +167,7 @@ impl Monitor<'_> {
     async fn run(&mut self, pause: Duration) -> Result<()> {
         let Self { context, home, config, watch, hook, witness, manager } = self;
         let mut changes = Changes::default();
+        let (mut restarts, clock) = (Restarts::default(), Instant::now());
         let (mut first, mut waits) = (true, false);
         loop {
             let is_replaced = replaced(home).await?.is_some();
@@ -192,6 +208,14 @@ impl Monitor<'_> {
                 witness.see(Glance { report: &report, snapshot: &snapshot, took }, &announced).await;
                 warn(context, witness.warnings());
             }
+            let here = snapshot.local.seen().and_then(|server| server.replica.as_ref());
+            let now = clock.elapsed().as_secs();
+            if !context.global.dry_run && restarts.is_due(here, now) {
+                let started = start_receiver(context, home, &mut restarts, now).await;
+                if let Some((happening, witness)) = started.zip(witness.as_mut()) {
+                    witness.note(happening);
+                }
+            }
             if let Some(hook) = hook {
                 warn(context, hook.see(&report).into_iter().collect());
                 warn(context, hook.warnings());
@@ -199,6 +223,36 @@ impl Monitor<'_> {
             if rest(&context.interrupt, pause, manager).await.is_err() {
                 return Ok(());
             }
+        }
+    }
+}
+
+/// Starts the receiver here, which stopped with an error that may pass. Whoever holds the home's lock works on
+/// it: then the next look is soon enough.
+async fn start_receiver(
+    context: &Context<'_>,
+    home: &Home,
+    restarts: &mut Restarts,
+    now: u64,
+) -> Option<Happening> {
+    let lock = system::lock_home(home.root()).ok()?;
+    let starting = start_receiver_again(home, &context.interrupt);
+    let started = match tokio::time::timeout(START, starting).await {
+        Ok(started) => started,
+        Err(_) => Err(anyhow::anyhow!("the database did not answer within {} s", START.as_secs())),
+    };
+    drop(lock);
+    match started {
+        Ok(None) => None,
+        Ok(Some((error, message))) => {
+            let happening = Happening::ReceiverStarted { error, message, tries: restarts.tried(now) };
+            context.ui.say(Occurrence { at: 0, what: happening.clone() }.text());
+            Some(happening)
+        }
+        Err(error) => {
+            restarts.tried(now);
+            context.ui.warn(format!("the receiver cannot be started again: {error:#}"));
+            None
         }
     }
 }
@@ -286,7 +340,7 @@ async fn take_down(
         context.ui.warn(format!("the database was stopped: {why}"));
         tell(context, config, &membership, HookEvent::After).await;
     }
-    bail!(may_start::refusal(&membership, &why))
+    bail!(Failure { kind: Kind::Replaced, ..may_start::refusal(&membership, &why) })
 }
 
 /// Tells a hook that a replaced primary is taken down. The other node has its role already: a hook that

@@ -66,6 +66,11 @@ pub fn install(context: &Context<'_>, args: &MonitorArgs) -> Result<()> {
         options.push(("--config", super::absolute(config).to_string_lossy().into_owned()));
     }
     options.push(("--every", args.every.to_string()));
+    if let Some(address) = args.listen {
+        let (config, source) = context.config_with_source(&home)?;
+        super::monitor::listens(&config, &source, Some(address))?;
+        options.push(("--listen", address.to_string()));
+    }
     let unit = MonitorUnit { program: &program, home: &root, user: &user, options: &options };
     let text = unit
         .text()

@@ -116,18 +116,6 @@ impl AlarmConfig {
     pub(super) fn complaints(&self) -> Vec<Complaint> {
         let mut out = Vec::new();
         let mut wrong = |key: String, why: String| out.push(Complaint { key, why });
-        for (key, value, least, most) in [
-            ("hold_down", self.hold_down, 0, 86_400),
-            ("hold_up", self.hold_up, 0, 86_400),
-            ("remind_every", self.remind_every, 0, 31 * 86_400),
-            ("blind_after", self.blind_after, 0, 86_400),
-            ("flaps", self.flaps as u64, 2, 100),
-            ("calm", self.calm, 60, 86_400),
-        ] {
-            if !(least..=most).contains(&value) {
-                wrong(format!("alarm.{key}"), format!("must be between {least} and {most}"));
-            }
-        }
         if self.remind_every > 0 && self.remind_every < 60 {
             wrong("alarm.remind_every".into(), "must be 0 or at least 60".into());
         }
@@ -136,7 +124,7 @@ impl AlarmConfig {
             wrong("alarm.dead_man_url".into(), why);
         }
         let mut names = std::collections::BTreeSet::new();
-        for (channel, name, deadline) in self.all() {
+        for (channel, name) in self.all() {
             let is_word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
             if name.len() > 40 || !name.chars().all(is_word) {
                 wrong(
@@ -145,9 +133,6 @@ impl AlarmConfig {
                 );
             } else if !names.insert(name) {
                 wrong(format!("{channel}.name"), format!("another channel is called {name}"));
-            }
-            if !(1..=300).contains(&deadline) {
-                wrong(format!("{channel}.deadline"), "must be between 1 and 300".into());
             }
         }
         out.extend(self.complaints_of_channels());
@@ -169,9 +154,6 @@ impl AlarmConfig {
                 }
                 Ok(_) => wrong(key("server"), "write the host only, and `port` beside it".into()),
                 Err(why) => wrong(key("server"), why),
-            }
-            if channel.port == Some(0) {
-                wrong(key("port"), "must be between 1 and 65535".into());
             }
             if channel.user.is_some() != channel.password_file.is_some() {
                 wrong(key("user"), "user and password_file belong together".into());
@@ -229,27 +211,15 @@ impl AlarmConfig {
         out
     }
 
-    /// Every channel: its table, its name and its deadline.
-    fn all(&self) -> Vec<(String, &str, u64)> {
-        let mut out: Vec<(String, &str, u64)> = Vec::new();
-        let mut add = |kind: &str, number: usize, name, deadline| {
-            out.push((format!("alarm.{kind}.{number}"), name, deadline));
-        };
-        for (number, c) in self.email.iter().enumerate() {
-            add("email", number, &c.name, c.deadline);
-        }
-        for (number, c) in self.snmp.iter().enumerate() {
-            add("snmp", number, &c.name, c.deadline);
-        }
-        for (number, c) in self.syslog.iter().enumerate() {
-            add("syslog", number, &c.name, c.deadline);
-        }
-        for (number, c) in self.webhook.iter().enumerate() {
-            add("webhook", number, &c.name, c.deadline);
-        }
-        for (number, c) in self.command.iter().enumerate() {
-            add("command", number, &c.name, c.deadline);
-        }
+    /// Every channel: its table and its name.
+    fn all(&self) -> Vec<(String, &str)> {
+        let mut out: Vec<(String, &str)> = Vec::new();
+        let mut add = |kind: &str, number: usize, name| out.push((format!("alarm.{kind}.{number}"), name));
+        self.email.iter().enumerate().for_each(|(number, c)| add("email", number, &c.name));
+        self.snmp.iter().enumerate().for_each(|(number, c)| add("snmp", number, &c.name));
+        self.syslog.iter().enumerate().for_each(|(number, c)| add("syslog", number, &c.name));
+        self.webhook.iter().enumerate().for_each(|(number, c)| add("webhook", number, &c.name));
+        self.command.iter().enumerate().for_each(|(number, c)| add("command", number, &c.name));
         out
     }
 }
@@ -282,9 +252,7 @@ mod tests {
     #[test]
     fn whatever_is_wrong_is_named_with_its_key() {
         for (text, key) in [
-            ("[alarm]\nhold_down = 100000\n".to_owned(), "alarm.hold_down: must be between"),
-            ("[alarm]\nremind_every = 5\n".into(), "alarm.remind_every: "),
-            ("[alarm]\nflaps = 1\n".into(), "alarm.flaps: "),
+            ("[alarm]\nremind_every = 5\n".to_owned(), "alarm.remind_every: "),
             (
                 "[alarm]\ndead_man_url = \"http://example.com/x\"\n".into(),
                 "alarm.dead_man_url: it must begin with https",
@@ -293,7 +261,6 @@ mod tests {
             (MAIL.replace("\"m\"", "\"m m\""), "alarm.email.0.server: a host name cannot contain ' '"),
             (MAIL.replace("c@d", "cd"), "alarm.email.0.to: 'Night <cd>' is not an e-mail address"),
             (MAIL.replace("a@b", "a@b\\nBcc: x@y"), "alarm.email.0.from: "),
-            (format!("{MAIL}deadline = 0\n"), "alarm.email.0.deadline: "),
             (format!("{MAIL}user = \"u\"\n"), "alarm.email.0.user: user and password_file"),
             (format!("{MAIL}tls = \"none\"\nuser = \"u\"\npassword_file = \"p\"\n"), "alarm.email.0.tls: "),
             (

@@ -301,6 +301,14 @@ pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// Returns the host and the port of a URL that was checked.
+#[must_use]
+pub fn place_of_url(url: &str) -> Option<(String, u16)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    host_and_port(authority, if scheme == "https" { 443 } else { 80 }).ok()
+}
+
 /// Returns why a URL cannot be used: it must be encrypted, unless it is on this machine.
 #[must_use]
 pub fn wrong_url(url: &str) -> Option<String> {

@@ -3,6 +3,9 @@
 //! Four of them are for the other node. An account has one password at a time. While a pair changes its secrets, both nodes accept the old
 //! ones and the new ones, so the new accounts have names of their own: the same, with another end.
 
+/// The account that the tool works with on a running server, and that its events run as.
+pub const ADMIN_USER: &str = "pmp_ha_admin";
+
 /// With this account the secondary reads the primary's binlog.
 pub const REPLICATION_USER: &str = "pmp_ha_repl";
 /// With this account the primary reads the secondary's binlog.

@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::own_schema::ADMIN_USER;
+use super::accounts::ADMIN_USER;
 use super::settings::OWN_SCHEMA;
 use super::sql::{Sql, quote, quote_name};
 

@@ -40,6 +40,7 @@ pub mod plan;
 pub mod procedures;
 pub mod properties;
 pub mod questions;
+pub mod receiver;
 pub mod redo;
 pub mod refusal;
 pub mod rehearsal;

@@ -4,6 +4,7 @@
 //! and of the secondary's only its heartbeat. What belongs to one node alone lies in
 //! [`LOCAL_SCHEMA`], which no filter lets through.
 
+use super::accounts::ADMIN_USER;
 use super::flavor::{DISK_ERRORS, Flavor, Watchdog};
 use super::locks::{MAKE_WORD, lock_name};
 use super::pair::{Claim, Role};
@@ -13,8 +14,6 @@ use super::settings::{LOCAL_SCHEMA, OWN_SCHEMA, Timing};
 use super::sql::{Sql, quote};
 use super::standing::{BinlogPlace, NodeState};
 use super::turn::{Phase, Turn};
-
-pub use super::server_event::ADMIN_USER;
 
 /// Whose rights are recorded, for the monitor account to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //! To see it by itself, it would need the right to see every running statement, and a statement of the
 //! application's may hold a secret. Whoever holds a pack has this account.
 
+use super::accounts::ADMIN_USER;
 use super::locks::lock_name;
-use super::own_schema::ADMIN_USER;
 use super::settings::OWN_SCHEMA;
 use super::sql::Sql;
 

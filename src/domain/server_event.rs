@@ -1,11 +1,9 @@
 //! What the tool's events inside a server have in common.
 
+use super::accounts::ADMIN_USER;
 use super::pair::Role;
 use super::settings::OWN_SCHEMA;
 use super::sql::OWN_DEFAULTS_INSIDE;
-
-/// The account that the tool works with on a running server, and that its events run as.
-pub const ADMIN_USER: &str = "pmp_ha_admin";
 
 /// Whether this node says that it has the role, as a condition inside a stored program.
 pub(super) fn role_here(role: Role) -> String {

@@ -94,6 +94,10 @@ mod tests {
             "Type=notify",
             "WatchdogSec=60",
             "ProtectSystem=strict",
+            "Restart=on-failure",
+            "RestartSec=10",
+            "StartLimitIntervalSec=0",
+            "RestartPreventExitStatus=6",
         ] {
             assert_eq!(text.lines().filter(|each| *each == line).count(), 1, "{line} in {text}");
         }

@@ -6,7 +6,7 @@ use crate::adapters::home::Home;
 use crate::domain::alarm::{AlarmEvent, UnixSeconds};
 use crate::domain::chronicle::Sample;
 use crate::domain::chronicle::availability::{Availability, Tally};
-use crate::domain::chronicle::occurrence::{Happening, Occurrence};
+use crate::domain::chronicle::occurrence::{Happening, Occurrence, newest};
 use crate::domain::chronicle::thinning::thinned;
 use crate::domain::page::Remembered;
 use crate::domain::page::chart::Period;
@@ -82,7 +82,7 @@ impl Keeper {
 
     /// The monitor begins to look.
     pub fn begin(&mut self) {
-        self.happened(Occurrence { at: clock::seconds(), what: Happening::Began });
+        self.note(Happening::Began);
     }
 
     /// Takes a look, and what was announced of it.
@@ -109,11 +109,15 @@ impl Keeper {
         self.write(at, false).await;
     }
 
+    /// Something happened besides what looks find.
+    pub fn note(&mut self, what: Happening) {
+        self.happened(Occurrence { at: clock::seconds(), what });
+    }
+
     fn happened(&mut self, occurrence: Occurrence) {
         self.occurrences.push(occurrence.clone());
         self.pending.occurrences.push(occurrence);
-        let surplus = self.occurrences.len().saturating_sub(AT_HAND);
-        self.occurrences.drain(..surplus);
+        self.occurrences = newest(std::mem::take(&mut self.occurrences), AT_HAND);
     }
 
     /// The status that was kept last.

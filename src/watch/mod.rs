@@ -73,6 +73,9 @@ impl Announcer {
         let state = read_state(&folder.join(STATE))?;
         let state = if goes_on { state.resumed(clock::seconds()) } else { state };
         let post = Post::open(channels, folder.join("queue.json"))?;
+        if goes_on {
+            post.try_receivers();
+        }
         let is_heard = goes_on && !post.is_silent();
         let presence = is_heard.then(|| tokio::spawn(be_present(home.clone(), Arc::clone(&post))));
         Ok(Some(Self {

@@ -107,6 +107,21 @@ impl Post {
         std::mem::take(&mut self.inside().warnings)
     }
 
+    /// Tries every receiver, and warns of those that cannot be reached now. Nobody waits for it.
+    pub fn try_receivers(self: &Arc<Self>) {
+        for name in self.names.iter().cloned() {
+            let post = Arc::clone(self);
+            tokio::spawn(async move {
+                let Some(channel) = post.channels.get(&name) else { return };
+                if let Err(error) = channel.reach().await {
+                    post.warn(format!(
+                        "the alarm channel {name} cannot be reached now, and its messages wait in the queue: {error:#}"
+                    ));
+                }
+            });
+        }
+    }
+
     /// Waits until nothing is under way, and nothing can be sent now.
     pub async fn settled(&self) {
         loop {

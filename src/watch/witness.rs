@@ -13,6 +13,7 @@ use crate::adapters::{clock, look, system};
 use crate::config::{Config, ConfigFile};
 use crate::domain::alarm::AlarmEvent;
 use crate::domain::chronicle::Sample;
+use crate::domain::chronicle::occurrence::Happening;
 use crate::domain::page::PageView;
 use crate::domain::page::metrics::{WatchFigures, metrics};
 use crate::domain::report::Report;
@@ -98,6 +99,11 @@ impl Witness {
             let figures = WatchFigures { looks: Some(self.looks), took_ms: millis(look.took) };
             self.board.show(self.view(look, now), self.keeper.remembered(), figures);
         }
+    }
+
+    /// Keeps what happened besides what looks find.
+    pub fn note(&mut self, what: Happening) {
+        self.keeper.note(what);
     }
 
     fn view(&self, look: Glance<'_>, now: u64) -> PageView {

@@ -13,6 +13,7 @@ use crate::harness::{
     Bare, Lab, Node, Ran, command_lines, free_port, listens, send_signal, wait_until, wait_until_or,
 };
 use crate::on_servers;
+use crate::sql::Db;
 
 #[test]
 fn a_webhook_is_signed_and_a_command_gets_the_same_event() {
@@ -109,6 +110,19 @@ fn an_e_mail_is_encrypted_after_a_login_and_has_a_text_and_html() {
     let said = home.run(&["alert", "test", "stranger", "thief"]).exits(1);
     assert!(said.stdout.contains("stranger: FAILED") && said.stdout.contains("thief: FAILED"), "{said}");
     assert!(!said.stdout.contains("guess"), "{said}");
+    // The check greets, encrypts and logs in as for a message, and sends none.
+    let refused = home.run(&["config", "check"]).exits(2);
+    for wrong in ["stranger", "thief"] {
+        let line = 1 + std::fs::read_to_string(home.path("conf/pmp-ha.toml"))
+            .expect("there")
+            .lines()
+            .position(|line| line.contains(wrong))
+            .expect("a channel");
+        let wanted = format!("pmp-ha.toml:{}: alarm.email.server cannot be reached: ", line + 1);
+        assert!(refused.stderr.contains(&wanted), "no {wanted:?} in {refused}");
+    }
+    assert_eq!(refused.stderr.matches("cannot be reached").count(), 2, "{refused}");
+    assert!(!refused.stderr.contains("guess"), "{refused}");
     assert!(!home.path("got/mail-3.json").exists());
 }
 
@@ -286,6 +300,8 @@ fn what_is_wrong_in_the_configuration_is_named_before_anything_starts() {
             "ca_file = \"/no/such.pem\"\n",
             "pmp-ha.toml:5: alarm.email.ca_file names /no/such.pem, and it cannot be read",
         ),
+        ("ca_file = \"{dir}/ended.pem\"\n", "ended.pem, whose certificate ended on 2020-02-01"),
+        ("ca_file = \"{dir}/not-begun.pem\"\n", "not-begun.pem, whose certificate is not valid before 2090"),
     ] {
         home.configure(&format!("{mail}{more}"));
         for command in [&["config", "check"][..], &["monitor"], &["monitor", "--once"], &["alert", "test"]] {
@@ -293,10 +309,48 @@ fn what_is_wrong_in_the_configuration_is_named_before_anything_starts() {
             assert!(ran.stderr.contains(wanted), "{command:?} with {more:?}: no {wanted:?} in {ran}");
         }
     }
+    home.secret("key", &std::fs::read_to_string(home.path("key.pem")).expect("a key"));
+    home.secret("token", "0123456789-abcdefghij\n");
+    home.configure(
+        "[page]\nlisten = \"8080\"\ncertificate_file = \"{dir}/ended.pem\"\nkey_file = \"{dir}/conf/key\"\n\
+         token_file = \"{dir}/conf/token\"\n",
+    );
+    for command in [&["config", "check"][..], &["monitor"]] {
+        let wanted =
+            "pmp-ha.toml:3: page.certificate_file names a file whose certificate ended on 2020-02-01";
+        home.run(command).exits(2).says(&[wanted]);
+    }
+    // What is right says nothing of a page on a home that is in no pair.
+    home.configure("[page]\nlisten = \"8080\"\n");
+    let refused = home.run(&["monitor"]).exits(4);
+    assert!(!refused.stdout.contains("the page is at") && !refused.stderr.contains("chronicle"), "{refused}");
     home.configure(&format!(
         "{mail}user = \"u\"\npassword_file = \"password\"\nca_file = \"{{dir}}/cert.pem\"\n"
     ));
-    home.run(&["config", "check"]).ok().says(&["is right; alarms go to email"]);
+    // Nobody listens there: only a dry run calls that right, for it connects to nothing.
+    home.run(&["--dry-run", "config", "check"]).ok().says(&["is right; alarms go to email"]);
+    let silent = free_port();
+    home.configure(&format!(
+        "{mail}port = {silent}\ntls = \"none\"\n[[alarm.syslog]]\nreceiver = \"tcp://127.0.0.1:{silent}\"\n\
+         [[alarm.syslog]]\nreceiver = \"unix:{{dir}}/no-socket\"\n[[alarm.snmp]]\nreceiver = \"no-such-host.invalid\"\n\
+         community_file = \"password\"\n[[alarm.webhook]]\nurl = \"https://localhost:{silent}/x\"\n\
+         [alarm]\ndead_man_url = \"http://127.0.0.1:{silent}/\"\n"
+    ));
+    let refused = home.run(&["config", "check"]).exits(2);
+    for (key, line) in [
+        ("email.server", 2),
+        ("syslog.receiver", 8),
+        ("syslog.receiver", 10),
+        ("snmp.receiver", 12),
+        ("webhook.url", 15),
+        ("dead_man_url", 17),
+    ] {
+        let wanted = format!("pmp-ha.toml:{line}: alarm.{key} cannot be reached: ");
+        assert!(refused.stderr.contains(&wanted), "no {wanted:?} in {refused}");
+    }
+    home.configure(&format!(
+        "{mail}user = \"u\"\npassword_file = \"password\"\nca_file = \"{{dir}}/cert.pem\"\n"
+    ));
     let shown = home.run(&["config", "show"]).ok();
     for line in [
         "alarm.email.0.server = \"localhost\"  # ",
@@ -309,13 +363,13 @@ fn what_is_wrong_in_the_configuration_is_named_before_anything_starts() {
 }
 
 /// A monitor that runs.
-struct Monitor {
+pub struct Monitor {
     child: Child,
     log: PathBuf,
 }
 
 impl Monitor {
-    fn over(node: &Node) -> Self {
+    pub fn over(node: &Node) -> Self {
         let log = node.path("logs/monitor.log");
         let said = std::fs::File::options().create(true).append(true).open(&log).expect("a file");
         let mut command = node.command(&["monitor", "--every", "1"]);
@@ -325,7 +379,7 @@ impl Monitor {
 
     /// Waits until it sees the connection so.
     #[track_caller]
-    fn sees(&self, word: &str) {
+    pub fn sees(&self, word: &str) {
         wait_until_or("the monitor sees it", || {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
             let last = log.rsplit("High Availability Status: ").next().unwrap_or_default();
@@ -333,8 +387,13 @@ impl Monitor {
         });
     }
 
+    /// What it has said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// Ends it as a system does.
-    fn ends_well(mut self) {
+    pub fn ends_well(mut self) {
         send_signal(self.child.id(), "TERM");
         let ended = self.child.wait().expect("it ends");
         assert!(ended.success(), "{ended}:\n{}", std::fs::read_to_string(&self.log).expect("a log"));
@@ -413,11 +472,31 @@ fn a_failure_is_announced_once_and_so_is_its_end(server: &str) {
     let lab = Lab::pair(server);
     let switch = Switch::listen();
     let files = configured(&lab, &switch);
+    // One channel hangs, and one leads nowhere.
+    let (hangs, silent) = (lab.primary.path("logs/hangs"), free_port());
+    let conf = lab.primary.path("conf/pmp-ha.toml");
+    let good = std::fs::read_to_string(&conf).expect("there");
+    lab.primary.configure(&format!(
+        "{good}[[alarm.command]]\nname = \"hangs\"\ndeadline = 100\n\
+         command = [\"/bin/sh\", \"-c\", \"echo $$ > {}; exec sleep 100\"]\n\
+         [[alarm.syslog]]\nname = \"far\"\nreceiver = \"tcp://127.0.0.1:{silent}\"\n",
+        hangs.display()
+    ));
     let primary = Monitor::over(&lab.primary);
     let secondary = Monitor::over(&lab.secondary);
     primary.sees("Alive");
+    wait_until("it warns", || primary.log().contains("the alarm channel far cannot be reached now"));
     lab.secondary.kill();
     has(&files[0], "High Availability Failed", 1);
+    // It delays no look: after each good one, the switch is asked.
+    let pid = || std::fs::read_to_string(&hangs).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    wait_until("a channel hangs", || pid().is_some());
+    let asked = switch.asked.load(Ordering::SeqCst);
+    wait_until("the looks go on", || switch.asked.load(Ordering::SeqCst) > asked + 3);
+    let hung = pid().expect("it runs");
+    assert!(Path::new(&format!("/proc/{hung}")).exists(), "it hangs still");
+    send_signal(hung, "KILL");
+    lab.primary.configure(&good);
     // A monitor that is started again announces nothing again, and ends well.
     primary.ends_well();
     let primary = Monitor::over(&lab.primary);
@@ -466,6 +545,32 @@ fn the_monitor_of_the_secondary_takes_over_when_the_other_one_is_gone() {
     // One of its channels sends nothing, and the other one says so.
     has(&files[1], "Alarm channel broken Failed", 1);
     assert_eq!(names(&files[0]), Vec::<String>::new());
+    secondary.ends_well();
+}
+
+/// It takes more than a minute, in which only the monitor waits.
+#[test]
+#[ignore = "left to scripts/test --every-server"]
+fn the_monitor_of_the_secondary_speaks_when_every_channel_of_the_other_one_fails() {
+    let lab = Lab::pair("mariadb-11.8");
+    let switch = Switch::listen();
+    let files = configured(&lab, &switch);
+    lab.primary.configure(
+        "[alarm]\nhold_down = 2\nhold_up = 2\n[[alarm.command]]\nname = \"broken\"\ncommand = [\"/bin/false\"]\n",
+    );
+    let primary = Monitor::over(&lab.primary);
+    let secondary = Monitor::over(&lab.secondary);
+    primary.sees("Alive");
+    secondary.sees("Alive");
+    // Somebody stops the receiver: both monitors see it, and only one gets a message out.
+    let mut db = Db::admin(&lab.secondary);
+    db.rows("STOP SLAVE IO_THREAD");
+    primary.sees("Failed");
+    has(&files[1], "High Availability Failed", 1);
+    db.rows("START SLAVE IO_THREAD");
+    has(&files[1], "High Availability Alive", 1);
+    assert_eq!(names(&files[0]), Vec::<String>::new());
+    primary.ends_well();
     secondary.ends_well();
 }
 

@@ -99,7 +99,11 @@ fn refuses_a_command_line_or_a_configuration_that_is_wrong_with_exit_code_2() {
     for (text, why) in [
         ("[health]\nmaxlag = 3\n", "maxlag"),
         ("[database]\nstart_deadline = \"long\"\n", "start_deadline"),
-        ("[database]\nstart_deadline = 0\n", "must be at least 1 second"),
+        ("[database]\nstart_deadline = 0\n", "must be between 1 and 86400"),
+        (
+            "[replication]\nbeat = 9223372036854775807\n",
+            "pmp-ha.toml:2: replication.beat must be between 1 and 3600",
+        ),
         ("[replication]\nheartbeat = 5\n", "replication.heartbeat must be smaller"),
         ("this is no TOML", "TOML"),
     ] {

@@ -264,7 +264,7 @@ fn a_primary_that_comes_back_from_behind_a_cut_is_taken_down(server: &str) {
     links.open();
     monitor.waits_after("another pmp-ha is working on this home");
     drop(at_work);
-    let said = monitor.ends_with(4);
+    let said = monitor.ends_with(6);
     assert!(said.contains("became the primary in epoch 3"), "{said}");
     assert!(!old.is_running());
     old.run(&["rejoin"]).ok();

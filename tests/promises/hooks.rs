@@ -86,11 +86,26 @@ fn hooks_frame_each_change_of_roles_and_can_stop_it_before() {
     assert_eq!(of_a.taken(), ["before secondary", "put_back primary"]);
     of_a.take("fail-before");
     lab.wait_alive();
+    // One that takes too long is ended, and has not agreed either.
+    let configured = std::fs::read_to_string(a.path("conf/pmp-ha.toml")).expect("there");
+    a.configure(&configured.replace("deadline = 30", "deadline = 1"));
+    of_a.put("hold-before");
+    a.run(&["switchover"]).refused(&["hooks.before does not agree", "1 s"]);
+    of_a.take("hold-before");
+    assert_eq!(of_a.taken(), ["before secondary", "put_back primary"]);
+    a.configure(&configured);
+    lab.wait_alive();
     // What fails later, before the point of no return, is told as well.
     a.run(&["switchover", "--wait", "1"]).exits(1);
     assert_eq!(of_a.taken(), ["before secondary", "put_back primary"]);
 
+    // Two looks by cron, before and after it, find the change of roles.
+    lab.wait_alive();
+    b.run(&["monitor", "--once"]).ok();
     exchange(a, b);
+    b.run(&["monitor", "--once"]);
+    let events = b.run(&["events"]).ok();
+    assert!(events.stdout.contains("this node was the secondary and is the primary"), "{events}");
     assert_eq!(of_a.taken(), ["before secondary", "after secondary"]);
     assert_eq!(of_b.taken(), ["before primary", "after primary"]);
     let told = of_b.json().pop().expect("told");

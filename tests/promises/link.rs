@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
+use crate::alarms::Monitor;
 use crate::crash::{TABLE, UNDER_LOAD, Writer, everything_is_there_once};
-use crate::harness::{Lab, Node, wait_until};
+use crate::harness::{Lab, Node, wait_until, wait_until_or};
 use crate::on_servers;
 use crate::sql::Db;
 use crate::verify::wait_for;
 use crate::wire::Link;
 
 on_servers!(a_link_that_was_cut_or_silent_heals_by_itself: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
+on_servers!(a_receiver_that_gave_up_is_started_again_by_the_monitor: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 on_servers!(a_frozen_server_is_told_and_forgotten_when_it_goes_on: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);
 
 /// More tries than the ten after which `MySQL` 8.1 and later give up by default.
@@ -56,6 +58,39 @@ fn a_link_that_was_cut_or_silent_heals_by_itself(server: &str) {
     link.open();
     in_sync_again(&lab);
     lab.tables_are_equal();
+}
+
+/// Its source does not answer its second question, which ends it: the account has asked too often.
+fn a_receiver_that_gave_up_is_started_again_by_the_monitor(server: &str) {
+    let lab = Lab::pair(server);
+    let monitor = Monitor::over(&lab.secondary);
+    monitor.sees("Alive");
+    let is_new = server.starts_with("mysql-9");
+    let questions = |most: u32| {
+        let who = if is_new { "ALTER USER" } else { "GRANT USAGE ON *.* TO" };
+        lab.primary.sql(&format!("{who} 'pmp_ha_repl'@'%' WITH MAX_QUERIES_PER_HOUR {most}"));
+    };
+    questions(1);
+    let mut db = Db::admin(&lab.secondary);
+    let word = if is_new { "REPLICA" } else { "SLAVE" };
+    db.rows(&format!("STOP {word} IO_THREAD"));
+    db.rows(&format!("START {word} IO_THREAD"));
+    wait_until("the receiver has given up", || {
+        let status = lab.replica_status(&lab.secondary);
+        status["Replica_IO_Running"] == "No" && status["Last_IO_Errno"] != "0"
+    });
+    // In vain, and then again.
+    let begun = "the monitor started the receiver here again";
+    wait_until_or("it is started in vain", || {
+        let log = monitor.log();
+        if log.contains(&format!("{begun} (try 2)")) { Ok(()) } else { Err(log) }
+    });
+    write(&lab, "while it was stopped");
+    questions(0);
+    in_sync_again(&lab);
+    let events = lab.secondary.run(&["--json", "events"]).ok().stdout;
+    assert!(events.contains("\"kind\":\"receiver\"") && events.contains(begun), "{events}");
+    monitor.ends_well();
 }
 
 /// It asks its source a few things before it waits for events, and waits for each answer for good.

@@ -81,6 +81,14 @@ fn the_page_shows_the_pair_and_serves_everybody_without_disturbing_the_watch(ser
     let bare = Bare::new();
     let (port, tls_port) = (free_port(), free_port());
     lab.primary.run(&["monitor", "--listen", "0.0.0.0"]).exits(2).says(&["no certificate and no token"]);
+    // A port that somebody else has is named with its place in the file.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    lab.primary.configure(&format!("[page]\nlisten = \"{address}\"\n"));
+    let wanted = format!("pmp-ha.toml:2: page.listen is {address}, and nobody can listen there");
+    lab.primary.run(&["monitor"]).exits(2).says(&[&wanted]);
+    lab.primary.run(&["monitor", "--listen", &address]).exits(2).says(&["nobody can listen there"]);
+    std::fs::remove_file(lab.primary.path("conf/pmp-ha.toml")).expect("removed");
     bare.secret("token", "0123456789-abcdefghij\n");
     bare.secret("key", &std::fs::read_to_string(bare.path("key.pem")).expect("a key"));
     lab.secondary.configure(&format!(

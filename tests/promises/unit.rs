@@ -32,6 +32,12 @@ fn the_monitor_is_installed_after_it_was_shown_and_removed_again() {
     // The same again, with another option: it is the tool's own file.
     run(&["monitor", "--install"]).ok();
     assert!(std::fs::read_to_string(&file).expect("written").contains("monitor --every 5\n"));
+    // The page is served as it was asked for, if that is allowed at all.
+    run(&["monitor", "--install", "--listen", "8080"]).ok();
+    let text = std::fs::read_to_string(&file).expect("written");
+    assert!(text.contains("monitor --every 5 --listen 127.0.0.1:8080\n"), "{text}");
+    run(&["monitor", "--install", "--listen", "0.0.0.0"]).exits(2).says(&["no certificate and no token"]);
+    assert_eq!(std::fs::read_to_string(&file).expect("written"), text);
     // One of another home, or of the administrator's own, is not touched.
     let other = Bare::new();
     other.run(&["monitor", "--install", "--unit-dir", &units]).refused(&["another unit is in the way"]);

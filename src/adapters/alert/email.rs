@@ -1,6 +1,6 @@
 //! E-mail: the only file that uses lettre.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
@@ -55,8 +55,26 @@ impl Email {
         })
     }
 
-    /// Sends a message. Those of one incident refer to its first one.
+    /// Sends a message.
     pub async fn send(&self, event: &AlarmEvent) -> Result<String> {
+        let answer = self.transport.send(self.message(event)?).await;
+        let answer = answer
+            .map_err(|error| anyhow!("{} did not take it: {}", self.server, said_once(&error.to_string())))?;
+        let said = answer.message().next().unwrap_or_default().to_owned();
+        Ok(format!("{} answered {} {said}", self.server, answer.code()))
+    }
+
+    /// Greets the server, encrypts and logs in as for a message, and sends none.
+    pub async fn reach(&self) -> Result<()> {
+        match self.transport.test_connection().await {
+            Ok(true) => Ok(()),
+            Ok(false) => bail!("{} ended the connection", self.server),
+            Err(error) => bail!("{}: {}", self.server, said_once(&error.to_string())),
+        }
+    }
+
+    /// A message. Those of one incident refer to its first one.
+    fn message(&self, event: &AlarmEvent) -> Result<Message> {
         let domain = self.from.email.domain();
         let id = |number: u32| format!("<{}.{number}.{}@{domain}>", event.incident, origin(event));
         let mut message = Message::builder()
@@ -70,12 +88,7 @@ impl Email {
         for to in &self.to {
             message = message.to(to.clone());
         }
-        let message = message.multipart(MultiPart::alternative_plain_html(event.text(), event.html()))?;
-        let answer = self.transport.send(message).await;
-        let answer = answer
-            .map_err(|error| anyhow!("{} did not take it: {}", self.server, said_once(&error.to_string())))?;
-        let said = answer.message().next().unwrap_or_default().to_owned();
-        Ok(format!("{} answered {} {said}", self.server, answer.code()))
+        Ok(message.multipart(MultiPart::alternative_plain_html(event.text(), event.html()))?)
     }
 }
 
@@ -95,4 +108,47 @@ fn said_once(error: &str) -> String {
     let mut parts: Vec<&str> = error.split(": ").collect();
     parts.dedup();
     parts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::health::About;
+
+    #[test]
+    fn the_messages_of_one_incident_are_one_thread() {
+        let email = Email {
+            transport: AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous("localhost").build(),
+            server: "localhost port 25".into(),
+            from: "PMP <pmp@example.com>".parse().expect("an address"),
+            to: vec!["night@example.com".parse().expect("an address")],
+        };
+        let head = |kind, message| {
+            let event = AlarmEvent {
+                kind,
+                about: Some(About::HighAvailability),
+                incident: "ha-7".into(),
+                message,
+                ..AlarmEvent::test(1_770_091_445, None, None)
+            };
+            let text =
+                String::from_utf8(email.message(&event).expect("a message").formatted()).expect("text");
+            text.split("\r\n\r\n").next().unwrap_or_default().to_owned()
+        };
+        let first = head(AlarmKind::Failed, 1);
+        assert!(first.contains("Message-ID: <ha-7.1.home@example.com>\r\n"), "{first}");
+        assert!(first.contains("Subject: [pmp-ha] High Availability Failed"), "{first}");
+        assert!(!first.contains("In-Reply-To") && !first.contains("References"), "{first}");
+        for (kind, number) in [(AlarmKind::Reminder, 2), (AlarmKind::Alive, 3)] {
+            let later = head(kind, number);
+            for line in [
+                &format!("Message-ID: <ha-7.{number}.home@example.com>\r\n"),
+                "In-Reply-To: <ha-7.1.home@example.com>\r\n",
+                "References: <ha-7.1.home@example.com>\r\n",
+                "Subject: Re: [pmp-ha] High Availability ",
+            ] {
+                assert!(later.contains(line), "no {line:?} in {later}");
+            }
+        }
+    }
 }

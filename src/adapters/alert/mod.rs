@@ -2,6 +2,7 @@
 
 mod command;
 mod email;
+mod place;
 pub(in crate::adapters) mod secret;
 mod snmp;
 mod syslog;
@@ -24,6 +25,8 @@ pub use self::webhook::DeadMan;
 pub struct AlarmChannel {
     /// Its name.
     pub name: String,
+    /// The key that says where its receiver is.
+    pub receiver: String,
     /// How long a message may take.
     deadline: Duration,
     way: Way,
@@ -41,27 +44,38 @@ enum Way {
 pub fn open(config: &AlarmConfig, source: &ConfigFile, folder: &Path) -> Result<Vec<AlarmChannel>> {
     let files = Files { source, folder };
     let mut out = Vec::new();
-    let mut add = |name: &str, deadline, way| {
-        out.push(AlarmChannel { name: name.to_owned(), deadline: Duration::from_secs(deadline), way });
+    let mut add = |name: &str, receiver: String, deadline, way| {
+        let deadline = Duration::from_secs(deadline);
+        out.push(AlarmChannel { name: name.to_owned(), receiver, deadline, way });
     };
     for (number, channel) in config.email.iter().enumerate() {
-        let email = email::Email::open(channel, &files, &format!("alarm.email.{number}"))?;
-        add(&channel.name, channel.deadline, Way::Email(Box::new(email)));
+        let key = format!("alarm.email.{number}");
+        let email = email::Email::open(channel, &files, &key)?;
+        add(&channel.name, format!("{key}.server"), channel.deadline, Way::Email(Box::new(email)));
     }
     for (number, channel) in config.snmp.iter().enumerate() {
-        let snmp = snmp::Snmp::open(channel, &files, &format!("alarm.snmp.{number}"))?;
-        add(&channel.name, channel.deadline, Way::Snmp(snmp));
+        let key = format!("alarm.snmp.{number}");
+        let snmp = snmp::Snmp::open(channel, &files, &key)?;
+        add(&channel.name, format!("{key}.receiver"), channel.deadline, Way::Snmp(snmp));
     }
     for (number, channel) in config.syslog.iter().enumerate() {
-        let syslog = syslog::Syslog::open(channel, &files, &format!("alarm.syslog.{number}"))?;
-        add(&channel.name, channel.deadline, Way::Syslog(syslog));
+        let key = format!("alarm.syslog.{number}");
+        let syslog = syslog::Syslog::open(channel, &files, &key)?;
+        add(&channel.name, format!("{key}.receiver"), channel.deadline, Way::Syslog(syslog));
     }
     for (number, channel) in config.webhook.iter().enumerate() {
-        let webhook = webhook::Webhook::open(channel, &files, &format!("alarm.webhook.{number}"))?;
-        add(&channel.name, channel.deadline, Way::Webhook(webhook));
+        let key = format!("alarm.webhook.{number}");
+        let webhook = webhook::Webhook::open(channel, &files, &key)?;
+        let field = if channel.url_file.is_some() { "url_file" } else { "url" };
+        add(&channel.name, format!("{key}.{field}"), channel.deadline, Way::Webhook(webhook));
     }
-    for channel in &config.command {
-        add(&channel.name, channel.deadline, Way::Command(command::Program::of(channel)));
+    for (number, channel) in config.command.iter().enumerate() {
+        add(
+            &channel.name,
+            format!("alarm.command.{number}.command"),
+            channel.deadline,
+            Way::Command(command::Program::of(channel)),
+        );
     }
     Ok(out)
 }
@@ -83,8 +97,27 @@ impl AlarmChannel {
                 Way::Command(program) => program.run(event).await,
             }
         };
-        match tokio::time::timeout(self.deadline, sending).await {
-            Ok(sent) => sent,
+        self.within(sending).await
+    }
+
+    /// Tries to reach its receiver, as far as that is possible without sending something.
+    pub async fn reach(&self) -> Result<()> {
+        let reaching = async {
+            match &self.way {
+                Way::Email(email) => email.reach().await,
+                Way::Snmp(snmp) => snmp.reach().await,
+                Way::Syslog(syslog) => syslog.reach().await,
+                Way::Webhook(webhook) => webhook.reach().await,
+                // It is run for an event, and for nothing else.
+                Way::Command(_) => Ok(()),
+            }
+        };
+        self.within(reaching).await
+    }
+
+    async fn within<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        match tokio::time::timeout(self.deadline, work).await {
+            Ok(done) => done,
             Err(_) => bail!("not done within {} s", self.deadline.as_secs()),
         }
     }

@@ -8,6 +8,7 @@ use async_snmp::v3::{AuthoritativeEngine, PersistedAuthoritativeEngine};
 use async_snmp::{Auth, AuthProtocol, Client, Oid, PrivProtocol, Retry, UsmConfig, VarBind};
 use serde::{Deserialize, Serialize};
 
+use super::place;
 use super::secret::{self, Files, Secret};
 use crate::adapters::bytes::digest::hex_of;
 use crate::adapters::{clock, random, system};
@@ -79,6 +80,11 @@ impl Snmp {
             engine: needs_engine.then(|| files.folder.join(ENGINE)),
             deadline: Duration::from_secs(config.deadline),
         })
+    }
+
+    /// Looks for its address. A receiver of traps answers nothing.
+    pub async fn reach(&self) -> Result<()> {
+        place::has_address(&self.receiver.0, self.receiver.1).await
     }
 
     pub async fn send(&self, event: &AlarmEvent) -> Result<String> {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UdpSocket};
 
+use super::place::{self, Place};
 use super::secret::Files;
 use super::tls::Authorities;
 use crate::adapters::{clock, system};
@@ -35,6 +36,18 @@ impl Syslog {
         };
         let facility = config.facility_number().unwrap_or(4);
         Ok(Self { receiver, format: config.format, facility, authorities })
+    }
+
+    /// Connects, or looks for the address if it takes datagrams.
+    pub async fn reach(&self) -> Result<()> {
+        match &self.receiver {
+            SyslogReceiver::Unix(path) if path.exists() => Ok(()),
+            SyslogReceiver::Unix(path) => bail!("{} does not exist", path.display()),
+            SyslogReceiver::Udp(host, port) => place::has_address(host, *port).await,
+            SyslogReceiver::Tcp(host, port) | SyslogReceiver::Tls(host, port) => {
+                Place::new(host.clone(), *port, self.authorities.clone()).reach().await
+            }
+        }
     }
 
     pub async fn send(&self, event: &AlarmEvent) -> Result<String> {

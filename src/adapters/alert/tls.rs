@@ -11,11 +11,27 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::secret::Files;
-use crate::adapters::system;
+use crate::adapters::{clock, system};
+use crate::domain::certificate::day;
 
 /// The cryptography of rustls.
 pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// Returns why a certificate is of no use now, if its dates say so.
+pub fn untimely(der: &[u8]) -> Option<String> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    let now = i64::try_from(clock::seconds()).ok()?;
+    let validity = certificate.validity();
+    let (begins, ends) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+    if now > ends {
+        Some(format!("ended on {}", day(ends)))
+    } else if now < begins {
+        Some(format!("is not valid before {}", day(begins)))
+    } else {
+        None
+    }
 }
 
 /// The authorities that a receiver's certificate may come from.
@@ -43,6 +59,13 @@ impl Authorities {
         if usable.is_empty() {
             let whose = file.map_or("the system has".into(), |path| format!("{} has", path.display()));
             return Err(files.wrong(key, format!("is needed: {whose} no certificate of an authority")));
+        }
+        if let Some(path) = file {
+            let faults: Vec<String> = usable.iter().filter_map(|der| untimely(der)).collect();
+            if let Some(first) = faults.first().filter(|_| faults.len() == usable.len()) {
+                let why = format!("names {}, whose certificate {first}", path.display());
+                return Err(files.wrong(key, why));
+            }
         }
         Ok(Self(usable))
     }

@@ -6,12 +6,13 @@ use anyhow::{Context, Result, anyhow, bail};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
+use super::place::Place;
 use super::secret::{self, Files, Secret};
 use super::tls::{Authorities, provider};
 use crate::adapters::bytes::digest::hmac_sha256;
 use crate::adapters::clock;
 use crate::config::alarm::AlarmConfig;
-use crate::config::channel::{WebhookConfig, wrong_url};
+use crate::config::channel::{WebhookConfig, place_of_url, wrong_url};
 use crate::config::show::masked;
 use crate::domain::alarm::AlarmEvent;
 
@@ -23,12 +24,16 @@ pub struct Webhook {
     url: Secretive,
     secret: Option<Secret>,
     agent: Agent,
+    place: Option<Place>,
 }
 
 /// A URL that is asked after each good look.
 pub struct DeadMan {
+    /// The key that says where it is.
+    pub key: &'static str,
     url: Secretive,
     agent: Agent,
+    place: Option<Place>,
 }
 
 /// A URL. Its path may be a secret.
@@ -44,8 +49,13 @@ impl Webhook {
         let secret = config.secret_file.as_ref();
         let secret =
             secret.map(|path| secret::read(files, &format!("{key}.secret_file"), path)).transpose()?;
-        let agent = agent(files, &format!("{key}.ca_file"), &url, config.ca_file.as_deref())?;
-        Ok(Self { url: Secretive(url), secret, agent })
+        let (agent, place) = agent(files, &format!("{key}.ca_file"), &url, config.ca_file.as_deref())?;
+        Ok(Self { url: Secretive(url), secret, agent, place })
+    }
+
+    /// Connects, and posts nothing.
+    pub async fn reach(&self) -> Result<()> {
+        reached(self.place.as_ref()).await
     }
 
     /// Posts an event, signed over its time and its bytes.
@@ -71,13 +81,22 @@ impl Webhook {
 
 impl DeadMan {
     pub(super) fn open(config: &AlarmConfig, files: &Files<'_>) -> Result<Option<Self>> {
-        let url = match &config.dead_man_url_file {
-            Some(path) => url_of(files, "alarm.dead_man_url_file", path)?,
+        let (key, url) = match &config.dead_man_url_file {
+            Some(path) => {
+                let key = "alarm.dead_man_url_file";
+                (key, url_of(files, key, path)?)
+            }
             None if config.dead_man_url.is_empty() => return Ok(None),
-            None => config.dead_man_url.clone(),
+            None => ("alarm.dead_man_url", config.dead_man_url.clone()),
         };
-        let agent = agent(files, "alarm.dead_man_url", &url, None)?;
-        Ok(Some(Self { url: Secretive(url), agent }))
+        let (agent, place) = agent(files, key, &url, None)?;
+        Ok(Some(Self { key, url: Secretive(url), agent, place }))
+    }
+
+    /// Connects, and asks nothing: to be asked is to be told that all is well.
+    pub async fn reach(&self) -> Result<()> {
+        let reaching = async { reached(self.place.as_ref()).await };
+        tokio::time::timeout(SWITCH, reaching).await.context("it does not answer in time")?
     }
 
     /// Asks the URL.
@@ -96,23 +115,41 @@ fn url_of(files: &Files<'_>, key: &str, path: &std::path::Path) -> Result<String
     }
 }
 
-fn agent(files: &Files<'_>, key: &str, url: &str, ca_file: Option<&std::path::Path>) -> Result<Agent> {
+/// Behind a proxy, nothing can be said without a request.
+async fn reached(place: Option<&Place>) -> Result<()> {
+    match place {
+        Some(place) => place.reach().await,
+        None => Ok(()),
+    }
+}
+
+/// Returns the client for a URL, and the place to connect to if no proxy is in between.
+fn agent(
+    files: &Files<'_>,
+    key: &str,
+    url: &str,
+    ca_file: Option<&std::path::Path>,
+) -> Result<(Agent, Option<Place>)> {
     let mut tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());
-    if url.starts_with("https:") {
-        let authorities = Authorities::read(files, key, ca_file)?;
+    let is_encrypted = url.starts_with("https:");
+    let authorities = is_encrypted.then(|| Authorities::read(files, key, ca_file)).transpose()?;
+    if let Some(authorities) = &authorities {
         let certificates: Vec<Certificate<'static>> =
             authorities.certificates().map(|der| Certificate::from_der(der).to_owned()).collect();
         tls = tls.root_certs(RootCerts::new_with_certs(&certificates));
     }
+    let proxy = Proxy::try_from_env();
+    let place = place_of_url(url).filter(|_| proxy.is_none());
+    let place = place.map(|(host, port)| Place::new(host, port, authorities));
     let config = Agent::config_builder()
         .tls_config(tls.build())
-        .proxy(Proxy::try_from_env())
+        .proxy(proxy)
         // A redirection would carry the event to a place that nobody configured.
         .max_redirects(0)
         .http_status_as_error(false)
         .user_agent(concat!("pmp-ha/", env!("CARGO_PKG_VERSION")))
         .build();
-    Ok(Agent::new_with_config(config))
+    Ok((Agent::new_with_config(config), place))
 }
 
 /// Runs a request on a thread that may block. It has a deadline of its own.

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderValue};
@@ -24,8 +24,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use crate::config::ConfigFile;
-use crate::config::page::PageConfig;
+use crate::config::page::{PageConfig, listen_address};
+use crate::config::place::Complaint;
 use crate::domain::page::PageAnswer;
+use crate::failure::{Failure, Kind};
 
 use self::tls::PageTls;
 use self::token::Token;
@@ -69,8 +71,15 @@ impl PageServer {
         policy: &'static str,
     ) -> Result<Self> {
         let door = Door::of(config, source, policy)?;
-        let listener =
-            TcpListener::bind(address).await.with_context(|| format!("cannot listen at {address}"))?;
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            if listen_address(&config.listen) == Ok(address) {
+                let why = format!("is {address}, and nobody can listen there: {error}");
+                return source.wrong(&Complaint { key: "page.listen".into(), why });
+            }
+            Failure::new(Kind::Failed, format!("cannot serve the page at {address}"))
+                .because(error.to_string())
+                .hint("Choose a port that no other program has, and an address of this machine.")
+        })?;
         Ok(Self { listener, door: Arc::new(door) })
     }
 

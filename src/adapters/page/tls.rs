@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::adapters::alert::secret::Files;
-use crate::adapters::alert::tls::provider;
+use crate::adapters::alert::tls::{provider, untimely};
 use crate::adapters::system;
 use crate::config::ConfigFile;
 use crate::config::page::PageConfig;
@@ -31,6 +31,9 @@ impl PageTls {
             .collect();
         if chain.is_empty() {
             return Err(files.wrong(certificate_key, "names a file without a certificate"));
+        }
+        if let Some(why) = chain.iter().find_map(|der| untimely(der)) {
+            return Err(files.wrong(certificate_key, format!("names a file whose certificate {why}")));
         }
         let blocks = read(&files, private_key, key)?;
         if let Some(path) = key.map(|path| place(&files, path))

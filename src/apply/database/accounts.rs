@@ -10,9 +10,11 @@ use crate::adapters::random;
 use crate::adapters::server::process::BOOT_USER;
 use crate::adapters::server::session::Session;
 use crate::apply::work::Runner;
-use crate::domain::accounts::{BACK_USER, MONITOR_USER, READER_USER, REPLICATION_USER, free_end, meant_by};
+use crate::domain::accounts::{
+    ADMIN_USER, BACK_USER, MONITOR_USER, READER_USER, REPLICATION_USER, free_end, meant_by,
+};
 use crate::domain::flavor::{Account, Demand, Flavor};
-use crate::domain::own_schema::{ADMIN_USER, ASK_FOR_BEAT_PROCEDURE};
+use crate::domain::own_schema::ASK_FOR_BEAT_PROCEDURE;
 use crate::domain::pair::Membership;
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};

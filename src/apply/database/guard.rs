@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 
 use super::accounts;
 use crate::adapters::server::session::Session;
+use crate::domain::accounts::ADMIN_USER;
 use crate::domain::flavor::Flavor;
-use crate::domain::own_schema::{ADMIN_USER, Rights};
+use crate::domain::own_schema::Rights;
 use crate::domain::pair::Pair;
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};

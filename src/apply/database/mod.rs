@@ -9,6 +9,7 @@ pub mod guard;
 pub mod key_query;
 pub mod limit;
 pub mod options;
+pub mod receiver;
 pub mod role;
 pub mod semi_sync;
 pub mod sent;

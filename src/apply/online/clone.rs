@@ -11,8 +11,8 @@ use crate::adapters::home::saved::remove;
 use crate::adapters::server::session::Session;
 use crate::adapters::system;
 use crate::apply::work::Runner;
+use crate::domain::accounts::ADMIN_USER;
 use crate::domain::flavor::{DROP_CLONE_PLUGIN, MAKE_CLONE_PLUGIN};
-use crate::domain::own_schema::ADMIN_USER;
 use crate::domain::sql::quote;
 use crate::failure::{Failure, Kind};
 

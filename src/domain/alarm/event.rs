@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounded::within;
 use super::{UnixSeconds, length, text_of};
 use crate::domain::health::{About, Finding, Severity};
 use crate::domain::report::{PairNode, Report};
@@ -216,19 +217,22 @@ impl AlarmEvent {
         }
     }
 
-    /// Why, in one line; empty if nothing is wrong.
+    /// Why, in one line of so many bytes at most. If nothing is wrong, it is the summary.
     #[must_use]
-    pub fn why(&self) -> String {
+    pub fn why_within(&self, longest: usize) -> String {
+        if self.reasons.is_empty() {
+            return within(std::slice::from_ref(&self.summary), "; ", longest);
+        }
         let one = |reason: &Reason| format!("{} [{}]: {}", reason.what, reason.code, reason.evidence);
-        self.reasons.iter().map(one).collect::<Vec<_>>().join("; ")
+        within(&self.reasons.iter().map(one).collect::<Vec<_>>(), "; ", longest)
     }
 
-    /// What to do, in one line; empty if nothing is to be done.
+    /// What to do, in one line of so many bytes at most; empty if nothing is to be done.
     #[must_use]
-    pub fn what_to_do(&self) -> String {
-        let mut hints: Vec<&str> = self.reasons.iter().map(|reason| reason.hint.as_str()).collect();
+    pub fn what_to_do_within(&self, longest: usize) -> String {
+        let mut hints: Vec<String> = self.reasons.iter().map(|reason| reason.hint.clone()).collect();
         hints.dedup();
-        hints.join(" ")
+        within(&hints, " ", longest)
     }
 
     /// The whole message for people.

@@ -3,6 +3,7 @@
 //! [`machine`] decides, [`event`] is what every channel gets, [`outbox`] says what is due where, and
 //! [`syslog`] and [`trap`] give an event the form of their channel.
 
+mod bounded;
 pub mod event;
 pub mod machine;
 pub mod outbox;

@@ -1,5 +1,6 @@
 //! An event as a line of syslog: RFC 3164, as Password Manager Pro sends it, and RFC 5424.
 
+use super::bounded::cut;
 use super::event::{AlarmEvent, AlarmKind};
 use super::{UnixSeconds, in_format, length, text_of};
 use crate::domain::words::one_line;
@@ -41,7 +42,7 @@ fn priority(event: &AlarmEvent, origin: &SyslogOrigin<'_>) -> u16 {
 /// Returns the body in the layout of Password Manager Pro: user and address, operation, time, status,
 /// server, then resource, account and reason.
 #[must_use]
-pub fn body(event: &AlarmEvent) -> String {
+pub fn body(event: &AlarmEvent, longest: usize) -> String {
     let host = |place: &Option<crate::domain::report::PairNode>| {
         place.as_ref().map_or_else(|| "-".to_owned(), |place| place.host.clone())
     };
@@ -51,31 +52,37 @@ pub fn body(event: &AlarmEvent) -> String {
         _ => name.rsplit_once(' ').map_or("-", |(_, word)| word),
     };
     let server = host(&event.node);
-    one_line(&format!(
-        "pmp-ha:{server} {name} {} {status} {server} {}:-:{}",
+    let head = one_line(&format!(
+        "pmp-ha:{server} {name} {} {status} {server} {}:-:",
         text_of(event.at),
         host(&event.peer),
-        reason(event)
-    ))
+    ));
+    let reason = reason(event, longest.saturating_sub(head.len()));
+    head + &reason
 }
 
-/// Why, since when, and what to do.
-fn reason(event: &AlarmEvent) -> String {
-    let why = event.why();
-    let mut parts = vec![if why.is_empty() { event.summary.clone() } else { why }];
+/// Since when, why, and what to do. The reasons are told as far as they fit, the rest always.
+fn reason(event: &AlarmEvent, longest: usize) -> String {
+    let mut parts = vec![match event.lasted {
+        Some(lasted) => format!("it lasted {}", length(lasted)),
+        None => format!("since {}", text_of(event.since)),
+    }];
     if event.failures > 0 {
         parts.push(format!("it failed {} times within the last hour", event.failures));
     }
-    parts.push(match event.lasted {
-        Some(lasted) => format!("it lasted {}", length(lasted)),
-        None => format!("since {}", text_of(event.since)),
-    });
-    let hints = event.what_to_do();
-    if !hints.is_empty() {
-        parts.push(format!("what to do: {hints}"));
-    }
     parts.push(format!("incident {}", event.incident));
-    parts.join("; ")
+    let told = parts.join("; ");
+    let (why, hints) = (event.why_within(usize::MAX), event.what_to_do_within(usize::MAX));
+    let (between, before_hints) = ("; ", "; what to do: ");
+    let mut left = longest.saturating_sub(told.len() + between.len());
+    if hints.is_empty() {
+        return format!("{told}{between}{}", event.why_within(left));
+    }
+    left = left.saturating_sub(before_hints.len());
+    // The hints get what the reasons leave, or half.
+    let hints = event.what_to_do_within(left.saturating_sub(why.len()).max(left / 2));
+    let why = event.why_within(left.saturating_sub(hints.len()));
+    format!("{told}{between}{why}{before_hints}{hints}")
 }
 
 /// Returns the message in the form of RFC 3164.
@@ -83,23 +90,22 @@ fn reason(event: &AlarmEvent) -> String {
 pub fn rfc3164(event: &AlarmEvent, origin: &SyslogOrigin<'_>) -> String {
     let host = origin.host.map(|host| format!("{} ", word(host, 255))).unwrap_or_default();
     let at = local(event.at, origin.ahead);
-    let line = format!("<{}>{at} {host}pmp-ha[{}]: {}", priority(event, origin), origin.pid, body(event));
-    cut(line, LONGEST_3164)
+    let head = format!("<{}>{at} {host}pmp-ha[{}]: ", priority(event, origin), origin.pid);
+    with_body(head, event, LONGEST_3164)
 }
 
 /// Returns the message in the form of RFC 5424.
 #[must_use]
 pub fn rfc5424(event: &AlarmEvent, origin: &SyslogOrigin<'_>) -> String {
     let host = origin.host.map_or_else(|| "-".to_owned(), |host| word(host, 255));
-    let line = format!(
-        "<{}>1 {} {host} pmp-ha {} {} - {}",
+    let head = format!(
+        "<{}>1 {} {host} pmp-ha {} {} - ",
         priority(event, origin),
         text_of(event.at),
         origin.pid,
         word(&event.name().replace(' ', ""), 32),
-        body(event)
     );
-    cut(line, LONGEST_5424)
+    with_body(head, event, LONGEST_5424)
 }
 
 /// The time of RFC 3164: local, with the day in two columns.
@@ -113,15 +119,14 @@ fn word(text: &str, longest: usize) -> String {
     if out.is_empty() { "-".into() } else { out }
 }
 
-fn cut(mut line: String, longest: usize) -> String {
-    while line.len() > longest {
-        line.pop();
-    }
-    line
+fn with_body(head: String, event: &AlarmEvent, longest: usize) -> String {
+    let body = body(event, longest.saturating_sub(head.len()));
+    cut(head + &body, longest)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::event::Reason;
     use super::*;
     use crate::domain::alarm::tests::example;
 
@@ -131,14 +136,36 @@ mod tests {
     #[test]
     fn both_forms_say_the_same() {
         let body = "pmp-ha:pmp-1.example.com High Availability Failed 2026-02-03T04:04:25Z Failed \
-                    pmp-1.example.com pmp-2.example.com:-:the secondary pmp-2.example.com:2345 cannot be reached \
-                    [peer-unreachable]: Connection refused (os error 111); since 2026-02-03T04:04:05Z; \
-                    what to do: Check that its machine and database run, and that the network lets the port through. The pair then recovers by itself. If its port has changed, run `pmp-ha reconfigure --peer-port PORT`.; incident ha-20260203-040405";
+                    pmp-1.example.com pmp-2.example.com:-:since 2026-02-03T04:04:05Z; incident ha-20260203-040405; \
+                    the secondary pmp-2.example.com:2345 cannot be reached \
+                    [peer-unreachable]: Connection refused (os error 111); \
+                    what to do: Check that its machine and database run, and that the network lets the port through. The pair then recovers by itself. If its port has changed, run `pmp-ha reconfigure --peer-port PORT`.";
         assert_eq!(rfc3164(&example(), &ORIGIN), format!("<34>Feb  3 05:04:25 pmp-1 pmp-ha[4711]: {body}"));
         let new = format!("<34>1 2026-02-03T04:04:25Z pmp-1 pmp-ha 4711 HighAvailabilityFailed - {body}");
         assert_eq!(rfc5424(&example(), &ORIGIN), new);
         let own = SyslogOrigin { host: None, ..ORIGIN };
         assert!(rfc3164(&example(), &own).starts_with("<34>Feb  3 05:04:25 pmp-ha[4711]: "));
+    }
+
+    #[test]
+    fn however_many_the_reasons_since_when_and_what_to_do_are_told() {
+        let mut event = example();
+        event.reasons[0].evidence = "w".repeat(250);
+        event.reasons[0].hint = format!("{} to the end.", "Do this. ".repeat(20));
+        event.reasons.extend(vec![Reason { hint: "Then wait.".into(), ..event.reasons[0].clone() }; 3]);
+        for line in [rfc3164(&event, &ORIGIN), rfc5424(&event, &ORIGIN)] {
+            for told in [
+                "since 2026-02-03T04:04:05Z; incident ha-20260203-040405; ",
+                "[peer-unreachable]: www",
+                "; what to do: Do this.",
+                "to the end. Then wait.",
+            ] {
+                assert!(line.contains(told), "no {told:?} in {line}");
+            }
+        }
+        assert!(rfc3164(&event, &ORIGIN).contains("; and 3 more; what to do: "));
+        event.lasted = Some(90);
+        assert!(rfc3164(&event, &ORIGIN).contains(":-:it lasted 90 s; "), "{}", rfc3164(&event, &ORIGIN));
     }
 
     #[test]

@@ -57,8 +57,8 @@ pub fn objects(event: &AlarmEvent) -> Vec<(u32, Value)> {
         (3, text(&place(&event.peer))),
         (4, text(&text_of(event.since))),
         (5, number(event.lasted.unwrap_or_else(|| event.at.saturating_sub(event.since)))),
-        (6, text(&if event.reasons.is_empty() { event.summary.clone() } else { event.why() })),
-        (7, text(&event.what_to_do())),
+        (6, Value::Text(event.why_within(LONGEST))),
+        (7, Value::Text(event.what_to_do_within(LONGEST))),
         (8, text(&event.incident)),
         (9, Value::Number(event.message)),
     ]
@@ -67,6 +67,7 @@ pub fn objects(event: &AlarmEvent) -> Vec<(u32, Value)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::alarm::event::Reason;
     use crate::domain::alarm::tests::example;
 
     #[test]
@@ -97,5 +98,13 @@ mod tests {
             })
             .sum();
         assert!(bytes < 1200, "{bytes}");
+        assert!(matches!(&objects[6].1, Value::Text(hint) if hint.ends_with("PORT`.")), "{objects:?}");
+        // With several reasons, the first is told whole if it fits, and the others are counted.
+        event.reasons[0].evidence = "refused".into();
+        event.reasons.extend(vec![Reason { hint: "Wait.".into(), ..event.reasons[0].clone() }; 3]);
+        let objects = super::objects(&event);
+        for (at, end) in [(5, "refused; and 2 more"), (6, "PORT`. Wait.")] {
+            assert!(matches!(&objects[at].1, Value::Text(text) if text.ends_with(end)), "{:?}", objects[at]);
+        }
     }
 }

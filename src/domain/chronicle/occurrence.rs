@@ -55,6 +55,15 @@ pub enum Happening {
         /// Its incident.
         incident: String,
     },
+    /// The monitor has started the receiver here again, which had stopped with an error.
+    ReceiverStarted {
+        /// The error of its server.
+        error: u32,
+        /// Its text.
+        message: String,
+        /// How often that was, without a long calm in between.
+        tries: u32,
+    },
     /// The monitor began to look.
     Began,
     /// The monitor ended as it was told to.
@@ -108,7 +117,11 @@ impl Occurrence {
             Happening::Status { to, .. } => Some(*to != Verdict::ALIVE),
             Happening::Compared { equal, .. } => Some(!equal),
             Happening::Rehearsed { good, .. } => Some(!good),
-            Happening::Role { .. } | Happening::Alarm { .. } | Happening::Began | Happening::Ended => None,
+            Happening::Role { .. }
+            | Happening::Alarm { .. }
+            | Happening::ReceiverStarted { .. }
+            | Happening::Began
+            | Happening::Ended => None,
         }
     }
 
@@ -119,6 +132,7 @@ impl Occurrence {
             Happening::Status { .. } => "status",
             Happening::Role { .. } => "role",
             Happening::Alarm { .. } => "alarm",
+            Happening::ReceiverStarted { .. } => "receiver",
             Happening::Began | Happening::Ended => "monitor",
             Happening::Compared { .. } => "comparison",
             Happening::Rehearsed { .. } => "rehearsal",
@@ -140,6 +154,12 @@ impl Occurrence {
             }
             Happening::Role { from, to } => format!("this node was the {from} and is the {to}"),
             Happening::Alarm { title, incident } => format!("announced: {title} [{incident}]"),
+            Happening::ReceiverStarted { error, message, tries } => {
+                let again = if *tries > 1 { format!(" (try {tries})") } else { String::new() };
+                one_line(&format!(
+                    "the monitor started the receiver here again{again}, which had stopped with error {error}: {message}"
+                ))
+            }
             Happening::Began => "the monitor began".into(),
             Happening::Ended => "the monitor ended".into(),
             Happening::Compared { result, .. } | Happening::Rehearsed { result, .. } => result.clone(),
@@ -164,6 +184,23 @@ impl fmt::Display for Occurrence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}  {:<10}  {}", text_of(self.at), self.kind(), self.text())
     }
+}
+
+/// Returns the newest, at most so many, with the last comparison and the last rehearsal before them.
+#[must_use]
+pub fn newest(mut all: Vec<Occurrence>, most: usize) -> Vec<Occurrence> {
+    let recent = all.split_off(all.len().saturating_sub(most));
+    let last = |is: fn(&Happening) -> bool| {
+        let is_there = recent.iter().any(|found| is(&found.what));
+        if is_there { None } else { all.iter().rposition(|found| is(&found.what)) }
+    };
+    let mut before = [
+        last(|what| matches!(what, Happening::Compared { .. })),
+        last(|what| matches!(what, Happening::Rehearsed { .. })),
+    ];
+    before.sort_unstable();
+    let before = before.into_iter().flatten().map(|place| all[place].clone()).collect::<Vec<_>>();
+    before.into_iter().chain(recent).collect()
 }
 
 /// A list of them, for people and for programs.
@@ -222,8 +259,25 @@ mod tests {
             Occurrence::alarm(&AlarmEvent::test(AT, None, None)),
             of(Happening::Role { from: Role::Primary, to: Role::Secondary }),
             of(Happening::Compared { equal: true, result: "9 tables are equal".into() }),
+            of(Happening::ReceiverStarted { error: 1597, message: "x\ny".into(), tries: 2 }),
             of(Happening::Ended),
         ]
+    }
+
+    #[test]
+    fn the_last_comparison_and_rehearsal_are_at_hand_however_much_has_happened_since() {
+        let of = |at, what| Occurrence { at, what };
+        let compared = |at| of(at, Happening::Compared { equal: true, result: String::new() });
+        let rehearsed = of(2, Happening::Rehearsed { good: true, result: String::new() });
+        let mut kept = vec![compared(1), rehearsed.clone(), compared(3)];
+        for at in 4..1000 {
+            kept.push(of(at, Happening::Began));
+            kept = newest(kept, 200);
+            assert!(kept.len() <= 202, "{}", kept.len());
+        }
+        assert_eq!(kept[..2], [rehearsed, compared(3)]);
+        assert_eq!((kept.len(), kept[2].at), (202, 800));
+        assert_eq!(newest(vec![compared(1), compared(2)], 2).len(), 2);
     }
 
     #[test]
@@ -237,6 +291,7 @@ mod tests {
              2026-02-03T04:04:05Z  alarm       announced: Test of the alarms [test-20260203-040405]\n\
              2026-02-03T04:04:05Z  role        this node was the primary and is the secondary\n\
              2026-02-03T04:04:05Z  comparison  9 tables are equal\n\
+             2026-02-03T04:04:05Z  receiver    the monitor started the receiver here again (try 2), which had stopped with error 1597: x y\n\
              2026-02-03T04:04:05Z  monitor     the monitor ended\n"
         );
         for each in all() {

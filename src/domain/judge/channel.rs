@@ -7,6 +7,7 @@ use crate::domain::after_crash::is_of_a_torn_binlog;
 use crate::domain::health::{About, Limits, Severity};
 use crate::domain::lag;
 use crate::domain::pair::{Pair, Role};
+use crate::domain::receiver::{gave_up, is_of_identity};
 use crate::domain::returned::{is_refusal, without_statement};
 use crate::domain::settings::{EVERY_SCHEMA, taken_by};
 use crate::domain::snapshot::{BlindReason, ChannelTls, Receiver, ReplicaView, ServerView, Snapshot};
@@ -140,16 +141,13 @@ impl Judge<'_> {
                 "If the other node has moved, run `pmp-ha reconfigure` there. Otherwise somebody changed it by hand: install a new pack. `pmp-ha install-pack` keeps the secondary's old data.",
             );
         }
-        if replica.source_server_id.is_some_and(|id| id != 0 && id != source.number) {
+        if let Some(id) = replica.source_server_id.filter(|id| *id != 0 && *id != source.number) {
             self.find(
                 channel.wrong_identity,
                 About::HighAvailability,
                 Severity::Failed,
                 &format!("the source of the database of the {at} is another server"),
-                format!(
-                    "it has the server id {:?}, but {source} has {}",
-                    replica.source_server_id, source.number
-                ),
+                format!("it has the server id {id}, but {source} has {}", source.number),
                 "Check which server answers at that address.",
             );
         }
@@ -168,8 +166,16 @@ impl Judge<'_> {
     fn link(&mut self, channel: &Channel, replica: &ReplicaView) {
         let at = channel.at;
         let (number, message) = &replica.receiver_error;
-        let explained =
-            explain(*number, at).unwrap_or("It reconnects by itself when the other node is reachable.");
+        let explained = match explain(*number, at) {
+            _ if gave_up(replica) => {
+                "It may pass: `pmp-ha monitor` on that node starts the receiver again, less and less often. If it comes again, read the error log there, and cure what the evidence says."
+            }
+            Some(_) if matches!(number, 1593 | 13117) && !is_of_identity(message) => {
+                "Read the error log there, and cure what the evidence says. Then restart the database there."
+            }
+            Some(known) => known,
+            None => "It reconnects by itself when the other node is reachable.",
+        };
         let said =
             if *number == 0 { "no error yet".to_owned() } else { format!("error {number}: {message}") };
         let source = format!("{}:{}", replica.source_host, replica.source_port);

@@ -36,6 +36,14 @@ impl Bare {
         }
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         home.write("cert.pem", &made.cert.pem());
+        let mut old = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
+        old.not_after = rcgen::date_time_ymd(2020, 2, 1);
+        let mut new = old.clone();
+        (new.not_before, new.not_after) =
+            (rcgen::date_time_ymd(2090, 2, 1), rcgen::date_time_ymd(2099, 2, 1));
+        for (name, dates) in [("ended.pem", old), ("not-begun.pem", new)] {
+            home.write(name, &dates.self_signed(&made.signing_key).expect("signed").pem());
+        }
         home.write("key.pem", &made.signing_key.serialize_pem());
         home
     }
