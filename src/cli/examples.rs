@@ -28,7 +28,7 @@ pub(super) const INSTALL_PACK: &str = "\
 Examples:
   $ pmp-ha install-pack
   $ pmp-ha install-pack --keep /media/safe/HAPack.zip
-  $ pmp-ha install-pack --in-place";
+  $ pmp-ha install-pack --in-place /media/safe/HAPack.zip";
 
 pub(super) const INSPECT: &str = "\
 Examples:

@@ -134,9 +134,12 @@ pub struct InstallPackArgs {
     /// The pack. By default, HAPack.zip or HAPack.zip.age in the home or in its folder replication.
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// You unpacked HAPack.zip by hand in the home: check every file and install them. With --signed-by, the ZIP is checked first.
+    /// You unpacked HAPack.zip by hand in the home: check every file and install them. First FILE is checked, the ZIP outside the home.
     #[arg(long)]
     pub in_place: bool,
+    /// With --in-place: you have no ZIP any more, and trust whoever unpacked it. Anything that it brought beside the pack stays.
+    #[arg(long, requires = "in_place", conflicts_with_all = ["file", "signed_by"])]
+    pub trust_unpacked: bool,
     /// Install this pack although it is older than what is installed here. The data and the secrets of that time come back.
     #[arg(long)]
     pub older: bool,

@@ -71,9 +71,11 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
     let db_password = read_password_file(args.db_password_file.as_deref())?;
     let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
     let opening = opening(args.opening, &config.pack)?;
-    // What a forged pack brought may be a journal, too: nothing of it is done.
-    let wants_the_zip = args.in_place && (opening.signed_by.is_some() || args.file.is_some());
-    let vouched = if wants_the_zip {
+    if args.trust_unpacked && opening.signed_by.is_some() {
+        bail!(untrusted().because("pack.signed_by in the configuration demands a signature").hint(TRUST));
+    }
+    // What a forged pack brought may be a journal, too, or a configuration that demands less: nothing of it counts.
+    let vouched = if args.in_place && !args.trust_unpacked {
         Some(vouched_for(context, &home, args.file.as_deref(), &opening).await?)
     } else {
         None
@@ -84,8 +86,7 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
         let unpacked = Unpacked::open(&home, opening.signed_by.as_ref())?;
         if vouched.is_some_and(|manifest| manifest != *unpacked.manifest()) {
             bail!(
-                Failure::new(Kind::Refused, "cannot trust the files unpacked in this home")
-                    .code("pack-untrusted")
+                untrusted()
                     .because("they come from another pack than the one whose signature was checked")
                     .hint(TRUST)
             );
@@ -208,7 +209,30 @@ fn installed(home: &Home) -> Result<Option<String>> {
     Ok(installed_last(done_runs(&records)))
 }
 
-const TRUST: &str = "Name the ZIP that you unpacked: `pmp-ha install-pack --in-place HAPack.zip --signed-by FILE`. If it is a forged one, set up this home again: it could write anywhere here. Check a pack with `pmp-ha inspect --signed-by FILE` before you unpack it.";
+const TRUST: &str = "Name the ZIP that you unpacked, outside this home: `pmp-ha install-pack --in-place /PATH/HAPack.zip`. If it is a forged one, set up this home again: it could write anywhere here. Check a pack with `pmp-ha inspect --signed-by FILE` before you unpack it. With --trust-unpacked, you trust whoever unpacked it.";
+
+fn untrusted() -> Failure {
+    Failure::new(Kind::Refused, "cannot trust the files unpacked in this home").code("pack-untrusted")
+}
+
+/// The ZIP that was unpacked. One that lies in the home may have come with the pack: a forged one can bring a
+/// second, honest ZIP.
+fn zip_outside(home: &Home, named: Option<&Path>) -> Result<PathBuf> {
+    let Some(named) = named else {
+        bail!(untrusted().because("the ZIP that they come from is not named").hint(TRUST));
+    };
+    let path = absolute(named);
+    let (zip, root) = (fs_err::canonicalize(&path), fs_err::canonicalize(home.root())?);
+    // Whoever opens it says that there is none.
+    if zip.is_ok_and(|zip| zip.starts_with(&root)) {
+        bail!(
+            untrusted()
+                .because(format!("{} lies in this home, so it may have come with them", path.display()))
+                .hint(TRUST)
+        );
+    }
+    Ok(path)
+}
 
 /// Checks the ZIP that lies unpacked in a home: its signature, and that it holds nothing but what the
 /// signed manifest names. The unpacked files alone do not tell what else it brought.
@@ -231,7 +255,8 @@ async fn vouched_for(
         failure.because.insert(0, format!("the ZIP that they come from does not pass: {inner}"));
         failure.hint(TRUST)
     };
-    let source = Source::open(home, named, opening).map_err(untrusted)?;
+    let path = zip_outside(home, named)?;
+    let source = Source::open(home, Some(&path), opening).map_err(untrusted)?;
     let manifest = source.manifest().clone();
     verify(context, home, source).await.map_err(untrusted)?;
     Ok(manifest)

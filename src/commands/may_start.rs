@@ -65,10 +65,8 @@ pub async fn run(context: &Context<'_>, args: &MayStartArgs) -> Result<()> {
     match home.membership()? {
         Some(own) if own.role == Role::Secondary => is_guarded(&home),
         Some(own) => {
-            if cut_off_run(&home)?.is_none() {
-                // ignored: no primary is kept from serving because its relay logs cannot be read
-                let _ = relay_files::note(&home, &own);
-            }
+            // ignored: no primary is kept from serving because its relay logs cannot be read
+            let _ = relay_files::note(&home, &own, cut_off_run(&home)?.is_none());
             Ok(())
         }
         None => Ok(()),

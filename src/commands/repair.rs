@@ -150,6 +150,45 @@ async fn result(
     })
 }
 
+/// Logs in to both servers, and notes what is in the way.
+async fn open_both(
+    home: &Home,
+    membership: &Membership,
+    flavor: &Flavor,
+    look: &mut Look,
+) -> Result<(Option<Session>, Option<Session>)> {
+    let (mut here, mut there) = (None, None);
+    if membership.role != Role::Secondary {
+        return Ok((here, there));
+    }
+    match open_here(home).await? {
+        Ok(mut session) => {
+            look.replica = replica(&mut session, flavor).await?;
+            in_the_way(&mut session, flavor, look).await?;
+            here = Some(session);
+        }
+        Err(blind) => look.here = Some(blind.evidence),
+    }
+    match open_there(home, membership).await? {
+        Ok(session) => there = Some(session),
+        Err(blind) => look.there = Some(blind.evidence),
+    }
+    Ok((here, there))
+}
+
+/// What keeps the server here from writing, or its applier.
+async fn in_the_way(session: &mut Session, flavor: &Flavor, look: &mut Look) -> Result<()> {
+    if let Some(variable) = flavor.read_only_default() {
+        let row = session.one(format!("SELECT @@GLOBAL.{variable} AS only_reads")).await?;
+        let value = row.and_then(|row| row.get("only_reads"));
+        look.read_only = value.filter(|value| value != "0").map(|_| variable);
+    }
+    if look.read_only.is_none() {
+        look.blocked = look::locks::blocked(session, flavor).await?;
+    }
+    Ok(())
+}
+
 /// Reads everything that the plan depends on, or refuses.
 async fn look(
     context: &Context<'_>,
@@ -168,30 +207,7 @@ async fn look(
         read_only: None,
         blocked: None,
     };
-    let (mut here, mut there) = (None, None);
-    if membership.role == Role::Secondary {
-        match open_here(home).await? {
-            Ok(mut session) => {
-                look.replica = replica(&mut session, flavor).await?;
-                if let Some(variable) = flavor.read_only_default() {
-                    let row = session.one(format!("SELECT @@GLOBAL.{variable} AS only_reads")).await?;
-                    look.read_only = row
-                        .and_then(|row| row.get("only_reads"))
-                        .filter(|value| value != "0")
-                        .map(|_| variable);
-                }
-                if look.read_only.is_none() {
-                    look.blocked = look::locks::blocked(&mut session, flavor).await?;
-                }
-                here = Some(session);
-            }
-            Err(blind) => look.here = Some(blind.evidence),
-        }
-        match open_there(home, membership).await? {
-            Ok(session) => there = Some(session),
-            Err(blind) => look.there = Some(blind.evidence),
-        }
-    }
+    let (here, there) = open_both(home, membership, flavor, &mut look).await?;
     let refusals = check(&look);
     let (Some(here), Some(there), Some(replica), true) = (here, there, look.replica, refusals.is_empty())
     else {

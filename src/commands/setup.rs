@@ -502,6 +502,7 @@ impl Guide<'_> {
                 let args = InstallPackArgs {
                     file: self.args.pack.clone(),
                     in_place: false,
+                    trust_unpacked: false,
                     older: false,
                     keep: false,
                     discard_old: false,

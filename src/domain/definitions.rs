@@ -164,13 +164,17 @@ pub struct Differs {
     pub on_primary: bool,
 }
 
+/// The evidence of something that the secondary does not have. Whoever had all rights there may have sent it, and
+/// dropped it again without a trace.
+pub const ONLY_ON_PRIMARY: &str = "only the primary has it";
+
 /// What is not defined the same on both nodes.
 #[must_use]
 pub fn differing(primary: &Definitions, secondary: &Definitions) -> Vec<Differs> {
     let mut out = Vec::new();
     for (what, definition) in primary {
         let evidence = match secondary.get(what) {
-            None => "only the primary has it".to_owned(),
+            None => ONLY_ON_PRIMARY.to_owned(),
             Some(other) if other == definition => continue,
             Some(other) => format!("{} differs", definition.differences(other).join(", ")),
         };

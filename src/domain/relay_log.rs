@@ -4,6 +4,7 @@
 //! A server that starts may drop its relay logs. They are read before.
 
 use super::errant::Event;
+use super::settings::RELAY_LOG;
 
 /// How a relay log begins.
 pub const MAGIC: &[u8; 4] = b"\xfebin";
@@ -16,6 +17,12 @@ const STATEMENT: usize = 256 << 10;
 
 /// How much of another event is read, in bytes: the numbers and names of tables, and lengths, are in it.
 const BEGINNING: usize = 4 << 10;
+
+/// The number in the name of a relay log.
+#[must_use]
+pub fn number_of(file: &str) -> Option<u64> {
+    file.strip_prefix(RELAY_LOG)?.strip_prefix('.')?.parse().ok()
+}
 
 /// The header of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +87,12 @@ impl Header {
         self.kind
     }
 
+    /// Whether nobody but the server can read what comes behind it.
+    #[must_use]
+    pub fn encrypts(&self) -> bool {
+        self.kind == START_ENCRYPTION
+    }
+
     /// The number of the node that wrote it first.
     #[must_use]
     pub fn server_id(&self) -> u32 {
@@ -114,7 +127,8 @@ impl Header {
             "Xid" => body.first_chunk().map(|xid| format!("COMMIT /* xid={} */", u64::from_le_bytes(*xid))),
             "Table_map" => table_map(body),
             rows if rows.contains("_rows") && rows != "Annotate_rows" && rows != "Rows_query" => {
-                table_id(body).map(|number| format!("table_id: {number} flags"))
+                let beats = if rows == "Update_rows" { beats(self.kind, body) } else { String::new() };
+                table_id(body).map(|number| format!("table_id: {number} flags{beats}"))
             }
             _ => None,
         };
@@ -130,6 +144,8 @@ impl Header {
 
 const QUERY: u8 = 2;
 const FORMAT: u8 = 15;
+const UPDATE_2: u8 = 31;
+const START_ENCRYPTION: u8 = 164;
 
 /// Ends a text that goes on. No statement that is understood has this letter.
 const CUT: &str = "…";
@@ -186,6 +202,52 @@ fn table_map(body: &[u8]) -> Option<String> {
     Some(format!("table_id: {number} ({schema}.{table})"))
 }
 
+/// The columns of the heartbeat table, in bytes; the first one is the number of the node.
+const BEAT: [usize; 4] = [4, 8, 8, 8];
+
+/// Whose heartbeats an update changes, if it is one of that table. Where that cannot be told, it says so.
+fn beats(kind: u8, body: &[u8]) -> String {
+    match nodes(kind, body) {
+        Some(nodes) => nodes.iter().map(|node| format!("{BEAT_OF}{node}")).collect(),
+        None => BEAT_OF.to_owned(),
+    }
+}
+
+/// Stands before the number of a node whose row is changed.
+pub const BEAT_OF: &str = " beat of ";
+
+fn nodes(kind: u8, body: &[u8]) -> Option<Vec<u32>> {
+    let mut at = 8;
+    // The second version of these events has something more before the columns.
+    if kind == UPDATE_2 {
+        at += usize::from(u16::from_le_bytes(*body.get(at..)?.first_chunk()?));
+    }
+    let [width, before, after] = *body.get(at..)?.first_chunk()?;
+    at += 3;
+    if usize::from(width) != BEAT.len() {
+        return None;
+    }
+    let mut nodes = Vec::new();
+    while at < body.len() {
+        for (image, must) in [(before & 0b1111, true), (after & 0b1111, false)] {
+            // No column may be empty. The bits behind those of the columns are set.
+            let empty = u32::from(*body.get(at)?) & ((1 << image.count_ones()) - 1);
+            if empty != 0 {
+                return None;
+            }
+            at += 1;
+            if image & 1 == 1 {
+                nodes.push(u32::from_le_bytes(*body.get(at..)?.first_chunk()?));
+            } else if must {
+                return None;
+            }
+            let columns = BEAT.iter().enumerate().filter(|(number, _)| image >> number & 1 == 1);
+            at += columns.map(|(_, bytes)| bytes).sum::<usize>();
+        }
+    }
+    (at == body.len()).then_some(nodes)
+}
+
 /// A name with its length before it and a zero behind it.
 fn name(bytes: &[u8]) -> Option<(String, &[u8])> {
     let length = usize::from(*bytes.first()?);
@@ -217,6 +279,24 @@ mod tests {
         assert_eq!((rows.kind.as_str(), rows.info.as_str()), ("Delete_rows", "table_id: 18 flags"));
         let query = event(2, b"\0\0\0\0\0\0\0\0\x02\0\0\x01\0Sdb\0COMMIT1234", true);
         assert_eq!(query.info, "COMMIT");
+    }
+
+    #[test]
+    fn an_update_of_heartbeats_names_the_nodes_whose_rows_it_changes() {
+        let image = |node: u8| [&[0xf0, node, 0, 0, 0][..], &[7; 24]].concat();
+        let head = b"\x12\0\0\0\0\0\x01\0";
+        let old = |rows: &[u8]| event(24, &[&head[..], &[4, 0xff, 0xff], rows].concat(), false).info;
+        assert_eq!(old(&[image(2), image(2)].concat()), "table_id: 18 flags beat of 2 beat of 2");
+        assert_eq!(old(&[image(2), image(1)].concat()), "table_id: 18 flags beat of 2 beat of 1");
+        let newer = [&head[..], &[2, 0, 4, 0xff, 0xff], &image(1), &image(1)].concat();
+        assert_eq!(event(31, &newer, false).info, "table_id: 18 flags beat of 1 beat of 1");
+        // Only what is needed: the key before, and the beat after.
+        let few = [&head[..], &[4, 0b1, 0b10], &[0xfe, 2, 0, 0, 0], &[0xfe], &[7; 8]].concat();
+        assert_eq!(event(24, &few, false).info, "table_id: 18 flags beat of 2");
+        for unknown in [&[][..], &image(2), &[1; 40]] {
+            let told = event(24, &[&head[..], &[4, 0b1110, 0xff], unknown, &[0]].concat(), false).info;
+            assert_eq!(told, "table_id: 18 flags beat of ", "{unknown:?}");
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::errant::{
     Errant, Event, MOST_TABLES, is_of_transactions_or_upkeep, named_anew, table_id, table_map, words,
 };
-use super::pair::Pair;
-use super::relay_log::ANOTHER_LAYOUT;
+use super::pair::{Pair, Role};
+use super::relay_log::{ANOTHER_LAYOUT, BEAT_OF};
 use super::settings::OWN_SCHEMA;
 
 /// How far the relay logs were read, and what was found in them.
@@ -38,7 +38,19 @@ pub struct Returned {
     /// Whether the last look did not read everything that was there.
     #[serde(default)]
     pub behind: bool,
+    /// Whether pmp-ha itself let the relay logs go, after it had read them. Then they begin anew once.
+    #[serde(default)]
+    let_go: bool,
+    /// The identity of the server that sends, if it has one. A new server in the place of the secondary has another.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    source: String,
+    /// How often pmp-ha let them go, or noted them as seen. A look that began before that stores nothing.
+    #[serde(default)]
+    pub turn: u64,
 }
+
+/// What is found if nobody can tell any more what was sent.
+const DROPPED: &str = "relay logs that were dropped before pmp-ha had read them";
 
 /// The last event of a transaction in a relay log. A server may begin its relay logs anew under the same
 /// names, so that the place alone does not tell.
@@ -102,9 +114,57 @@ impl Returned {
         self.tables.clear();
         let RelayPlace { file, position, .. } = std::mem::take(&mut self.place);
         if std::mem::take(&mut self.behind) && !file.is_empty() {
-            let what = "relay logs that were dropped before pmp-ha had read them".to_owned();
-            self.remember(Errant { file, position, what });
+            self.remember(Errant { file, position, what: DROPPED.to_owned() });
         }
+    }
+
+    /// Begins with the oldest relay log, because the files of all [places](Self::places) are gone. That is
+    /// found, unless pmp-ha let them go itself: then they are numbered from 1 on, and it was not behind.
+    ///
+    /// Whoever gets one statement executed here for a moment may have the server drop them.
+    pub fn lost_its_place(&mut self, oldest: u64) {
+        let within = self.within.take();
+        self.tables.clear();
+        let place = std::mem::take(&mut self.place);
+        let known = Some(place).filter(|place| !place.file.is_empty()).or(within);
+        let behind = std::mem::take(&mut self.behind);
+        let explained = oldest <= 1 && (known.is_none() || (self.let_go && !behind));
+        if !explained {
+            let RelayPlace { file, position, .. } = known.unwrap_or_default();
+            self.remember(Errant { file, position, what: DROPPED.to_owned() });
+        }
+    }
+
+    /// Notes that pmp-ha lets the relay logs go that it has read.
+    pub fn lets_go(&mut self) {
+        self.let_go = true;
+        self.turn += 1;
+    }
+
+    /// Notes which server sends, and returns whether it is a new one in the place of the secondary. Then the
+    /// return channel begins anew: a server that finds its place by file and position drops its relay logs.
+    /// Whoever only has rights in a database cannot give its server another identity.
+    pub fn hears(&mut self, source: &str) -> bool {
+        let is_new = !source.is_empty() && !self.source.is_empty() && self.source != source;
+        if !source.is_empty() {
+            source.clone_into(&mut self.source);
+        }
+        self.let_go |= is_new;
+        is_new
+    }
+
+    /// Notes that the return channel will begin anew with the server that was just heard of.
+    pub fn expects_a_beginning(&mut self) {
+        self.let_go = true;
+    }
+
+    /// A reading without what an earlier one had noted, because somebody altered the note in `file`.
+    #[must_use]
+    pub fn of_altered_note(history: &str, file: &str) -> Self {
+        let mut reading = Self::of(history);
+        let what = "a note of pmp-ha that cannot be read: what was found before is forgotten".to_owned();
+        reading.remember(Errant { file: file.to_owned(), position: 0, what });
+        reading
     }
 
     fn remember(&mut self, errant: Errant) {
@@ -131,6 +191,7 @@ impl Returned {
             self.tables.clear();
             self.within = None;
             self.place = place;
+            self.let_go = false;
         } else {
             if begins {
                 self.tables.clear();
@@ -142,7 +203,14 @@ impl Returned {
     /// What remains when everything that was found is acknowledged.
     #[must_use]
     pub fn acknowledged(&self) -> Self {
-        Self { history: self.history.clone(), place: self.place.clone(), ..Self::default() }
+        let mut rest = Self { found: Vec::new(), total: 0, cleared: String::new(), ..self.clone() };
+        rest.turn += 1;
+        rest.behind = false;
+        if !rest.place.file.is_empty() {
+            rest.within = None;
+            rest.tables.clear();
+        }
+        rest
     }
 
     fn judge(&mut self, kind: &str, info: &str, pair: &Pair) -> Option<String> {
@@ -165,7 +233,11 @@ impl Returned {
                 // The filter keeps the rows of all other tables out.
                 let passes = is_beat
                     || (schema.eq_ignore_ascii_case(&pair.schema) && pair.audit_tables.contains(table));
-                (passes && !(is_beat && updates)).then(|| format!("rows of {name} were {verb}"))
+                if is_beat && updates {
+                    return beats_of_others(info, pair)
+                        .then(|| format!("rows of {name} of another node were {verb}"));
+                }
+                passes.then(|| format!("rows of {name} were {verb}"))
             }
             "query" | "query_compressed" => {
                 (!is_of_transactions_or_upkeep(info)).then(|| format!("a statement: {} …", words(info)))
@@ -184,6 +256,13 @@ impl Returned {
             other => Some(format!("an event of kind {other}")),
         }
     }
+}
+
+/// Whether an update changes other heartbeats than those of the node that sends it. A server that shows its relay
+/// logs does not say whose they are.
+fn beats_of_others(info: &str, pair: &Pair) -> bool {
+    let own = pair.node(Role::Secondary).number.to_string();
+    info.split(BEAT_OF).skip(1).any(|node| node != own)
 }
 
 /// By what the last event of a transaction is known again. A statement is not kept.
@@ -214,180 +293,4 @@ pub fn without_statement(message: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(events: &[(&str, &str)]) -> Returned {
-        let mut returned = Returned::of("p");
-        for (place, (kind, info)) in (1..).zip(events) {
-            let event = Event {
-                position: place * 100,
-                end: 0,
-                kind: (*kind).to_owned(),
-                server_id: 2,
-                info: (*info).to_owned(),
-            };
-            returned.take("r.000001", &event, &Pair::example());
-        }
-        returned
-    }
-
-    fn found(events: &[(&str, &str)]) -> Vec<String> {
-        read(events).found.into_iter().map(|found| found.what).collect()
-    }
-
-    #[test]
-    fn new_audit_rows_and_heartbeats_are_meant_to_come() {
-        let come = [
-            ("Format_desc", "Server ver: 5.6.24-log, Binlog ver: 4"),
-            ("Rotate", "pmp-ha-binlog.000002;pos=4"),
-            ("Query", "BEGIN"),
-            ("Table_map", "table_id: 108 (passtrix.Ptrx_UserAudit)"),
-            ("Write_rows", "table_id: 108 flags: STMT_END_F"),
-            ("Xid", "COMMIT /* xid=1 */"),
-            ("Gtid", "BEGIN GTID 2-2-5"),
-            ("Table_map", "table_id: 9 (pmp_ha.heartbeat)"),
-            ("Update_rows_v1", "table_id: 9 flags: STMT_END_F"),
-            ("Query", "COMMIT"),
-            ("Query", "FLUSH RELAY LOGS"),
-            ("Query", "use `passtrix`; ANALYZE TABLE ptrx_account"),
-        ];
-        assert_eq!(found(&come), Vec::<String>::new());
-        // The filter keeps out what the secondary may write for itself, and what it may not.
-        let filtered =
-            [("Table_map", "table_id: 7 (passtrix.ptrx_account)"), ("Delete_rows", "table_id: 7 flags: X")];
-        assert_eq!(found(&filtered), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_transaction_that_is_longer_than_a_look_hides_nothing() {
-        let first = read(&[
-            ("Query", "BEGIN"),
-            ("Table_map", "table_id: 1 (passtrix.ptrx_useraudit)"),
-            ("Write_rows", "table_id: 1 flags: STMT_END_F"),
-        ]);
-        // As it is remembered between two looks.
-        let text = serde_json::to_string(&Returned { behind: true, ..first }).expect("JSON");
-        let mut next: Returned = serde_json::from_str(&text).expect("the same");
-        let [within] = next.places().try_into().expect("one place");
-        assert_eq!(within.position, 300);
-        next.continues_at(&within);
-        let rows = |kind: &str, position| Event {
-            position,
-            end: 0,
-            kind: kind.to_owned(),
-            server_id: 2,
-            info: "table_id: 1 flags: STMT_END_F".to_owned(),
-        };
-        next.take("r.000001", &rows("Delete_rows", 400), &Pair::example());
-        assert_eq!(next.found[0].what, "rows of passtrix.ptrx_useraudit were deleted");
-
-        // Who drops it before it was read does not hide it either.
-        let mut gone: Returned = serde_json::from_str(&text).expect("the same");
-        gone.place = RelayPlace {
-            file: "r.000001".into(),
-            position: 4,
-            mark: "Rotate 0 SOMETHING".into(),
-            ..RelayPlace::default()
-        };
-        gone.begins_anew();
-        assert_eq!(gone.found[0].what, "relay logs that were dropped before pmp-ha had read them");
-        // A look that had no time to read anything of the new ones has lost nothing.
-        gone.behind = true;
-        gone.begins_anew();
-        assert_eq!(gone.total, 1);
-    }
-
-    #[test]
-    fn whatever_else_the_primary_may_execute_is_found() {
-        let rows = [
-            ("Table_map", "table_id: 1 (passtrix.ptrx_useraudit)"),
-            ("Update_rows_compressed_v1", "table_id: 1 flags: STMT_END_F"),
-            ("Delete_rows", "table_id: 1 flags: STMT_END_F"),
-            ("Delete_rows", "table_id: 2 flags: STMT_END_F"),
-            ("Table_map", "table_id: 3 (pmp_ha.heartbeat)"),
-            ("Delete_rows", "table_id: 3 flags: STMT_END_F"),
-            // A server passes over a table that its filter keeps out, before it looks at the number.
-            ("Table_map", "table_id: 4 (passtrix.ptrx_useraudit)"),
-            ("Table_map", "table_id: 4 (passtrix.ptrx_useraudit)"),
-            ("Table_map", "table_id: 4 (pmp_ha_local.role)"),
-            ("Delete_rows", "table_id: 4 flags: STMT_END_F"),
-            ("Format_desc", ANOTHER_LAYOUT),
-        ];
-        assert_eq!(
-            found(&rows),
-            [
-                "rows of passtrix.ptrx_useraudit were changed",
-                "rows of passtrix.ptrx_useraudit were deleted",
-                "rows of a table that is not named were deleted",
-                "rows of pmp_ha.heartbeat were deleted",
-                "rows of passtrix.ptrx_useraudit under the number of pmp_ha_local.role",
-                "rows of passtrix.ptrx_useraudit were deleted",
-                "events that are laid out in another way",
-            ]
-        );
-        for (statement, told) in [
-            ("use `passtrix`; UPDATE ptrx_useraudit a, aaalogin l SET l.NAME='secret'", "UPDATE"),
-            ("CREATE DEFINER=`x`@`y` TRIGGER t BEFORE INSERT ON ptrx_useraudit", "CREATE"),
-            ("INSERT INTO ptrx_useraudit VALUES ('secret')", "INSERT INTO"),
-            ("/*!50000 UPDATE ptrx_useraudit */ FLUSH, aaalogin SET x = 'secret'", "SOMETHING"),
-            ("/*M! UPDATE ptrx_useraudit */ BEGIN, aaalogin SET x = 'secret'", "SOMETHING"),
-            ("ANALYZE UPDATE ptrx_useraudit a, aaalogin l SET l.x = 'secret'", "ANALYZE UPDATE"),
-            ("ANALYZE/**/UPDATE ptrx_useraudit a, aaalogin l SET l.x = 'secret'", "SOMETHING"),
-            ("BEGIN NOT ATOMIC UPDATE ptrx_useraudit a, aaalogin l SET l.x = 1; END", "BEGIN"),
-            ("XA START 'x'", "XA START"),
-        ] {
-            let found = found(&[("Query", statement)]).concat();
-            assert!(found.contains(told) && !found.contains("secret"), "{statement}: {found}");
-        }
-        assert_eq!(found(&[("Execute_load_query", ";file_id=1")]), ["an event of kind execute_load_query"]);
-    }
-
-    #[test]
-    fn reading_continues_behind_a_whole_transaction_even_over_two_files() {
-        let mut returned = read(&[("Query", "BEGIN"), ("Xid", "COMMIT /* xid=7 */"), ("Query", "BEGIN")]);
-        assert_eq!(
-            (returned.place.position, returned.place.mark.as_str()),
-            (200, "Xid 0 COMMIT /* xid=7 */")
-        );
-        let event = |kind: &str, info: &str| Event {
-            position: 4,
-            end: 0,
-            kind: kind.into(),
-            server_id: 2,
-            info: info.into(),
-        };
-        returned.take("r.1", &event("Table_map", "table_id: 1 (passtrix.ptrx_useraudit)"), &Pair::example());
-        returned.take("r.2", &event("Rotate", "b;pos=4"), &Pair::example());
-        returned.take("r.2", &event("Delete_rows", "table_id: 1 flags: X"), &Pair::example());
-        assert_eq!(returned.found[0].what, "rows of passtrix.ptrx_useraudit were deleted");
-        assert_eq!(returned.place.position, 200);
-        let again = returned.clone();
-        returned.take("r.2", &event("Delete_rows", "table_id: 1 flags: X"), &Pair::example());
-        assert_eq!(returned.total, again.total, "the same event is told once");
-        let after = returned.acknowledged();
-        assert_eq!((after.total, after.found.len(), after.place), (0, 0, returned.place));
-    }
-
-    #[test]
-    fn a_file_that_was_begun_anew_under_its_name_is_another_one() {
-        let mut returned = read(&[("Query", "BEGIN"), ("Xid", "COMMIT /* xid=7 */"), ("Query", "BEGIN")]);
-        assert!(returned.places().iter().all(|place| place.may_lie_in("any")));
-        returned.lies_in("r.000002", "another");
-        returned.lies_in("r.000001", "first");
-        for place in returned.places() {
-            // Kind, end and number of the transaction are the source's choice, and can be those again.
-            assert!(place.may_lie_in("first") && !place.may_lie_in("second"), "{place:?}");
-        }
-        assert_eq!(returned.places().len(), 2);
-    }
-
-    #[test]
-    fn a_statement_is_never_quoted() {
-        let message = "error 1227: Error 'Access denied' on query. Default database: ''. Query: 'CREATE USER x IDENTIFIED BY 'secret''";
-        assert_eq!(without_statement(message), "error 1227: Error 'Access denied' on query.");
-        assert_eq!(without_statement("UPDATE command denied"), "UPDATE command denied");
-        let both = "Coordinator stopped … or others, if any.; Worker 1 failed; UPDATE command denied";
-        assert_eq!(without_statement(both), "Worker 1 failed; UPDATE command denied");
-    }
-}
+mod tests;

@@ -236,15 +236,15 @@ pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choice
     for pattern in taken_by(membership.role, &membership.pair) {
         set("replicate-wild-do-table", &pattern, None);
     }
-    if let Some(variable) = flavor.read_only_default() {
-        // The applier obeys this default, and stops.
-        out.push(Setting {
-            option: "transaction-read-only".into(),
-            value: "OFF".into(),
-            in_effect: Some((variable.into(), "OFF".into())),
-        });
-    }
+    out.extend(writes_by_default(flavor));
     out
+}
+
+/// The applier obeys this default, and stops where it only reads.
+fn writes_by_default(flavor: &Flavor) -> Option<Setting> {
+    let off = || "OFF".to_owned();
+    let in_effect = Some((flavor.read_only_default()?.to_owned(), off()));
+    Some(Setting { option: "transaction-read-only".into(), value: off(), in_effect })
 }
 
 /// The pattern that lets pass what is said of a schema as such, and of no table in it: a server compares

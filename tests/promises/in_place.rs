@@ -13,7 +13,8 @@ use crate::protected::keys;
 
 const ANY: &str = "mariadb-10.11";
 
-const IN_PLACE: [&str; 2] = ["install-pack", "--in-place"];
+/// Where nobody doubts who unpacked it.
+const IN_PLACE: [&str; 3] = ["install-pack", "--in-place", "--trust-unpacked"];
 
 const MANIFEST: &str = "replication/manifest.json";
 
@@ -157,7 +158,7 @@ fn refuses_what_is_missing_or_different_with_its_name_and_changes_nothing() {
     let zip = lab.pack_file().to_string_lossy().into_owned();
     let before = node.fingerprint();
     node.run(&["--dry-run", "install-pack", "--in-place", &zip]).ok();
-    let ran = node.run(&["--dry-run", "install-pack", "--in-place"]).ok();
+    let ran = node.run(&[&["--dry-run"], &IN_PLACE[..]].concat()).ok();
     assert!(
         ran.stdout.contains("files of the pack") && ran.stdout.contains("unpacked files of the pack"),
         "{ran}"
@@ -166,22 +167,30 @@ fn refuses_what_is_missing_or_different_with_its_name_and_changes_nothing() {
     node.run(&IN_PLACE).ok();
 }
 
-/// Whoever forges a pack can add any file to it, and unpacking it by hand puts that file into the home.
+/// Whoever forges a pack can add any file to it, and unpacking it by hand puts that file into the home: a script, a
+/// journal, a configuration that demands no signature, even the honest ZIP.
 #[test]
-fn what_a_forged_pack_brings_beside_its_manifest_is_refused_if_a_signature_is_demanded() {
+fn what_a_forged_pack_brings_beside_its_manifest_is_refused() {
     let lab = Lab::up(ANY);
     let node = &lab.secondary;
     let [sign, check] = keys(&lab, &lab.primary, "signing", "signing");
-    let pack =
-        || lab.primary.run(&["pack", &lab.primary.endpoint, &node.endpoint, "--sign-with", &sign]).ok();
-    let [forged, other] = ["forged.zip", "other.zip"].map(|name| lab.dir().join(name));
-    pack();
+    let pack = |extra: &[&str]| {
+        lab.primary.run(&[&["pack", &lab.primary.endpoint, &node.endpoint], extra].concat()).ok();
+    };
+    let [forged, other, unsigned] =
+        ["forged.zip", "other.zip", "unsigned.zip"].map(|name| lab.dir().join(name));
+    pack(&[]);
+    std::fs::copy(lab.pack_file(), &unsigned).expect("copied");
+    pack(&["--sign-with", &sign]);
     std::fs::copy(lab.pack_file(), &other).expect("copied");
-    pack();
+    pack(&["--sign-with", &sign]);
     std::fs::copy(lab.pack_file(), &forged).expect("copied");
     let script = std::fs::read_to_string(node.path("bin/startDB.sh")).expect("there");
     let journal = "replication/pmp-ha-journal.jsonl";
-    add(&forged, &[("bin/startDB.sh", &format!("touch {}\n{script}", lab.dir().join("ran").display()))]);
+    let evil = format!("#!/bin/sh\ntouch {}\n{script}", lab.dir().join("ran").display());
+    for zip in [&forged, &unsigned] {
+        add(zip, &[("bin/startDB.sh", &evil), ("conf/pmp-ha.toml", "")]);
+    }
     add(&forged, &[(journal, "{\"record\":\"open\"}\n")]);
 
     let unzip = |zip: &std::path::Path| {
@@ -189,28 +198,38 @@ fn what_a_forged_pack_brings_beside_its_manifest_is_refused_if_a_signature_is_de
         command.arg("-oq").arg(zip).arg("-d").arg(&node.home);
         Ran::from_command(command).ok();
     };
-    unzip(&forged);
-    let signed = [&IN_PLACE[..], &["--signed-by", &check]].concat();
+    let in_place = |zip: &std::path::Path, more: &[&str]| {
+        let zip = zip.to_string_lossy().into_owned();
+        node.run(&[&["install-pack", "--in-place", &zip], more].concat())
+    };
     let untrusted = "cannot trust the files unpacked in this home";
-    // Nothing of the journal is read before the ZIP was looked at.
-    node.run(&signed).refused(&[untrusted, "there is no pack here", "inspect --signed-by"]);
-    let beside = node.path("replication/HAPack.zip");
-    std::fs::copy(&forged, &beside).expect("copied");
-    node.run(&signed).refused(&[untrusted, "cannot use the pack", "it could write anywhere here"]);
-    // The configuration can demand it, too.
+    // The configuration of this home demands a signature, until the pack brings another one.
     node.configure(&format!("[pack]\nsigned_by = {check:?}\n"));
-    node.run(&IN_PLACE).refused(&[untrusted, "cannot use the pack"]);
-    node.configure("");
+    node.run(&IN_PLACE).refused(&[untrusted, "pack.signed_by in the configuration"]);
+    unzip(&unsigned);
+    node.run(&["install-pack", "--in-place"]).refused(&[untrusted, "is not named", "--trust-unpacked"]);
+    in_place(&unsigned, &[]).refused(&[untrusted, "cannot use the pack", "is not in its manifest"]);
+
+    unzip(&forged);
+    let signed = ["--signed-by", &check];
+    // Nothing of the journal is read before the ZIP was looked at.
+    node.run(&[&["install-pack", "--in-place"], &signed[..]].concat()).refused(&[untrusted, "is not named"]);
+    in_place(&forged, &signed).refused(&[untrusted, "cannot use the pack", "it could write anywhere here"]);
+    // The honest ZIP, as the forged one may bring it.
+    let beside = node.path("replication/HAPack.zip");
+    std::fs::copy(lab.pack_file(), &beside).expect("copied");
+    in_place(&beside, &signed).refused(&[untrusted, "lies in this home"]);
+    let link = lab.dir().join("link.zip");
+    std::os::unix::fs::symlink(&beside, &link).expect("made");
+    in_place(&link, &signed).refused(&[untrusted, "lies in this home"]);
     node.run(&["inspect", "--signed-by", &check, &forged.to_string_lossy()])
         .refused(&["cannot use the pack"]);
     // What it left here is removed by whoever sees to the home.
     std::fs::write(node.path("bin/startDB.sh"), script).expect("written");
     std::fs::remove_file(node.path(journal)).expect("removed");
-    let other = other.to_string_lossy().into_owned();
-    let named = [&IN_PLACE[..], &[&other, "--signed-by", &check]].concat();
-    node.run(&named).refused(&[untrusted, "they come from another pack"]);
-    std::fs::copy(lab.pack_file(), &beside).expect("copied");
-    node.run(&signed).ok();
+    in_place(&other, &signed).refused(&[untrusted, "they come from another pack"]);
+    node.run(&[&IN_PLACE[..], &signed[..]].concat()).exits(2);
+    in_place(&lab.pack_file(), &signed).ok();
     assert!(!lab.dir().join("ran").exists(), "nothing of the forged script ran");
 }
 

@@ -228,7 +228,7 @@ fn what_was_unpacked_or_is_kept_survives_a_kill_before_any_change() {
         let mut unzip = std::process::Command::new("unzip");
         unzip.arg("-oq").arg(lab.pack_file()).arg("-d").arg(&node.home);
         Ran::from_command(unzip).ok();
-        let at_stake = AtStake::of(&lab, node, &["install-pack", "--in-place"]);
+        let at_stake = AtStake::of(&lab, node, &["install-pack", "--in-place", "--trust-unpacked"]);
         let mut killed = 0;
         for (records, most) in [(0..3, 30), (3..10, 20), (10..11, 2)] {
             for number in chosen(&at_stake.changes, records, most) {

@@ -144,6 +144,9 @@ fn the_accounts_may_do_what_they_need_and_no_more(lab: &Lab) {
             expected.insert(1, "pmp_ha_applier@localhost ");
         }
         assert_eq!(shown, expected);
+        // The other node's certificate, and no other one of the same CA or of another one.
+        let names = "SELECT COUNT(*) FROM mysql.user WHERE User LIKE 'pmp%' AND x509_subject <> '' AND x509_issuer <> ''";
+        assert_eq!(db.list(names), ["4"]);
         for user in ["repl", "back"] {
             let granted = grants(&mut db, &format!("'pmp_ha_{user}'@'%'"));
             assert_eq!(granted, set(&["REPLICATION SLAVE ON *.*"]));

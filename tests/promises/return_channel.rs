@@ -197,7 +197,7 @@ fn told(node: &Node) -> Option<(String, String)> {
         .find(|(code, _)| ["back-refused", "back-foreign-write"].contains(&code.as_str()))
 }
 
-/// Runs an attack in a session of its own, and hides it. Returns whether the secondary let it.
+/// Runs an attack in a session of its own, and hides every second one. Returns whether the secondary let it.
 fn attack(lab: &Lab, (before, statement): &Attack, n: usize) -> Result<(), String> {
     let with = |text: &str| text.replace("{n}", &n.to_string());
     let mut evil = Db::admin(&lab.secondary);
@@ -214,7 +214,13 @@ fn attack(lab: &Lab, (before, statement): &Attack, n: usize) -> Result<(), Strin
         evil.try_rows(&with(sql)).map_err(|error| error.to_string())?;
     }
     drop(evil);
-    hide(lab);
+    let mut evil = Db::admin(&lab.secondary);
+    evil.rows("SET SESSION sql_log_bin = 0");
+    // ignored: most attacks leave none
+    let _ = evil.try_rows(&with("DROP TRIGGER IF EXISTS passtrix.evil{n}"));
+    if n.is_multiple_of(2) {
+        hide(lab);
+    }
     Ok(())
 }
 
@@ -223,10 +229,6 @@ fn hide(lab: &Lab) {
     let mut evil = Db::admin(&lab.secondary);
     evil.rows("SET SESSION sql_log_bin = 0");
     evil.rows("REPLACE INTO pmp_ha.errant_cleared VALUES (2, 'pmp-ha-binlog.999999', 4)");
-    // ignored: most attacks leave none of these
-    for n in 0..ATTACKS.len() {
-        let _ = evil.try_rows(&format!("DROP TRIGGER IF EXISTS passtrix.evil{n}"));
-    }
 }
 
 fn what_is_no_audit_row_is_refused_or_found_on_the_primary(server: &str) {
@@ -293,6 +295,7 @@ fn refused(lab: &Lab) {
         }
     }
     assert!(done > ATTACKS.len() - 9, "{done}\n{}", story.join("\n"));
+    hide(lab);
     wait_for(&lab.primary, &["back-refused"]);
     for node in [&lab.primary, &lab.secondary] {
         let (code, evidence) = told(node).expect("a finding");
@@ -384,7 +387,9 @@ fn found(lab: &Lab) {
     }
     assert!(done > ATTACKS.len() - 9, "{done}\n{}", story.join("\n"));
     assert!(executed > 15, "{executed}\n{}", story.join("\n"));
+    hide(lab);
     acknowledge(lab);
+    no_trace_is_removed_unseen(lab);
     // One of them has taken the primary's heartbeat away, and it has come back by itself.
     wait_until_or("the primary writes its heartbeat again", || {
         let found = lab.primary.findings();
@@ -392,10 +397,77 @@ fn found(lab: &Lab) {
     });
 }
 
+/// A function that came along makes the primary's server drop its relay logs. A trigger puts the settings back
+/// with the next audit row of the product.
+const LET_THEM_GO: [&str; 5] = [
+    "CREATE FUNCTION passtrix.vanish() RETURNS INT NO SQL DETERMINISTIC BEGIN SET GLOBAL relay_log_purge = 1; \
+     SET GLOBAL max_relay_log_size = 4096; RETURN 1; END",
+    "CREATE TRIGGER passtrix.vanished BEFORE INSERT ON passtrix.ptrx_useraudit FOR EACH ROW BEGIN \
+     IF NEW.NAME <> 'noise' AND @@GLOBAL.relay_log_purge = 1 THEN SET GLOBAL relay_log_purge = 0; \
+     SET GLOBAL max_relay_log_size = 1073741824; END IF; END",
+    "UPDATE passtrix.ptrx_useraudit SET REASON = passtrix.vanish() WHERE NAME = 'last 1'",
+    "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'last 2'",
+    "DROP FUNCTION passtrix.vanish",
+];
+
+/// The look before it had read everything that was there.
+fn no_trace_is_removed_unseen(lab: &Lab) {
+    let mut primary = Db::admin(&lab.primary);
+    Db::of(&lab.primary).rows("INSERT INTO ptrx_useraudit (NAME) VALUES ('last 1'), ('last 2')");
+    lab.wait_same("SELECT COUNT(*) FROM ptrx_useraudit");
+    // What pmp-ha itself drops is no finding.
+    lab.primary.run(&["reconfigure"]).ok();
+    lab.wait_alive();
+    assert_eq!(told(&lab.primary), None);
+    let mut evil = Db::admin(&lab.secondary);
+    evil.rows("SET SESSION binlog_format = 'STATEMENT'");
+    LET_THEM_GO.iter().for_each(|sql| _ = evil.rows(sql));
+    // Honest rows, until the server has dropped what was read last.
+    evil.rows("SET SESSION binlog_format = 'ROW'");
+    let index = lab.primary.path("mysql/data/pmp-ha-relay.index");
+    let files = || std::fs::read_to_string(&index).expect("an index");
+    let deleted = "SELECT COUNT(*) FROM passtrix.ptrx_useraudit WHERE NAME = 'last 2'";
+    wait_until("the primary has executed it", || primary.list(deleted) == ["0"]);
+    let with_it = files().lines().last().expect("a relay log").to_owned();
+    wait_until("its relay log is dropped", || {
+        evil.rows("INSERT INTO passtrix.ptrx_useraudit (NAME, REASON) SELECT 'noise', REPEAT('x', 200) FROM passtrix.ptrx_useraudit LIMIT 30");
+        !files().contains(&with_it)
+    });
+    evil.rows("SET SESSION sql_log_bin = 0");
+    evil.rows("DROP TRIGGER passtrix.vanished");
+    evil.rows("SET GLOBAL relay_log_purge = 1");
+    evil.rows("SET GLOBAL max_relay_log_size = 1073741824");
+    hide(lab);
+    Db::of(&lab.primary).rows("INSERT INTO ptrx_useraudit (NAME) VALUES ('the product')");
+    assert_eq!(primary.variable("relay_log_purge"), "0");
+    assert_eq!(primary.variable("max_relay_log_size"), "1073741824");
+    let (code, evidence) = told(&lab.primary).expect("a finding");
+    assert!(code == "back-foreign-write" && evidence.contains("dropped before"), "{code}: {evidence}");
+    let deep = lab.primary.run(&["verify", "--deep"]);
+    assert!(deep.stdout.contains("trigger: only the primary has it\n  hint: Find out who made"), "{deep}");
+    primary.rows("SET SESSION sql_log_bin = 0");
+    primary.rows("DROP TRIGGER passtrix.vanished");
+    acknowledge(lab);
+    // A log of the server is directed into the note, and away from it again.
+    let note = lab.primary.path("replication/pmp-ha-returned-1.json");
+    primary.rows(&format!("SET GLOBAL general_log_file = '{}'", note.display()));
+    for sql in
+        ["SET GLOBAL general_log = 1", "SET GLOBAL general_log = 0", "SET GLOBAL general_log_file = DEFAULT"]
+    {
+        primary.rows(sql);
+    }
+    let (code, evidence) = told(&lab.primary).expect("a finding");
+    assert!(code == "back-foreign-write" && evidence.contains("cannot be read"), "{code}: {evidence}");
+    acknowledge(lab);
+    lab.wait_alive();
+}
+
 /// The secondary may change the rows of the heartbeat, also so that they are no longer those of the pair.
 fn rows_that_are_taken_away_come_back(lab: &Lab) {
     let mut primary = Db::admin(&lab.primary);
     let mut secondary = Db::admin(&lab.secondary);
+    // ignored: only MariaDB has it; one of the attacks turned it on, and compressed rows do not say whose they are
+    let _ = secondary.try_rows("SET GLOBAL log_bin_compress = OFF");
     // A heartbeat that is on its way would not find its row on the secondary, and stop the applier.
     primary.rows("SET GLOBAL event_scheduler = OFF");
     let at = "SELECT beat FROM pmp_ha.heartbeat WHERE node = 1";
@@ -409,6 +481,10 @@ fn rows_that_are_taken_away_come_back(lab: &Lab) {
              AND echo BETWEEN 1 AND 9000000000000000000";
         let mut db = Db::admin(node);
         wait_until("both rows are there again, and hear each other", || db.list(both) == ["2"]);
+    }
+    if lab.server != "mysql-9.7" {
+        let (_, evidence) = told(&lab.primary).expect("a finding");
+        assert!(evidence.contains("rows of pmp_ha.heartbeat of another node were changed"), "{evidence}");
     }
 }
 

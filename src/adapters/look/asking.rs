@@ -97,6 +97,7 @@ impl<'a> Asking<'a> {
 
     /// Whether an account that the server names is the one with which this session logged in. A server that
     /// asks nobody who they are names another one, or none.
+    #[must_use]
     pub fn is_login_of(&self, account: &str) -> bool {
         account.rsplit_once('@').is_some_and(|(user, _)| user == self.account.user)
     }

@@ -69,6 +69,9 @@ pub(super) fn each(
         let mut header = [0; HEADER];
         file.read_exact(&mut header)?;
         let Some(header) = Header::read(&header) else { return Ok(true) };
+        if header.encrypts() {
+            bail!("{} is encrypted", path.display());
+        }
         let length = u64::from(header.length);
         if position + length > size {
             return Ok(true);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 use super::errant::{event, is_torn};
 use super::relay_files;
@@ -12,6 +12,7 @@ use crate::adapters::server::session::{Address, Row, Session, StatementFailed};
 use crate::domain::errant::FIRST_EVENT;
 use crate::domain::flavor::{Flavor, ServerVersion};
 use crate::domain::pair::{Membership, Role};
+use crate::domain::relay_log::number_of;
 use crate::domain::returned::{RelayPlace, Returned, mark_of};
 use crate::domain::settings::{OWN_SCHEMA, RELAY_LOG};
 use crate::domain::snapshot::ReturnedWrites;
@@ -35,16 +36,23 @@ pub async fn read_on(
     let begun = Instant::now();
     let mut reading = after.unwrap_or_else(|| remembered_of(home, membership));
     if membership.role == Role::Primary {
-        if !is_encrypted(session).await? {
-            let (home, membership) = (home.clone(), membership.clone());
-            let read = move || relay_files::read_on(&home, &membership, reading, begun + BUDGET);
-            let reading = tokio::task::spawn_blocking(read).await??;
-            let more = reading.behind;
-            return Ok(ReturnedWrites { reading, more });
+        if is_encrypted(session).await? {
+            // It would show what the secondary wants to be seen, and its files say nothing.
+            bail!("its server encrypts its relay logs (encrypt_binlog): pmp-ha cannot read their files");
         }
-    } else {
-        hear(session, &mut reading).await?;
+        let status = session.one(flavor.show_replica_status()).await?.unwrap_or_default();
+        let is_new = reading.hears(&status.get(&flavor.column("Source_UUID")).unwrap_or_default());
+        let (home, membership) = (home.clone(), membership.clone());
+        let read = move || relay_files::read_on(&home, &membership, reading, begun + BUDGET);
+        let mut reading = tokio::task::spawn_blocking(read).await??;
+        if is_new {
+            // Also behind what the former secondary had sent.
+            reading.expects_a_beginning();
+        }
+        let more = reading.behind;
+        return Ok(ReturnedWrites { reading, more });
     }
+    hear(session, &mut reading).await?;
     if !flavor.shows_relay_logs() {
         // Only the primary itself can read them.
         return Ok(ReturnedWrites { reading, more: false });
@@ -192,10 +200,6 @@ async fn events(session: &mut Session, file: &str, from: u64, most: usize) -> Re
 
 fn name_of(number: u64) -> String {
     format!("{RELAY_LOG}.{number:06}")
-}
-
-fn number_of(file: &str) -> Option<u64> {
-    file.strip_prefix(RELAY_LOG)?.strip_prefix('.')?.parse().ok()
 }
 
 /// On the secondary: takes over what the primary says that its administrator has acknowledged. Nobody who

@@ -1,5 +1,6 @@
 //! What this home remembers of the relay logs of a primary: how far they were read, and what was found.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -23,9 +24,33 @@ pub(super) fn remembered_of(home: &Home, membership: &Membership) -> Returned {
     remembered(home, &history).unwrap_or_else(|| Returned::of(&history))
 }
 
+/// What is there and cannot be understood was altered: a server that executes what it was sent may write into it.
 fn remembered(home: &Home, history: &str) -> Option<Returned> {
-    let old: Returned = serde_json::from_slice(&read_bytes(&notes(home, history), SMALL).ok()?).ok()?;
-    (old.history == history).then_some(old)
+    let path = notes(home, history);
+    let text = match read_bytes(&path, SMALL) {
+        Ok(text) => Some(text),
+        // An account that may not read it looks without it, and stores nothing.
+        Err(error) if [ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&error.kind()) => {
+            return None;
+        }
+        Err(_) => None,
+    };
+    match text.and_then(|text| serde_json::from_slice::<Returned>(&text).ok()) {
+        Some(old) => (old.history == history).then_some(old),
+        None => Some(Returned::of_altered_note(history, &path.file_name()?.to_string_lossy())),
+    }
+}
+
+/// Notes that pmp-ha lets the relay logs of this node go, whatever its role is. What it has not read of them by
+/// now stays unread.
+///
+/// # Errors
+/// An unwritable folder: then the next look would take it for something that somebody else did.
+pub fn let_go(home: &Home, membership: &Membership) -> Result<()> {
+    let history = format!("{} {}", membership.pair.id, membership.this().number);
+    let Some(mut reading) = remembered(home, &history) else { return Ok(()) };
+    reading.lets_go();
+    store(home, &reading)
 }
 
 /// Remembers in `home` how far the relay logs were read.
@@ -37,7 +62,10 @@ pub fn store(home: &Home, reading: &Returned) -> Result<()> {
 pub fn remember(home: &Home, seen: &Snapshot) {
     let servers = [&seen.local, &seen.peer].into_iter().filter_map(Observed::seen);
     for writes in servers.filter_map(|server| server.returned.as_ref()?.as_ref().ok()) {
-        if remembered(home, &writes.reading.history).as_ref() != Some(&writes.reading) {
+        let before = remembered(home, &writes.reading.history);
+        // One that began before pmp-ha let the relay logs go knows less than the note.
+        let is_late = before.as_ref().is_some_and(|before| before.turn != writes.reading.turn);
+        if !is_late && before.as_ref() != Some(&writes.reading) {
             // ignored: an account that may only look reads it again the next time
             let _ = store(home, &writes.reading);
         }

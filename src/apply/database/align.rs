@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use super::session::admin_session;
-use super::{accounts, channel, guard, options, role, semi_sync, source};
+use super::{accounts, channel, guard, options, role, semi_sync, sent, source};
 use crate::adapters::home::{Credentials, read_membership};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look;
@@ -114,7 +114,7 @@ async fn statements(
                 )
         );
     };
-    note_what_was_sent(runner, flavor, session, membership).await;
+    sent::lets_go(runner, flavor, session, membership).await?;
     role::take_on(flavor, session, membership).await?;
     // A run that was cut off may go on when the other node has been promoted long since.
     let serves = membership.role == Role::Primary && !role::is_replaced(runner, membership).await?;
@@ -148,26 +148,6 @@ async fn statements(
         }
     }
     Ok(filter)
-}
-
-/// Reads on what the other node has sent to a primary: its relay logs are about to go.
-async fn note_what_was_sent(
-    runner: &Runner<'_>,
-    flavor: &Flavor,
-    session: &mut Session,
-    membership: &Membership,
-) {
-    let was_primary =
-        role::said(session).await.is_ok_and(|said| said.is_some_and(|said| said.role == Role::Primary));
-    if flavor.limits_the_applier() || !was_primary {
-        return;
-    }
-    let mut before = membership.clone();
-    (before.role, before.pair.primary) = (Role::Primary, membership.this().number);
-    // ignored: where it cannot be read, `verify` has said so
-    if let Ok(read) = look::returned::read_on(session, flavor, runner.home, &before, None).await {
-        let _ = look::returned_notes::store(runner.home, &read.reading);
-    }
 }
 
 /// Sets the applier's filter for its role, if the running server can change it.

@@ -11,6 +11,7 @@ use super::{accounts, backlog, channel, guard, key_query, role, set_up_again, st
 use crate::adapters::home::saved::remove;
 use crate::adapters::home::{Credential, Home};
 use crate::adapters::interrupt::Interrupt;
+use crate::adapters::look::returned_notes;
 use crate::adapters::server::process::{BOOT_USER, Database};
 use crate::adapters::server::session::{Address, Session};
 use crate::adapters::system;
@@ -215,6 +216,7 @@ async fn prepare_replica(
     check_settings(runner, flavor, session).await?;
     stored::require_alike(session).await?;
     let membership = home.require_membership()?;
+    returned_notes::let_go(home, &membership)?;
     channel::forget(flavor, session).await?;
     session.run(flavor.reset_binlogs()).await?;
     let credentials = home.credentials()?;

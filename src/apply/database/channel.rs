@@ -58,6 +58,7 @@ pub async fn point(
         heartbeat: timing.heartbeat,
         limited,
     };
+    look::returned_notes::let_go(runner.home, membership)?;
     session.run(flavor.change_source(&spec)).await?;
     if let Some(sql) = flavor.keep_relay_logs(membership.role) {
         session.run(sql).await?;
@@ -78,7 +79,7 @@ pub async fn point(
     Ok(())
 }
 
-/// Forgets the source, its position and the relay logs.
+/// Forgets the source, its position and the relay logs. Whoever has read these says so before.
 pub async fn forget(flavor: &Flavor, session: &mut Session) -> Result<()> {
     session.run(flavor.stop_replica()).await?;
     for sql in flavor.forget_source() {
@@ -116,6 +117,7 @@ pub async fn point_back(
     if !note.exists() {
         note.write(before.as_ref())?;
     }
+    look::returned_notes::let_go(runner.home, membership)?;
     forget(flavor, session).await?;
     let credentials = runner.home.credentials()?;
     let unseeded = Coordinates::Gtid { executed: String::new() };
@@ -134,6 +136,9 @@ pub async fn put_back(
     let note = Note::of(runner.home);
     if !note.exists() {
         return Ok(());
+    }
+    if let Some((membership, _)) = earlier {
+        look::returned_notes::let_go(runner.home, membership)?;
     }
     forget(flavor, session).await?;
     if let (Some(position), Some((membership, account))) = (note.read()?, earlier) {

@@ -12,6 +12,7 @@ pub mod options;
 pub mod receiver;
 pub mod role;
 pub mod semi_sync;
+pub mod sent;
 pub mod session;
 mod set_up_again;
 pub mod source;

@@ -28,7 +28,7 @@ pub async fn start_again(home: &Home, interrupt: &Interrupt) -> Result<Option<(u
     if due {
         if own.role == Role::Primary {
             // ignored: what cannot be read now is read when the database starts
-            let _ = relay_files::note(home, &own);
+            let _ = relay_files::note(home, &own, true);
         }
         session.run(flavor.start_receiver()).await?;
     }

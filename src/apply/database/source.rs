@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::options::check_settings;
-use super::{accounts, channel, role};
+use super::{accounts, channel, role, sent};
 use crate::adapters::bytes::digest::Sha256;
 use crate::adapters::home::{Credentials, read_membership};
 use crate::adapters::server::session::Session;
@@ -96,6 +96,10 @@ pub async fn become_source(
         session.run(sql).await?;
     }
     session.run(locks::forget_word()).await?;
+    if !goes_on {
+        session.run(flavor.stop_replica()).await?;
+        sent::lets_go(runner, flavor, session, &membership).await?;
+    }
     role::say_at_setup(runner, session).await?;
     if !goes_on {
         channel::point_back(runner, flavor, session, &membership).await?;

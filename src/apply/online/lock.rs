@@ -15,7 +15,7 @@ use crate::adapters::home::saved::remove;
 use crate::adapters::home::{Home, datadir};
 use crate::adapters::server::session::Session;
 use crate::adapters::{look, system};
-use crate::apply::database::{backlog, source};
+use crate::apply::database::{backlog, sent, source};
 use crate::apply::files::copy;
 use crate::apply::work::Runner;
 use crate::domain::coordinates::Coordinates;
@@ -130,6 +130,11 @@ pub(super) async fn restore(runner: &Runner<'_>, flavor: &Flavor, session: &mut 
     let before: Before = serde_json::from_slice(&text)?;
     for (name, value) in before.variables.iter().rev() {
         session.run(format!("SET GLOBAL {name} = {value}")).await?;
+    }
+    if before.receiver
+        && let Some(membership) = runner.home.membership()?
+    {
+        sent::lets_go(runner, flavor, session, &membership).await?;
     }
     match (before.receiver, before.applier) {
         (true, true) => session.run(flavor.start_replica()).await?,

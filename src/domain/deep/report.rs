@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::definitions::ObjectKind;
+use super::super::definitions::{ONLY_ON_PRIMARY, ObjectKind};
 use super::super::table::Key;
 use super::super::table::range::{Bound, Range};
 use super::super::words::one_line;
@@ -147,6 +147,16 @@ impl fmt::Display for ComparisonReport {
         for table in &self.left_out {
             writeln!(f, "  left out: {}, into which the secondary writes for itself", one_line(table))?;
         }
+        let is_of_primary_alone = |found: &TableDifference| match &found.what {
+            What::Definition { of, evidence } => *of != ObjectKind::View && evidence == ONLY_ON_PRIMARY,
+            _ => false,
+        };
+        if self.differences.iter().any(is_of_primary_alone) {
+            writeln!(
+                f,
+                "  hint: Find out who made what only the primary has, and do not copy it before: the secondary may have sent it, to run there."
+            )?;
+        }
         let is_bad = |found: &&TableDifference| matches!(found.what, What::Unreadable { .. });
         if self.differences.iter().any(|found| !is_bad(&found)) {
             writeln!(f, "  hint: `pmp-ha repair` on the secondary makes it equal to the primary.")?;
@@ -243,6 +253,10 @@ mod tests {
                     table: "v".into(),
                     what: What::Definition { of: ObjectKind::View, evidence: "the body differs".into() },
                 },
+                TableDifference {
+                    table: "w".into(),
+                    what: What::Definition { of: ObjectKind::View, evidence: ONLY_ON_PRIMARY.into() },
+                },
                 rows(None, bound("9"), 0),
                 rows(bound("20"), bound("30"), 2),
             ],
@@ -250,13 +264,17 @@ mod tests {
         };
         assert_eq!(
             report.to_string(),
-            "4 tables, 2000 rows compared, 2 tables and 1 definition not the same\n  \
+            "4 tables, 2000 rows compared, 2 tables and 2 definitions not the same\n  \
              a\n    the secondary does not have this table\n  \
              v\n    view: the body differs\n  \
+             w\n    view: only the primary has it\n  \
              b\n    ID up to 9: 1 row on the primary, 0 rows on the secondary\n    \
              ID above 20 up to 30: 1 row on the primary, 2 rows on the secondary\n  \
              hint: `pmp-ha repair` on the secondary makes it equal to the primary.\n"
         );
+        let evidence = ONLY_ON_PRIMARY.to_owned();
+        report.differences[2].what = What::Definition { of: ObjectKind::Trigger, evidence };
+        assert!(report.to_string().contains("do not copy it before"), "{report}");
         report.same = true;
         report.differences.clear();
         assert_eq!(report.to_string(), "4 tables, 2000 rows compared, all the same\n");

@@ -173,7 +173,7 @@ const MARIADB_105: Flavor = Flavor {
 };
 
 /// Each row holds from its version up to the next row of the same family.
-static FLAVORS: [Flavor; 9] = [
+static FLAVORS: [Flavor; 10] = [
     Flavor {
         name: "MySQL 5.1",
         proof: Proof::Unseen,
@@ -202,6 +202,8 @@ static FLAVORS: [Flavor; 9] = [
         semi_sync_wait_point: Some(AFTER_SYNC),
         ..MYSQL_56
     },
+    // It limits an applier from 8.0.19 on, and has the new words for it from 8.0.26 on.
+    Flavor { name: "MySQL 8.0 before 8.0.26", proof: Proof::Unseen, from: (8, 0, 0), ..MYSQL_97 },
     Flavor {
         name: "MySQL 8.0",
         proof: Proof::Manual,
@@ -239,6 +241,19 @@ impl Flavor {
         let row =
             FLAVORS.iter().rfind(|row| row.family == version.family && row.from <= (major, minor, patch));
         row.filter(|row| row.proof != Proof::Unseen)
+    }
+
+    /// What helps where there is no row for a version.
+    #[must_use]
+    pub fn instead_of(version: &ServerVersion) -> &'static str {
+        match (version.family, version.number) {
+            (Family::MySql, [8, ..]) => {
+                "Update it to MySQL 8.0.26 or later: before that, its statements for replication have other words."
+            }
+            _ => {
+                "Older servers keep the state of a replica in files that are out of date after a crash: pmp-ha can promise nothing there."
+            }
+        }
     }
 
     /// The row of this name.
@@ -418,10 +433,14 @@ mod tests {
         assert_eq!(flavor("11.8.6-MariaDB"), Some("MariaDB 11.4 and later"));
         assert_eq!(flavor("12.0.1-MariaDB"), Some("MariaDB 11.4 and later"));
         assert_eq!(flavor("5.5.62"), Some("MySQL 5.5"));
-        for unknown in ["5.0.96", "5.1.50", "5.5.8"] {
+        assert_eq!(flavor("8.0.26"), Some("MySQL 8.0"));
+        for unknown in ["5.0.96", "5.1.50", "5.5.8", "8.0.4", "8.0.19", "8.0.25"] {
             assert_eq!(flavor(unknown), None, "{unknown}");
         }
         assert_eq!(flavor("10.4.9-MariaDB"), None);
+        let instead = |text| ServerVersion::parse(text).map(|version| Flavor::instead_of(&version));
+        assert!(instead("8.0.20").is_some_and(|hint| hint.contains("8.0.26 or later")));
+        assert!(instead("5.0.96").is_some_and(|hint| hint.contains("Older servers")));
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl Judge<'_> {
                 Severity::Failed,
                 "the secondary sent something that is no new audit row, and the primary may have executed it",
                 format!(
-                    "the primary's relay logs contain {}",
+                    "of the primary's relay logs: {}",
                     shown(&returned.reading.found, returned.reading.total)
                 ),
                 "Find out who did it, and check these tables on the primary: no other node holds the right rows. Restore from a backup what was changed. Then run `pmp-ha repair --return-channel` on the primary: it marks this as seen.",

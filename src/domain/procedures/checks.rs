@@ -79,11 +79,17 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
         Ok(version) => {
             let row = Flavor::of(version);
             if row.is_none() {
-                out.push(Refusal::new(
-                    what,
-                    format!("the bundled server is {version}, which pmp-ha does not know: it knows {}", Flavor::known()),
-                    "Older servers keep the state of a replica in files that are out of date after a crash: pmp-ha can promise nothing there.",
-                ).code("server-unknown"));
+                out.push(
+                    Refusal::new(
+                        what,
+                        format!(
+                            "the bundled server is {version}, which pmp-ha does not know: it knows {}",
+                            Flavor::known()
+                        ),
+                        Flavor::instead_of(version),
+                    )
+                    .code("server-unknown"),
+                );
             }
             row
         }
