@@ -257,6 +257,17 @@ fn empties_a_table(info: &str) -> bool {
     })
 }
 
+/// The schema and the table of a statement with which a server empties a table in memory, exactly as it writes one.
+pub(super) fn emptied_by_a_server(info: &str) -> Option<(&str, &str)> {
+    let statement = without_schema(info)?;
+    let name =
+        ["DELETE FROM `", "TRUNCATE TABLE `"].iter().find_map(|words| statement.strip_prefix(words))?;
+    let (schema, table) = name.strip_suffix('`')?.split_once("`.`")?;
+    let is_plain =
+        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_$-".contains(c));
+    (is_plain(schema) && is_plain(table)).then_some((schema, table))
+}
+
 /// Whether a text is nothing but names of tables, which may stand in backticks, with commas between them. A word
 /// behind a name makes of the list another statement.
 fn is_list_of_names(text: &str) -> bool {

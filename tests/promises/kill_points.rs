@@ -301,7 +301,7 @@ fn a_keeping_install_and_a_rollback_killed_before_any_change_lose_neither_state(
 fn in_use(node: &Node) -> BTreeMap<String, String> {
     let mut files = without_logs(node);
     files.retain(|path, _| {
-        !["HAPack.zip", "replication/pmp-ha-kept", "mysql/data.before-"]
+        !["HAPack.zip", "replication/pmp-ha-kept", "mysql/data.before-", "conf/pmp-ha/compare-due"]
             .iter()
             .any(|start| path.starts_with(start))
     });

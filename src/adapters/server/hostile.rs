@@ -112,14 +112,16 @@ async fn an_answer_without_end_is_cut_off_and_nothing_reads_on() {
 
 /// The first thing that is said to a server is answered by it, too.
 #[tokio::test]
-async fn an_answer_without_end_at_the_login_is_cut_off_as_well() {
+async fn an_answer_without_end_to_a_setting_is_cut_off_as_well() {
     let door = one_caller().expect("a socket");
     let address = Address::Socket(door.path().to_owned());
     let server = tokio::spawn(endless(door, "SET", 1, 20));
     let account = Credential { user: "u".into(), password: "p".into() };
-    let blind = Session::open(&address, &account, Duration::from_secs(60)).await.map(|_| ());
-    let evidence = blind.expect_err("no login").evidence;
-    assert!(evidence.contains("reads no further"), "{evidence}");
+    let opened = Session::open(&address, &account, Duration::from_secs(60)).await;
+    let mut session = opened.unwrap_or_else(|blind| panic!("{}", blind.evidence));
+    let error = session.query("SELECT 1").await.expect_err("an answer without end").to_string();
+    assert!(error.contains("reads no further"), "{error}");
+    drop(session);
     let (_, sent) = tokio::time::timeout(Duration::from_secs(20), server).await.expect("read").expect("sent");
     assert!(sent < 64 << 20, "{sent} bytes were read");
 }

@@ -30,8 +30,8 @@ const MOST: Bounds = Bounds { rows: 4_000_000, bytes: 1 << 30 };
 /// The largest answer to a question about the state of a node: variables, replication, accounts.
 const MOST_OF_A_LOOK: Bounds = Bounds { rows: 100_000, bytes: 64 << 20 };
 
-/// What follows a login has no answer at all.
-const MOST_OF_A_LOGIN: Bounds = Bounds { rows: 1, bytes: 4096 };
+/// What is said before the first statement has no answer at all.
+const MOST_OF_A_SETTING: Bounds = Bounds { rows: 1, bytes: 4096 };
 
 /// The largest packet of a server. A larger row does not end well, whoever asks.
 const LARGEST_PACKET: usize = 1 << 30;
@@ -113,6 +113,8 @@ impl Row {
 pub struct Session {
     /// Until it is closed.
     conn: Option<Conn>,
+    /// Whether it no longer has the server's defaults, which an administrator may have set for everybody.
+    has_own_defaults: bool,
     deadline: Duration,
     bounds: Bounds,
     /// What the connection runs over, and ends with it.
@@ -158,17 +160,13 @@ impl Session {
             }
         };
         match Conn::new(opts).await {
-            Ok(conn) => {
-                let bounds = MOST_OF_A_LOGIN;
-                let mut session = Self { conn: Some(conn), deadline: STATEMENT_DEADLINE, bounds, bridge };
-                for sql in OWN_DEFAULTS {
-                    session.run(sql).await.map_err(|error| Blind {
-                        why: BlindReason::TurnedAway,
-                        evidence: format!("{error:#}"),
-                    })?;
-                }
-                Ok(session.at_any_length())
-            }
+            Ok(conn) => Ok(Self {
+                conn: Some(conn),
+                has_own_defaults: false,
+                deadline: STATEMENT_DEADLINE,
+                bounds: MOST,
+                bridge,
+            }),
             Err(error) => {
                 // What the driver saw is only that its side was closed.
                 if let Some(mut bridge) = bridge {
@@ -193,11 +191,6 @@ impl Session {
         self
     }
 
-    fn at_any_length(mut self) -> Self {
-        self.bounds = MOST;
-        self
-    }
-
     /// For answers of any size from now on.
     pub fn at_length(&mut self) -> &mut Self {
         self.bounds = MOST;
@@ -208,9 +201,20 @@ impl Session {
     pub async fn query(&mut self, sql: impl Into<Sql>) -> Result<Vec<Row>> {
         let sql = sql.into();
         // On the heap: it is large, and every wait for an answer would carry it.
-        tokio::time::timeout(self.deadline, Box::pin(self.answer(&sql)))
+        tokio::time::timeout(self.deadline, Box::pin(self.answer_by_own_defaults(&sql)))
             .await
             .map_err(|_| anyhow!("`{}` did not end within {} s", sql.name(), self.deadline.as_secs()))?
+    }
+
+    async fn answer_by_own_defaults(&mut self, sql: &Sql) -> Result<Vec<Row>> {
+        if !self.has_own_defaults {
+            let bounds = std::mem::replace(&mut self.bounds, MOST_OF_A_SETTING);
+            for setting in OWN_DEFAULTS {
+                self.answer(&Sql::new(setting)).await?;
+            }
+            (self.bounds, self.has_own_defaults) = (bounds, true);
+        }
+        self.answer(sql).await
     }
 
     /// Reads an answer that fits into its bounds. Beyond them, the session cannot be used any more.

@@ -130,6 +130,21 @@ fn whatever_else_the_primary_may_execute_is_found() {
         let found = found(&[("Query", statement)]).concat();
         assert!(found.contains(told) && !found.contains("secret"), "{statement}: {found}");
     }
+    // What a server writes when it opens a table in memory, and nothing that looks like it.
+    for kept_out in ["TRUNCATE TABLE `passtrix`.`in_memory`", "DELETE FROM `other`.`ptrx_useraudit`"] {
+        assert!(found(&[("Query", kept_out)]).is_empty(), "{kept_out}");
+    }
+    for passes in [
+        "TRUNCATE TABLE `passtrix`.`ptrx_useraudit`",
+        "DELETE FROM `PASSTRIX`.`Ptrx_UserAudit`",
+        "TRUNCATE TABLE `pmp_ha`.`heartbeat`",
+        "use `passtrix`; DELETE FROM `in_memory`",
+        "DELETE FROM `passtrix`.`in_memory` WHERE `a`.`b`",
+        "DELETE FROM `passtrix`.`a` USING `passtrix`.`ptrx_useraudit`",
+        "DELETE FROM `passtrix`.`in_memory`…",
+    ] {
+        assert_eq!(found(&[("Query", passes)]).len(), 1, "{passes}");
+    }
     assert_eq!(found(&[("Execute_load_query", ";file_id=1")]), ["an event of kind execute_load_query"]);
 }
 
