@@ -76,19 +76,23 @@ fn status_over_tls(port: u16, path: &str, ca: &str, token: &str) -> String {
     Ran::from_command(command).ok().stdout
 }
 
+/// With its place in the file.
+fn a_port_that_somebody_else_has_is_named(node: &Node) {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    node.configure(&format!("[page]\nlisten = \"{address}\"\n"));
+    let wanted = format!("pmp-ha.toml:2: page.listen is {address}, and nobody can listen there");
+    node.run(&["monitor"]).exits(2).says(&[&wanted]);
+    node.run(&["monitor", "--listen", &address]).exits(2).says(&["nobody can listen there"]);
+    std::fs::remove_file(node.path("conf/pmp-ha.toml")).expect("removed");
+}
+
 fn the_page_shows_the_pair_and_serves_everybody_without_disturbing_the_watch(server: &str) {
     let lab = Lab::pair(server);
     let bare = Bare::new();
     let (port, tls_port) = (free_port(), free_port());
     lab.primary.run(&["monitor", "--listen", "0.0.0.0"]).exits(2).says(&["no certificate and no token"]);
-    // A port that somebody else has is named with its place in the file.
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = taken.local_addr().expect("an address").to_string();
-    lab.primary.configure(&format!("[page]\nlisten = \"{address}\"\n"));
-    let wanted = format!("pmp-ha.toml:2: page.listen is {address}, and nobody can listen there");
-    lab.primary.run(&["monitor"]).exits(2).says(&[&wanted]);
-    lab.primary.run(&["monitor", "--listen", &address]).exits(2).says(&["nobody can listen there"]);
-    std::fs::remove_file(lab.primary.path("conf/pmp-ha.toml")).expect("removed");
+    a_port_that_somebody_else_has_is_named(&lab.primary);
     bare.secret("token", "0123456789-abcdefghij\n");
     bare.secret("key", &std::fs::read_to_string(bare.path("key.pem")).expect("a key"));
     lab.secondary.configure(&format!(

@@ -4,18 +4,17 @@ use anyhow::{Context, Result};
 
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
-use crate::adapters::look::{self, relay_files};
+use crate::adapters::look;
 use crate::adapters::server::process::Database;
 use crate::apply::cut_off::cut_off_run;
 use crate::apply::database::session::admin_session;
 use crate::domain::flavor::Flavor;
-use crate::domain::pair::Role;
 use crate::domain::receiver::gave_up;
 
 /// Starts the receiver, if it still has to be, and returns the number and the text of the error with which it
 /// had stopped. The caller holds the home's lock.
 pub async fn start_again(home: &Home, interrupt: &Interrupt) -> Result<Option<(u32, String)>> {
-    let own = home.require_membership()?;
+    home.require_membership()?;
     if cut_off_run(home)?.is_some() {
         return Ok(None);
     }
@@ -26,10 +25,7 @@ pub async fn start_again(home: &Home, interrupt: &Interrupt) -> Result<Option<(u
     let replica = look::pair::parse_replica(flavor, &row);
     let due = gave_up(&replica);
     if due {
-        if own.role == Role::Primary {
-            // ignored: what cannot be read now is read when the database starts
-            let _ = relay_files::note(home, &own, true);
-        }
+        // The applier runs, so no server drops its relay logs now: nothing of them need be read before.
         session.run(flavor.start_receiver()).await?;
     }
     session.close().await;
