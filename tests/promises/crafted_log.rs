@@ -224,7 +224,13 @@ struct Crafted {
     bytes: Vec<u8>,
     name: String,
     /// The last number of a GTID, and what the server has noted of all, where it has `MariaDB`'s.
-    gtid: Option<(u64, String)>,
+    gtid: Option<Gtid>,
+}
+
+struct Gtid {
+    domain: u32,
+    number: u64,
+    noted: String,
 }
 
 impl Crafted {
@@ -235,8 +241,13 @@ impl Crafted {
         assert_eq!(layout[layout.len() - 5], 1, "the events have checksums");
         let number: u32 = last.extension().expect("a number").to_string_lossy().parse().expect("a number");
         let gtid = std::fs::read_to_string(data.join("pmp-ha-binlog.state")).ok().map(|noted| {
-            let own = noted.lines().find_map(|line| line.strip_prefix("2-2-")?.parse().ok());
-            (own.expect("a GTID of the secondary"), noted)
+            let parts = |line: &str| -> Option<[u64; 3]> {
+                let parts: Vec<u64> = line.split('-').filter_map(|part| part.parse().ok()).collect();
+                parts.try_into().ok()
+            };
+            let own = noted.lines().filter_map(parts).find(|[_, server, _]| *server == 2);
+            let [domain, _, number] = own.expect("a GTID of the secondary");
+            Gtid { domain: u32::try_from(domain).expect("a domain"), number, noted }
         });
         let name = format!("pmp-ha-binlog.{:06}", number + 1);
         Self { data: data.to_owned(), layout, bytes: b"\xfebin".to_vec(), name, gtid }
@@ -269,7 +280,7 @@ impl Crafted {
             event[HEADER + 2 + 50 + 4 + 1 + 1] = length;
         }
         self.put_with_checksum(event);
-        if let Some((_, noted)) = self.gtid.clone() {
+        if let Some(noted) = self.gtid.as_ref().map(|gtid| gtid.noted.clone()) {
             let numbers = |line: &str| -> Vec<u64> {
                 line.split('-').map(|number| number.parse().expect("a GTID")).collect()
             };
@@ -287,10 +298,10 @@ impl Crafted {
 
     /// Begins a transaction, or a statement that stands alone.
     fn begins(&mut self, alone: bool) {
-        if let Some((number, _)) = &mut self.gtid {
+        if let Some(Gtid { domain, number, .. }) = &mut self.gtid {
             *number += 1;
             let body =
-                [&number.to_le_bytes()[..], &2_u32.to_le_bytes(), &[u8::from(alone)], &[0; 6]].concat();
+                [&number.to_le_bytes()[..], &domain.to_le_bytes(), &[u8::from(alone)], &[0; 6]].concat();
             self.add(162, &body);
         } else if !alone {
             self.add(2, b"\x07\0\0\0\0\0\0\0\0\0\0\0\0\0BEGIN");
@@ -310,9 +321,10 @@ impl Crafted {
         let like = std::fs::metadata(&index).expect("there");
         chown(&path, Some(like.uid()), Some(like.gid())).expect("given");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("set");
-        if let Some((number, noted)) = self.gtid {
+        if let Some(Gtid { domain, number, noted }) = self.gtid {
+            let own = format!("{domain}-2-");
             let renewed = |line: &str| {
-                if line.starts_with("2-2-") { format!("2-2-{number}\n") } else { format!("{line}\n") }
+                if line.starts_with(&own) { format!("{own}{number}\n") } else { format!("{line}\n") }
             };
             let text: String = noted.lines().map(renewed).collect();
             std::fs::write(self.data.join("pmp-ha-binlog.state"), text).expect("written");
