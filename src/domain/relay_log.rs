@@ -208,7 +208,7 @@ const BEAT: [usize; 4] = [4, 8, 8, 8];
 /// Whose heartbeats an update changes, if it is one of that table. Where that cannot be told, it says so.
 fn beats(kind: u8, body: &[u8]) -> String {
     match nodes(kind, body) {
-        Some(nodes) => nodes.iter().map(|node| format!("{BEAT_OF}{node}")).collect(),
+        Some(nodes) => nodes.iter().fold(String::new(), |told, node| told + BEAT_OF + &node.to_string()),
         None => BEAT_OF.to_owned(),
     }
 }

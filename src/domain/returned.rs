@@ -265,7 +265,9 @@ impl Returned {
 fn is_kept_out(info: &str, pair: &Pair) -> bool {
     emptied_by_a_server(info).is_some_and(|(schema, table)| {
         let is_audit = pair.audit_tables.contains(table);
-        !schema.eq_ignore_ascii_case(OWN_SCHEMA) && !(schema.eq_ignore_ascii_case(&pair.schema) && is_audit)
+        let passes = schema.eq_ignore_ascii_case(OWN_SCHEMA)
+            || (is_audit && schema.eq_ignore_ascii_case(&pair.schema));
+        !passes
     })
 }
 

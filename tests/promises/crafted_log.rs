@@ -224,12 +224,12 @@ struct Crafted {
     bytes: Vec<u8>,
     name: String,
     /// Where the server has `MariaDB`'s GTIDs.
-    gtid: Option<Gtids>,
+    gtid: Option<Numbering>,
 }
 
 /// The transactions of the secondary.
 #[derive(Clone)]
-struct Gtids {
+struct Numbering {
     domain: u32,
     /// Of the last one.
     number: u64,
@@ -237,7 +237,7 @@ struct Gtids {
     noted: String,
 }
 
-impl Gtids {
+impl Numbering {
     fn of(noted: String) -> Self {
         let of_the_secondary = |line: &str| {
             let [domain, server, number] = line.split('-').collect::<Vec<_>>().try_into().ok()?;
@@ -256,7 +256,7 @@ impl Crafted {
         let layout = events(&bytes)[0].to_vec();
         assert_eq!(layout[layout.len() - 5], 1, "the events have checksums");
         let number: u32 = last.extension().expect("a number").to_string_lossy().parse().expect("a number");
-        let gtid = std::fs::read_to_string(data.join("pmp-ha-binlog.state")).ok().map(Gtids::of);
+        let gtid = std::fs::read_to_string(data.join("pmp-ha-binlog.state")).ok().map(Numbering::of);
         let name = format!("pmp-ha-binlog.{:06}", number + 1);
         Self { data: data.to_owned(), layout, bytes: b"\xfebin".to_vec(), name, gtid }
     }
@@ -288,7 +288,7 @@ impl Crafted {
             event[HEADER + 2 + 50 + 4 + 1 + 1] = length;
         }
         self.put_with_checksum(event);
-        if let Some(Gtids { noted, .. }) = self.gtid.clone() {
+        if let Some(Numbering { noted, .. }) = self.gtid.clone() {
             let numbers = |line: &str| -> Vec<u64> {
                 line.split('-').map(|number| number.parse().expect("a GTID")).collect()
             };
@@ -306,7 +306,7 @@ impl Crafted {
 
     /// Begins a transaction, or a statement that stands alone.
     fn begins(&mut self, alone: bool) {
-        if let Some(Gtids { number, domain, .. }) = &mut self.gtid {
+        if let Some(Numbering { number, domain, .. }) = &mut self.gtid {
             *number += 1;
             let body =
                 [&number.to_le_bytes()[..], &domain.to_le_bytes(), &[u8::from(alone)], &[0; 6]].concat();
@@ -329,7 +329,7 @@ impl Crafted {
         let like = std::fs::metadata(&index).expect("there");
         chown(&path, Some(like.uid()), Some(like.gid())).expect("given");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("set");
-        if let Some(Gtids { domain, number, noted }) = self.gtid {
+        if let Some(Numbering { domain, number, noted }) = self.gtid {
             let own = format!("{domain}-2-");
             let renewed = |line: &str| {
                 if line.starts_with(&own) { format!("{own}{number}\n") } else { format!("{line}\n") }

@@ -113,6 +113,10 @@ impl<'a> Asking<'a> {
     pub async fn query(&mut self, sql: impl Into<Sql>) -> Result<Vec<Row>> {
         let sql = sql.into();
         self.asks(&sql.name());
+        if self.asked == 1 {
+            self.session.set_own_defaults().await?;
+            self.trail.has_answered(true);
+        }
         let begun = Instant::now();
         let rows = self.session.query(sql).await;
         self.slowest = self.slowest.max(begun.elapsed());

@@ -16,7 +16,12 @@ pub async fn reach_back_to(session: &mut Session, from: &Coordinates) -> Result<
             Ok(size.is_some_and(|size| size >= *position))
         }
         Coordinates::Gtid { executed } => {
-            let query = format!("SELECT GTID_SUBSET(@@GLOBAL.gtid_purged, {}) AS held", quote(executed));
+            // What it received is in no binlog of its own. A new secondary passes what a former one sent.
+            let query = "SELECT @@GLOBAL.gtid_purged AS purged, @@GLOBAL.server_uuid AS own";
+            let row = session.one(query).await?.unwrap_or_default();
+            let (purged, own) = (row.get("purged").unwrap_or_default(), row.get("own").unwrap_or_default());
+            let purged = transactions_of(&purged, &own);
+            let query = format!("SELECT GTID_SUBSET({}, {}) AS held", quote(&purged), quote(executed));
             Ok(session.one(query).await?.and_then(|row| row.get("held")).as_deref() == Some("1"))
         }
         Coordinates::MariaDbGtid { position } => {
@@ -28,5 +33,29 @@ pub async fn reach_back_to(session: &mut Session, from: &Coordinates) -> Result<
             let begins = begins.filter(|position| !position.is_empty());
             Ok(begins.is_none_or(|begins| MariaDbPosition::parse(position).covers_all(&begins)))
         }
+    }
+}
+
+/// The part of a set of GTIDs that one server wrote.
+fn transactions_of(set: &str, uuid: &str) -> String {
+    let parts = set.split(',').map(str::trim);
+    let own: Vec<&str> =
+        parts.filter(|part| part.split(':').next().is_some_and(|of| of.eq_ignore_ascii_case(uuid))).collect();
+    own.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_server_wrote_itself_is_in_its_binlogs() {
+        let set = "aaaa:1-52:tag:1,\nbbbb:1-22:30-31";
+        assert_eq!(transactions_of(set, "AAAA"), "aaaa:1-52:tag:1");
+        assert_eq!(transactions_of(set, "bbbb"), "bbbb:1-22:30-31");
+        assert_eq!(
+            (transactions_of(set, "cccc"), transactions_of("", "aaaa")),
+            (String::new(), String::new())
+        );
     }
 }

@@ -200,21 +200,27 @@ impl Session {
     /// Runs a statement and returns its rows.
     pub async fn query(&mut self, sql: impl Into<Sql>) -> Result<Vec<Row>> {
         let sql = sql.into();
-        // On the heap: it is large, and every wait for an answer would carry it.
-        tokio::time::timeout(self.deadline, Box::pin(self.answer_by_own_defaults(&sql)))
-            .await
-            .map_err(|_| anyhow!("`{}` did not end within {} s", sql.name(), self.deadline.as_secs()))?
+        self.set_own_defaults().await?;
+        self.answer_in_time(&sql).await
     }
 
-    async fn answer_by_own_defaults(&mut self, sql: &Sql) -> Result<Vec<Row>> {
+    /// Sets what an administrator may have set for everybody, before the first statement.
+    pub async fn set_own_defaults(&mut self) -> Result<()> {
         if !self.has_own_defaults {
             let bounds = std::mem::replace(&mut self.bounds, MOST_OF_A_SETTING);
             for setting in OWN_DEFAULTS {
-                self.answer(&Sql::new(setting)).await?;
+                self.answer_in_time(&Sql::new(setting)).await?;
             }
             (self.bounds, self.has_own_defaults) = (bounds, true);
         }
-        self.answer(sql).await
+        Ok(())
+    }
+
+    async fn answer_in_time(&mut self, sql: &Sql) -> Result<Vec<Row>> {
+        // On the heap: it is large, and every wait for an answer would carry it.
+        tokio::time::timeout(self.deadline, Box::pin(self.answer(sql)))
+            .await
+            .map_err(|_| anyhow!("`{}` did not end within {} s", sql.name(), self.deadline.as_secs()))?
     }
 
     /// Reads an answer that fits into its bounds. Beyond them, the session cannot be used any more.

@@ -31,7 +31,7 @@ impl Looks {
                     // A machine that is too busy to be looked at tells nothing.
                     let is_late = |code: &&str| code.ends_with("-slow") || code.ends_with("-frozen");
                     match codes {
-                        Some(codes) if codes.iter().any(|code| is_late(code)) => {}
+                        Some(codes) if codes.iter().any(is_late) => {}
                         // The exit code says that both words are Alive.
                         Some(codes) if codes.is_empty() && ran.code == Some(0) => looks += 1,
                         _ => bad.push(ran.to_string()),
