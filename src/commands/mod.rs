@@ -17,6 +17,7 @@ mod may_start;
 mod monitor;
 mod monitor_unit;
 mod pack;
+mod page_address;
 mod port;
 mod promote;
 mod protection;

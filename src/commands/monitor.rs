@@ -1,11 +1,10 @@
 //! `pmp-ha monitor`
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::{Context, interrupted_here, may_start, monitor_unit};
+use super::{Context, interrupted_here, may_start, monitor_unit, page_address};
 use crate::adapters::clock::now;
 use crate::adapters::home::Home;
 use crate::adapters::interrupt::Interrupt;
@@ -14,8 +13,7 @@ use crate::adapters::server::process::Database;
 use crate::adapters::system::{self, DirLock, ServiceManager};
 use crate::apply::{start_receiver_again, tell_hook};
 use crate::cli::MonitorArgs;
-use crate::config::page::listen_address;
-use crate::config::{Config, ConfigFile};
+use crate::config::Config;
 use crate::domain::alarm::AlarmEvent;
 use crate::domain::chronicle::occurrence::{Happening, Occurrence};
 use crate::domain::judge::judge;
@@ -44,7 +42,7 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
     let (config, source) = context.config_with_source(&home)?;
     let announces = !context.global.dry_run;
     let pause = Duration::from_secs(args.every);
-    let address = listens(&config, &source, args.listen)?;
+    let address = page_address::listens(&config, &source, args.listen)?;
     #[cfg(feature = "page")]
     if address.is_some() {
         crate::adapters::page::check(&config.page, &source)?;
@@ -76,32 +74,6 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
         warn(context, witness.end(ended.is_ok()).await);
     }
     ended
-}
-
-/// Where the page is to be served: what the command line says, or else the configuration.
-pub(super) fn listens(
-    config: &Config,
-    source: &ConfigFile,
-    named: Option<SocketAddr>,
-) -> Result<Option<SocketAddr>> {
-    let address = match named {
-        Some(address) => Some(address),
-        None if config.page.listen.is_empty() => None,
-        // It was checked when the file was read.
-        None => listen_address(&config.page.listen).ok(),
-    };
-    let is_protected = config.page.files().iter().all(|(_, file)| file.is_some());
-    if let Some(address) = address.filter(|address| !address.ip().is_loopback() && !is_protected) {
-        bail!(
-            Failure::new(Kind::Usage, format!("cannot serve the page at {address}"))
-                .because("the network reaches this address, and the page has no certificate and no token")
-                .hint(format!(
-                    "Set certificate_file, key_file and token_file in the section [page] of {}, or listen at 127.0.0.1.",
-                    source.path.display()
-                ))
-        );
-    }
-    Ok(address)
 }
 
 /// Checks once, and sends what is due.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use fs_err as fs;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, page_address};
 use crate::adapters::system;
 use crate::cli::MonitorArgs;
 use crate::domain::unit::{MonitorUnit, UNIT};
@@ -68,7 +68,7 @@ pub fn install(context: &Context<'_>, args: &MonitorArgs) -> Result<()> {
     options.push(("--every", args.every.to_string()));
     if let Some(address) = args.listen {
         let (config, source) = context.config_with_source(&home)?;
-        super::monitor::listens(&config, &source, Some(address))?;
+        page_address::listens(&config, &source, Some(address))?;
         options.push(("--listen", address.to_string()));
     }
     let unit = MonitorUnit { program: &program, home: &root, user: &user, options: &options };
