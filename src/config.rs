@@ -77,10 +77,15 @@ impl ConfigFile {
         Some(failure)
     }
 
-    fn located(&self, complaint: &Complaint) -> String {
-        let Complaint { key, why } = complaint;
+    /// Where a key stands: file, line and key.
+    #[must_use]
+    pub fn place_of(&self, key: &str) -> String {
         let line = self.places.line(key).map(|line| format!(":{line}")).unwrap_or_default();
-        format!("{}{line}: {} {why}", self.path.display(), place::shown(key))
+        format!("{}{line}: {}", self.path.display(), place::shown(key))
+    }
+
+    fn located(&self, complaint: &Complaint) -> String {
+        format!("{} {}", self.place_of(&complaint.key), complaint.why)
     }
 }
 

@@ -70,7 +70,8 @@ async fn test(context: &Context<'_>, args: AlertTestArgs) -> Result<()> {
         );
     }
     if context.global.dry_run {
-        return context.ui.would(&format!("send a test through {}", listed(&known)));
+        let names: Vec<String> = channels.iter().map(|channel| channel.name.clone()).collect();
+        return context.ui.would(&format!("send a test through {}", listed(&names)));
     }
     system::private_dir(&folder)?;
     let event = event_of(&home)?;

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::{Context, interrupted_here, may_start, monitor_unit, page_address};
 use crate::adapters::clock::now;
-use crate::adapters::home::Home;
+use crate::adapters::home::{Home, remembered};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::{self, other_node};
 use crate::adapters::server::process::Database;
@@ -47,12 +47,15 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
     if address.is_some() {
         crate::adapters::page::check(&config.page, &source)?;
     }
+    // Beside the service, which announces and keeps everything, it only writes the metrics.
+    let is_beside = args.once && args.textfile.is_some() && system::is_dir_locked(&home.alarms());
+    let announces = announces && !is_beside;
     let watch =
         announces.then(|| Announcer::open(&home, &config, &source, !args.once)).transpose()?.flatten();
     // Before anything is kept, or announced.
     home.require_membership()?;
     if args.once {
-        return Box::pin(once(context, &home, &config, watch, args)).await;
+        return Box::pin(once(context, &home, &config, watch, args, is_beside)).await;
     }
     let mut witness = announces.then(|| Witness::open(&home, Some(pause)));
     if let Some((witness, address)) = witness.as_mut().zip(address) {
@@ -83,6 +86,7 @@ async fn once(
     config: &Config,
     watch: Option<Announcer>,
     args: MonitorArgs,
+    is_beside: bool,
 ) -> Result<()> {
     let begun = Instant::now();
     let (report, snapshot) = Box::pin(context.interrupt.or(look(home, config, &context.interrupt))).await?;
@@ -94,7 +98,9 @@ async fn once(
     if !context.global.dry_run {
         let mut witness = Witness::open(home, None);
         let look = Glance { report: &report, snapshot: &snapshot, took };
-        witness.see(look, &announced).await;
+        if !is_beside {
+            witness.see(look, &announced).await;
+        }
         if let Some(file) = &args.textfile {
             witness.write_metrics(look, file)?;
         }
@@ -109,12 +115,13 @@ async fn once(
 
 /// Announces what is due, and waits until it was tried.
 async fn announce(context: &Context<'_>, mut watch: Announcer, report: &Report) -> Result<Vec<AlarmEvent>> {
-    let announced = watch.see(report).await;
+    let mut announced = watch.see(report).await;
     let settled = async {
         watch.settled().await;
         Ok(())
     };
     context.interrupt.or(settled).await?;
+    announced.extend(watch.news());
     warn(context, watch.end().await);
     Ok(announced)
 }
@@ -257,7 +264,7 @@ async fn look(home: &Home, config: &Config, interrupt: &Interrupt) -> Result<(Re
     // The roles may have changed since the last look.
     let mut seen = look::pair::take(home, home.require_membership()?, config, interrupt).await?;
     seen.open_run = interrupted_here(home);
-    look::pair::remember(home, &seen);
+    remembered::remember(home, &seen);
     let report = Report::new(judge(&seen, config.limits()), now(), env!("CARGO_PKG_VERSION"));
     Ok((report.about(&seen), seen))
 }

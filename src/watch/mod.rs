@@ -24,8 +24,7 @@ use crate::adapters::home::Home;
 use crate::adapters::look::watcher::{self, Presence};
 use crate::adapters::system::{self, DirLock};
 use crate::config::{Config, ConfigFile};
-use crate::domain::alarm::{AlarmEvent, AlarmLook, AlarmState, Rules, step};
-use crate::domain::health::Status;
+use crate::domain::alarm::{AlarmEvent, AlarmLook, AlarmState, Rules, is_good_look, step};
 use crate::domain::pair::Role;
 use crate::domain::report::Report;
 use crate::failure::{Failure, Kind};
@@ -49,6 +48,7 @@ pub struct Announcer {
     post: Arc<Post>,
     dead_man: Option<Arc<DeadMan>>,
     presence: Option<tokio::task::JoinHandle<()>>,
+    asking: Option<tokio::task::JoinHandle<()>>,
     // Another monitor of this home would announce everything twice.
     _lock: DirLock,
 }
@@ -74,7 +74,7 @@ impl Announcer {
         let state = if goes_on { state.resumed(clock::seconds()) } else { state };
         let post = Post::open(channels, folder.join("queue.json"))?;
         if goes_on {
-            post.try_receivers();
+            post.try_receivers(source);
         }
         let is_heard = goes_on && !post.is_silent();
         let presence = is_heard.then(|| tokio::spawn(be_present(home.clone(), Arc::clone(&post))));
@@ -86,6 +86,7 @@ impl Announcer {
             post,
             dead_man,
             presence,
+            asking: None,
             _lock: lock,
         }))
     }
@@ -95,7 +96,7 @@ impl Announcer {
     pub async fn see(&mut self, report: &Report) -> Vec<AlarmEvent> {
         let other_watches = self.ask_for_the_other(report).await;
         let look = AlarmLook { report, now: clock::seconds(), other_watches };
-        let (state, events) = step(std::mem::take(&mut self.state), &self.rules, look);
+        let (state, mut events) = step(std::mem::take(&mut self.state), &self.rules, look);
         self.state = state;
         self.post.speaks_for(report.node.clone());
         for event in &events {
@@ -109,7 +110,14 @@ impl Announcer {
             }
         }
         self.ask_dead_man(report);
+        events.extend(self.post.news());
         events
+    }
+
+    /// Returns what was announced of channels since the last look.
+    #[must_use]
+    pub fn news(&self) -> Vec<AlarmEvent> {
+        self.post.news()
     }
 
     /// What the operator should know: failures of channels.
@@ -128,8 +136,12 @@ impl Announcer {
         self.post.warnings()
     }
 
-    /// Waits until every message was tried once.
-    pub async fn settled(&self) {
+    /// Waits until every message was tried once, and the dead man's switch has answered.
+    pub async fn settled(&mut self) {
+        if let Some(asking) = self.asking.take() {
+            // ignored: it warns by itself
+            let _ = asking.await;
+        }
         self.post.settled().await;
     }
 
@@ -143,18 +155,18 @@ impl Announcer {
         Some(watcher::primary_watches(&self.home, &membership).await)
     }
 
-    /// Asks the dead man's switch after a good look: the connection was seen, and alarms get out.
-    fn ask_dead_man(&self, report: &Report) {
+    /// Asks the dead man's switch after a good look.
+    fn ask_dead_man(&mut self, report: &Report) {
         let Some(dead_man) = self.dead_man.clone() else { return };
-        if report.health.high_availability == Status::Unknown || self.post.is_mute() {
+        if !is_good_look(report, self.post.is_mute()) {
             return;
         }
         let post = Arc::clone(&self.post);
-        tokio::spawn(async move {
+        self.asking = Some(tokio::spawn(async move {
             if let Err(error) = dead_man.ask().await {
                 post.warn(format!("the dead man's switch cannot be asked: {error:#}"));
             }
-        });
+        }));
     }
 
     fn save(&self) -> Result<()> {

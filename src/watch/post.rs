@@ -10,6 +10,7 @@ use fs_err as fs;
 
 use crate::adapters::alert::AlarmChannel;
 use crate::adapters::{clock, system};
+use crate::config::ConfigFile;
 use crate::domain::alarm::AlarmEvent;
 use crate::domain::alarm::outbox::{DueLetter, Outbox};
 use crate::domain::report::PairNode;
@@ -34,6 +35,8 @@ struct Inside {
     busy: BTreeSet<String>,
     node: Option<PairNode>,
     warnings: Vec<String>,
+    news: Vec<AlarmEvent>,
+    dropped: u64,
 }
 
 impl Post {
@@ -58,7 +61,9 @@ impl Post {
         let names: BTreeSet<String> = channels.keys().cloned().collect();
         outbox.keep_only(&names);
         warnings.extend(outbox.complaints());
-        let inside = Inside { outbox, busy: BTreeSet::new(), node: None, warnings };
+        let dropped = outbox.dropped();
+        let inside =
+            Inside { outbox, busy: BTreeSet::new(), node: None, warnings, news: Vec::new(), dropped };
         let wake = tokio::sync::Notify::new();
         let post = Arc::new(Self { channels, names, path, inside: Mutex::new(inside), wake });
         tokio::spawn(Arc::clone(&post).send_on());
@@ -107,15 +112,20 @@ impl Post {
         std::mem::take(&mut self.inside().warnings)
     }
 
+    /// Returns what was announced of the channels themselves since the last call.
+    pub fn news(&self) -> Vec<AlarmEvent> {
+        std::mem::take(&mut self.inside().news)
+    }
+
     /// Tries every receiver, and warns of those that cannot be reached now. Nobody waits for it.
-    pub fn try_receivers(self: &Arc<Self>) {
-        for name in &self.names {
-            let (post, name) = (Arc::clone(self), name.clone());
+    pub fn try_receivers(self: &Arc<Self>, source: &ConfigFile) {
+        for (name, channel) in &self.channels {
+            let (post, name, place) = (Arc::clone(self), name.clone(), source.place_of(&channel.receiver));
             tokio::spawn(async move {
                 let Some(channel) = post.channels.get(&name) else { return };
                 if let Err(error) = channel.reach().await {
                     post.warn(format!(
-                        "the alarm channel {name} cannot be reached now, and its messages wait in the queue: {error:#}"
+                        "the alarm channel {name} cannot be reached now, and its messages wait in the queue: {place}: {error:#}"
                     ));
                 }
             });
@@ -177,7 +187,8 @@ impl Post {
             }
         };
         if let Some(news) = news {
-            inside.outbox.put(news, &self.names);
+            inside.outbox.put(news.clone(), &self.names);
+            inside.news.push(news);
         }
         inside.busy.remove(&channel);
         self.save(&mut inside);
@@ -186,6 +197,13 @@ impl Post {
     }
 
     fn save(&self, inside: &mut Inside) {
+        let dropped = inside.outbox.dropped();
+        if dropped > inside.dropped && inside.warnings.len() < WARNINGS {
+            let more = dropped - std::mem::replace(&mut inside.dropped, dropped);
+            inside
+                .warnings
+                .push(format!("the queue of alarms is full or too old: {more} messages were dropped"));
+        }
         let written = serde_json::to_string(&inside.outbox)
             .map_err(Into::into)
             .and_then(|text| system::write_atomic(&self.path, text.as_bytes(), 0o600, None));

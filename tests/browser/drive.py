@@ -1,9 +1,9 @@
 """Drives the monitor's page in a real headless Chromium, checks it, and takes its pictures.
 
-usage: drive.py CHROMIUM URL FOLDER STOP_DATABASE STOP_MONITOR
+usage: drive.py CHROMIUM URL FOLDER STOP_DATABASE WRITE_MARKUP STOP_MONITOR
 
-It speaks the DevTools protocol over a pipe: no port, no library. The two commands stop the database of the
-other node and the monitor, so that the page has something to say.
+It speaks the DevTools protocol over a pipe: no port, no library. The three commands stop the database of the
+other node, start it and make a table there whose name is markup with a script, and stop the monitor.
 """
 
 import base64
@@ -58,7 +58,7 @@ class Browser:
                     raise SystemExit(f"{method}: {answer['error']}")
                 return answer["result"]
             # What the page, or the policy, complains about.
-            if answer.get("method") in ("Log.entryAdded", "Runtime.exceptionThrown"):
+            if answer.get("method") in ("Log.entryAdded", "Runtime.exceptionThrown", "Page.javascriptDialogOpening"):
                 self.said.append(json.dumps(answer["params"]))
 
     def message(self):
@@ -109,17 +109,17 @@ def heard(browser):
 
 
 def main():
-    program, url, folder, stop_database, stop_monitor = sys.argv[1:]
+    program, url, folder, *commands = sys.argv[1:]
     with tempfile.TemporaryDirectory() as profile:
         browser = Browser(program, profile)
         try:
-            drive(browser, url, folder, stop_database, stop_monitor)
+            drive(browser, url, folder, *commands)
         finally:
             browser.process.terminate()
             browser.process.wait(20)
 
 
-def drive(browser, url, folder, stop_database, stop_monitor):
+def drive(browser, url, folder, stop_database, write_markup, stop_monitor):
     browser.look(WIDTHS["wide"], "light")
     browser.ask("Page.navigate", url=url)
     browser.until("both statuses are Alive", "document.querySelectorAll('.status.alive').length === 2")
@@ -161,6 +161,9 @@ def drive(browser, url, folder, stop_database, stop_monitor):
     for name, scheme in [("wide", "light"), ("wide", "dark"), ("phone", "light")]:
         browser.look(WIDTHS[name], scheme)
         browser.picture(f"{folder}/failed-{name}-{scheme}.png", 1100)
+    subprocess.run(write_markup, shell=True, check=True)
+    browser.until("the page shows markup of the other node as text", "document.body.innerText.includes('<img src=x onerror=')")
+    must(browser.value("document.querySelectorAll('img, [onerror]').length === 0"), "it became no element")
     link = browser.value("document.querySelector('.finding a').getAttribute('href')")
     browser.look(WIDTHS["wide"], "light")
 

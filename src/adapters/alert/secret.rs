@@ -58,12 +58,14 @@ pub fn read(files: &Files<'_>, key: &str, named: &Path) -> Result<Secret> {
     }
 }
 
-fn place(files: &Files<'_>, named: &Path) -> (PathBuf, bool) {
+/// Returns where a named secret is, and whether it is a credential of the service: its own rules keep others away.
+pub fn place(files: &Files<'_>, named: &Path) -> (PathBuf, bool) {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     if named.is_absolute() {
-        return (named.to_owned(), false);
+        let is_below = folder.is_some_and(|folder| named.parent() == Some(&*folder));
+        return (named.to_owned(), is_below);
     }
-    let credentials =
-        std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| PathBuf::from(folder).join(named));
+    let credentials = folder.map(|folder| folder.join(named));
     if let Some(path) = credentials.filter(|path| path.is_file()) {
         return (path, true);
     }

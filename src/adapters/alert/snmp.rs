@@ -180,7 +180,7 @@ fn protocol(auth: SnmpAuth) -> AuthProtocol {
 fn encryption(privacy: SnmpPriv) -> PrivProtocol {
     match privacy {
         SnmpPriv::Aes128 => PrivProtocol::Aes128,
-        SnmpPriv::Aes192 => PrivProtocol::Aes192Reeder,
-        SnmpPriv::Aes256 => PrivProtocol::Aes256Reeder,
+        SnmpPriv::Aes192 => PrivProtocol::Aes192Blumenthal,
+        SnmpPriv::Aes256 => PrivProtocol::Aes256Blumenthal,
     }
 }

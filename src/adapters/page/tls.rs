@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::adapters::alert::secret::Files;
+use crate::adapters::alert::secret::{Files, place};
 use crate::adapters::alert::tls::{provider, untimely};
 use crate::adapters::system;
 use crate::config::ConfigFile;
@@ -36,7 +36,8 @@ impl PageTls {
             return Err(files.wrong(certificate_key, format!("names a file whose certificate {why}")));
         }
         let blocks = read(&files, private_key, key)?;
-        if let Some(path) = key.map(|path| place(&files, path))
+        if let Some((path, is_credential)) = key.map(|path| place(&files, path))
+            && !is_credential
             && system::mode(&path)? & 0o077 != 0
         {
             return Err(
@@ -69,14 +70,9 @@ fn key_of(block: pem::Pem) -> Option<PrivateKeyDer<'static>> {
     }
 }
 
-/// A name without a folder is a file beside the configuration.
-fn place(files: &Files<'_>, named: &Path) -> PathBuf {
-    files.source.path.with_file_name("").join(named)
-}
-
 fn read(files: &Files<'_>, key: &str, named: Option<&PathBuf>) -> Result<Vec<pem::Pem>> {
     let Some(named) = named else { return Err(files.wrong(key, "is missing")) };
-    let path = place(files, named);
+    let (path, _) = place(files, named);
     let wrong = |why: String| files.wrong(key, format!("names {}, and {why}", path.display()));
     let text = system::read_bytes(&path, system::SMALL)
         .map_err(|error| wrong(format!("it cannot be read: {error}")))?;

@@ -102,6 +102,14 @@ pub fn is_home_locked(home: &Path) -> bool {
     }
 }
 
+/// Returns whether somebody holds the lock on a folder that [`lock_dir`] takes.
+#[must_use]
+pub fn is_dir_locked(path: &Path) -> bool {
+    let Ok(file) = fs::File::open(path) else { return false };
+    let shared = Flock::lock(file.into_parts().0, FlockArg::LockSharedNonblock);
+    matches!(shared, Err((_, Errno::EWOULDBLOCK)))
+}
+
 /// The process that holds a lock, with the words that it was started with.
 fn holder(path: &Path) -> Option<String> {
     let pid = pid_of_holder(path).filter(|pid| *pid != 0)?;

@@ -32,7 +32,7 @@ pub use disk::{
     open_direct_for_writing, read_direct_at, read_exact_at, write_all_at, write_direct_at,
 };
 pub use limits::{ProcessLimits, limits_of, machine};
-pub use lock::{DirLock, LOCK_FILE, is_home_locked, lock_dir, lock_home};
+pub use lock::{DirLock, LOCK_FILE, is_dir_locked, is_home_locked, lock_dir, lock_home};
 pub use notify::ServiceManager;
 pub use process::{
     Owners, Resizes, command_line_of, command_lines, first_line_of, host_name, is_alive, is_group_alive,

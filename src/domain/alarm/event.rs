@@ -217,19 +217,28 @@ impl AlarmEvent {
         }
     }
 
-    /// Why, in one line of so many bytes at most. If nothing is wrong, it is the summary.
+    /// Whether it ends an incident: then the reasons are those of the past, and nothing is to be done.
+    fn is_over(&self) -> bool {
+        matches!(self.kind, AlarmKind::Alive | AlarmKind::ChannelWorks)
+    }
+
+    /// Why, in one line of so many bytes at most. If nothing was wrong, it is the summary.
     #[must_use]
     pub fn why_within(&self, longest: usize) -> String {
         if self.reasons.is_empty() {
             return within(std::slice::from_ref(&self.summary), "; ", longest);
         }
-        let one = |reason: &Reason| format!("{} [{}]: {}", reason.what, reason.code, reason.evidence);
+        let before = if self.is_over() { "it was: " } else { "" };
+        let one = |reason: &Reason| format!("{before}{} [{}]: {}", reason.what, reason.code, reason.evidence);
         within(&self.reasons.iter().map(one).collect::<Vec<_>>(), "; ", longest)
     }
 
     /// What to do, in one line of so many bytes at most; empty if nothing is to be done.
     #[must_use]
     pub fn what_to_do_within(&self, longest: usize) -> String {
+        if self.is_over() {
+            return String::new();
+        }
         let mut hints: Vec<String> = self.reasons.iter().map(|reason| reason.hint.clone()).collect();
         hints.dedup();
         within(&hints, " ", longest)
@@ -247,9 +256,12 @@ impl AlarmEvent {
             let _ = writeln!(out, "{}", self.summary);
         }
         for reason in &self.reasons {
-            let _ = writeln!(out, "\n{} [{}]", reason.what, reason.code);
+            let before = if self.is_over() { "It was: " } else { "" };
+            let _ = writeln!(out, "\n{before}{} [{}]", reason.what, reason.code);
             let _ = writeln!(out, "  because {}", reason.evidence);
-            let _ = writeln!(out, "  hint: {}", reason.hint);
+            if !self.is_over() {
+                let _ = writeln!(out, "  hint: {}", reason.hint);
+            }
         }
         let _ = writeln!(out, "\nIncident {}, message {}.", self.incident, self.message);
         out
@@ -271,13 +283,17 @@ impl AlarmEvent {
         }
         let _ = writeln!(out, "<p>{}</p>", escaped(&self.summary));
         for reason in &self.reasons {
+            let (before, hint) = if self.is_over() {
+                ("It was: ", String::new())
+            } else {
+                ("", format!("<br><b>What to do:</b> {}", escaped(&reason.hint)))
+            };
             let _ = writeln!(
                 out,
-                "<p><b>{}</b> [{}]<br>because {}<br><b>What to do:</b> {}</p>",
+                "<p>{before}<b>{}</b> [{}]<br>because {}{hint}</p>",
                 escaped(&reason.what),
                 escaped(&reason.code),
                 escaped(&reason.evidence),
-                escaped(&reason.hint)
             );
         }
         let _ = writeln!(
@@ -349,6 +365,12 @@ mod tests {
         let end = AlarmEvent { kind: AlarmKind::Alive, lasted: Some(754), message: 2, ..event };
         assert_eq!(end.title(), "High Availability Alive after 12 min (pmp-1.example.com)");
         assert!(end.text().contains("It lasted 12 min, from 2026-02-03T04:04:05Z on."));
+        assert!(end.text().contains("\nIt was: the secondary pmp-2.example.com:2345 cannot be reached ["));
+        assert!(end.html().contains("<p>It was: <b>the secondary"));
+        for told in [end.text(), end.html(), end.what_to_do_within(usize::MAX)] {
+            assert!(!told.contains("Check that its machine"), "{told}");
+        }
+        assert!(end.why_within(200).starts_with("it was: the secondary"), "{}", end.why_within(200));
         let reminder = AlarmEvent { kind: AlarmKind::Reminder, ..example() };
         assert_eq!(reminder.title(), "High Availability still Failed (pmp-1.example.com)");
     }

@@ -163,6 +163,13 @@ impl AlarmState {
     }
 }
 
+/// Whether a dead man's switch is asked after a look: the connection was seen, Alive or Failed, and alarms get out.
+/// `mute`: no channel gets a message out.
+#[must_use]
+pub fn is_good_look(report: &Report, mute: bool) -> bool {
+    report.health.high_availability != Status::Unknown && !mute
+}
+
 /// Returns what is remembered after a look, and what is to be announced.
 #[must_use]
 pub fn step(mut state: AlarmState, rules: &Rules, look: AlarmLook<'_>) -> (AlarmState, Vec<AlarmEvent>) {

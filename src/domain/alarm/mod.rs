@@ -11,7 +11,7 @@ pub mod syslog;
 pub mod trap;
 
 pub use event::{AlarmEvent, AlarmKind, Reason};
-pub use machine::{AlarmLook, AlarmState, Rules, step};
+pub use machine::{AlarmLook, AlarmState, Rules, is_good_look, step};
 
 /// A point in time: seconds since 1970, UTC.
 pub type UnixSeconds = u64;

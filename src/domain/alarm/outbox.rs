@@ -176,6 +176,12 @@ impl Outbox {
         self.letters.retain(|letter| !letter.to.is_empty());
     }
 
+    /// How many messages were dropped, ever: too many waited, or one waited for too long.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -26,6 +26,8 @@ pub enum NotServed {
     DatabaseGone,
     /// This node was replaced, or two nodes claim to be the primary.
     Replaced,
+    /// Its database refuses the writes of Password Manager Pro.
+    RefusesWrites,
 }
 
 impl fmt::Display for NotServed {
@@ -35,12 +37,16 @@ impl fmt::Display for NotServed {
             Self::OtherRole(role) => write!(f, "this node is the {role}"),
             Self::DatabaseGone => f.write_str("the database of this node does not answer"),
             Self::Replaced => f.write_str("this node must not serve as the primary"),
+            Self::RefusesWrites => f.write_str("the database of this node refuses writes"),
         }
     }
 }
 
 /// The findings with which a primary must not serve.
 const REPLACED: [&str; 2] = ["superseded", "two-primaries"];
+
+/// The findings with which a primary cannot serve writes.
+const REFUSES: [&str; 2] = ["writes-refused", "writes-blocked"];
 
 /// Returns whether the node of the monitor serves it at `now`.
 ///
@@ -59,9 +65,13 @@ pub fn serves(view: Option<&PageView>, service: Service, now: UnixSeconds) -> Re
     if here.database.is_err() {
         return Err(NotServed::DatabaseGone);
     }
-    let is_replaced = view.report.health.findings.iter().any(|finding| REPLACED.contains(&finding.code));
-    if service == Service::Writes && is_replaced {
+    let is_found =
+        |codes: &[&str]| view.report.health.findings.iter().any(|finding| codes.contains(&finding.code));
+    if service == Service::Writes && is_found(&REPLACED) {
         return Err(NotServed::Replaced);
+    }
+    if service == Service::Writes && is_found(&REFUSES) {
+        return Err(NotServed::RefusesWrites);
     }
     Ok(())
 }
@@ -83,6 +93,11 @@ mod tests {
         let mut replaced = view.clone();
         replaced.report.health.findings[0].code = "superseded";
         assert_eq!(asked(&replaced, Service::Writes, 0), Err(NotServed::Replaced));
+        for code in REFUSES {
+            let mut refuses = view.clone();
+            refuses.report.health.findings[0].code = code;
+            assert_eq!(asked(&refuses, Service::Writes, 0), Err(NotServed::RefusesWrites));
+        }
         let mut down = view.clone();
         down.nodes[0].database = Err("no process".into());
         assert_eq!(asked(&down, Service::Writes, 0), Err(NotServed::DatabaseGone));

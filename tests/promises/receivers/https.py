@@ -1,4 +1,4 @@
-"""The web server of a product: https.py FOLDER CERT KEY PORT..."""
+"""The web server of a product: https.py FOLDER CERT KEY [HOST:]PORT..., on 127.0.0.1 without HOST."""
 import ssl, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -21,7 +21,8 @@ class Server(ThreadingHTTPServer):
 
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(cert, key)
-servers = [Server(("127.0.0.1", int(port)), Handler) for port in ports]
+places = [place.rpartition(":") for place in ports]
+servers = [Server((host or "127.0.0.1", int(port)), Handler) for host, _, port in places]
 for server in servers[1:]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
 open(f"{folder}/https-ready", "w").close()

@@ -220,6 +220,20 @@ fn a_clock_that_is_set_back_delays_no_alarm() {
     assert_eq!(monitor.told.len(), 2);
 }
 
+#[test]
+fn a_dead_man_s_switch_is_asked_only_by_who_sees_the_pair_and_is_heard() {
+    let (alive, failed, unknown) = (Status::Alive, Status::Failed, Status::Unknown);
+    for (seen, mute, is_good) in [
+        (alive, false, true),
+        (failed, false, true),
+        (unknown, false, false),
+        (alive, true, false),
+        (failed, true, false),
+    ] {
+        assert_eq!(is_good_look(&report(Role::Primary, seen, alive), mute), is_good, "{seen:?} {mute}");
+    }
+}
+
 fn word() -> impl Strategy<Value = Status> {
     prop_oneof![Just(Status::Alive), Just(Status::Failed), Just(Status::Unknown)]
 }
@@ -262,6 +276,52 @@ proptest! {
                 AlarmKind::Reminder => prop_assert!(open.is_some()),
                 other => prop_assert!(false, "{other:?}"),
             }
+        }
+    }
+
+    /// Both monitors look at one pair. The other one of each is there in turns, as its lock says.
+    #[test]
+    fn a_failure_is_told_by_one_of_two_monitors_while_they_see_each_other(
+        course in prop::collection::vec((word(), word(), 1_u64..120), 1..80),
+    ) {
+        let mut both = [Monitor::of(Role::Primary), Monitor::of(Role::Secondary)];
+        for (connection, applying, seconds) in course {
+            both[0].sees(seconds, connection, applying, None);
+            both[1].sees(seconds, connection, applying, Some(true));
+        }
+        prop_assert_eq!(&both[1].told, &vec![]);
+        for about in ["High Availability", "Replication"] {
+            let mut open = false;
+            for event in both[0].events.iter().filter(|event| event.name().starts_with(about)) {
+                match event.kind {
+                    AlarmKind::Alive => prop_assert!(std::mem::take(&mut open), "{:?}", both[0].told),
+                    _ => open = true,
+                }
+            }
+        }
+    }
+
+    /// The first monitor dies at some time for good: the second one tells what is open from then on, once.
+    #[test]
+    fn when_one_monitor_dies_the_other_one_tells_what_still_fails(
+        before in 1_u64..2000, failed in 1_u64..2000, dies in 0_u64..4000,
+    ) {
+        let mut second = Monitor::of(Role::Secondary);
+        let begun = second.now;
+        for (until, status) in [
+            (before, Status::Alive), (before + failed, Status::Failed), (before + failed + 600, Status::Alive),
+        ] {
+            while second.now < begun + until {
+                let is_there = second.now < begun + dies;
+                second.sees(5, status, Status::Alive, Some(is_there));
+            }
+        }
+        let alone = (before + failed).saturating_sub(dies.max(before));
+        let kinds: Vec<AlarmKind> = second.events.iter().map(|event| event.kind).collect();
+        if alone > ALONE_FOR + RULES.hold_down + 15 {
+            prop_assert_eq!(kinds, vec![AlarmKind::Failed, AlarmKind::Alive]);
+        } else if alone == 0 {
+            prop_assert_eq!(kinds, vec![]);
         }
     }
 }
