@@ -59,7 +59,7 @@ pub async fn run(context: &Context<'_>, args: RotateArgs) -> Result<()> {
     context.still_primary(&home).await?;
     let (begun, mut asked) = (Instant::now(), false);
     loop {
-        let mut scene = observe(context, &home, &config).await?;
+        let mut scene = Box::pin(observe(context, &home, &config)).await?;
         scene.cancel = args.cancel;
         scene.file = keys.named(&home.replication().join(OFFER));
         (scene.sign_with, scene.encrypt_to) = (keys.sign_with.clone(), keys.encrypt_to.clone());

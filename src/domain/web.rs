@@ -115,7 +115,7 @@ pub enum WebSeen {
         /// Whether it has answered before: otherwise a firewall may be in between.
         answered_before: bool,
     },
-    /// Nobody looked: the port is not known, or it is not watched.
+    /// Nobody looked: the port is not known, it is not watched, or it has never answered and did not soon.
     #[default]
     NotLooked,
 }

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Bare, Lab, Node};
+use crate::harness::{Bare, Lab, Node, wait_until};
 
 const ANY: &str = "mariadb-11.8";
 
@@ -32,6 +32,12 @@ fn the_product_is_told_apart_from_its_database() {
     // It never ran: on this machine that is a fact, on the other one it may be a firewall.
     assert_eq!(services(&lab.secondary), json!({"primary": word("Unknown"), "secondary": word("Failed")}));
     assert_eq!(lab.secondary.findings(), Vec::<String>::new());
+
+    // Something swallows what is sent, as a firewall may. Nobody waits for what never answered, and nothing is known.
+    let silent = ports.map(|port| TcpListener::bind(("127.0.0.1", port)).expect("free"));
+    let unknown = json!({"primary": word("Unknown"), "secondary": word("Unknown")});
+    wait_until("a look ends without an answer of theirs", || services(&lab.secondary) == unknown);
+    drop(silent);
 
     let bare = Bare::new();
     let [first, second] = ports.map(|port| port.to_string());

@@ -17,6 +17,7 @@ mod sql;
 #[path = "../promises/wire.rs"]
 mod wire;
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -61,7 +62,10 @@ const FIGURES: [&str; 9] = [
     "primary killed: writes back after the kill",
 ];
 
-fn main() {
+/// What the largest value of each figure may be, in seconds.
+const LIMITS: [Option<f64>; 9] = [None, Some(0.5), None, None, Some(4.0), None, Some(10.0), Some(10.0), None];
+
+fn main() -> ExitCode {
     let args = Args::parse();
     println!("{} rounds a server; seconds: median (largest)", args.rounds);
     let mut columns = Vec::new();
@@ -77,6 +81,19 @@ fn main() {
             columns.iter_mut().map(|figures| format!("{:>16}", shown(&mut figures[row]))).collect();
         println!("{name:64}{}", values.concat());
     }
+    let mut held = true;
+    for ((row, name), limit) in FIGURES.iter().enumerate().zip(LIMITS) {
+        for (server, figures) in args.servers.iter().zip(&columns) {
+            // Sorted: the largest one is the last.
+            if let (Some(limit), Some(largest)) = (limit, figures[row].last())
+                && *largest > limit
+            {
+                println!("NOT HELD on {server}: {name}: {largest:.2} s, at most {limit} s");
+                held = false;
+            }
+        }
+    }
+    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn shown(values: &mut [f64]) -> String {

@@ -10,7 +10,7 @@ use crate::adapters::home::{Home, certificates};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::asking::{Asking, DEADLINE, NotLetIn, Trail};
 use crate::adapters::look::pulse::{Before, Bell, watch};
-use crate::adapters::look::{errant, key_data, returned, returned_notes, tfa, web};
+use crate::adapters::look::{errant, key_data, returned, tfa, web};
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::{Address, Row, Speaks, greeting, greeting_of_socket};
 use crate::adapters::system;
@@ -67,14 +67,22 @@ pub async fn take(
     };
     let watches_tfa = membership.role == Role::Secondary;
     let (here, there) = Bell::pair();
-    let (mut local, peer, tfa, old_key, web) = tokio::join!(
-        look_here(home, &membership, config, interrupt, Some(here)),
-        look_there(home, &membership, config, there),
+    let (servers_seen, servers) = tokio::sync::watch::channel(false);
+    let look_at_servers = async {
+        let both = tokio::join!(
+            look_here(home, &membership, config, interrupt, Some(here)),
+            look_there(home, &membership, config, there),
+        );
+        servers_seen.send_replace(true);
+        both
+    };
+    let ((mut local, peer), tfa, old_key, web) = tokio::join!(
+        look_at_servers,
         async { if watches_tfa { tfa::look(home, config).await } else { Tfa::NotWatched } },
         async {
             if watches_tfa { Box::pin(key_data::of_others(home, &membership, config)).await } else { None }
         },
-        web::look(home, &membership, config),
+        web::look(home, &membership, config, servers),
     );
     if let (true, Observed::Seen(view)) = (home.compare_due().exists(), &mut local) {
         view.compare_due = true;
@@ -125,16 +133,6 @@ fn certificates_in_use(home: &Home, membership: &Membership, peer: &Observed<Ser
     .into_iter()
     .filter_map(|(whose, is_ca, ends)| Some(InUse { whose, is_ca, ends: ends? }))
     .collect()
-}
-
-/// Remembers in `home` what the next look goes on from. An account that may only look remembers nothing.
-pub fn remember(home: &Home, seen: &Snapshot) {
-    errant::remember(home, seen);
-    returned_notes::remember(home, seen);
-    // ignored: the next look finds the same, and says again that nothing was noted at the start
-    let _ = tfa::remember(home, &seen.tfa);
-    // ignored: the next look that sees it answer remembers it
-    let _ = web::remember(home, seen);
 }
 
 /// What of this node's settings the running server does not have, without a look at the peer.

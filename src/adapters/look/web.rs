@@ -4,25 +4,24 @@
 //! and no certificate matters. What answers once is remembered, so that a firewall between the nodes is no
 //! failure.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
-use crate::adapters::home::Home;
-use crate::adapters::system;
+use crate::adapters::home::{Home, remembered};
 use crate::config::Config;
-use crate::domain::pair::{Membership, Node, Role};
-use crate::domain::snapshot::Snapshot;
+use crate::domain::pair::{Membership, Node};
 use crate::domain::web::{
     Connector, GOOD_BYE, REQUEST, WebLook, WebSeen, client_hello, is_web, port_of_peer,
 };
 
 /// How long an answer may take, the connection included.
 const DEADLINE: Duration = Duration::from_millis(1500);
+
+/// How long a port that has never answered is asked at least. A firewall in between may swallow everything.
+const AT_LEAST: Duration = Duration::from_millis(100);
 
 /// Returns the port in `conf/server.xml`: the one with which the pair was set up, if it is still there.
 #[must_use]
@@ -32,8 +31,14 @@ pub fn port_now(home: &Home, node: &Node) -> Option<u16> {
     node.web_port.filter(is_still_there).or_else(|| connectors.first().map(|connector| connector.port))
 }
 
-/// Looks at both nodes at once.
-pub async fn look(home: &Home, membership: &Membership, config: &Config) -> WebLook {
+/// Looks at both nodes at once. A port that has never answered is asked only until `servers` says that the look at
+/// the databases is over: nobody waits for a firewall.
+pub async fn look(
+    home: &Home,
+    membership: &Membership,
+    config: &Config,
+    servers: watch::Receiver<bool>,
+) -> WebLook {
     if !config.product.watch_web_port {
         return WebLook::default();
     }
@@ -41,15 +46,26 @@ pub async fn look(home: &Home, membership: &Membership, config: &Config) -> WebL
     let own = connectors.as_ref().ok().and_then(|all| all.first());
     // Both nodes run the same version.
     let tls = own.is_none_or(|connector| connector.tls);
-    let before = answered(home);
+    let before = remembered::web::answered(home);
     let seen = async |number: u32, place: Option<(&str, u16)>| {
         let Some((host, port)) = place else { return WebSeen::NotLooked };
-        match asked(host, port, tls).await {
-            Ok(()) => WebSeen::Answers,
-            Err(evidence) => WebSeen::Silent {
-                evidence: format!("port {port}: {evidence}"),
-                answered_before: before.contains(&number),
+        let answered_before = before.contains(&number);
+        let mut servers = servers.clone();
+        let patience = async {
+            if answered_before {
+                return std::future::pending().await;
+            }
+            // ignored: whoever looked at the servers is gone, so that is over, too
+            let _ = tokio::join!(tokio::time::sleep(AT_LEAST), servers.wait_for(|over| *over)).1;
+        };
+        tokio::select! {
+            answer = asked(host, port, tls) => match answer {
+                Ok(()) => WebSeen::Answers,
+                Err(evidence) => {
+                    WebSeen::Silent { evidence: format!("port {port}: {evidence}"), answered_before }
+                }
             },
+            () = patience => WebSeen::NotLooked,
         }
     };
     let (this, peer) = (membership.this(), membership.peer());
@@ -94,30 +110,4 @@ pub async fn asked(host: &str, port: u16, tls: bool) -> Result<(), String> {
     };
     let silent = || format!("nothing answered within {:.1} s", DEADLINE.as_secs_f64());
     tokio::time::timeout(DEADLINE, asks).await.unwrap_or_else(|_| Err(silent()))
-}
-
-/// Remembers in `home` which nodes have answered.
-pub fn remember(home: &Home, seen: &Snapshot) -> Result<()> {
-    let membership = &seen.membership;
-    let before = answered(home);
-    let mut now = before.clone();
-    for role in [Role::Primary, Role::Secondary] {
-        if *seen.web.of(role, membership.role) == WebSeen::Answers {
-            now.insert(membership.pair.node(role).number);
-        }
-    }
-    if now == before {
-        return Ok(());
-    }
-    system::write_atomic(&notes(home), &serde_json::to_vec(&now)?, 0o600, None)
-}
-
-/// The numbers of the nodes that have answered.
-fn answered(home: &Home) -> BTreeSet<u32> {
-    let noted = system::read_bytes(&notes(home), system::SMALL).ok();
-    noted.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-}
-
-fn notes(home: &Home) -> PathBuf {
-    home.replication().join("pmp-ha-web.json")
 }
