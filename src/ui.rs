@@ -337,13 +337,13 @@ impl Ui {
     /// A bar for work of `bytes` bytes. Its one word stands in front.
     #[must_use]
     pub fn progress(&self, word: &str, bytes: u64) -> Progress {
-        self.work.work(word, Some(bytes))
+        self.work.work(word, Some(bytes), to_stderr)
     }
 
     /// A wait of unknown length: its words, and the seconds so far.
     #[must_use]
     pub fn spinner(&self, words: &str) -> Progress {
-        self.work.work(words, None)
+        self.work.work(words, None, to_stderr)
     }
 
     fn to_stderr(&self, text: &str) {

@@ -45,11 +45,14 @@ fn the_domain_is_pure() {
     let outside = [
         "crate::adapters",
         "crate::apply",
+        "crate::cli",
         "crate::commands",
         "crate::config",
+        "crate::deep",
         "crate::failure",
         "crate::lab",
         "crate::ui",
+        "crate::watch",
         "tokio",
         "fs_err",
         "std::fs",
@@ -74,53 +77,66 @@ fn adapters_know_neither_commands_nor_plans_being_applied() {
     nobody_in("src/adapters", &[], &above);
 }
 
-/// The rooms of a folder, from the lowest floor up: a room may only use what stands before it.
+/// The rooms of a folder, from the lowest floor up: a room may only use what stands before it, and itself.
 #[track_caller]
 fn floors(folder: &str, rooms: &[&[&str]]) {
-    for (floor, names) in rooms.iter().enumerate() {
-        for name in *names {
-            let others = names.iter().filter(|other| *other != name);
-            let above: Vec<String> = rooms[floor + 1..]
-                .iter()
-                .flat_map(|names| names.iter())
-                .chain(others)
-                .map(|room| format!("{}::{room}", folder.replacen("src/", "crate::", 1).replace('/', "::")))
-                .collect();
-            let words: Vec<String> =
-                above.iter().flat_map(|path| [format!("{path}::"), format!("{path};")]).collect();
-            nobody_in(
-                &format!("{folder}/{name}"),
-                &[],
-                &words.iter().map(String::as_str).collect::<Vec<_>>(),
-            );
+    let base = folder.replacen("src/", "", 1).replace('/', "::");
+    let floor_of = |room: &str| rooms.iter().position(|names| names.contains(&room));
+    let room_of = |module: &str| {
+        let below = module.strip_prefix(&format!("{base}::"))?;
+        Some(below.split("::").next().unwrap_or_default().to_owned())
+    };
+    let mut seen = 0;
+    for (module, is_folder, code) in modules() {
+        let Some(own) = room_of(&module) else { continue };
+        let floor = floor_of(&own);
+        assert!(floor.is_some(), "{folder}/{own} stands on no floor");
+        for path in imports(&module, is_folder, &code) {
+            let Some(used) = room_of(&path).filter(|used| *used != own) else { continue };
+            seen += 1;
+            let below = floor_of(&used);
+            assert!(below < floor, "{module} uses {path}, which stands above it or beside it");
         }
     }
+    assert!(seen > 10, "few arrows were read in {folder}: {seen}");
 }
 
 #[test]
 fn the_rooms_of_the_adapters_stand_on_floors() {
     floors(
         "src/adapters",
-        &[&["system"], &["bytes"], &["home"], &["pack", "server", "alert"], &["page"], &["look"]],
+        &[
+            &["clock", "random"],
+            &["system"],
+            &["interrupt"],
+            &["program"],
+            &["bytes"],
+            &["home"],
+            &["pack", "server", "alert", "no_alerts", "bundle", "chronicle", "remote"],
+            &["page"],
+            &["look"],
+        ],
     );
 }
 
 #[test]
-fn no_room_of_apply_knows_the_engine_or_what_a_step_is_matched_to() {
-    for room in ["database", "files", "online", "rehearse", "repair", "roles", "secrets"] {
-        let folder = format!("src/apply/{room}");
-        nobody_in(
-            &folder,
-            &[],
-            &["apply::engine", "apply::steps", "apply::{", "apply::Runner", "super::super"],
-        );
-    }
-    nobody_in(
-        "src/apply/database",
-        &[],
-        &["apply::online", "apply::rehearse", "apply::repair", "apply::roles"],
+fn the_rooms_of_apply_stand_on_floors() {
+    floors(
+        "src/apply",
+        &[
+            &["work", "cut_off"],
+            &["database"],
+            &["files"],
+            &["online", "repair", "secrets"],
+            &["rehearse", "roles"],
+            &["steps"],
+            &["engine"],
+        ],
     );
-    nobody_in("src/apply/files", &[], &["apply::online", "apply::rehearse", "apply::repair", "apply::roles"]);
+}
+
+#[test]
+fn the_floors_above_are_not_used_from_below() {
     for room in ["src/deep", "src/watch", "src/lab"] {
         nobody_in(room, &[], &["crate::apply", "crate::commands", "crate::cli"]);
     }
@@ -130,22 +146,66 @@ fn no_room_of_apply_knows_the_engine_or_what_a_step_is_matched_to() {
     nobody_in("src/apply", &[], &["crate::watch"]);
 }
 
+/// What a look has found is remembered by the command that looked.
+#[test]
+fn a_look_writes_no_file() {
+    let words = [
+        "write_atomic",
+        "create_dir",
+        "create_private",
+        "fs::write",
+        "fs::remove",
+        "fs::rename",
+        "fs::copy",
+        "File::create",
+        "OpenOptions",
+        "remembered::remember",
+        "::store(",
+        "::let_go(",
+    ];
+    nobody_in("src/adapters/look", &[], &words);
+}
+
+/// Each module below `src`: its path from the crate's root, whether it is a folder's own file, and its code.
+fn modules() -> Vec<(String, bool, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let module_of = |path: &Path| {
+        let below = path.strip_prefix(&root).expect("in src").with_extension("");
+        let parts: Vec<String> = below.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        let is_folder = parts.last().is_some_and(|name| name == "mod" || name == "lib");
+        (parts[..parts.len() - usize::from(is_folder)].join("::"), is_folder)
+    };
+    sources("src")
+        .into_iter()
+        .map(|(path, code)| {
+            let (module, is_folder) = module_of(&path);
+            (module, is_folder, code)
+        })
+        .collect()
+}
+
 /// The modules that a source imports, as paths from the crate's root.
 fn imports(module: &str, is_folder: bool, code: &str) -> BTreeSet<String> {
     let mut out = BTreeSet::new();
     let uncommented: String =
         code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
-    let mut statements: Vec<&str> = uncommented.split(';').collect();
-    statements.retain(|text| text.contains("use ") || text.contains("crate::"));
+    let statements: Vec<&str> = uncommented.split(';').collect();
     for statement in statements {
         if let Some((_, tree)) = statement.rsplit_once("use ")
             && ["crate::", "super::", "self::"].iter().any(|root| tree.trim().starts_with(root))
         {
             leaves("", tree.trim(), &mut out);
         }
-        for inline in statement.split("crate::").skip(1) {
-            let end = inline.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
-            out.insert(format!("crate::{}", &inline[..end.unwrap_or(inline.len())]));
+        // A path within a line, as `super::rows::open(…)`.
+        for (at, root) in
+            ["crate::", "super::", "self::"].iter().flat_map(|root| statement.match_indices(root))
+        {
+            let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+            if statement[..at].ends_with(is_part) || statement.contains("use ") && root != "crate::" {
+                continue;
+            }
+            let end = statement[at..].find(|c: char| !is_part(c));
+            out.insert(statement[at..][..end.unwrap_or(statement.len() - at)].to_owned());
         }
     }
     let here: Vec<&str> = module.split("::").filter(|part| !part.is_empty()).collect();
@@ -204,20 +264,7 @@ fn leaves(before: &str, tree: &str, out: &mut BTreeSet<String>) {
 
 #[test]
 fn no_files_import_each_other_in_a_circle() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let module_of = |path: &Path| {
-        let below = path.strip_prefix(&root).expect("in src").with_extension("");
-        let parts: Vec<String> = below.iter().map(|part| part.to_string_lossy().into_owned()).collect();
-        let is_folder = parts.last().is_some_and(|name| name == "mod" || name == "lib");
-        (parts[..parts.len() - usize::from(is_folder)].join("::"), is_folder)
-    };
-    let files: Vec<(String, bool, String)> = sources("src")
-        .into_iter()
-        .map(|(path, code)| {
-            let (module, is_folder) = module_of(&path);
-            (module, is_folder, code)
-        })
-        .collect();
+    let files = modules();
     let known: BTreeSet<&str> = files.iter().map(|(module, ..)| module.as_str()).collect();
     let mut arrows: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (module, is_folder, code) in &files {
@@ -286,6 +333,58 @@ fn circles<'a>(arrows: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<BTreeS
         reached[module].iter().filter(back).copied().collect::<BTreeSet<&str>>()
     };
     arrows.keys().map(|module| circle_of(module)).filter(|circle| circle.len() > 1).collect()
+}
+
+/// A new program of tests that nothing starts would prove nothing.
+#[test]
+fn the_suite_starts_every_program_of_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).expect("readable");
+    let (suite, cargo) = (read("scripts/test"), read("Cargo.toml"));
+    let named = cargo.split("[[test]]").skip(1).filter_map(|rest| rest.split('"').nth(1).map(str::to_owned));
+    let files = std::fs::read_dir(root.join("tests")).expect("readable").flatten().filter_map(|entry| {
+        let path = entry.path();
+        let is_source = path.extension().is_some_and(|suffix| suffix == "rs");
+        path.file_stem().filter(|_| is_source).map(|stem| stem.to_string_lossy().into_owned())
+    });
+    let programs: BTreeSet<String> = named.chain(files).collect();
+    assert!(programs.len() > 8, "{programs:?}");
+    for program in programs {
+        let starts = [format!("--test {program}"), format!("$(program {program})")];
+        // It measures, and is started by hand.
+        let is_measure = program == "switchover_bench" && read("scripts/bench").contains("switchover_bench");
+        let is_soak = program == "soak";
+        assert!(
+            is_measure || is_soak || starts.iter().any(|start| suite.contains(start)),
+            "scripts/test starts no program {program}"
+        );
+    }
+    let fuzz = read("scripts/fuzz");
+    for target in std::fs::read_dir(root.join("tests/fuzz/targets")).expect("readable").flatten() {
+        let path = target.path();
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        assert!(fuzz.contains(&name), "scripts/fuzz has no target {name}");
+    }
+}
+
+#[test]
+fn each_decision_is_in_the_index_and_has_its_parts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/decisions");
+    let index = std::fs::read_to_string(folder.join("README.md")).expect("an index");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(&folder).expect("readable").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name == "README.md" {
+            continue;
+        }
+        seen += 1;
+        assert!(index.contains(&format!("({name})")), "{name} is not in the index");
+        let page = std::fs::read_to_string(entry.path()).expect("readable");
+        for part in ["## Context", "## Decision", "## Proved by"] {
+            assert!(page.contains(part), "{name} has no part {part:?}");
+        }
+    }
+    assert!(seen > 80, "{seen}");
 }
 
 #[test]

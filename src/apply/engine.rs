@@ -70,10 +70,11 @@ impl Runner<'_> {
         match run.due() {
             Due::Back(begun) => {
                 self.ui.say(format!(
-                    "An earlier `pmp-ha {command}` was interrupted; its changes are put back first."
+                    "An earlier `pmp-ha {command}` was interrupted. pmp-ha undoes its changes first."
                 ));
                 let undone = self.back(&run.plan, begun).await;
                 undone.map_err(|error| incomplete(command, "it could not be put back", &error))?;
+                self.ui.say(PUT_BACK);
                 Ok(Settled::RolledBack)
             }
             Due::Forward(next) => {
@@ -150,9 +151,12 @@ impl Runner<'_> {
                 repair::let_applier_go(self, plan).await;
                 return Err(incomplete(plan.command, &format!("step {} failed", index + 1), &error));
             }
-            self.ui.say("It failed; its changes are put back.");
+            self.ui.say(format!("Step {} was not completed. pmp-ha undoes the changes.", index + 1));
             return match self.back(plan, index + 1).await {
-                Ok(()) => Err(error),
+                Ok(()) => {
+                    self.ui.say(PUT_BACK);
+                    Err(error)
+                }
                 Err(undo) => {
                     let what = format!("it failed ({error:#}) and could not be put back");
                     Err(incomplete(plan.command, &what, &undo))
@@ -193,6 +197,9 @@ impl Runner<'_> {
         self.journal().append(&Record::Close { at: now(), outcome: Outcome::RolledBack })
     }
 }
+
+/// Said after the last change was undone and no server of the run was left, never before.
+const PUT_BACK: &str = "All its changes are put back.";
 
 fn incomplete(command: Command, what: &str, error: &anyhow::Error) -> anyhow::Error {
     Failure::new(Kind::Incomplete, format!("`pmp-ha {command}` is not complete: {what}"))

@@ -26,6 +26,7 @@ impl Runner<'_> {
         reason = "a few lines a step: the table of contents of all that is done"
     )]
     pub(super) async fn apply(&mut self, plan: &Plan, step: &Step) -> Result<()> {
+        let _waiting = waits_for(step).map(|words| self.ui.spinner(words));
         match step {
             Step::MakeNodeFiles { membership, renew } => {
                 self.saved().save(NODE_FILES)?;
@@ -114,8 +115,8 @@ impl Runner<'_> {
                 Some(change) => hook::run(self, *moment, command, &change).await,
                 None => Ok(()),
             },
-            Step::BringUp => promote::bring_up(self).await,
-            Step::TakeDown => promote::take_down(self).await,
+            Step::BringUp => start::database(self).await,
+            Step::TakeDown => start::take_down(self).await,
             Step::DrainReplica { accept_loss, .. } => promote::drain(self, *accept_loss).await,
             Step::Claim { epoch, replaces, seen_alive, .. } => {
                 let claim = Claim { epoch: *epoch, replaces: *replaces };
@@ -128,7 +129,7 @@ impl Runner<'_> {
             }
             Step::RestartDatabase => {
                 let begun = Instant::now();
-                promote::restart(self).await?;
+                start::restart(self).await?;
                 self.cost.restarted_in = Some(begun.elapsed());
                 Ok(())
             }
@@ -198,7 +199,7 @@ impl Runner<'_> {
                 }
                 Ok(())
             }
-            Step::BringUp => promote::take_down(self).await,
+            Step::BringUp => start::take_down(self).await,
             Step::Exchange(part) => exchange::undo(self, part).await,
             Step::Renew(part) => secrets::undo(self, part).await,
             Step::Claim { .. } => promote::unclaim(self).await,
@@ -253,4 +254,20 @@ impl Runner<'_> {
             | Step::ProveEqual { .. } => Ok(()),
         }
     }
+}
+
+/// What is shown while a step takes its time. Any other step shows its own waits and progress, or takes no time.
+fn waits_for(step: &Step) -> Option<&'static str> {
+    Some(match step {
+        Step::FindExtra { .. } => "looking for rows that only this node has",
+        Step::DrainReplica { .. } => "applying what was received",
+        Step::SaveRows { .. } => "saving rows before they are changed",
+        Step::MakeTable { .. } | Step::SetAside { .. } => "making the tables the same",
+        Step::Undefine { .. } | Step::Define { .. } => "making the definitions the same",
+        Step::PassConflicts { .. } | Step::LeaveOut { .. } => "passing what the applier stopped at",
+        Step::StartReplication => "waiting until replication has caught up",
+        Step::CorrectRows { .. } => "correcting rows",
+        Step::ProveEqual { .. } => "comparing both nodes",
+        _ => return None,
+    })
 }

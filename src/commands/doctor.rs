@@ -17,10 +17,12 @@ use crate::failure::{Failure, Kind};
 pub async fn run(context: &Context<'_>, args: DoctorArgs) -> Result<()> {
     let home = context.home()?;
     let config = context.config(&home)?;
+    let waiting = context.ui.spinner("this node is checked");
     let report = tokio::select! {
         report = Box::pin(examined(context, &home, &config, args.peer.as_ref())) => report?,
         () = context.interrupt.wanted() => bail!(Failure::interrupted()),
     };
+    drop(waiting);
     context.ui.data(&report)?;
     if !report.healthy {
         bail!(Failure::new(Kind::NotAlive, "the doctor found a failure"));

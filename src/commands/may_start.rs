@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::Context;
-use crate::adapters::home::{Home, after_crash};
+use crate::adapters::home::{Home, after_crash, remembered};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::{other_node, relay_files};
 use crate::adapters::server::process::Database;
@@ -65,8 +65,11 @@ pub async fn run(context: &Context<'_>, args: &MayStartArgs) -> Result<()> {
     match home.membership()? {
         Some(own) if own.role == Role::Secondary => is_guarded(&home),
         Some(own) => {
-            // ignored: no primary is kept from serving because its relay logs cannot be read
-            let _ = relay_files::note(&home, &own, cut_off_run(&home)?.is_none());
+            let read = relay_files::before_a_start(&home, &own, cut_off_run(&home)?.is_none());
+            if let Ok(Some(reading)) = read {
+                // ignored: no primary is kept from serving because its relay logs cannot be read or noted
+                let _ = remembered::returned::store(&home, &reading);
+            }
             Ok(())
         }
         None => Ok(()),

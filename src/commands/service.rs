@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use super::Context;
-use crate::adapters::home::{Home, entry};
+use crate::adapters::home::{Home, entry, remembered};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::{self, tfa};
 use crate::adapters::server::process::Database;
@@ -93,7 +93,7 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
         if membership.role == Role::Secondary {
             let noted = match tfa::look(&home, &config).await {
                 Tfa::Unknown(why) => Err(why),
-                seen => tfa::remember(&home, &seen).map_err(|error| format!("{error:#}")),
+                seen => remembered::tfa::remember(&home, &seen).map_err(|error| format!("{error:#}")),
             };
             if let Err(why) = noted {
                 context.ui.warn(format!("the TFA setting could not be recorded: {why}"));
@@ -124,8 +124,11 @@ pub async fn stop(context: &Context<'_>) -> Result<()> {
     entry::require_usable(&home)?;
     let _lock = system::lock_home(home.root())?;
     let spinner = context.ui.spinner("the database is stopping");
-    if let Ok(Some(membership)) = home.membership() {
-        look::returned::note(&home, &membership).await;
+    if let Ok(Some(membership)) = home.membership()
+        && let Some(reading) = look::returned::before_a_stop(&home, &membership).await
+    {
+        // ignored: it keeps no server from being stopped, and `verify` says what cannot be read
+        let _ = remembered::returned::store(&home, &reading);
     }
     let uninterrupted = Interrupt::default();
     let database = Database::of(&home, &uninterrupted);

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::{Context, interrupted_here};
 use crate::adapters::clock::now;
-use crate::adapters::home::Home;
+use crate::adapters::home::{Home, remembered};
 use crate::adapters::look::prove::prove;
 use crate::adapters::{look, system};
 use crate::apply::refuse_cut_off_run;
@@ -129,9 +129,10 @@ pub(super) async fn look(
         let mut seen = look::pair::take(home, membership, config, &context.interrupt).await?;
         seen.open_run = interrupted_here(home);
         if !context.global.dry_run {
-            look::pair::remember(home, &seen);
+            remembered::remember(home, &seen);
         }
         if wants_proof && !context.global.dry_run {
+            let _waiting = context.ui.spinner("waiting until a heartbeat has come back");
             let proof = prove(home, &seen.membership, config.proof_patience(), &context.interrupt).await;
             seen.proof = Some(proof.map_err(|error| format!("{error:#}")));
         }

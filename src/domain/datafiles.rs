@@ -4,6 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What a server leaves behind of a copy that it made of itself.
+pub const CLONE_NOTES: &str = "#clone";
+
 /// The layout of a data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Layout {

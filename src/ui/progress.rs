@@ -46,12 +46,12 @@ impl Shows {
         }
     }
 
-    /// Work of so many bytes; of unknown length without them.
-    pub(super) fn work(&self, words: &str, bytes: Option<u64>) -> Progress {
+    /// Work of so many bytes; of unknown length without them. `line` writes a line of a log.
+    pub(super) fn work(&self, words: &str, bytes: Option<u64>, line: fn(&str)) -> Progress {
         Progress(match self {
             Self::Nothing => Shown::Nothing,
             Self::Painted(bars) => Shown::Painted(painted(bars, words, bytes)),
-            Self::Lines => Shown::Lines(Lines::begin(words, bytes, PERIOD, super::to_stderr)),
+            Self::Lines => Shown::Lines(Lines::begin(words, bytes, PERIOD, line)),
         })
     }
 }

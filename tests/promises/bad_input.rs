@@ -332,8 +332,11 @@ fn a_disk_that_fills_up_half_way_leaves_the_home_as_it_was() {
         .arg(&node.home)
         .arg("install-pack")
         .arg(lab.pack_file());
-    let ran =
-        Ran::from_command(limited).exits(1).says(&["error: ", "File too large", "its changes are put back"]);
+    let ran = Ran::from_command(limited).exits(1).says(&[
+        "error: ",
+        "File too large",
+        "All its changes are put back",
+    ]);
     assert_same(&before, &node.fingerprint(), &ran.to_string());
     assert_eq!(node.outcome().as_deref(), Some("rolled_back"));
 

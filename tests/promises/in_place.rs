@@ -282,7 +282,7 @@ fn killed_or_stopped_at_any_moment_it_can_be_run_again() {
             assert_eq!(node.outcome(), None, "the run had ended: {ran}");
             node.run(&["install-pack", "/no/such/pack"])
                 .refused(&["cannot open the pack"])
-                .says(&["its changes are put back first"]);
+                .says(&["All its changes are put back"]);
         }
         assert_same(&before, &without_logs(node), &ran.to_string());
     }
@@ -290,7 +290,7 @@ fn killed_or_stopped_at_any_moment_it_can_be_run_again() {
         said.contains("5/6") && node.path(booted).exists()
     });
     assert_eq!(node.outcome(), None, "the run had ended: {ran}");
-    node.run(&IN_PLACE).ok().says(&["its changes are put back first"]);
+    node.run(&IN_PLACE).ok().says(&["All its changes are put back"]);
     lab.start();
     lab.wait_alive();
 }

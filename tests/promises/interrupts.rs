@@ -47,7 +47,7 @@ fn ctrl_c_at_any_moment_of_pack_leaves_the_home_as_it_was(server: &str) {
     ] {
         let ran = cut(node.command(&args), Signal::SIGINT, |said| moment.has_come(said, node))
             .exits(130)
-            .says(&["error: interrupted", "its changes are put back"]);
+            .says(&["error: interrupted", "All its changes are put back"]);
         nothing_runs(node);
         assert_same(&before, &node.fingerprint_of(&OWN), &ran.to_string());
         assert_eq!(binlogs(node), Vec::<String>::new(), "{ran}");
@@ -74,7 +74,7 @@ fn nobody_who_looks_for_the_database_finds_an_offline_boot(server: &str) {
     assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
     node.run(&["stop"]).ok();
     nothing_runs(node);
-    node.run(&["install-pack"]).ok().says(&["its changes are put back first"]);
+    node.run(&["install-pack"]).ok().says(&["All its changes are put back"]);
     assert!(!folder.exists(), "{}", folder.display());
 }
 
@@ -124,7 +124,7 @@ fn ctrl_c_at_any_moment_of_install_pack_leaves_the_home_as_it_was() {
             pristine.put_back(node);
             ran = cut(node.command(&["install-pack"]), Signal::SIGINT, |said| moment.has_come(said, node));
         }
-        let ran = ran.exits(130).says(&["error: interrupted", "its changes are put back"]);
+        let ran = ran.exits(130).says(&["error: interrupted", "All its changes are put back"]);
         nothing_runs(node);
         assert_same(&before, &without_logs(node.fingerprint()), &ran.to_string());
     }
@@ -152,7 +152,7 @@ fn ctrl_c_at_any_moment_of_recover_leaves_both_homes_as_they_were() {
     ] {
         let ran = cut(node.command(&args), Signal::SIGINT, |said| moment.has_come(said, &fresh))
             .exits(130)
-            .says(&["error: interrupted", "its changes are put back"]);
+            .says(&["error: interrupted", "All its changes are put back"]);
         nothing_runs(&fresh);
         assert_same(&before.0, &without_logs(node.fingerprint()), &ran.to_string());
         assert_same(&before.1, &without_logs(fresh.fingerprint()), &ran.to_string());
@@ -174,7 +174,7 @@ fn a_pack_that_was_killed_at_any_moment_is_put_back_by_the_next_run_which_succee
         when("4/4", "replication/HAPack.zip.part"),
     ] {
         kill_in(node, &args, node, &moment);
-        lab.pack().ok().says(&["An earlier `pmp-ha pack` was interrupted; its changes are put back first"]);
+        lab.pack().ok().says(&["An earlier `pmp-ha pack` was interrupted. pmp-ha undoes its changes first"]);
         nothing_runs(node);
         assert!(!node.path("replication/pmp-ha-work").exists());
         assert!(!node.path("bin/pmp-ha-boot.sh").exists());
@@ -208,7 +208,7 @@ fn an_install_pack_that_was_killed_at_any_moment_is_put_right_by_the_next_run() 
         let ran = node
             .run(&["install-pack", &missing])
             .refused(&["cannot open the pack"])
-            .says(&["An earlier `pmp-ha install-pack` was interrupted; its changes are put back first"]);
+            .says(&["An earlier `pmp-ha install-pack` was interrupted. pmp-ha undoes its changes first"]);
         nothing_runs(node);
         assert_same(&fresh, &without_logs(node.fingerprint()), &ran.to_string());
     }
@@ -256,7 +256,7 @@ fn a_recover_that_was_killed_at_any_moment_is_put_right_by_the_next_run() {
         let ran = node
             .run(&missing)
             .exits(4)
-            .says(&["An earlier `pmp-ha recover` was interrupted; its changes are put back first"]);
+            .says(&["An earlier `pmp-ha recover` was interrupted. pmp-ha undoes its changes first"]);
         nothing_runs(&fresh);
         assert_same(&before, &without_logs(fresh.fingerprint()), &ran.to_string());
     }

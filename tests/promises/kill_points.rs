@@ -455,7 +455,7 @@ fn an_install_pack_killed_at_a_few_points_ends_in_a_pair_that_is_alive(server: &
             if seen == nth { Then::Kill } else { Then::Go }
         });
         assert!(cut.killed, "{}", cut.ran);
-        let ran = node.run(&SETTLE).refused(&["its changes are put back first"]);
+        let ran = node.run(&SETTLE).refused(&["All its changes are put back"]);
         assert_same(&old, &without_logs(node), &format!("{}\n{ran}", cut.ran));
         std::fs::remove_file(node.path("replication/pmp-ha-journal.jsonl")).expect("removed");
     }

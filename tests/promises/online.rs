@@ -196,7 +196,7 @@ fn an_online_pack_that_was_cut_off_anywhere_leaves_the_pair_as_it_was(server: &s
             }
             node.run(&["pack", "--online", "no-such-name.invalid", "b.invalid"])
                 .refused(&["does not resolve"])
-                .says(&["An earlier `pmp-ha pack` was interrupted; its changes are put back first"]);
+                .says(&["An earlier `pmp-ha pack` was interrupted. pmp-ha undoes its changes first"]);
             node.run(&["start"]).ok();
         } else {
             assert_eq!(ran.code, Some(130), "{ran}");
@@ -252,7 +252,7 @@ fn a_restart_that_was_cut_off_is_put_back_before_the_start_and_finished_behind_i
     node.run(&["start"]).refused(&["an earlier run on this home was interrupted"]);
 
     cut(node.command(&args), Signal::SIGKILL, |said| said.contains("6/6") && part.exists())
-        .says(&["its changes are put back first"]);
+        .says(&["All its changes are put back"]);
     node.sql("INSERT INTO Ptrx_Settings VALUES ('MEANWHILE', 'the primary goes on')");
     node.kill();
     node.run(&["start"]).ok();

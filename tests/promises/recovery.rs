@@ -266,7 +266,7 @@ fn from_its_bare_data(lab: &Lab, key: &Path, (rows, last): (&str, &str), value: 
     let ran = recover(&fresh.path("conf/pmp_key.key")).refused(&[
         "cannot use this encryption key",
         "product.key_query says that the data are encrypted with another one",
-        "its changes are put back",
+        "All its changes are put back",
     ]);
     assert_same(&before, &without_logs(fresh.fingerprint()), &ran.to_string());
     let ran = recover(key).ok();
@@ -529,7 +529,7 @@ fn a_recover_that_fails_half_way_puts_the_new_home_back_as_it_was() {
             "error: the database did not start",
             "no-such-option",
             "hint: ",
-            "its changes are put back",
+            "All its changes are put back",
         ]);
         unchanged(&ran, &before);
     }
@@ -555,7 +555,7 @@ fn a_recover_that_fails_half_way_puts_the_new_home_back_as_it_was() {
             "6/7",
             "error: the database did not start",
             "its log says: ",
-            "its changes are put back",
+            "All its changes are put back",
         ]);
         drop(listener);
         unchanged(&ran, &before);

@@ -163,7 +163,7 @@ fn an_install_that_was_cut_off_is_all_that_the_first_rollback_takes_back() {
     let ran = node.run(&["--dry-run", "rollback"]).ok();
     assert!(ran.stdout.contains("Its changes are undone"), "{ran}");
     assert_same(&before, &node.fingerprint_of(&quiet), &ran.to_string());
-    let ran = node.run(&["rollback"]).ok().says(&["its changes are put back first"]);
+    let ran = node.run(&["rollback"]).ok().says(&["All its changes are put back"]);
     assert!(ran.stdout.contains("is as it was before the interrupted `pmp-ha install-pack`"), "{ran}");
     assert_same(&installed, &in_use(node), &ran.to_string());
     assert_eq!(kept(node), was_kept);

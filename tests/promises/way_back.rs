@@ -24,7 +24,7 @@ fn a_first_pack_that_is_undone_leaves_nothing_in_the_database(server: &str) {
     assert_eq!(node.outcome(), None, "the run was cut off");
     node.run(&["pack", "no-such-name.invalid", "b.invalid"])
         .refused(&["does not resolve"])
-        .says(&["An earlier `pmp-ha pack` was interrupted; its changes are put back first"]);
+        .says(&["An earlier `pmp-ha pack` was interrupted. pmp-ha undoes its changes first"]);
     nothing_of_ours_is_in(node);
 }
 

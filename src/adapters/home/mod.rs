@@ -8,6 +8,7 @@ pub mod journal_file;
 pub mod kept;
 pub mod log_file;
 mod pair_file;
+pub mod remembered;
 pub mod rotation;
 pub mod saved;
 pub mod script;

@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::log_events::whole;
-use crate::adapters::home::Home;
+use crate::adapters::home::{Home, remembered};
 use crate::adapters::server::session::{Row, Session, StatementFailed};
-use crate::adapters::system;
 use crate::domain::errant::{Event, FIRST_EVENT, Reading};
 use crate::domain::pair::{Membership, Pair, Role};
 use crate::domain::settings::OWN_SCHEMA;
-use crate::domain::snapshot::{ErrantWrites, Observed, Snapshot};
+use crate::domain::snapshot::ErrantWrites;
 use crate::domain::sql::quote;
 use crate::domain::standing::BinlogPlace;
 
@@ -47,7 +46,7 @@ pub async fn read_on(
     let beginning = BinlogPlace { file: first, position: FIRST_EVENT };
     let beginning = Reading::since(&history, cleared.as_ref().filter(there).unwrap_or(&beginning));
     let mut reading = after
-        .or_else(|| remembered(home))
+        .or_else(|| remembered::errant::remembered(home))
         // Data that were installed anew have other binlogs of the same names, and what was found is gone.
         .filter(|old| old.history == history && logs.iter().any(|(name, size)| old.is_inside(name, *size)))
         .unwrap_or_else(|| beginning.clone());
@@ -196,25 +195,4 @@ pub(super) fn event(row: &Row) -> Option<Event> {
         server_id: u32::try_from(number("Server_id")?).ok()?,
         info: row.get("Info").unwrap_or_default(),
     })
-}
-
-fn notes(home: &Home) -> PathBuf {
-    home.replication().join("pmp-ha-errant.json")
-}
-
-fn remembered(home: &Home) -> Option<Reading> {
-    serde_json::from_slice(&system::read_bytes(&notes(home), system::LARGE).ok()?).ok()
-}
-
-/// Remembers in `home` how far a look has read, so that the next one continues there.
-pub fn remember(home: &Home, seen: &Snapshot) {
-    let servers = [&seen.local, &seen.peer].into_iter().filter_map(Observed::seen);
-    for writes in servers.filter_map(|server| server.errant.as_ref()?.as_ref().ok()) {
-        if remembered(home).as_ref() == Some(&writes.reading) {
-            continue;
-        }
-        let Ok(text) = serde_json::to_vec(&writes.reading) else { continue };
-        // ignored: an account that may only look reads it again the next time
-        let _ = system::write_atomic(&notes(home), &text, 0o600, None);
-    }
 }

@@ -18,7 +18,6 @@ pub mod pulse;
 pub mod recovery_source;
 pub mod relay_files;
 pub mod returned;
-pub mod returned_notes;
 pub mod rows;
 pub mod structure;
 pub mod support;

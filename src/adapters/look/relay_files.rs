@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::log_events::{begun, each};
-use super::returned_notes::{remembered_of, store};
 use crate::adapters::home::Home;
+use crate::adapters::home::remembered::returned::remembered_of;
 use crate::adapters::system::{SMALL, read_text};
 use crate::domain::errant::{Event, FIRST_EVENT};
 use crate::domain::pair::{Membership, Role};
@@ -24,23 +24,26 @@ const BUDGET: Duration = Duration::from_secs(2);
 const TRIES: usize = 5;
 const AGAIN: Duration = Duration::from_millis(60);
 
-/// Reads on before the database starts, from where the last look stopped, and remembers it. A server that starts
-/// may begin its relay logs anew.
+/// Continues reading before the database starts, from where the last look stopped. Returns what has to be
+/// remembered, if anything: a server that starts may begin its relay logs again.
 ///
 /// While a run is cut off, they may be those of the other role: they are read only if `own`.
-pub fn note(home: &Home, membership: &Membership, own: bool) -> Result<()> {
+///
+/// # Errors
+/// Relay logs that cannot be read, or an index that names something else.
+pub fn before_a_start(home: &Home, membership: &Membership, own: bool) -> Result<Option<Returned>> {
     let options = read_text(&home.option_file(), SMALL)?;
     let keeps =
         options.lines().any(|line| line.trim_start().starts_with("relay-log-purge") && line.contains("OFF"));
     if membership.role != Role::Primary || !keeps {
-        return Ok(());
+        return Ok(None);
     }
     let mut reading = remembered_of(home, membership);
     if own {
         reading = read_on(home, membership, reading, Instant::now() + BUDGET)?;
     }
     reading.lets_go();
-    store(home, &reading)
+    Ok(Some(reading))
 }
 
 /// Continues a reading until `ends`. It is [`Returned::behind`] if that was too early.

@@ -6,8 +6,8 @@ use anyhow::{Result, anyhow, bail};
 
 use super::errant::{event, is_torn};
 use super::relay_files;
-use super::returned_notes::{remembered_of, store};
 use crate::adapters::home::Home;
+use crate::adapters::home::remembered::returned::remembered_of;
 use crate::adapters::server::session::{Address, Row, Session, StatementFailed};
 use crate::domain::errant::FIRST_EVENT;
 use crate::domain::flavor::{Flavor, ServerVersion};
@@ -114,27 +114,28 @@ async fn is_encrypted(session: &mut Session) -> Result<bool> {
 /// How long a look may take before a server is stopped.
 const BEFORE_A_STOP: Duration = Duration::from_secs(3);
 
-/// Reads on before the server of a primary is stopped: `MariaDB` drops its relay logs at a start.
-pub async fn note(home: &Home, membership: &Membership) {
-    if membership.role == Role::Primary {
-        // ignored: it keeps no server from being stopped, and `verify` says what cannot be read
-        let _ = tokio::time::timeout(BEFORE_A_STOP, read_and_store(home, membership)).await;
+/// Continues reading before the server of a primary is stopped: `MariaDB` drops its relay logs at a start.
+/// Returns what has to be remembered. It is `None` if nothing could be read: `verify` says why.
+pub async fn before_a_stop(home: &Home, membership: &Membership) -> Option<Returned> {
+    if membership.role != Role::Primary {
+        return None;
     }
+    tokio::time::timeout(BEFORE_A_STOP, read_now(home, membership)).await.ok()?.ok()?
 }
 
-async fn read_and_store(home: &Home, membership: &Membership) -> Result<()> {
+async fn read_now(home: &Home, membership: &Membership) -> Result<Option<Returned>> {
     let account = home.credentials()?.monitor;
     let opened = Session::open(&Address::Socket(home.socket()), &account, BEFORE_A_STOP).await;
     let mut session = opened.map_err(|blind| anyhow!(blind.evidence))?;
     let row = session.one("SELECT VERSION() AS version").await?.unwrap_or_default();
     let version = row.get("version").and_then(|text| ServerVersion::parse(&text));
-    let Some(flavor) = version.and_then(|version| Flavor::of(&version)) else { return Ok(()) };
+    let Some(flavor) = version.and_then(|version| Flavor::of(&version)) else { return Ok(None) };
+    let mut reading = None;
     if !flavor.limits_the_applier() {
-        let read = read_on(&mut session, flavor, home, membership, None).await?;
-        store(home, &read.reading)?;
+        reading = Some(read_on(&mut session, flavor, home, membership, None).await?.reading);
     }
     session.close().await;
-    Ok(())
+    Ok(reading)
 }
 
 /// The place from which reading continues, if one of those that are known is still there.

@@ -3,13 +3,12 @@
 //! The product reads it only at its start. The query is not public, so it is in the configuration.
 //! A hash of the answer is compared with the one that was noted after the start. Looking notes nothing.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
 use crate::adapters::bytes::digest::Sha256;
-use crate::adapters::home::Home;
+use crate::adapters::home::{Home, remembered};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::{Address, Session};
@@ -57,22 +56,10 @@ async fn compare(home: &Home, query: &str) -> Result<Tfa> {
         digest.update(&[1]);
     }
     let seen = TfaNote { server, hash: digest.finish() };
-    let noted = system::read_bytes(&notes(home), system::SMALL)
-        .ok()
-        .and_then(|bytes| serde_json::from_slice::<TfaNote>(&bytes).ok());
+    let noted = remembered::tfa::noted(home);
     Ok(match noted.filter(|noted| noted.server == seen.server) {
         Some(noted) if noted.hash == seen.hash => Tfa::AsAtStart,
         Some(_) => Tfa::Changed,
         None => Tfa::NotNoted(seen),
     })
-}
-
-/// Remembers in `home` what a look has found, if nothing was noted since the last start.
-pub fn remember(home: &Home, seen: &Tfa) -> Result<()> {
-    let Tfa::NotNoted(note) = seen else { return Ok(()) };
-    system::write_atomic(&notes(home), &serde_json::to_vec(note)?, 0o600, None)
-}
-
-fn notes(home: &Home) -> PathBuf {
-    home.replication().join("pmp-ha-tfa.json")
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 use super::limit;
-use crate::adapters::home::{Credential, Home};
+use crate::adapters::home::{Credential, Home, remembered};
 use crate::adapters::server::session::Session;
 use crate::adapters::{look, system};
 use crate::apply::work::Runner;
@@ -58,7 +58,7 @@ pub async fn point(
         heartbeat: timing.heartbeat,
         limited,
     };
-    look::returned_notes::let_go(runner.home, membership)?;
+    remembered::returned::let_go(runner.home, membership)?;
     session.run(flavor.change_source(&spec)).await?;
     if let Some(sql) = flavor.keep_relay_logs(membership.role) {
         session.run(sql).await?;
@@ -117,7 +117,7 @@ pub async fn point_back(
     if !note.exists() {
         note.write(before.as_ref())?;
     }
-    look::returned_notes::let_go(runner.home, membership)?;
+    remembered::returned::let_go(runner.home, membership)?;
     forget(flavor, session).await?;
     let credentials = runner.home.credentials()?;
     let unseeded = Coordinates::Gtid { executed: String::new() };
@@ -138,7 +138,7 @@ pub async fn put_back(
         return Ok(());
     }
     if let Some((membership, _)) = earlier {
-        look::returned_notes::let_go(runner.home, membership)?;
+        remembered::returned::let_go(runner.home, membership)?;
     }
     forget(flavor, session).await?;
     if let (Some(position), Some((membership, account))) = (note.read()?, earlier) {

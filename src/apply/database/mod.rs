@@ -16,5 +16,6 @@ pub mod sent;
 pub mod session;
 mod set_up_again;
 pub mod source;
+pub mod source_state;
 pub mod start;
 mod stored;

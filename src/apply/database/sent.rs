@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use super::role;
-use crate::adapters::look::{returned, returned_notes};
+use crate::adapters::home::remembered;
+use crate::adapters::look::returned;
 use crate::adapters::server::session::Session;
 use crate::apply::work::Runner;
 use crate::domain::flavor::Flavor;
@@ -27,7 +28,7 @@ pub async fn lets_go(
     (before.role, before.pair.primary) = (Role::Primary, membership.this().number);
     // ignored: where it cannot be read, `verify` has said so
     if let Ok(read) = returned::read_on(session, flavor, runner.home, &before, None).await {
-        let _ = returned_notes::store(runner.home, &read.reading);
+        let _ = remembered::returned::store(runner.home, &read.reading);
     }
-    returned_notes::let_go(runner.home, &before)
+    remembered::returned::let_go(runner.home, &before)
 }

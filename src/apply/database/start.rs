@@ -1,7 +1,8 @@
-//! Starts the home's database with the product's own script, unless it already runs.
+//! Starts, stops and restarts the home's database with the product's own scripts.
 
 use anyhow::Result;
 
+use super::role;
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::process::Database;
 use crate::apply::work::Runner;
@@ -23,4 +24,22 @@ pub async fn database(runner: &Runner<'_>) -> Result<()> {
     }
     drop(spinner);
     started.map(|_| ())
+}
+
+/// Stops the database, unless it is stopped.
+pub async fn take_down(runner: &Runner<'_>) -> Result<()> {
+    let uninterrupted = Interrupt::default();
+    let _spinner = runner.ui.spinner("the database is stopping");
+    Database::of(runner.home, &uninterrupted).stop(runner.config.stop_deadline()).await.map(|_| ())
+}
+
+/// Restarts the database. A node that was replaced meanwhile stays down.
+///
+/// The start gate would refuse it, and its run must end before it can rejoin.
+pub async fn restart(runner: &Runner<'_>) -> Result<()> {
+    take_down(runner).await?;
+    if role::is_replaced(runner, &runner.home.require_membership()?).await? {
+        return Ok(());
+    }
+    database(runner).await
 }

@@ -7,15 +7,14 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::place::{NodeFiles, Place, make_work};
-use super::source_state::SourceState;
 use crate::adapters::home::saved::remove;
 use crate::adapters::home::{Home, datadir};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::process::Database;
+use crate::apply::database::source_state::SourceState;
 use crate::apply::database::{channel, options, source};
-use crate::apply::files::place::CLONE_NOTES;
 use crate::apply::work::Runner;
-use crate::domain::datafiles::{FileClass, classify};
+use crate::domain::datafiles::{CLONE_NOTES, FileClass, classify};
 use crate::domain::flavor::DROP_CLONE_PLUGIN;
 use crate::domain::plan::CopyWay;
 use crate::domain::procedures::DataFile;

@@ -6,5 +6,4 @@ pub mod keep;
 pub mod node_files;
 pub mod pack;
 pub mod place;
-pub mod source_state;
 pub mod traces;

@@ -8,7 +8,6 @@ use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 
 use super::copy;
-use super::source_state::SourceState;
 use crate::adapters::bytes::digest::pump;
 use crate::adapters::clock::now;
 use crate::adapters::home::saved::remove;
@@ -17,6 +16,7 @@ use crate::adapters::interrupt::Interrupt;
 use crate::adapters::pack::signature::Signer;
 use crate::adapters::pack::{self, Effort, Making, Pack, sealed};
 use crate::adapters::system;
+use crate::apply::database::source_state::SourceState;
 use crate::apply::work::{NewPack, Runner};
 use crate::domain::datafiles::{FileClass, classify};
 use crate::domain::flavor::Flavor;

@@ -55,6 +55,9 @@ const CHECKPOINT_AGAIN: Duration = Duration::from_millis(500);
 /// How long the lock may wait for a statement that still runs: new writes wait behind it.
 const LOCK_WAIT: u64 = 10;
 
+/// What is shown meanwhile.
+const PAGES: &str = "the server writes its pages to the disk";
+
 const TICK: Duration = Duration::from_millis(20);
 
 /// How long the log has to stand still before it counts as at rest.
@@ -204,6 +207,7 @@ async fn copy_at_rest(
 }
 
 async fn wait_for_few_pages(runner: &Runner<'_>, session: &mut Session) -> Result<()> {
+    let _waiting = runner.ui.spinner(PAGES);
     let begun = Instant::now();
     while begun.elapsed() < FLUSH_GRACE && dirty_pages(session).await? > FEW_PAGES {
         runner.interrupt.sleep(TICK).await?;
@@ -213,6 +217,7 @@ async fn wait_for_few_pages(runner: &Runner<'_>, session: &mut Session) -> Resul
 
 /// Waits until every page is on the disk and the log no longer moves; `None` if it still moves.
 async fn wait_for_rest(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<Option<Redo>> {
+    let _waiting = runner.ui.spinner(PAGES);
     let can_ask = session.one(format!("SHOW GLOBAL VARIABLES LIKE '{CHECKPOINT_NOW}'")).await?.is_some();
     let begun = Instant::now();
     let mut last = redo(session).await?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::leave_out::is_gtid;
-use crate::adapters::look::returned_notes;
+use crate::adapters::home::remembered;
 use crate::adapters::look::rows::{open_here, replica};
 use crate::adapters::random;
 use crate::adapters::server::session::Session;
@@ -117,5 +117,5 @@ pub async fn acknowledge(runner: &Runner<'_>, reading: &Returned) -> Result<()> 
         session.run(sql).await?;
     }
     session.close().await;
-    returned_notes::store(runner.home, &rest)
+    remembered::returned::store(runner.home, &rest)
 }

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::{self, other_node};
 use crate::adapters::program;
-use crate::adapters::server::process::Database;
 use crate::apply::database::session::admin_session;
-use crate::apply::database::{align, backlog, options, role, start};
+use crate::apply::database::{align, backlog, options, role};
 use crate::apply::work::Runner;
 use crate::domain::own_schema::say;
 use crate::domain::pair::Claim;
@@ -45,29 +43,6 @@ pub async fn fence(runner: &Runner<'_>, command: &[String]) -> Result<()> {
         bail!(refused(format!("{name} succeeded but did not print the line `{FENCED}`")));
     }
     Ok(())
-}
-
-/// Starts the database, unless it runs.
-pub async fn bring_up(runner: &Runner<'_>) -> Result<()> {
-    start::database(runner).await
-}
-
-/// Stops the database, unless it is stopped.
-pub async fn take_down(runner: &Runner<'_>) -> Result<()> {
-    let uninterrupted = Interrupt::default();
-    let _spinner = runner.ui.spinner("the database is stopping");
-    Database::of(runner.home, &uninterrupted).stop(runner.config.stop_deadline()).await.map(|_| ())
-}
-
-/// Restarts the database. A node that was replaced meanwhile stays down.
-///
-/// The start gate would refuse it, and its run must end before it can rejoin.
-pub async fn restart(runner: &Runner<'_>) -> Result<()> {
-    take_down(runner).await?;
-    if role::is_replaced(runner, &runner.home.require_membership()?).await? {
-        return Ok(());
-    }
-    bring_up(runner).await
 }
 
 /// Applies what was received in an offline boot. A normal start would discard it and fetch it again

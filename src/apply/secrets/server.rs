@@ -9,9 +9,8 @@ use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::Session;
 use crate::adapters::system;
-use crate::apply::database::options;
 use crate::apply::database::session::admin_session;
-use crate::apply::roles::promote;
+use crate::apply::database::{options, start};
 use crate::apply::work::Runner;
 
 /// The time limit for a login on this machine.
@@ -91,7 +90,7 @@ pub async fn reload(runner: &Runner<'_>) -> Result<()> {
     if Database::of(runner.home, &uninterrupted).serving_pid().await?.is_none() {
         return Ok(());
     }
-    let Some(sql) = runner.flavor().await?.reload_tls() else { return promote::restart(runner).await };
+    let Some(sql) = runner.flavor().await?.reload_tls() else { return start::restart(runner).await };
     let mut opened = Opened::running(admin_session(runner.home).await?).await?;
     opened.session().run(sql).await?;
     opened.close(runner).await

@@ -18,8 +18,9 @@ fn notes(home: &Home, history: &str) -> PathBuf {
     home.replication().join(format!("pmp-ha-returned-{node}.json"))
 }
 
-/// What this home remembers of the relay logs of the pair's primary.
-pub(super) fn remembered_of(home: &Home, membership: &Membership) -> Returned {
+/// Returns what this home remembers of the relay logs of the pair's primary.
+#[must_use]
+pub fn remembered_of(home: &Home, membership: &Membership) -> Returned {
     let history = format!("{} {}", membership.pair.id, membership.pair.node(Role::Primary).number);
     remembered(home, &history).unwrap_or_else(|| Returned::of(&history))
 }
@@ -54,12 +55,15 @@ pub fn let_go(home: &Home, membership: &Membership) -> Result<()> {
 }
 
 /// Remembers in `home` how far the relay logs were read.
+///
+/// # Errors
+/// An unwritable folder.
 pub fn store(home: &Home, reading: &Returned) -> Result<()> {
     system::write_atomic(&notes(home, &reading.history), &serde_json::to_vec(reading)?, 0o600, None)
 }
 
 /// Remembers what a look has read, so that the next one continues there.
-pub fn remember(home: &Home, seen: &Snapshot) {
+pub(super) fn remember(home: &Home, seen: &Snapshot) {
     let servers = [&seen.local, &seen.peer].into_iter().filter_map(Observed::seen);
     for writes in servers.filter_map(|server| server.returned.as_ref()?.as_ref().ok()) {
         let before = remembered(home, &writes.reading.history);
