@@ -1,4 +1,4 @@
-//! Looks at both nodes of a pair at once, each with a deadline. Not to see is an answer, too.
+//! Looks at both nodes of a pair at once, each with a deadline. "Not seen" is a result, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -127,7 +127,9 @@ fn certificates_in_use(home: &Home, membership: &Membership, peer: &Observed<Ser
     .collect()
 }
 
-/// Remembers in `home` what the next look goes on from. An account that may only look remembers nothing.
+/// Stores in `home` where the next look continues.
+///
+/// An account without write access stores nothing.
 pub fn remember(home: &Home, seen: &Snapshot) {
     errant::remember(home, seen);
     returned_notes::remember(home, seen);
@@ -137,7 +139,7 @@ pub fn remember(home: &Home, seen: &Snapshot) {
     let _ = web::remember(home, seen);
 }
 
-/// What of this node's settings the running server does not have, without a look at the peer.
+/// Returns which settings of this node the running server lacks, without a look at the peer.
 pub async fn local_deviations(
     home: &Home,
     membership: &Membership,

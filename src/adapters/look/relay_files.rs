@@ -1,5 +1,7 @@
-//! Reads the relay logs of a primary from their files. The server that runs would show them as the secondary wants
-//! it to: it goes by lengths that the secondary sends. One that starts may drop them.
+//! Reads the relay logs of a primary from their files.
+//!
+//! A running server would show them as the secondary wants it to, because it uses lengths that the
+//! secondary sends. A starting server may drop them.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -24,8 +26,9 @@ const BUDGET: Duration = Duration::from_secs(2);
 const TRIES: usize = 5;
 const AGAIN: Duration = Duration::from_millis(60);
 
-/// Reads on before the database starts, from where the last look stopped, and remembers it. A server that starts
-/// may begin its relay logs anew.
+/// Continues reading before the database starts, and records the position.
+///
+/// A server that starts may begin new relay logs.
 ///
 /// While a run is cut off, they may be those of the other role: they are read only if `own`.
 pub fn note(home: &Home, membership: &Membership, own: bool) -> Result<()> {
@@ -93,7 +96,7 @@ fn read_once(
         match line.rsplit('/').next().filter(|file| number_of(file).is_some()) {
             Some(file) => files.push(file),
             // A server that executes what it was sent may write into it.
-            None => bail!("{} names something that is no relay log", index_of(home).display()),
+            None => bail!("{} names something that is not a relay log", index_of(home).display()),
         }
     }
     let mut place_is_there = false;

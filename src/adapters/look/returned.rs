@@ -24,8 +24,9 @@ const EVENTS_A_LOOK: usize = 2000;
 /// The time limit for the reading of one `verify`. The next one continues.
 const BUDGET: Duration = Duration::from_millis(800);
 
-/// Continues reading the relay logs of the primary's server: `after` an earlier look, or else from where a
-/// look was last remembered in this home. It writes nothing.
+/// Continues reading the relay logs of the primary's server, and writes nothing.
+///
+/// It begins `after` an earlier check, otherwise where the last recorded check of this home stopped.
 pub async fn read_on(
     session: &mut Session,
     flavor: &Flavor,
@@ -114,7 +115,7 @@ async fn is_encrypted(session: &mut Session) -> Result<bool> {
 /// How long a look may take before a server is stopped.
 const BEFORE_A_STOP: Duration = Duration::from_secs(3);
 
-/// Reads on before the server of a primary is stopped: `MariaDB` drops its relay logs at a start.
+/// Continues reading before a primary's server stops: `MariaDB` drops relay logs at a start.
 pub async fn note(home: &Home, membership: &Membership) {
     if membership.role == Role::Primary {
         // ignored: it keeps no server from being stopped, and `verify` says what cannot be read

@@ -24,7 +24,7 @@ use crate::domain::web::{
 /// How long an answer may take, the connection included.
 const DEADLINE: Duration = Duration::from_millis(1500);
 
-/// Returns the port in `conf/server.xml`: the one with which the pair was set up, if it is still there.
+/// Returns the port in `conf/server.xml`, by preference the one with which the pair was set up.
 #[must_use]
 pub fn port_now(home: &Home, node: &Node) -> Option<u16> {
     let connectors = home.connectors().ok()?;
@@ -64,7 +64,7 @@ fn address(connector: &Connector) -> &str {
     connector.address.as_deref().unwrap_or("127.0.0.1")
 }
 
-/// Asks a web server for a sign of life.
+/// Checks whether a web server answers.
 ///
 /// # Errors
 /// What was seen instead.
@@ -89,7 +89,7 @@ pub async fn asked(host: &str, port: u16, tls: bool) -> Result<(), String> {
         match &answer[..length] {
             [] => Err("it closed the connection without an answer".to_owned()),
             answer if is_web(answer) => Ok(()),
-            _ => Err("what answers there is no web server".to_owned()),
+            _ => Err("what answers there is not a web server".to_owned()),
         }
     };
     let silent = || format!("nothing answered within {:.1} s", DEADLINE.as_secs_f64());
