@@ -12,7 +12,7 @@ use crate::domain::manifest::NODE_FILES;
 use crate::domain::procedures::pack::COPY;
 use crate::failure::{Failure, Kind};
 
-/// What the server leaves behind of a copy that it made of itself.
+/// What the server leaves of a copy that it made of itself.
 pub const CLONE_NOTES: &str = "#clone";
 
 /// A folder for a copy of the data.
