@@ -39,7 +39,7 @@ Exit codes:
   1    failed; nothing changed
   2    wrong usage
   3    incomplete: run `pmp-ha resume`
-  4    refused: a precondition does not hold; a pack is damaged or untrusted
+  4    refused: a precondition is not met; a pack is damaged or untrusted
   5    not Alive, rows differ, or a rehearsal or the doctor found a fault
   6    `monitor` stopped a primary that the other node has replaced
   130  interrupted or not confirmed; everything was put back
@@ -48,7 +48,7 @@ Exit codes:
 
 /// High availability for Password Manager Pro and its MySQL.
 ///
-/// To set up a pair, run `setup` on the primary, then on the secondary. It leads through `pack`,
+/// To set up a pair, run `setup` on the primary, then on the secondary. It guides you through `pack`,
 /// `install-pack`, `key`, `start` and `verify`, which you can also run one by one.
 #[derive(Debug, Parser)]
 #[command(name = "pmp-ha", version, long_version = long_version(), max_term_width = 100, after_help = examples::TOP, after_long_help = long_end())]
@@ -68,7 +68,7 @@ impl Cli {
         matches!(&self.command, Commands::Verify(args) if args.nagios)
     }
 
-    /// Returns whether it acts on a home, so that the home's log tells of it.
+    /// Returns whether the command acts on a home, so that it writes to the home's log.
     #[must_use]
     pub fn is_logged(&self) -> bool {
         !self.global.dry_run
@@ -117,7 +117,7 @@ pub struct Global {
     /// Print more details. With -vv, print the time before each message.
     #[arg(long, short, global = true, action = ArgAction::Count)]
     pub verbose: u8,
-    /// Colour the output: auto, always or never. `NO_COLOR`, `CLICOLOR` and `CLICOLOR_FORCE` count if this is auto.
+    /// Colour the output: auto, always or never. With auto, `NO_COLOR`, `CLICOLOR` and `CLICOLOR_FORCE` apply.
     #[arg(
         long,
         global = true,
@@ -177,7 +177,7 @@ pub fn command() -> clap::Command {
 /// Parses a command line.
 ///
 /// # Errors
-/// What clap says of it. Help and version are errors, too.
+/// Returns the error of clap. Help and version are errors, too.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let words: Vec<OsString> = words.into_iter().collect();
     let mut command = command().color(color(&words));
@@ -193,18 +193,18 @@ fn any_path() -> impl TypedValueParser<Value = PathBuf> {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Commands {
-    /// Set up this node, step by step, and explain each.
+    /// Set up this node step by step, with explanations.
     ///
     /// Run it on the primary, then on the secondary; with --peer, one run sets up both. It checks
-    /// everything first. Leave it whenever you want: the next run begins with the first step that is not
-    /// done. Each question has an option, so the same run works without a terminal.
+    /// everything first. You can leave it at any time: the next run continues with the first step that is
+    /// not done. Each question has an option, so that it also works without a terminal.
     #[command(after_help = examples::SETUP)]
     Setup(SetupArgs),
     /// Make HAPack.zip on the primary, for the secondary.
     ///
-    /// Stop Password Manager Pro and its database first, also with --restart. With --online they keep
-    /// running. PRIMARY and SECONDARY are the names by which the two machines reach each other. The pack
-    /// is <home>/replication/HAPack.zip.
+    /// Stop Password Manager Pro and its database first, even with --restart. With --online they keep
+    /// running. PRIMARY and SECONDARY are the names under which the two machines reach each other. The
+    /// pack is <home>/replication/HAPack.zip.
     #[command(after_help = examples::PACK)]
     Pack(PackArgs),
     /// Install HAPack.zip on the secondary.
@@ -214,11 +214,11 @@ pub enum Commands {
     /// you pass --keep. It keeps those of a home that was in a pair unless you pass --discard-old.
     #[command(after_help = examples::INSTALL_PACK)]
     InstallPack(InstallPackArgs),
-    /// Show what a pack holds, and whether it is intact.
+    /// Show what a pack contains, and whether it is intact.
     ///
-    /// Every file is decompressed and compared with its hashes. No secret is shown and nothing is
-    /// changed. Exit code 4: the pack is damaged, cannot be opened, or is not signed by the owner of
-    /// --signed-by. An intact pack is genuine only if its signature was checked.
+    /// It decompresses every file and compares it with its hashes. It shows no secret and changes nothing.
+    /// Exit code 4: the pack is damaged, cannot be opened, or is not signed by the owner of --signed-by.
+    /// Without a checked signature, an intact pack can still be forged.
     #[command(after_help = examples::INSPECT)]
     Inspect(InspectArgs),
     /// Create a key pair, to sign or to encrypt packs.
@@ -233,8 +233,8 @@ pub enum Commands {
     Rollback,
     /// Finish an interrupted run, or put everything back.
     ///
-    /// This works for every command. A run before its point of no return is undone, and finished after
-    /// it; --dry-run shows which. An interrupted `repair` compares every table again.
+    /// This works for every command. Before its point of no return, the run is undone; after that point, it
+    /// is finished. --dry-run shows which. An interrupted `repair` compares every table again.
     #[command(after_help = examples::RESUME)]
     Resume,
     /// List what pmp-ha did to this home, newest last.
@@ -266,7 +266,7 @@ pub enum Commands {
     /// describes the JSON and the line for monitoring systems.
     #[command(visible_alias = "status", after_help = examples::VERIFY)]
     Verify(VerifyArgs),
-    /// Check everything that can be checked without a change.
+    /// Check this installation without changing it.
     ///
     /// It works on either node, before and after the setup, and without a pack. It ends with the next
     /// step. Exit code 5: something failed. docs/doctor.md explains each code.
@@ -274,8 +274,8 @@ pub enum Commands {
     Doctor(DoctorArgs),
     /// Collect logs and configuration for support, without secrets.
     ///
-    /// FILE is a ZIP that only its owner can read. It holds the ends of the logs, the configuration with
-    /// every secret masked, statuses, versions and the history. Look through it before you send it.
+    /// FILE is a ZIP that only its owner can read. It contains the ends of the logs, the configuration with
+    /// every secret masked, statuses, versions and the history. Review it before you send it.
     #[command(after_help = examples::SUPPORT_BUNDLE)]
     SupportBundle(SupportBundleArgs),
     /// Check the pair continuously, and announce every status change.
@@ -284,7 +284,7 @@ pub enum Commands {
     /// stops a primary that the other node has replaced, because such a primary must not serve.
     #[command(after_help = examples::MONITOR)]
     Monitor(MonitorArgs),
-    /// Try the channels through which alarms are sent.
+    /// Test the alarm channels.
     #[command(subcommand, after_help = examples::ALERT)]
     Alert(AlertCommand),
     /// Check or show the configuration.
@@ -304,7 +304,7 @@ pub enum Commands {
     /// Recover from the loss of the primary.
     ///
     /// With --into, make a new primary in a fresh installation, from the secondary's data. Add --from to
-    /// take the lost primary's own disk. With --promote, make the secondary the primary where it stands.
+    /// use the lost primary's own disk. With --promote, make the secondary the primary in its own home.
     #[command(after_help = examples::RECOVER)]
     Recover(RecoverArgs),
     /// Swap the roles of two working nodes, without loss.
@@ -315,28 +315,28 @@ pub enum Commands {
     Switchover(SwitchoverArgs),
     /// Give both nodes new certificates and passwords.
     ///
-    /// Run it on the primary, and carry the file that it writes to the secondary. Run it there as well;
+    /// Run it on the primary, and copy the file that it writes to the secondary. Run it there as well;
     /// each waits for the other. Both databases keep replicating; MySQL 5.6 and 5.7 restart twice on each
-    /// node. Afterwards no older pack and no older file opens anything.
+    /// node. Afterwards, the secrets in older packs and files are useless.
     #[command(after_help = examples::ROTATE)]
     Rotate(RotateArgs),
     /// Make an old primary the secondary of the promoted node.
     ///
-    /// Run it on the old primary. If it has no rows that the new primary lacks, it follows at once.
+    /// Run it on the old primary. If it has no rows that the new primary lacks, it replicates at once.
     /// Otherwise pmp-ha shows and saves these rows, and you install a new pack with --pack.
     #[command(after_help = examples::REJOIN)]
     Rejoin(RejoinArgs),
-    /// Take high availability off this node.
+    /// Remove high availability from this node.
     ///
-    /// Stop Password Manager Pro and its database first. Replication, the accounts and every file of
-    /// pmp-ha go, and the start script is put back. The data stay. The other node is not changed: run it
+    /// Stop Password Manager Pro and its database first. It removes replication, the accounts and every file
+    /// of pmp-ha, and restores the start script. The data stay. It does not change the other node: run it
     /// there as well.
     #[command(after_help = examples::TEARDOWN)]
     Teardown(TeardownArgs),
-    /// Asked by the start script: may this node start as the primary?
+    /// Run by the start script: may this node start as the primary?
     #[command(hide = true, after_help = examples::MAY_START)]
     MayStart(MayStartArgs),
-    /// Asked by `setup --peer`: takes a pack from standard input.
+    /// Run by `setup --peer`: reads a pack from standard input.
     #[command(hide = true, after_help = examples::RECEIVE_PACK)]
     ReceivePack(ReceivePackArgs),
     /// Test a recovery on a throw-away copy of the data.
@@ -355,9 +355,9 @@ pub enum Commands {
     /// Create homes with real servers on this machine, for tests.
     #[command(subcommand, after_help = examples::LAB)]
     Lab(LabCommand),
-    /// Print a script that completes commands in your shell.
+    /// Print a completion script for your shell.
     ///
-    /// Save it where the shell looks for it. For bash, this is
+    /// Save it in the folder that the shell searches. For bash, this is
     /// `/usr/share/bash-completion/completions/pmp-ha`. Packages install it.
     #[command(after_help = examples::COMPLETIONS)]
     Completions(CompletionsArgs),

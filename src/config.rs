@@ -57,7 +57,7 @@ pub struct Config {
 pub struct ConfigFile {
     /// The file.
     pub path: PathBuf,
-    /// Where each key stands; nothing if there is no file.
+    /// The position of each key; empty if there is no file.
     pub places: Places,
 }
 
@@ -93,15 +93,14 @@ impl ConfigFile {
 #[must_use]
 pub fn unusable(path: &Path) -> Failure {
     Failure::new(Kind::Usage, format!("cannot use the configuration {}", path.display()))
-        .hint("docs/configuration.md explains every key. `pmp-ha config check` looks at the file again.")
+        .hint("docs/configuration.md explains every key. `pmp-ha config check` checks the file again.")
 }
 
 /// The section `[switchover]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SwitchoverConfig {
-    /// The program that runs `pmp-ha` on the other node, with its arguments; empty if the operator
-    /// does it.
+    /// The program that runs `pmp-ha` on the other node, with its arguments; empty if you do it.
     pub peer_command: Vec<String>,
     /// Seconds that writes may be refused before everything is put back.
     pub refuse_at_most: u64,
@@ -133,11 +132,11 @@ impl Default for FenceConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProductConfig {
-    /// Whether the web port of Password Manager Pro is asked on both nodes.
+    /// Whether pmp-ha checks the web port of Password Manager Pro on both nodes.
     pub watch_web_port: bool,
     /// The query that reads the TFA setting; empty if it is not watched.
     pub tfa_query: String,
-    /// The query that returns 1 for the data's key; empty if the data are not asked.
+    /// The query that returns 1 for the data's key; empty for no query.
     pub key_query: String,
 }
 
@@ -265,7 +264,7 @@ impl Config {
         out
     }
 
-    /// Returns what the text of a file says, and where each key stands in it.
+    /// Returns the settings in a text, and the position of each key.
     ///
     /// # Errors
     /// Names file, line and key.

@@ -29,7 +29,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether it is an answer, which the command itself has said already, and not a failure to give one.
+    /// Whether it is a negative result that the command has already printed, and not a failure.
     #[must_use]
     pub fn is_verdict(self) -> bool {
         matches!(self, Self::NotAlive | Self::Plugin(_))
@@ -131,7 +131,7 @@ impl Failure {
     pub fn refused(refusals: Vec<Refusal>) -> Self {
         let mut refusals = refusals.into_iter();
         let Some(first) = refusals.next() else {
-            return Self::new(Kind::Refused, "a precondition does not hold");
+            return Self::new(Kind::Refused, "a precondition is not met");
         };
         let mut failure = Self::new(Kind::Refused, first.what).because(first.because).hint(first.hint);
         failure = failure.with(first.code);

@@ -68,7 +68,7 @@ pub struct Ui {
 }
 
 impl Ui {
-    /// Talks as the global options want it, or to a monitoring system, which hears stdout only.
+    /// Prints as the global options require, or for a monitoring system, which reads only stdout.
     #[must_use]
     pub fn new(options: &Global, nagios: bool) -> Self {
         let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
@@ -102,7 +102,7 @@ impl Ui {
         }
     }
 
-    /// How a command talks that another one runs: its result is talk, too, and it asks if this one may.
+    /// How a command prints if another one runs it: its result is a message, and it may ask.
     #[must_use]
     pub fn inside(&self) -> Self {
         Self { json: false, yes: !self.can_ask(), inner: true, told: Arc::default(), ..self.clone() }
@@ -187,7 +187,7 @@ impl Ui {
         Dress { utc: true, ..self.out }.on(line, None)
     }
 
-    /// Says what was done: a sentence for people on stderr, the same as JSON on stdout.
+    /// Prints what was done: a sentence for people on stderr, or JSON on stdout.
     pub fn done(&self, value: &(impl Display + Serialize)) -> Result<()> {
         if self.json {
             return self.data(value);
@@ -207,7 +207,7 @@ impl Ui {
         self.say(own.trim());
     }
 
-    /// Says what a dry run would do, where there is no plan: `would …` for people, or JSON.
+    /// Prints what a dry run without a plan would do: `would …` for people, or JSON.
     pub fn would(&self, act: &str) -> Result<()> {
         if self.json {
             let value = Would { schema: SCHEMA, dry_run: true, act };
@@ -217,7 +217,7 @@ impl Ui {
         Ok(())
     }
 
-    /// Says a sentence about what happens.
+    /// Prints a sentence about what happens.
     pub fn say(&self, text: impl Display) {
         let text = text.to_string();
         self.log.add(&text);
@@ -232,7 +232,7 @@ impl Ui {
         self.verbose > 0 && !self.quiet
     }
 
-    /// Says something that only -v and the log want to know.
+    /// Prints details for -v and the log.
     pub fn detail(&self, text: impl Display) {
         let text = text.to_string();
         self.log.add(&text);
@@ -241,14 +241,14 @@ impl Ui {
         }
     }
 
-    /// Says what the operator should know although the command goes on.
+    /// Prints a warning. The command continues.
     pub fn warn(&self, text: impl Display) {
         let text = format!("warning: {text}");
         self.log.add(&text);
         self.to_stderr(&text);
     }
 
-    /// Says how a command failed, also in JSON on stdout if that is wanted.
+    /// Prints how a command failed, with JSON on stdout if that is wanted.
     pub fn failure(&self, failure: &Failure) {
         let failure = &failure.in_plain_words();
         if self.nagios {
@@ -277,14 +277,15 @@ impl Ui {
         self.to_stderr(&text);
     }
 
-    /// Whether a question can be asked.
+    /// Whether pmp-ha can ask a question.
     #[must_use]
     pub fn can_ask(&self) -> bool {
         self.terminal && !self.yes && !self.quiet && !self.json
     }
 
-    /// Asks for agreement, on a terminal only. Elsewhere giving the command was the agreement:
-    /// each of them can be undone.
+    /// Asks for agreement, on a terminal only.
+    ///
+    /// Without a terminal, the command itself is the agreement: every command can be undone.
     pub fn confirm(&self, question: &str) -> Result<()> {
         if !self.can_ask() {
             return Ok(());
@@ -304,7 +305,7 @@ impl Ui {
         }
     }
 
-    /// Asks for a text, on a terminal only; elsewhere `otherwise` is the failure.
+    /// Asks for a text, on a terminal only; without one, it returns `otherwise` as the failure.
     pub fn ask(&self, question: &str, otherwise: Failure) -> Result<String> {
         self.ask_with(question, None, otherwise)
     }

@@ -148,8 +148,9 @@ impl Chronicle {
         Ok(kept)
     }
 
-    /// Returns the newest occurrences, at most so many, with the last comparison and the last rehearsal
-    /// before them.
+    /// Returns the newest occurrences, at most so many.
+    ///
+    /// It adds the last comparison and the last rehearsal before them.
     pub fn recent(&self, most: usize) -> Result<Vec<Occurrence>> {
         Ok(newest(self.read(u64::MAX, 0)?.occurrences, most))
     }
@@ -201,7 +202,7 @@ impl Chronicle {
         std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
             bail!(DamagedFile {
                 path: self.path.display().to_string(),
-                why: "it is shorter than it says, or its pages are mixed up".into()
+                why: "it is shorter than its header says, or its pages are in the wrong order".into()
             })
         })
     }

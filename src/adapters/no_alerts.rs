@@ -1,5 +1,6 @@
-//! Stands in for the channels of alarms in a build without `alarms`: the same door, and behind it the
-//! word which part is missing.
+//! Stands in for the alarm channels in a build without `alarms`.
+//!
+//! It has the same functions, which report the missing part.
 
 use std::path::Path;
 
@@ -32,7 +33,11 @@ pub struct DeadMan {
 fn refused(source: &ConfigFile) -> anyhow::Error {
     Failure::new(Kind::Refused, "cannot send alarms")
         .code("not-built-in")
-        .because(format!("{} names who gets them, and {}", source.path.display(), Feature::Alarms.absent()))
+        .because(format!(
+            "{} names an alarm channel, and {}",
+            source.path.display(),
+            Feature::Alarms.absent()
+        ))
         .hint(Feature::Alarms.hint())
         .into()
 }

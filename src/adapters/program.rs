@@ -55,7 +55,7 @@ pub async fn ask(words: &[String], environment: &[(&str, &str)], text: &str) -> 
     talk(child, Some(group), words, text).await
 }
 
-/// A program that goes on by itself when nobody waits for it any more: what it does is done elsewhere.
+/// A program that continues if pmp-ha stops waiting, because its work happens elsewhere.
 pub struct Elsewhere {
     child: Child,
     words: Vec<String>,
@@ -194,7 +194,7 @@ pub async fn run_within(
     within(deadline, words, run(words, environment, text)).await
 }
 
-/// Asks it within a time.
+/// Runs it with a time limit.
 ///
 /// # Errors
 /// Also fails if it takes longer.

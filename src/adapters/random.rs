@@ -16,7 +16,7 @@ pub fn id() -> String {
     token(16)
 }
 
-/// Returns a number by which a server is told from those that were in its place. Nodes have 1 and 2.
+/// Returns a number that distinguishes a server from its predecessors. Nodes have 1 and 2.
 #[must_use]
 pub fn history() -> u32 {
     rand::rng().random_range(1000..=u32::MAX)

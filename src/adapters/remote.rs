@@ -1,4 +1,4 @@
-//! The other machine, by the system's `ssh`: it asks, runs and sends, and knows no password.
+//! Runs commands on the other machine with the system's `ssh`, and knows no password.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ pub struct Ended {
     pub code: i32,
     /// What it wrote to its standard output, unless somebody listened to its lines.
     pub stdout: String,
-    /// The last line that it said on its standard error.
+    /// The last line of its standard error.
     pub last: String,
 }
 
@@ -149,7 +149,7 @@ impl Remote {
             Failure::new(Kind::Refused, "cannot reach the other machine")
                 .code("no-ssh")
                 .because(format!("the program {SSH} cannot be run: {error}"))
-                .hint("Install OpenSSH's client, or leave --peer out and set up each node by itself.")
+                .hint("Install OpenSSH's client, or omit --peer and set up each node separately.")
         })?;
         let gives = give(child.stdin.take(), input);
         let (mut stdout, mut last) = (String::new(), String::new());
@@ -183,15 +183,15 @@ impl Remote {
         let program = words.first().map_or("pmp-ha", String::as_str);
         match code {
             NO_CONNECTION => bail!(
-                Failure::new(Kind::Refused, format!("cannot reach {target} by ssh"))
+                Failure::new(Kind::Refused, format!("cannot reach {target} with ssh"))
                     .code("no-ssh")
                     .because(if last.is_empty() {
-                        "ssh ended without a word".to_owned()
+                        "ssh ended without a message".to_owned()
                     } else {
                         last.to_owned()
                     })
                     .hint(format!(
-                        "Make `{}` work first, without a password unless you sit at a terminal.",
+                        "Make `{}` work first. Without a terminal, it must work without a password.",
                         self.shown(&["true".to_owned()])
                     ))
             ),
@@ -199,7 +199,7 @@ impl Remote {
                 Failure::new(Kind::Refused, format!("cannot run {program} on {target}"))
                     .code("no-ssh")
                     .because(if last.is_empty() {
-                        "its shell finds no such program".to_owned()
+                        "its shell does not find this program".to_owned()
                     } else {
                         last.to_owned()
                     })

@@ -33,7 +33,7 @@ pub fn cut_off_run(home: &Home) -> Result<Option<OpenRun>> {
                     run.plan.command,
                     home.journal().display()
                 ))
-                .hint("Find out who wrote it. No run of pmp-ha has; nothing of it is carried out.")
+                .hint("Find out who wrote it. No run of pmp-ha did. pmp-ha runs nothing from it.")
         );
     }
     Ok(Some(run))

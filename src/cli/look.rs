@@ -97,10 +97,10 @@ pub struct MonitorArgs {
     /// Seconds between two checks.
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub every: u64,
-    /// Check once, send what is due, and end: for cron. Exit code 5: the pair is not Alive.
+    /// Check once, send pending alarms, and end: for cron. Exit code 5: the pair is not Alive.
     #[arg(long, conflicts_with = "every")]
     pub once: bool,
-    /// Serve the page, metrics and checks for load balancers: PORT, IP or IP:PORT. By default 127.0.0.1:7273. An address of the network needs a certificate and a token in `[page]`.
+    /// Serve the page, metrics and checks for load balancers: PORT, IP or IP:PORT. By default 127.0.0.1:7273. A network address needs a certificate and a token in `[page]`.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:7273",
           value_parser = listen_address, conflicts_with = "once")]
     pub listen: Option<SocketAddr>,
@@ -110,10 +110,10 @@ pub struct MonitorArgs {
     /// Install the monitor as a systemd service that runs as the home's owner, after showing what it writes. Run it as root.
     #[arg(long, conflicts_with = "once")]
     pub install: bool,
-    /// Remove the service that --install made, and nothing else.
+    /// Remove the service that --install created, and nothing else.
     #[arg(long, conflicts_with_all = ["once", "install", "every"])]
     pub uninstall: bool,
-    /// The folder of units, for an image or another machine: systemd is not told. By default, /etc/systemd/system.
+    /// The folder for the unit, for an image or another machine. pmp-ha does not start the service then. By default, /etc/systemd/system.
     #[arg(long, value_name = "DIR")]
     pub unit_dir: Option<PathBuf>,
 }
@@ -121,7 +121,7 @@ pub struct MonitorArgs {
 /// The channels of alarms.
 #[derive(Debug, Subcommand)]
 pub enum AlertCommand {
-    /// Send one message through each channel of alarms.
+    /// Send one message through each alarm channel.
     ///
     /// docs/alarms.md explains how to set up each channel. Exit code 1: a channel failed.
     #[command(after_help = examples::ALERT)]
@@ -131,7 +131,7 @@ pub enum AlertCommand {
 /// Arguments of `alert test`.
 #[derive(Debug, Args)]
 pub struct AlertTestArgs {
-    /// Try only these channels. By default, all.
+    /// Test only these channels. By default, all.
     #[arg(value_name = "CHANNEL")]
     pub channels: Vec<String>,
 }
@@ -141,13 +141,13 @@ pub struct AlertTestArgs {
 pub enum ConfigCommand {
     /// Check every value, and every file that it names.
     ///
-    /// It tries every receiver of alarms, and sends nothing; with --dry-run it connects to nothing. An error
-    /// names the file, the line and the key. Nothing is started or changed.
+    /// It tests the connection to every receiver of alarms, and sends nothing; with --dry-run it does not
+    /// connect. An error names the file, the line and the key. It starts and changes nothing.
     #[command(after_help = examples::CONFIG_CHECK)]
     Check,
-    /// Show every setting in effect, and where it comes from.
+    /// Show every setting in effect, and its origin.
     ///
-    /// Secrets are not shown.
+    /// It shows no secrets.
     #[command(after_help = examples::CONFIG_SHOW)]
     Show,
 }

@@ -12,7 +12,7 @@ pub struct ReconfigureArgs {
     /// The new port at which this node reaches the database of the other node.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub peer_port: Option<u16>,
-    /// The port at which the other node reaches the database here, if that port is forwarded.
+    /// The port at which the other node reaches this database, if that port is forwarded.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub own_port: Option<u16>,
 }
@@ -26,7 +26,7 @@ pub struct RotateArgs {
     /// How long to wait for the other node. After that, run the command again.
     #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     pub wait: u64,
-    /// On the primary: forget new secrets that the secondary has not taken.
+    /// On the primary: discard new secrets that the secondary has not accepted.
     #[arg(long, conflicts_with = "file")]
     pub cancel: bool,
     /// Sign the file with this private key. By default, `pack.sign_with` in the configuration.
@@ -43,10 +43,10 @@ pub struct RotateArgs {
 /// Arguments of `repair`.
 #[derive(Debug, Args)]
 pub struct RepairArgs {
-    /// Repair this table only, where the applier runs. Can be repeated. [default: every table]
+    /// Repair only this table, if the applier runs. Can be repeated. [default: every table]
     #[arg(long = "table", value_name = "NAME")]
     pub tables: Vec<String>,
-    /// On the primary: leave out what its server refused of the secondary's, or mark as seen what it may have executed.
+    /// On the primary: skip what its server refused from the secondary, or mark as seen what it may have executed.
     #[arg(long, conflicts_with = "tables")]
     pub return_channel: bool,
 }

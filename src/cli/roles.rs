@@ -12,13 +12,13 @@ pub struct RecoverArgs {
     /// A fresh installation of the same version, which becomes the primary. You need not start it first.
     #[arg(long, value_name = "NEW_HOME", required_unless_present = "promote", conflicts_with = "promote")]
     pub into: Option<PathBuf>,
-    /// The source of the data: a node's home, a copy of it, or a copy of its folder mysql. A secondary's database may keep running, a primary's is stopped or crashed. By default, the home of the secondary that --home names.
+    /// The source of the data: a node's home, a copy of it, or a copy of its folder mysql. A secondary's database may keep running; a primary's must be stopped or crashed. By default, the home of the secondary that --home names.
     #[arg(long, value_name = "DIR", conflicts_with = "promote")]
     pub from: Option<PathBuf>,
-    /// On the secondary: make it the primary where it stands. Refused unless the primary is fenced, by you (--fenced) or by `fence.command`.
+    /// On the secondary: make it the primary in its own home. Refused unless the primary is fenced, by you (--fenced) or by `fence.command`.
     #[arg(long)]
     pub promote: bool,
-    /// You have switched the primary off, or cut it off from all users: promote even if it seems alive.
+    /// Confirm that the primary is off, or that no user can reach it. Promote even if it seems alive.
     #[arg(long, requires = "promote")]
     pub fenced: bool,
     /// The encryption key, `pmp_key.key` of the lost primary. On a terminal, pmp-ha asks for it.
@@ -38,7 +38,7 @@ pub struct SwitchoverArgs {
     /// Seconds to wait for the other node.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     pub wait: u64,
-    /// The other node runs this command already: do not start it there.
+    /// Do not start the command on the other node, because it already runs there.
     #[arg(long, hide = true)]
     pub answer: bool,
 }
@@ -46,7 +46,7 @@ pub struct SwitchoverArgs {
 /// Arguments of `rejoin`.
 #[derive(Debug, Args)]
 pub struct RejoinArgs {
-    /// Set up this node from a pack of the new primary. Its old data are kept; `pmp-ha rollback` returns to them.
+    /// Set up this node from a pack of the new primary. Keep its old data; `pmp-ha rollback` returns to them.
     #[arg(long, value_name = "FILE")]
     pub pack: Option<PathBuf>,
     /// How to open it.

@@ -10,16 +10,16 @@ use crate::domain::remote::SshTarget;
 /// Arguments of `setup`. Each is the answer to a question.
 #[derive(Debug, Args)]
 pub struct SetupArgs {
-    /// On the primary: the name by which the secondary reaches it, HOST or HOST:DBPORT.
+    /// On the primary: the name under which the secondary reaches it, HOST or HOST:DBPORT.
     #[arg(long, value_name = "PRIMARY")]
     pub primary: Option<Endpoint>,
-    /// On the primary: the name by which it reaches the secondary, HOST or HOST:DBPORT.
+    /// On the primary: the name under which it reaches the secondary, HOST or HOST:DBPORT.
     #[arg(long, value_name = "SECONDARY")]
     pub secondary: Option<Endpoint>,
-    /// Stop the database if it runs and a step needs it stopped. Password Manager Pro itself you stop.
+    /// Stop the database if a step needs it stopped. You must stop Password Manager Pro itself.
     #[arg(long)]
     pub stop: bool,
-    /// On the primary: make a new pack, although one was made.
+    /// On the primary: make a new pack, even if there is one.
     #[arg(long)]
     pub new_pack: bool,
     /// On the secondary: the pack. By default, HAPack.zip or HAPack.zip.age in the home or in its folder replication.
@@ -28,7 +28,7 @@ pub struct SetupArgs {
     /// The path of the primary's `pmp_key.key` on the secondary's machine.
     #[arg(long, value_name = "PATH")]
     pub key: Option<PathBuf>,
-    /// On the primary: set up the secondary as well, by the system's ssh. pmp-ha must be installed there.
+    /// On the primary: set up the secondary as well, with the system's ssh. pmp-ha must be installed there.
     #[arg(long, value_name = "USER@HOST")]
     pub peer: Option<SshTarget>,
     /// The installation folder on the machine of --peer. By default, the one in its /etc/init.d/pmp-service.
@@ -40,13 +40,13 @@ pub struct SetupArgs {
     /// The configuration file of ssh, for another port or key. By default, that of your account.
     #[arg(long, value_name = "FILE", requires = "peer")]
     pub ssh_config: Option<PathBuf>,
-    /// Wait so many seconds at most until both nodes are Alive.
+    /// Wait at most this many seconds until both nodes are Alive.
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     pub wait: u64,
     /// On the secondary: a file of mode 0600 with its database password, if the product stores it encrypted.
     #[arg(long, value_name = "FILE")]
     pub db_password_file: Option<PathBuf>,
-    /// On the secondary: the pack's port for it is forwarded to the port of its database.
+    /// On the secondary: the port in the pack is forwarded to the port of this database.
     #[arg(long)]
     pub port_is_forwarded: bool,
     /// How to open the pack.
@@ -83,7 +83,7 @@ pub struct PackArgs {
     /// Pack while the database runs. Not for the first pack: the pair's settings take effect only after a restart.
     #[arg(long)]
     pub online: bool,
-    /// Make a new CA and new passwords: older packs then open nothing. The secondary stops replicating until it has this pack.
+    /// Make a new CA and new passwords: the secrets in older packs become useless. The secondary stops replicating until you install this pack.
     #[arg(long, conflicts_with = "online")]
     pub new_secrets: bool,
     /// Make a smaller pack, which takes longer.
@@ -97,7 +97,7 @@ pub struct PackArgs {
     pub encrypt_to: Option<PathBuf>,
 }
 
-/// Options that open a pack, and demand a signature.
+/// Options that open a pack, and require a signature.
 #[derive(Debug, Clone, Args)]
 pub struct OpeningArgs {
     /// The private key that opens an encrypted pack. By default, `pack.identity` in the configuration.
@@ -122,9 +122,9 @@ pub struct KeygenArgs {
 /// What a pair of keys is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum KeyPurpose {
-    /// The primary signs with the private key; the secondary checks with the public one.
+    /// The primary signs with the private key; the secondary verifies with the public key.
     Signing,
-    /// The primary encrypts to the public key; the secondary opens with the private one.
+    /// The primary encrypts with the public key; the secondary decrypts with the private key.
     Encryption,
 }
 
@@ -134,13 +134,13 @@ pub struct InstallPackArgs {
     /// The pack. By default, HAPack.zip or HAPack.zip.age in the home or in its folder replication.
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// You unpacked HAPack.zip by hand in the home: check every file and install them. First FILE is checked, the ZIP outside the home.
+    /// Install what you unpacked by hand in the home. First, pmp-ha checks FILE, the ZIP outside the home, and then every unpacked file.
     #[arg(long)]
     pub in_place: bool,
-    /// With --in-place: you have no ZIP any more, and trust whoever unpacked it. Anything that it brought beside the pack stays.
+    /// With --in-place: you no longer have the ZIP, and you trust the person who unpacked it. Files that came in addition to the pack stay.
     #[arg(long, requires = "in_place", conflicts_with_all = ["file", "signed_by"])]
     pub trust_unpacked: bool,
-    /// Install this pack although it is older than what is installed here. The data and the secrets of that time come back.
+    /// Install this pack even if it is older than what is installed here. This restores the data and the secrets of that time.
     #[arg(long)]
     pub older: bool,
     /// Keep the old data and configuration of a fresh home, too. `pmp-ha rollback` returns to them.
@@ -152,7 +152,7 @@ pub struct InstallPackArgs {
     /// A file of mode 0600 with the database password of this home, if the product stores it encrypted.
     #[arg(long, value_name = "FILE")]
     pub db_password_file: Option<PathBuf>,
-    /// The pack's port for this secondary is forwarded to the port of its database.
+    /// The port in the pack is forwarded to the port of this database.
     #[arg(long)]
     pub port_is_forwarded: bool,
     /// How to open it.
@@ -166,7 +166,7 @@ pub struct KeyArgs {
     /// The path of the primary's `pmp_key.key` on this machine. On a terminal, pmp-ha asks for it.
     #[arg(value_name = "PATH")]
     pub path: Option<PathBuf>,
-    /// Change nothing; tell whether PATH, or the key in use, is the one of these data.
+    /// Change nothing. Report whether PATH, or the key in use, belongs to these data.
     #[arg(long)]
     pub check: bool,
 }

@@ -4,10 +4,10 @@ use std::sync::LazyLock;
 
 use crate::domain::words::nearest;
 
-/// What somebody who types a word wants.
+/// The intention of a person who types a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
-    /// To see something. The answer names nothing that acts.
+    /// To see something. The hint names no command that changes something.
     Look,
     /// To change something.
     Act,
@@ -15,12 +15,12 @@ enum Wish {
 
 use Wish::{Act, Look};
 
-/// Words, what they wish for, and where it is.
+/// Words, the intention behind them, and the hint.
 const TRIED: &[(&[&str], Wish, &str)] = &[
     (
         &["status", "stat", "state", "check", "health", "test", "validate", "ping", "lag"],
         Look,
-        "To see whether the pair is Alive, run `pmp-ha verify`.",
+        "To check that the pair is Alive, run `pmp-ha verify`.",
     ),
     (
         &["diagnose", "diagnostics", "preflight", "precheck", "examine", "next"],
@@ -42,7 +42,7 @@ const TRIED: &[(&[&str], Wish, &str)] = &[
         Look,
         "To compare the data of both nodes, run `pmp-ha verify --deep`.",
     ),
-    (&["watch", "tail", "follow", "top"], Look, "To keep looking, run `pmp-ha verify --watch`."),
+    (&["watch", "tail", "follow", "top"], Look, "To watch the pair, run `pmp-ha verify --watch`."),
     (&["log", "logs", "journal", "runs", "list", "ls"], Look, "To see what was done, run `pmp-ha history`."),
     (
         &["show", "get", "info", "settings", "configuration", "configure", "set"],
@@ -98,18 +98,18 @@ const TRIED: &[(&[&str], Wish, &str)] = &[
         Act,
         "To make an old primary the secondary, run `pmp-ha rejoin` there.",
     ),
-    (&["port", "ports", "reload"], Act, "To take over changed ports, run `pmp-ha reconfigure`."),
+    (&["port", "ports", "reload"], Act, "To apply changed ports, run `pmp-ha reconfigure`."),
     (
         &["renew", "rekey", "secrets", "certificates", "certificate", "passwords"],
         Act,
         "To give both nodes new certificates and passwords, run `pmp-ha rotate` on the primary.",
     ),
-    (&["alarm", "alarms", "mail", "notify"], Act, "To try the channels for alarms, run `pmp-ha alert test`."),
+    (&["alarm", "alarms", "mail", "notify"], Act, "To test the alarm channels, run `pmp-ha alert test`."),
     (&["drill", "dryrun", "simulate", "try"], Act, "To test a recovery on a copy, run `pmp-ha rehearse`."),
     (
         &["remove", "uninstall", "unpair", "unset", "leave", "detach", "disable", "dissolve", "purge"],
         Act,
-        "To take high availability off this node, see `pmp-ha teardown --help`.",
+        "To remove high availability from this node, see `pmp-ha teardown --help`.",
     ),
     (&["completion", "complete-shell"], Look, "To complete commands in a shell, run `pmp-ha completions`."),
 ];

@@ -63,7 +63,7 @@ async fn test(context: &Context<'_>, args: AlertTestArgs) -> Result<()> {
     channels.retain(|channel| args.channels.is_empty() || args.channels.contains(&channel.name));
     if channels.is_empty() {
         bail!(
-            Failure::new(Kind::Refused, "no channel for alarms is configured")
+            Failure::new(Kind::Refused, "no alarm channel is configured")
                 .code("no-channel")
                 .because(format!("{} has none", source.path.display()))
                 .hint("docs/alarms.md and templates/pmp-ha.toml show how to set up each channel.")

@@ -26,8 +26,8 @@ impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.file, self.channels.as_slice()) {
             (None, _) => f.write_str("there is no configuration file: the defaults are in effect"),
-            (Some(file), []) => write!(f, "{file} is right, and has no channel for alarms"),
-            (Some(file), names) => write!(f, "{file} is right; alarms go to {}", names.join(", ")),
+            (Some(file), []) => write!(f, "{file} is valid, and has no alarm channel"),
+            (Some(file), names) => write!(f, "{file} is valid; alarms go to {}", names.join(", ")),
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn read(named: Option<&Path>, home: &Path) -> Result<(Config, ConfigF
             Failure::new(Kind::Refused, "root cannot use this configuration safely")
                 .code("unsafe-for-root")
                 .because(why)
-                .hint("Give the file, and each folder on the way to it, to root alone. Or run pmp-ha as its owner.")
+                .hint("Make root the owner of the file and of each folder on its path, and let nobody else write to them. Or run pmp-ha as the owner of the file.")
         );
     }
     Config::parse(&text, path)

@@ -30,7 +30,7 @@ pub async fn run(context: &Context<'_>, args: DoctorArgs) -> Result<()> {
     Ok(())
 }
 
-/// Looks at the home, and says what is right and what is not.
+/// Checks the home, and reports the results.
 pub(super) async fn examined(
     context: &Context<'_>,
     home: &Home,

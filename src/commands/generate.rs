@@ -52,7 +52,9 @@ pub fn manual(context: &Context<'_>, args: &ManArgs) -> Result<()> {
             Failure::new(Kind::Refused, "root cannot write into this folder safely")
                 .code("unsafe-for-root")
                 .because(why)
-                .hint("Name a folder that is root's alone, or run pmp-ha as the owner of this one.")
+                .hint(
+                    "Name a folder that only root can write to, or run pmp-ha as the owner of this folder."
+                )
         );
     }
     generate::manual(&args.dir).with_context(|| format!("cannot write the manual pages into {folder}"))?;

@@ -72,7 +72,7 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
     let mut runner = Runner::lock(&home, context.ui, &config, &context.interrupt)?;
     let opening = opening(args.opening, &config.pack)?;
     if args.trust_unpacked && opening.signed_by.is_some() {
-        bail!(untrusted().because("pack.signed_by in the configuration demands a signature").hint(TRUST));
+        bail!(untrusted().because("pack.signed_by in the configuration requires a signature").hint(TRUST));
     }
     // What a forged pack brought may be a journal, too, or a configuration that demands less: nothing of it counts.
     let vouched = if args.in_place && !args.trust_unpacked {
@@ -183,7 +183,7 @@ pub(super) async fn over_an_old_primary(
     runner.drive(&plan).await
 }
 
-/// What a pack says before it is installed.
+/// The notes about a pack before it is installed.
 pub(super) struct Peeked {
     /// Whether it is the one that was installed here last.
     pub is_installed: bool,
@@ -209,7 +209,7 @@ fn installed(home: &Home) -> Result<Option<String>> {
     Ok(installed_last(done_runs(&records)))
 }
 
-const TRUST: &str = "Name the ZIP that you unpacked, outside this home: `pmp-ha install-pack --in-place /PATH/HAPack.zip`. If it is a forged one, set up this home again: it could write anywhere here. Check a pack with `pmp-ha inspect --signed-by FILE` before you unpack it. With --trust-unpacked, you trust whoever unpacked it.";
+const TRUST: &str = "Name the ZIP that you unpacked, outside this home: `pmp-ha install-pack --in-place /PATH/HAPack.zip`. If the ZIP is forged, set up this home again, because unpacking could write anywhere here. Check a pack with `pmp-ha inspect --signed-by FILE` before you unpack it. With --trust-unpacked, you trust the person who unpacked it.";
 
 fn untrusted() -> Failure {
     Failure::new(Kind::Refused, "cannot trust the files unpacked in this home").code("pack-untrusted")
@@ -219,7 +219,7 @@ fn untrusted() -> Failure {
 /// second, honest ZIP.
 fn zip_outside(home: &Home, named: Option<&Path>) -> Result<PathBuf> {
     let Some(named) = named else {
-        bail!(untrusted().because("the ZIP that they come from is not named").hint(TRUST));
+        bail!(untrusted().because("you did not name the ZIP that they come from").hint(TRUST));
     };
     let path = absolute(named);
     let (zip, root) = (fs_err::canonicalize(&path), fs_err::canonicalize(home.root())?);
@@ -227,7 +227,7 @@ fn zip_outside(home: &Home, named: Option<&Path>) -> Result<PathBuf> {
     if zip.is_ok_and(|zip| zip.starts_with(&root)) {
         bail!(
             untrusted()
-                .because(format!("{} lies in this home, so it may have come with them", path.display()))
+                .because(format!("{} is inside this home, so it may have come with them", path.display()))
                 .hint(TRUST)
         );
     }
@@ -252,7 +252,7 @@ async fn vouched_for(
         }
         let inner =
             std::mem::replace(&mut failure.what, "cannot trust the files unpacked in this home".into());
-        failure.because.insert(0, format!("the ZIP that they come from does not pass: {inner}"));
+        failure.because.insert(0, format!("the ZIP that they come from failed the check: {inner}"));
         failure.hint(TRUST)
     };
     let path = zip_outside(home, named)?;
@@ -328,8 +328,8 @@ pub(super) fn find_pack(home: &Home, named: Option<&Path>) -> Result<PathBuf> {
             [(true, _), (true, _)] => bail!(
                 Failure::new(Kind::Refused, "it is unclear which pack to use")
                     .code("pack-ambiguous")
-                    .because(format!("{} holds HAPack.zip and HAPack.zip.age", folder.display()))
-                    .hint("Name the file, or remove the one you do not want.")
+                    .because(format!("{} contains HAPack.zip and HAPack.zip.age", folder.display()))
+                    .hint("Name the file, or remove the file that you do not want.")
             ),
             [(true, found), _] | [_, (true, found)] => return Ok(found),
             _ => {}
@@ -339,7 +339,7 @@ pub(super) fn find_pack(home: &Home, named: Option<&Path>) -> Result<PathBuf> {
     bail!(
         Failure::new(Kind::Refused, "there is no pack here")
             .code("pack-missing")
-            .because(format!("neither {here} nor {there} holds a HAPack.zip or a HAPack.zip.age"))
+            .because(format!("neither {here} nor {there} contains a HAPack.zip or a HAPack.zip.age"))
             .hint("Copy the pack from the primary's folder replication into this home, or name the file.")
     )
 }

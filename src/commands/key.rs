@@ -28,7 +28,7 @@ impl fmt::Display for Chosen {
         let key = &self.key;
         writeln!(
             f,
-            "conf/manage_key.conf names {key}. It must be readable at each start; you may take it offline afterwards."
+            "conf/manage_key.conf names {key}. It must be readable at each start; you can take it offline afterwards."
         )?;
         write!(f, "next: {}", self.next)
     }
@@ -86,7 +86,7 @@ async fn asked_data(
     if Database::of(home, &context.interrupt).serving_pid().await?.is_none() {
         return not("the database here does not run");
     }
-    let Ok(KeyFile::Key(keys)) = &scene.file else { return not("the file holds no key") };
+    let Ok(KeyFile::Key(keys)) = &scene.file else { return not("the file contains no key") };
     look::key_data::ask(home, &membership.pair.schema, keys, query).await
 }
 

@@ -38,7 +38,7 @@ pub fn run(context: &Context<'_>, args: &KeygenArgs) -> Result<()> {
                 Failure::new(Kind::Refused, "cannot create a key pair")
                     .code("exists")
                     .because(format!("{} already exists", path.display()))
-                    .hint("Name another file. An overwritten key can no longer open anything.")
+                    .hint("Name another file. Nothing that was encrypted with an overwritten key can be decrypted.")
             );
         }
     }

@@ -1,4 +1,4 @@
-//! `pmp-ha may-start`: what the start script asks before it starts the database.
+//! `pmp-ha may-start`: the start script runs it before it starts the database.
 
 use std::time::Duration;
 
@@ -82,7 +82,9 @@ fn mend(context: &Context<'_>, home: &Home) {
     match after_crash::mend(home, &options) {
         Ok(said) => said.iter().for_each(|line| context.ui.say(format!("after the crash: {line}"))),
         // Without it, the server is no worse off, and `verify` says what stopped.
-        Err(error) => context.ui.warn(format!("what the crash left behind cannot be mended: {error:#}")),
+        Err(error) => {
+            context.ui.warn(format!("the logs that the crash damaged cannot be repaired: {error:#}"));
+        }
     }
 }
 
@@ -96,7 +98,7 @@ fn require_our_options(home: &Home) -> Result<()> {
             Failure::new(Kind::Refused, "the option file of the server was altered")
                 .code("option-file-altered")
                 .because(format!("{} has the line {:?}", file.display(), line.trim()))
-                .hint("Find out who wrote it. `pmp-ha start` writes the file anew.")
+                .hint("Find out who wrote it. `pmp-ha start` writes the file again.")
         ),
     }
 }

@@ -70,7 +70,9 @@ struct Context<'a> {
     global: Global,
 }
 
-/// Settles as whom this process acts. Root becomes the home's owner, before anything else is done.
+/// Decides under which account this process acts.
+///
+/// Root becomes the home's owner before it does anything else.
 ///
 /// # Errors
 /// Refuses a home in which somebody else would direct what root does.
@@ -108,7 +110,7 @@ pub fn explained(failure: Failure) -> Failure {
     match system::became() {
         Some(name) if is_denied => failure
             .because(format!("root works on this home as its owner, {name}"))
-            .hint(format!("Look with `ls -ld` whose it is. If it is yours, run `chown --no-dereference {name}` on it, or put it where {name} can use it.")),
+            .hint(format!("Check its owner with `ls -ld`. If it is yours, run `chown --no-dereference {name}` on it, or put it where {name} can use it.")),
         _ => failure,
     }
 }
@@ -244,7 +246,7 @@ impl Context<'_> {
             Ok(Some(why)) => bail!(may_start::refusal(&membership, &why)),
             Err(Blind { why: BlindReason::NotBuiltIn(part), evidence }) => {
                 self.ui.warn(format!(
-                    "nobody knows whether the other node has replaced this one: {evidence}. {}",
+                    "pmp-ha cannot check whether the other node has replaced this one: {evidence}. {}",
                     part.hint()
                 ));
                 Ok(())
@@ -262,7 +264,7 @@ impl Context<'_> {
         let entries =
             Entries { occurrences: vec![Occurrence { at: clock::seconds(), what }], ..Entries::default() };
         if let Err(error) = chronicle.add(&entries) {
-            self.ui.warn(format!("the events of this node do not have this result: {error:#}"));
+            self.ui.warn(format!("this result could not be added to the events of this node: {error:#}"));
         }
     }
 
@@ -299,7 +301,7 @@ fn opening(args: OpeningArgs, config: &PackConfig) -> Result<Opening> {
             Failure::new(Kind::Refused, "cannot use the identity")
                 .code("identity-unusable")
                 .because(format!("{} cannot be read", path.display()))
-                .hint("Name the private key that opens the pack, or leave --identity out for a pack that is not encrypted.")
+                .hint("Name the private key that opens the pack, or omit --identity for a pack that is not encrypted.")
         );
     }
     let signed_by = args.signed_by.as_ref().or(config.signed_by.as_ref());
@@ -316,7 +318,7 @@ fn read_password_file(path: Option<&Path>) -> Result<Option<String>> {
         Failure::new(Kind::Refused, "cannot use the password file")
             .code("password-file")
             .because(why)
-            .hint("Give a file of mode 0600 whose first line is the password.")
+            .hint("Name a file of mode 0600 whose first line is the password.")
     };
     let text = system::read_text(path, system::SMALL).map_err(|error| refused(error.to_string()))?;
     if system::mode(path)? & 0o077 != 0 {

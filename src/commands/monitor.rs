@@ -230,7 +230,7 @@ async fn start_receiver(
         }
         Err(error) => {
             restarts.tried(now);
-            context.ui.warn(format!("the receiver cannot be started again: {error:#}"));
+            context.ui.warn(format!("the receiver cannot be restarted: {error:#}"));
             None
         }
     }

@@ -38,7 +38,7 @@ impl fmt::Display for Change {
             return match &self.text {
                 Some(_) => write!(
                     f,
-                    "{unit} is in place. `systemctl status {UNIT}` and `journalctl -u {UNIT}` show how it does."
+                    "{unit} is in place. `systemctl status {UNIT}` and `journalctl -u {UNIT}` show its state."
                 ),
                 None => write!(f, "{unit} is removed."),
             };
@@ -74,7 +74,7 @@ pub fn install(context: &Context<'_>, args: &MonitorArgs) -> Result<()> {
     let unit = MonitorUnit { program: &program, home: &root, user: &user, options: &options };
     let text = unit
         .text()
-        .map_err(|why| refused("the monitor cannot be installed", why, "Give the home another path."))?;
+        .map_err(|why| refused("the monitor cannot be installed", why, "Move the home to another path."))?;
     let place = Place::of(args)?;
     let existing = place.read()?;
     if let Some(existing) = &existing
@@ -145,8 +145,8 @@ impl Place {
         if place.is_in_charge && !Path::new(IN_CHARGE).is_dir() {
             bail!(refused(
                 "the monitor cannot be installed as a service",
-                format!("systemd is not in charge of this machine: {IN_CHARGE} does not exist"),
-                "Run `pmp-ha monitor` by what starts the services here, or `pmp-ha monitor --once` by cron.",
+                format!("systemd does not manage this machine: {IN_CHARGE} does not exist"),
+                "Start `pmp-ha monitor` with the service manager of this machine, or run `pmp-ha monitor --once` with cron.",
             ));
         }
         if !system::is_writable_dir(&place.folder) {
@@ -173,9 +173,9 @@ impl Place {
 
     fn foreign(&self, home: &str) -> Failure {
         refused(
-            "another unit is in the way",
+            "another unit with this name exists",
             format!("{} was not written by `pmp-ha monitor --install` for {home}", self.file().display()),
-            "Move it away, or keep it and leave this one. A machine with two homes needs a unit of another name for the second: see templates/pmp-ha-monitor.service.",
+            "Move it away, or keep it and do not install this one. On a machine with two homes, the second one needs a unit with another name: see templates/pmp-ha-monitor.service.",
         )
         .code("unit-of-another")
     }
@@ -196,7 +196,7 @@ impl Place {
                 bail!(
                     Failure::new(Kind::Failed, format!("`systemctl {shown}` failed"))
                         .because(String::from_utf8_lossy(&output.stderr).trim().replace('\n', " "))
-                        .hint("Correct what it says, then give this command again.")
+                        .hint("Correct what it reports, then run this command again.")
                 );
             }
         }
@@ -211,7 +211,7 @@ fn require_public(program: &Path, user: &str) -> Result<()> {
         if system::mode(path)? & needs != needs && system::owner(path)?.name() != user {
             bail!(refused(
                 "the home's owner cannot run this program",
-                format!("{} is closed to {user}", path.display()),
+                format!("{user} has no right to use {}", path.display()),
                 "Put it where everybody can run it: `install -m 755 pmp-ha /usr/local/bin/pmp-ha`. Then run that one.",
             ));
         }

@@ -50,8 +50,8 @@ impl fmt::Display for Packed {
             writeln!(f, "The database kept running; writes waited for {seconds:.1} s at most.")?;
         }
         let care = match &self.encrypted_to {
-            Some(key) => format!("It is encrypted: only the private key of {key} opens it (install-pack --identity FILE)."),
-            None => "It holds the vault's data and the pair's secrets: protect it on the way, and delete it after the installation.".into(),
+            Some(key) => format!("It is encrypted: only the private key of {key} decrypts it (install-pack --identity FILE)."),
+            None => "It contains the vault's data and the pair's secrets: protect it while you copy it, and delete it after the installation.".into(),
         };
         writeln!(f, "{care}")?;
         writeln!(f, "next: {}", self.next)

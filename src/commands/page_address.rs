@@ -8,7 +8,7 @@ use crate::config::page::listen_address;
 use crate::config::{Config, ConfigFile};
 use crate::failure::{Failure, Kind};
 
-/// Where the page is to be served: what the command line says, or else the configuration.
+/// The address of the page: from the command line, otherwise from the configuration.
 pub(super) fn listens(
     config: &Config,
     source: &ConfigFile,
@@ -24,9 +24,9 @@ pub(super) fn listens(
     if let Some(address) = address.filter(|address| !address.ip().is_loopback() && !is_protected) {
         bail!(
             Failure::new(Kind::Usage, format!("cannot serve the page at {address}"))
-                .because("the network reaches this address, and the page has no certificate and no token")
+                .because("other machines can reach this address, and the page has no certificate and no token")
                 .hint(format!(
-                    "Set certificate_file, key_file and token_file in the section [page] of {}, or listen at 127.0.0.1.",
+                    "Set certificate_file, key_file and token_file in the section [page] of {}, or listen on 127.0.0.1.",
                     source.path.display()
                 ))
         );

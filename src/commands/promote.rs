@@ -88,7 +88,7 @@ async fn observe(
     let mut out = PromoteScene {
         home: scene,
         running,
-        primary: PrimarySeen::NotSeen("it was not looked for".into()),
+        primary: PrimarySeen::NotSeen("it was not checked".into()),
         known: 0,
         fencing,
         loss: Loss { since: None, seconds: None },

@@ -29,7 +29,7 @@ struct Received {
 
 impl fmt::Display for Received {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = if self.was_there { "was here already" } else { "has arrived, and is whole" };
+        let how = if self.was_there { "was here already" } else { "has arrived, and is complete" };
         write!(f, "{} {how}: {}", self.file, Bytes(self.size))
     }
 }
@@ -37,7 +37,7 @@ impl fmt::Display for Received {
 pub async fn run(context: &Context<'_>, args: ReceivePackArgs) -> Result<()> {
     let home = context.home()?;
     let wanted = Sha256Hex::try_from(args.sha256.clone())
-        .map_err(|why| Failure::new(Kind::Usage, format!("{} is no SHA-256", args.sha256)).because(why))?;
+        .map_err(|why| Failure::new(Kind::Usage, format!("{} is not a SHA-256", args.sha256)).because(why))?;
     let path = home.path(if args.encrypted { "HAPack.zip.age" } else { "HAPack.zip" });
     if context.global.dry_run {
         return context.ui.would(&format!("write {}", path.display()));
@@ -80,7 +80,7 @@ fn require_room(home: &Home, size: u64) -> Result<()> {
                 Bytes(free),
                 home.root().display()
             ))
-            .hint("Make room there. Installing a pack needs room for the data as well.")
+            .hint("Free space there. Installing a pack also needs space for the data.")
     )
 }
 

@@ -117,7 +117,8 @@ pub async fn run(context: &Context<'_>, args: RepairArgs) -> Result<()> {
         let mut failure = Failure::new(Kind::NotAlive, "not every table could be repaired");
         let why = |LeftOut { table, why }: &LeftOut| format!("{table}: {why}");
         failure.because.extend(repaired.left_out.iter().map(why));
-        failure = failure.hint(format!("Mend or drop each of them where it cannot be read. {NEW_PACK}"));
+        failure =
+            failure.hint(format!("Repair or drop each of them on the node that cannot read it. {NEW_PACK}"));
         // A verdict ends in silence, because the report says it all. People get a hint besides.
         if !context.global.json {
             context.ui.failure(&failure);
@@ -309,7 +310,7 @@ fn definitions(
 }
 
 /// Why a table with triggers is left out.
-const SETS_OFF: &str = "writing to it sets triggers off, which would write more than the primary did";
+const SETS_OFF: &str = "writing to it fires triggers, which would write more than the primary did";
 
 /// Returns the errant writes in the local binlog, and its end before the reading.
 async fn against_the_rules(

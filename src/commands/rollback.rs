@@ -35,7 +35,7 @@ impl WentBack {
     /// Prints the result if an interrupted run was all there was to undo.
     fn before(home: &Home, command: Command) -> Self {
         let to = format!("is as it was before the interrupted `pmp-ha {command}`");
-        let next = "pmp-ha start, or pmp-ha rollback again to go back further";
+        let next = "pmp-ha start; or pmp-ha rollback again, to return to an older state";
         Self { home: home.root().display().to_string(), kept: None, to, next }
     }
 }

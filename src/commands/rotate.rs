@@ -40,7 +40,7 @@ struct Rotated {
 
 impl fmt::Display for Rotated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: only the pair's present secrets open it now.", self.home)?;
+        writeln!(f, "{}: it now accepts only the pair's new secrets.", self.home)?;
         writeln!(f, "next: {}", self.next)
     }
 }
@@ -104,9 +104,9 @@ fn what_next(membership: &Membership, file: &str) -> String {
     let other = &membership.peer().host;
     match membership.role {
         Role::Primary => format!(
-            "copy {file} into the secondary's home on {other}, and run there: pmp-ha rotate. It holds secrets: protect it on the way"
+            "copy {file} into the secondary's home on {other}, and run there: pmp-ha rotate. It contains secrets: protect it while you copy it"
         ),
-        Role::Secondary => format!("run `pmp-ha rotate` on {other}, unless it waits there already"),
+        Role::Secondary => format!("run `pmp-ha rotate` on {other}, unless it already waits there"),
     }
 }
 
@@ -117,12 +117,9 @@ fn not_yet(home: &Home, scene: &RotateScene) -> Result<Failure> {
         Role::Secondary => "the primary does not use the new secrets yet",
     };
     let then = what_next(&membership, &scene.file);
-    Ok(Failure::new(
-        Kind::Incomplete,
-        "the change of the secrets is under way: the old ones are still accepted",
-    )
-    .because(because)
-    .hint(format!("Next, {then}. Then run `pmp-ha rotate` here again.")))
+    Ok(Failure::new(Kind::Incomplete, "the rotation is in progress: both nodes still accept the old secrets")
+        .because(because)
+        .hint(format!("Next, {then}. Then run `pmp-ha rotate` here again.")))
 }
 
 fn done(context: &Context<'_>, home: &Home, plan: &Plan) -> Result<()> {
@@ -131,7 +128,7 @@ fn done(context: &Context<'_>, home: &Home, plan: &Plan) -> Result<()> {
     let next = match membership.role {
         _ if cancelled => "delete every copy of the file with the new secrets; pmp-ha verify".into(),
         Role::Primary => format!(
-            "wait until `pmp-ha rotate` has ended on {} as well: until then the old secrets open that node",
+            "wait until `pmp-ha rotate` has ended on {} as well: until then, that node accepts the old secrets",
             membership.peer().host
         ),
         Role::Secondary => {
@@ -175,7 +172,7 @@ async fn observe(context: &Context<'_>, home: &Home, config: &Config) -> Result<
 /// The accounts with which receivers are connected to the database here.
 async fn connected(home: &Home) -> Result<Vec<String>> {
     let mut session = match open_here(home).await? {
-        Err(blind) => bail!("the database here cannot be asked: {}", blind.evidence),
+        Err(blind) => bail!("the database here does not answer: {}", blind.evidence),
         Ok(session) => session,
     };
     let rows = session.told(&RECEIVERS).await?;
@@ -209,8 +206,8 @@ fn offered(
     let offer = Offer::open(&path, opening, own)?;
     if offer.monitor == home.credentials()?.monitor {
         bail!(
-            Failure::new(Kind::Refused, format!("there is nothing to take from {}", path.display()))
-                .because("this node uses these secrets already")
+            Failure::new(Kind::Refused, format!("there is nothing new in {}", path.display()))
+                .because("this node already uses these secrets")
                 .hint(
                     "Delete the file. To change the secrets again, begin with `pmp-ha rotate` on the primary."
                 )
@@ -224,7 +221,7 @@ pub(super) fn refuse_while_secrets_change(home: &Home, what: &str) -> Result<()>
     let Some(Rotation { .. }) = home.rotation()? else { return Ok(()) };
     bail!(
         Failure::new(Kind::Refused, format!("cannot {what} now"))
-            .because("a change of the pair's secrets is under way")
+            .because("a rotation of the pair's secrets is in progress")
             .hint("Run `pmp-ha rotate` on both nodes until it has ended, or `pmp-ha rotate --cancel` on the primary.")
     )
 }

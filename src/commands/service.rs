@@ -141,7 +141,7 @@ pub async fn stop(context: &Context<'_>) -> Result<()> {
             bail!(
                 Failure::new(Kind::Interrupted, "interrupted: the database may still stop")
                     .because("it had not stopped yet")
-                    .hint("Run `pmp-ha stop` again: it waits for the end.")
+                    .hint("Run `pmp-ha stop` again: it waits until the database has stopped.")
             )
         }
     };

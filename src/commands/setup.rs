@@ -80,7 +80,7 @@ impl fmt::Display for SetUp {
             writeln!(f, "Replication Status: {replication}")?;
         }
         if !self.carry.is_empty() {
-            writeln!(f, "Carry to the other node:")?;
+            writeln!(f, "Copy to the other node:")?;
         }
         for Carried { file, to } in &self.carry {
             writeln!(f, "  {file}")?;
@@ -116,7 +116,7 @@ pub async fn run(context: &Context<'_>, args: SetupArgs) -> Result<()> {
         if failure.kind != Kind::Interrupted || failure.hint.is_some() {
             return failure.into();
         }
-        failure.hint("Run `pmp-ha setup` again when you like: it goes on from this step.").into()
+        failure.hint("Run `pmp-ha setup` again at any time: it resumes at this step.").into()
     })
 }
 
@@ -139,10 +139,8 @@ fn refuse_answers_of_the_other_role(role: Role, args: &SetupArgs) -> Result<()> 
     };
     let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given) else { return Ok(()) };
     let (of, where_to) = match role {
-        Role::Primary => ("secondary", "Leave it out here, and pass it on the secondary."),
-        Role::Secondary => {
-            ("primary", "Leave it out here. If you mean to run this on the primary, go there.")
-        }
+        Role::Primary => ("secondary", "Omit it here, and pass it on the secondary."),
+        Role::Secondary => ("primary", "Omit it here. If you want to run this on the primary, run it there."),
     };
     bail!(
         Failure::new(Kind::Usage, format!("{option} is for the {of}"))
@@ -178,9 +176,9 @@ impl Guide<'_> {
         while let Some(item) = next_of(&steps).filter(|item| item.state == StepState::Due) {
             if !done.insert(item.step) {
                 bail!(
-                    Failure::new(Kind::Failed, format!("this step was done, and is not: {}", item.what))
-                        .because("what is there now says so")
-                        .hint("Somebody else may be at work here: look with `pmp-ha doctor`.")
+                    Failure::new(Kind::Failed, format!("this step ran, but it is not done: {}", item.what))
+                        .because("a check of this home shows it")
+                        .hint("Somebody else may be working on this home: check with `pmp-ha doctor`.")
                 );
             }
             let number = steps.iter().take_while(|other| other.step != item.step).count() + 1;
@@ -414,7 +412,7 @@ impl Guide<'_> {
         }
         let ui = self.inner.ui;
         let question = match role {
-            "primary" => "Name by which the secondary reaches this machine, HOST or HOST:DBPORT",
+            "primary" => "Name under which the secondary reaches this machine, HOST or HOST:DBPORT",
             _ => "Name of the secondary's machine, HOST or HOST:DBPORT",
         };
         let option = format!("--{role}");
@@ -423,7 +421,7 @@ impl Guide<'_> {
             let answer = ui.ask_with(question, default, missing)?;
             match answer.parse::<Endpoint>() {
                 Ok(endpoint) => return Ok(endpoint),
-                Err(why) => ui.warn(format!("{answer} is no name: {why}")),
+                Err(why) => ui.warn(format!("{answer} is not a name: {why}")),
             }
         }
         bail!(unanswered(&option, &format!("the name of the {role}")))
@@ -469,9 +467,7 @@ impl Guide<'_> {
             Failure::new(Kind::Refused, "Password Manager Pro runs, and the next step needs it stopped")
                 .code("home-in-use")
                 .because(format!("process {pid} ({program}) works in {}", self.home.root().display()))
-                .hint(
-                    "Stop it with its own script. Then run `pmp-ha setup` again: it goes on from this step.",
-                ),
+                .hint("Stop it with its own script. Then run `pmp-ha setup` again: it resumes at this step."),
         )
     }
 
@@ -522,7 +518,7 @@ impl Guide<'_> {
                 let file = self.made_pack()?.ok_or_else(|| {
                     Failure::new(Kind::Refused, "there is no pack here")
                         .code("pack-missing")
-                        .because("the last one is gone, or was never made")
+                        .because("the last pack is gone, or was never made")
                         .hint("Pass --new-pack: pmp-ha makes another one.")
                 })?;
                 let there = Box::pin(other.send(&file)).await?;
@@ -594,7 +590,7 @@ impl Guide<'_> {
                 "start Password Manager Pro here; then run `pmp-ha setup` on {peer}, and `pmp-ha verify` on either node"
             )
         } else {
-            "do what the hints say, and run `pmp-ha verify`; the pair heals by itself when its cause is gone"
+            "follow the hints, and run `pmp-ha verify`; the pair recovers by itself when the cause is gone"
                 .to_owned()
         };
         self.context.ui.data(&SetUp {
@@ -615,7 +611,7 @@ impl Guide<'_> {
             Some(file) => Carried {
                 file: file.display().to_string(),
                 to: format!(
-                    "into the home of Password Manager Pro on {there}; it holds the vault's data, so protect it on the way"
+                    "into the home of Password Manager Pro on {there}; it contains the vault's data, so protect it while you copy it"
                 ),
             },
             None => Carried {
@@ -630,7 +626,7 @@ impl Guide<'_> {
         let key = Carried {
             file: key,
             to: format!(
-                "outside of the home on {there}, and another way than the pack: together they open the vault"
+                "outside the home on {there}; copy it separately from the pack, because together they give access to the vault"
             ),
         };
         Ok(vec![pack, key])

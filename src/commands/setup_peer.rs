@@ -1,4 +1,4 @@
-//! The other half of `setup --peer`: what is asked of the other machine, sent to it, and run there.
+//! The remote part of `setup --peer`: queries, the transfer, and commands there.
 
 use std::path::{Path, PathBuf};
 
@@ -129,7 +129,7 @@ impl<'a> OtherSide<'a> {
             && own != its
         {
             bail!(
-                self.refused(format!("its Password Manager Pro is another one: here {own}, there {its}"))
+                self.refused(format!("its Password Manager Pro differs: here {own}, there {its}"))
                     .code("pack-other-build")
                     .hint("Install the same build on both machines.")
             );
@@ -145,7 +145,7 @@ impl<'a> OtherSide<'a> {
             let hint = first.hint.clone().unwrap_or_default();
             let failure = Failure::new(Kind::Refused, format!("{name} cannot be set up yet")).hint(hint);
             bail!(in_the_way.fold(failure.code("other-node-not-ready"), |failure, point| {
-                let evidence = point.evidence.as_deref().unwrap_or("its doctor says so");
+                let evidence = point.evidence.as_deref().unwrap_or("its `pmp-ha doctor` reports this");
                 failure.because(format!("{}: {evidence}", point.what))
             }));
         }
@@ -157,7 +157,7 @@ impl<'a> OtherSide<'a> {
             self.context.ui.warn(format!(
                 "{name}: {}, because {}",
                 point.what,
-                point.evidence.as_deref().unwrap_or("its doctor says so")
+                point.evidence.as_deref().unwrap_or("its `pmp-ha doctor` reports this")
             ));
         }
         Ok(OtherNode { wants_key: !seen.in_a_pair || key })
@@ -179,12 +179,12 @@ impl<'a> OtherSide<'a> {
         let progress = self.context.ui.progress("sending", size);
         let ended = self.remote.send(&words, file, progress, &self.context.interrupt).await?;
         let arrived: Arrived = self.understood(&ended.stdout, &ended.last)?;
-        let how = if arrived.was_there { "was there already" } else { "has arrived, and is whole" };
+        let how = if arrived.was_there { "was there already" } else { "has arrived, and is complete" };
         self.context.ui.say(format!("  {}:{} {how}", self.name(), arrived.file));
         Ok(arrived.file)
     }
 
-    /// Runs `setup` there, and tells what it says.
+    /// Runs `setup` there, and prints its output.
     pub(super) async fn set_up(&self, pack: &str, args: &SetupArgs) -> Result<()> {
         let wait = args.wait.to_string();
         let key = args.key.as_ref().map(|key| key.display().to_string());
@@ -211,7 +211,7 @@ impl<'a> OtherSide<'a> {
         bail!(
             Failure::new(Kind::Failed, format!("{name} is not set up"))
                 .because(format!("`pmp-ha setup` there ended with exit code {}: {}", ended.code, ended.last))
-                .hint("Do there what its lines above say. Then run `pmp-ha setup` again here: it goes on from there.")
+                .hint("Follow its messages above on that node. Then run `pmp-ha setup` here again: it resumes there.")
         )
     }
 
@@ -226,7 +226,7 @@ impl<'a> OtherSide<'a> {
         }
         let failed = serde_json::from_str::<Failed>(text).map(|failed| failed.error).ok();
         let Some(FailedWith { what, because, hint }) = failed else {
-            let said = if last.is_empty() { "it said nothing that pmp-ha understands" } else { last };
+            let said = if last.is_empty() { "pmp-ha does not understand its answer" } else { last };
             bail!(
                 self.refused(format!("pmp-ha there did not answer: {said}"))
                     .code("other-node-not-ready")
@@ -235,6 +235,6 @@ impl<'a> OtherSide<'a> {
         };
         let failure = self.refused(format!("pmp-ha there says: {what}")).code("other-node-not-ready");
         let failure = because.into_iter().fold(failure, Failure::because);
-        bail!(failure.hint(hint.unwrap_or_else(|| "Mend that there first.".into())))
+        bail!(failure.hint(hint.unwrap_or_else(|| "Fix that there first.".into())))
     }
 }

@@ -54,7 +54,7 @@ pub async fn run(context: &Context<'_>, args: SupportBundleArgs) -> Result<()> {
     files.insert(0, ("contents.txt".to_owned(), list(&entries, &left_out)));
     let size = bundle::write(&file, &files).map_err(|error| {
         Failure::new(Kind::Failed, "the bundle is not written").because(format!("{error:#}")).hint(format!(
-            "Name a file in a folder with some room where {} may write: `pmp-ha support-bundle /tmp/pmp.zip`.",
+            "Name a file in a folder with free space that {} can write to: `pmp-ha support-bundle /tmp/pmp.zip`.",
             system::acting_name()
         ))
     })?;

@@ -47,10 +47,10 @@ impl fmt::Display for TornDown {
         if self.settings_stay {
             writeln!(
                 f,
-                "{home} belongs to no pair any more. Of pmp-ha, only your settings are left: {SETTINGS}."
+                "{home} no longer belongs to a pair. Of pmp-ha, only your settings are left: {SETTINGS}."
             )?;
         } else {
-            writeln!(f, "{home} belongs to no pair any more, and no file of pmp-ha is left there.")?;
+            writeln!(f, "{home} no longer belongs to a pair, and no file of pmp-ha is left there.")?;
         }
         if let Some(other) = &self.other_node {
             writeln!(f, "The other node: {other}.")?;

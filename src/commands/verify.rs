@@ -21,10 +21,7 @@ use crate::ui::screen::Screen;
 pub async fn run(context: &Context<'_>, args: VerifyArgs) -> Result<()> {
     // clap does not see that they meet when one of them stands before the command.
     if args.nagios && context.global.json {
-        bail!(
-            Failure::new(Kind::Usage, "--nagios and --json exclude each other")
-                .hint("Leave one of them out.")
-        );
+        bail!(Failure::new(Kind::Usage, "you cannot combine --nagios and --json").hint("Omit one of them."));
     }
     let home = context.home()?;
     let config = context.config(&home)?;

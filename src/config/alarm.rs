@@ -27,7 +27,7 @@ pub struct AlarmConfig {
     pub flaps: usize,
     /// Seconds that a status that flapped must be Alive before that is announced.
     pub calm: u64,
-    /// The file with the URL that is asked after each good look.
+    /// The file with the URL that the monitor requests after each successful check.
     pub dead_man_url_file: Option<PathBuf>,
     /// The URL itself.
     pub dead_man_url: String,
@@ -149,10 +149,10 @@ impl AlarmConfig {
                 Ok((host, 25)) if host == channel.server => {
                     if channel.tls == MailTls::None && channel.password_file.is_some() && !is_loopback(&host)
                     {
-                        wrong(key("tls"), "a password is not sent in clear".into());
+                        wrong(key("tls"), "a password must not be sent unencrypted".into());
                     }
                 }
-                Ok(_) => wrong(key("server"), "write the host only, and `port` beside it".into()),
+                Ok(_) => wrong(key("server"), "write only the host, and use the key `port`".into()),
                 Err(why) => wrong(key("server"), why),
             }
             if channel.user.is_some() != channel.password_file.is_some() {
@@ -194,7 +194,7 @@ impl AlarmConfig {
             let key = |key: &str| format!("alarm.webhook.{number}.{key}");
             match (channel.url.is_empty(), &channel.url_file) {
                 (true, None) => wrong(key("url"), "is missing; write it, or url_file".into()),
-                (false, Some(_)) => wrong(key("url"), "url and url_file exclude each other".into()),
+                (false, Some(_)) => wrong(key("url"), "you cannot combine url and url_file".into()),
                 (false, None) => {
                     if let Some(why) = wrong_url(&channel.url) {
                         wrong(key("url"), why);
@@ -257,7 +257,7 @@ mod tests {
                 "[alarm]\ndead_man_url = \"http://example.com/x\"\n".into(),
                 "alarm.dead_man_url: it must begin with https",
             ),
-            (MAIL.replace("\"m\"", "\"m:25\""), "alarm.email.0.server: write the host only"),
+            (MAIL.replace("\"m\"", "\"m:25\""), "alarm.email.0.server: write only the host"),
             (MAIL.replace("\"m\"", "\"m m\""), "alarm.email.0.server: a host name cannot contain ' '"),
             (MAIL.replace("c@d", "cd"), "alarm.email.0.to: 'Night <cd>' is not an e-mail address"),
             (MAIL.replace("a@b", "a@b\\nBcc: x@y"), "alarm.email.0.from: "),
@@ -287,7 +287,7 @@ mod tests {
             ("[[alarm.webhook]]\nurl = \"ftp://x\"\n".into(), "alarm.webhook.0.url: 'ftp' is not https"),
             (
                 "[[alarm.webhook]]\nurl = \"https://u:p@x\"\n".into(),
-                "alarm.webhook.0.url: a URL with a login",
+                "alarm.webhook.0.url: a URL must not contain a login",
             ),
             ("[[alarm.command]]\ncommand = []\n".into(), "alarm.command.0.command: must name a program"),
         ] {

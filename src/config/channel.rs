@@ -313,11 +313,11 @@ pub fn place_of_url(url: &str) -> Option<(String, u16)> {
 #[must_use]
 pub fn wrong_url(url: &str) -> Option<String> {
     let Some((scheme, rest)) = url.split_once("://") else {
-        return Some("it is no URL: write https://HOST/PATH".into());
+        return Some("it is not a URL: write https://HOST/PATH".into());
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
-        return Some("a URL with a login in it is not taken".into());
+        return Some("a URL must not contain a login".into());
     }
     let host = match host_and_port(authority, 443) {
         Ok((host, _)) => host,
@@ -326,7 +326,7 @@ pub fn wrong_url(url: &str) -> Option<String> {
     match scheme {
         "https" => None,
         "http" if is_loopback(&host) => None,
-        "http" => Some("it must begin with https://, because the event would be sent in clear".into()),
+        "http" => Some("it must begin with https://, because the event would be sent unencrypted".into()),
         _ => Some(format!("'{scheme}' is not https")),
     }
 }

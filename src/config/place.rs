@@ -1,4 +1,4 @@
-//! Where a key stands in the file: for errors, and for `config show`.
+//! The position of a key in the file: for errors, and for `config show`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

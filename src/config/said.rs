@@ -1,4 +1,4 @@
-//! What the TOML reader says, in the words of somebody who writes the file.
+//! The messages of the TOML reader, in plain words.
 
 use crate::domain::words::nearest;
 
@@ -31,7 +31,7 @@ pub fn plainly(message: &str) -> String {
         let mut near = nearest(name, known.iter().copied());
         near.truncate(1);
         return match near.first() {
-            Some(near) => format!("there is no key `{name}`; do you mean `{near}`?"),
+            Some(near) => format!("there is no key `{name}`; did you mean `{near}`?"),
             None => format!("there is no key `{name}`, only {}", known.join(", ")),
         };
     }
@@ -103,7 +103,7 @@ mod tests {
             ),
             (
                 "unknown field `max_lagg`, expected `max_lag`",
-                "there is no key `max_lagg`; do you mean `max_lag`?",
+                "there is no key `max_lagg`; did you mean `max_lag`?",
             ),
             ("unknown field `x`, expected one of `ab`, `cd`", "there is no key `x`, only ab, cd"),
             ("unknown variant `x`, expected `tls` or `none`", "it is `x`, and must be one of tls, none"),

@@ -18,8 +18,7 @@ use crate::domain::table::range::{Bound, Range};
 const TICK: Duration = Duration::from_millis(250);
 
 impl Comparison<'_> {
-    /// Compares a piece that differs again and again, until it is the same or what was on its way
-    /// at the first look has come.
+    /// Compares a differing piece again, until it is equal or all rows in transit have arrived.
     pub(super) async fn settled(&mut self, piece: &Piece<'_>, first: Compared) -> Result<Compared> {
         let since = self.servers.clock().await?;
         let begun = Instant::now();
@@ -36,8 +35,9 @@ impl Comparison<'_> {
         }
     }
 
-    /// Keeps those ranges in which the same row differs in the same way before and after a round
-    /// trip: under load there are always others on their way.
+    /// Keeps only ranges in which a row differs in the same way before and after a round trip.
+    ///
+    /// Under load, other rows are always in transit.
     pub(super) async fn lasting(
         &mut self,
         walk: Walk<'_>,

@@ -45,7 +45,7 @@ impl Comparison<'_> {
         let piece = Piece { rows, range: &range };
         if table.bytes > LARGE {
             self.task.ui.warn(format!(
-                "{} has no key: it is compared in one statement, and nobody can write to it for so long",
+                "{} has no key: pmp-ha compares it in one statement, and nobody can write to it during that time",
                 table.name
             ));
         }
@@ -108,7 +108,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// Compares a piece under a number of its own.
+    /// Compares a piece with its own number.
     pub(super) async fn compared(&mut self, piece: &Piece<'_>) -> Result<Compared> {
         self.task.interrupt.check()?;
         let chunk = self.chunk;

@@ -1,5 +1,6 @@
-//! The comparison of the data, done: on the primary statements that are replicated, on the
-//! secondary nothing but reading what they found there.
+//! Compares the data of both nodes.
+//!
+//! It runs replicated statements on the primary, and only reads their results on the secondary.
 
 mod audit;
 mod chunks;
@@ -87,11 +88,11 @@ pub async fn outline(task: &Task<'_>) -> Result<Outline> {
 }
 
 fn cut_off(error: anyhow::Error) -> Failure {
-    const AGAIN: &str = "Run `pmp-ha verify --deep` again: it goes on where it stopped.";
+    const AGAIN: &str = "Run `pmp-ha verify --deep` again: it resumes where it stopped.";
     match error.downcast::<Failure>() {
         Ok(failure) if failure.hint.is_some() => failure,
         Ok(failure) => failure.hint(AGAIN),
-        Err(error) => Failure::new(Kind::Failed, "the comparison of the data was cut off")
+        Err(error) => Failure::new(Kind::Failed, "the comparison of the data was interrupted")
             .because(format!("{error:#}"))
             .hint(AGAIN),
     }
@@ -115,7 +116,7 @@ async fn choose(task: &Task<'_>, servers: &mut Servers) -> Result<(Vec<Table>, N
                 Failure::new(Kind::Refused, format!("there is no table {name} to be compared"))
                     .code("no-table")
                     .because(format!("the schema {} has none of this name on either node", pair.schema))
-                    .hint("The name is written as the server writes it: `SHOW TABLES`.")
+                    .hint("Write the name as the server does: `SHOW TABLES`.")
             );
         }
     }
@@ -135,7 +136,7 @@ async fn take_up(task: &Task<'_>, servers: &mut Servers) -> Result<(Notebook, St
     if let Some(left) = left {
         if left.fits(pair, &task.wanted) {
             task.ui.say(format!(
-                "Going on with the comparison that was begun at {} (tables done: {}). `--anew` would begin from the start.",
+                "Resuming the comparison that began at {} (tables done: {}). `--anew` would start from the beginning.",
                 left.begun,
                 left.done.len()
             ));
@@ -144,7 +145,7 @@ async fn take_up(task: &Task<'_>, servers: &mut Servers) -> Result<(Notebook, St
             servers.secondary_caught_up(task).await?;
             return Ok((notebook, left));
         }
-        task.ui.say("An earlier comparison was of other tables; this one begins from the start.");
+        task.ui.say("An earlier comparison was of other tables; this one starts from the beginning.");
     }
     let state = State::new(random::id(), now(), pair, &task.wanted);
     servers.here.run(crc::drop_other_runs(&state.run)).await?;

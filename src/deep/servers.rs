@@ -83,7 +83,7 @@ impl Servers {
             Failure::new(Kind::Refused, format!("cannot log in to the database of {node}"))
                 .code("login-refused")
                 .because(evidence)
-                .hint("`pmp-ha verify` says whether it runs, and lets this node in.")
+                .hint("`pmp-ha verify` shows whether it runs and accepts this node.")
         };
         let socket = Address::Socket(task.home.socket());
         let here = Session::open(&socket, &credentials.admin, LOGIN_DEADLINE).await;
@@ -124,8 +124,10 @@ impl Servers {
             bail!(
                 Failure::new(Kind::Refused, "the tool's own tables are not on both nodes")
                     .code("other-version")
-                    .because(format!("{OWN_SCHEMA}.checksum is missing or another one"))
-                    .hint("The pair was set up by another version: set it up anew with `pmp-ha pack`.")
+                    .because(format!("{OWN_SCHEMA}.checksum is missing or different"))
+                    .hint(
+                        "Another version set up the pair. Make a new pack with `pmp-ha pack`, and install it."
+                    )
             );
         }
         Ok(())
@@ -140,10 +142,10 @@ impl Servers {
             return Ok(());
         }
         bail!(
-            Failure::new(Kind::Refused, "another comparison of the data is under way")
+            Failure::new(Kind::Refused, "another comparison of the data is running")
                 .code("home-busy")
                 .because(format!("another session of the database holds the lock {LOCK}"))
-                .hint("Wait until it has ended; the last statement of one that was killed takes its time.")
+                .hint("Wait until it has ended. If it was killed, its last statement may still run.")
         )
     }
 
@@ -180,7 +182,7 @@ impl Servers {
         let mut out = Vec::new();
         for (has_it, node, session) in nodes {
             if has_it && let Some(why) = catalogue::unreadable(session, schema, table).await? {
-                out.push(format!("the {node} says: {why}"));
+                out.push(format!("the {node} reports: {why}"));
             }
         }
         Ok(out)
@@ -299,7 +301,7 @@ async fn replicates(task: &Task<'_>) -> Result<()> {
     let mut session = session.with_deadline(LOGIN_DEADLINE);
     let row = session.one(task.flavor.show_replica_status()).await?;
     session.close().await;
-    let replica = parse_replica(task.flavor, &row.context("the secondary is not a replica any more")?);
+    let replica = parse_replica(task.flavor, &row.context("the secondary is no longer a replica")?);
     if !replica.applier_runs {
         bail!("the applier of the secondary has stopped: {}", in_words(&replica.applier_error));
     }

@@ -12,7 +12,7 @@ pub const REPLICATION_USER: &str = "pmp_ha_repl";
 pub const BACK_USER: &str = "pmp_ha_back";
 /// This account reads data, to compare them.
 pub const READER_USER: &str = "pmp_ha_reader";
-/// This account looks at the state of replication, from either node.
+/// This account reads the state of replication, from either node.
 pub const MONITOR_USER: &str = "pmp_ha_monitor";
 
 /// The account whose rights bind the applier of the primary, where the server can do that. Nobody can
@@ -22,7 +22,7 @@ pub const APPLIER_USER: &str = "pmp_ha_applier";
 /// The ends of the names. `MySQL` 5.6 stores names of 16 characters, and the longest is 14 long.
 const ENDS: [&str; 4] = ["", "_b", "_c", "_d"];
 
-/// Returns the account that a name means, without its end; `None` if the other node does not use it.
+/// Returns the account of a name without its ending; `None` if the other node does not use it.
 #[must_use]
 pub fn meant_by(user: &str) -> Option<&'static str> {
     let of = |name: &str| {

@@ -21,8 +21,9 @@ pub enum Acting {
     AsOwner,
 }
 
-/// Decides as which account root works on the home at `path`; `data` is the owner of the data
-/// directory, if there is one.
+/// Decides as which account root works on the home at `path`.
+///
+/// `data` is the owner of the data directory, if there is one.
 ///
 /// # Errors
 /// When the home belongs to one account and the data to another, and neither is root: the owner of the
@@ -34,7 +35,7 @@ pub fn acting(path: &str, home: &SystemAccount, data: Option<&SystemAccount>) ->
             "root cannot work on this home safely",
             format!("{path} belongs to {}, and its mysql/data to {}", home.name, data.name),
             format!(
-                "Give the data to {0}: `chown -R --no-dereference {0} {1}`. Or make the home root's, all but the data.",
+                "Give the data to {0}: `chown -R --no-dereference {0} {1}`. Or give everything in the home except the data to root.",
                 home.name,
                 shell_word(&format!("{path}/mysql/data"))
             ),
@@ -43,8 +44,9 @@ pub fn acting(path: &str, home: &SystemAccount, data: Option<&SystemAccount>) ->
     }
 }
 
-/// Returns the refusal of a home of root's in which somebody else directs what root does. `paths` are
-/// those that must become root's, and `evidence` says what is wrong with each.
+/// Returns the refusal of root's home in which another account can change what root runs.
+///
+/// `paths` must become root's, and `evidence` is the problem with each.
 #[must_use]
 pub fn not_root_s_alone(home: &str, evidence: &[String], paths: &[String]) -> Refusal {
     const SHOWN: usize = 5;
@@ -54,9 +56,9 @@ pub fn not_root_s_alone(home: &str, evidence: &[String], paths: &[String]) -> Re
     }
     let inside =
         |path: &&String| path.strip_prefix(home).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let what = "root cannot work on this home safely: somebody else could direct what it does";
+    let what = "root cannot work on this home safely: another account could change what root runs";
     if !paths.iter().all(|path| inside(&path)) {
-        let hint = "Move the home, and its data, to a folder that only root may write. Or give the whole home to its account.";
+        let hint = "Move the home, and its data, to a folder that only root can write to. Or give the whole home to its account.";
         return Refusal::new(what, shown, hint).code("unsafe-for-root");
     }
     let named: Vec<String> = paths.iter().map(|path| shell_word(path)).collect();
@@ -70,7 +72,7 @@ pub fn not_root_s_alone(home: &str, evidence: &[String], paths: &[String]) -> Re
     ).code("unsafe-for-root")
 }
 
-/// Returns the refusal of a home in which its owner cannot use what an earlier run as root has left.
+/// Returns the refusal of a home whose owner cannot use what an earlier run as root has left.
 #[must_use]
 pub fn left_by_others(owner: &str, paths: &[String]) -> Refusal {
     const SHOWN: usize = 5;
@@ -80,7 +82,7 @@ pub fn left_by_others(owner: &str, paths: &[String]) -> Refusal {
     let all: Vec<String> = paths.iter().map(|path| shell_word(path)).collect();
     Refusal::new(
         "this account cannot use all files of the home",
-        format!("{owner} has not enough rights to {}{rest}", shown.join(", ")),
+        format!("{owner} does not have enough rights to {}{rest}", shown.join(", ")),
         format!("As root: `chown -R --no-dereference {owner} {}`. Then try again.", all.join(" ")),
     )
     .code("files-of-others")

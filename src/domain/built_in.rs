@@ -48,7 +48,7 @@ impl Feature {
         match self {
             Self::Alarms => "this pmp-ha was built without `alarms`",
             Self::OldTls => {
-                "the database speaks no TLS newer than 1.1, and this pmp-ha was built without `old-tls`"
+                "the database supports no TLS newer than 1.1, and this pmp-ha was built without `old-tls`"
             }
             Self::Sealed => "this pmp-ha was built without `sealed`",
             Self::Page => "this pmp-ha was built without `page`",
@@ -75,7 +75,7 @@ impl Feature {
     }
 }
 
-/// What `pmp-ha --version` says: the version, and which parts this program has.
+/// The output of `pmp-ha --version`: the version, and the parts of this program.
 #[must_use]
 pub fn long_version() -> &'static str {
     static TEXT: LazyLock<String> = LazyLock::new(version_and_parts);

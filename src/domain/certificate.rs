@@ -1,6 +1,6 @@
 //! Certificates: when they end, and what the words of a TLS library say is wrong with one.
 
-/// From so many days before its end, a certificate is a finding: time to plan a stop of the database.
+/// From so many days before its end, a certificate is a finding, so that you can plan a stop.
 pub const WARN_DAYS: i64 = 30;
 
 /// Seconds of a day.
@@ -35,7 +35,7 @@ pub enum Fault {
 pub struct Unfit {
     /// What is wrong with it.
     pub fault: Fault,
-    /// Whether it is this node's, and the other node said so.
+    /// Whether it is this node's certificate, as the other node reported.
     pub ours: bool,
 }
 

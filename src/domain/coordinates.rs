@@ -49,8 +49,7 @@ impl MariaDbPosition {
         Self(text.split(',').filter_map(gtid).collect())
     }
 
-    /// Returns whether the transaction of a binlog event (`BEGIN GTID 1-1-42`) is behind this
-    /// position.
+    /// Returns whether the transaction of an event (`BEGIN GTID 1-1-42`) is after this position.
     ///
     /// Returns false for an event it does not understand.
     #[must_use]
@@ -59,7 +58,7 @@ impl MariaDbPosition {
         named.is_some_and(|(domain, sequence)| self.0.get(&domain).is_some_and(|last| sequence <= *last))
     }
 
-    /// Returns whether every transaction of a position (`1-1-42,2-2-7`) is behind this one.
+    /// Returns whether every transaction of a position (`1-1-42,2-2-7`) is after this one.
     #[must_use]
     pub fn covers_all(&self, position: &str) -> bool {
         position.split(',').all(|gtid| self.covers(gtid))

@@ -91,8 +91,7 @@ fn is_of_a_schema(name: &str) -> bool {
     !name.starts_with('#') && suffix.is_some_and(|suffix| OF_A_SCHEMA.contains(&suffix))
 }
 
-/// Returns whether it is a `table.isl`, in which `MySQL` 5.6 keeps the path of a tablespace
-/// elsewhere.
+/// Returns whether it is a `table.isl`, in which `MySQL` 5.6 stores the path of a tablespace.
 #[must_use]
 pub fn is_link_file(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, suffix)| suffix == "isl")

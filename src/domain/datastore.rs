@@ -1,4 +1,4 @@
-//! How a server stores its data: what must be equal on both nodes, and where its files lie.
+//! How a server stores its data: what must be equal on both nodes, and where its files are.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ const EQUAL: [&str; 3] = ["lower_case_table_names", "innodb_page_size", FILES];
 /// This one tells the sizes as well, which may differ.
 const FILES: &str = "innodb_data_file_path";
 
-/// What a server says of how it stores its data.
+/// How a server stores its data, as it reports.
 #[must_use]
 pub fn facts(variables: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let fact = |name: &str| {
@@ -53,7 +53,7 @@ pub fn note(facts: &BTreeMap<String, String>) -> Vec<Sql> {
     std::iter::once(table).chain(facts.iter().map(row)).map(Sql::new).collect()
 }
 
-/// Asks for what was noted. Data of an older version have no such table.
+/// Queries what was recorded. Data of an older version have no such table.
 pub const ASK: &str = "SELECT name, value FROM pmp_ha.storage";
 
 /// Asks a server for the file of each tablespace.
@@ -68,7 +68,7 @@ pub fn files_query(layout: Layout) -> &'static str {
     }
 }
 
-/// The path of a tablespace from the data directory, or `None` if it lies elsewhere.
+/// The path of a tablespace from the data directory, or `None` if it is elsewhere.
 #[must_use]
 pub fn below<'a>(data: &str, path: &'a str) -> Option<&'a str> {
     let inside = match path.strip_prefix(data.trim_end_matches('/')) {

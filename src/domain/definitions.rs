@@ -1,5 +1,6 @@
-//! What a schema holds besides tables: views, triggers, routines and events. When two of them are the
-//! same, and the statements that read, make and drop them.
+//! The definitions of a schema: views, triggers, routines and events.
+//!
+//! It contains when two of them are equal, and the statements that read, create and drop them.
 //!
 //! An account that may see a definition may often change it, too. So the tool's procedures show them,
 //! with the rights of its own account; whoever reads the other node may call these and nothing else.

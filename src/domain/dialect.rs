@@ -1,4 +1,4 @@
-//! What the tool says, in the words that `MySQL` 5.1 and 5.5 understand.
+//! The tool's statements, in the words that `MySQL` 5.1 and 5.5 understand.
 
 use std::borrow::Cow;
 

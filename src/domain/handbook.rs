@@ -1,4 +1,4 @@
-//! What the handbook says of each code: the sections of the documents, for a terminal.
+//! The text of the handbook for each code: sections of the documents, for a terminal.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -37,14 +37,14 @@ impl HandbookPart {
     }
 }
 
-/// One code and what the handbook says of it.
+/// One code and its text in the handbook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HandbookEntry {
     /// The code.
     pub code: &'static str,
     /// What it is about.
     pub topic: HandbookPart,
-    /// The first sentence that says what it means.
+    /// The first sentence that explains it.
     pub summary: String,
     /// All of it.
     pub text: String,

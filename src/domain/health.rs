@@ -111,7 +111,7 @@ impl Health {
     }
 }
 
-/// Returns the line that says how to ask about these codes. Empty without one.
+/// Returns the line with the command that explains these codes; empty without codes.
 #[must_use]
 pub fn more<T: fmt::Display + PartialEq>(codes: impl Iterator<Item = T>) -> String {
     let mut named = Vec::new();

@@ -1,4 +1,4 @@
-//! Commands in hints, made to work as they stand: with the home that the operator has named.
+//! Adds the home that the operator named to the commands in hints.
 
 use super::words::shell_word;
 

@@ -91,8 +91,9 @@ impl std::fmt::Debug for KeyFile {
     }
 }
 
-/// Returns the name of a program of the product, Java or its wrapper, if `words` is the command line of
-/// one that runs out of `home`.
+/// Returns the product's program, Java or its wrapper, if `words` runs it out of `home`.
+///
+/// `words` is the command line of a process.
 #[must_use]
 pub fn product_program<'a>(words: &'a [String], home: &str) -> Option<&'a str> {
     let path = words.first()?;

@@ -83,8 +83,7 @@ pub enum Due {
 }
 
 impl OpenRun {
-    /// Returns whether to finish the run or roll it back: it is finished only after its point of no
-    /// return.
+    /// Returns whether to finish the run, which is past its point of no return, or to undo it.
     #[must_use]
     pub fn due(&self) -> Due {
         if self.next >= self.plan.point_of_no_return {

@@ -27,16 +27,18 @@ pub fn link_lives(replica: &ReplicaView) -> bool {
     replica.receiver == Receiver::Connected && replica.pulse.as_ref().is_none_or(|pulse| pulse.moved)
 }
 
-/// Returns by how much a heartbeat is ahead of the clock that wrote it, in microseconds, if that clock was
-/// set back.
+/// Returns by how much a heartbeat is ahead of its own clock, if that was set back.
+///
+/// The result is in microseconds.
 #[must_use]
 pub fn set_back(clock: i64, beat: i64) -> Option<i64> {
     let ahead = beat.saturating_sub(clock);
     (ahead > AHEAD).then_some(ahead)
 }
 
-/// Returns the lag of the node in role `at` in seconds; `None` while it is unknown, as after a clock was
-/// set back.
+/// Returns the lag of the node in role `at` in seconds; `None` while it is unknown.
+///
+/// It is also unknown just after a clock was set back.
 #[must_use]
 pub fn of(snapshot: &Snapshot, at: Role) -> Option<f64> {
     let from = Pair::peer_of(at);

@@ -18,7 +18,7 @@ macro_rules! lock_name {
 }
 pub(super) use lock_name;
 
-/// Answers with the `word`.
+/// Returns the `word`.
 pub const LOCK_WORD: &str = "SELECT MAX(w.word) AS word FROM pmp_ha_local.lock_word w";
 
 /// Makes the table of the word. The server itself makes the word, with its next heartbeat (`MAKE_WORD`).
@@ -30,8 +30,9 @@ pub fn table_of_word() -> Sql {
     ))
 }
 
-/// Forgets the word: a copy of the data has it, and whoever has the copy can read it. The locks that are held
-/// become free. The statement must not be logged.
+/// Deletes the word, because a copy of the data contains it.
+///
+/// The locks that are held become free. The statement must not be logged.
 #[must_use]
 pub fn forget_word() -> Sql {
     Sql::new(format!("DELETE FROM {LOCAL_SCHEMA}.lock_word"))

@@ -1,4 +1,4 @@
-//! What a pack contains: who made it, for whom, of what server, and every file with its hash.
+//! What a pack contains: its origin, its target, its server, and every file with its hash.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -172,7 +172,7 @@ impl Entry {
     }
 }
 
-/// The hashes by which two installations are the same product: no build number is public.
+/// The hashes that identify the same product: no build number is public.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fingerprint {
@@ -207,8 +207,9 @@ pub struct Manifest {
     pub pair: Pair,
     /// The coordinates from which the secondary replicates.
     pub coordinates: Coordinates,
-    /// Whether the return channel of the primary goes on with the secondary that there is, until the pack is
-    /// installed. A first pack lets it begin with the pack.
+    /// Whether the return channel keeps working with the present secondary until the installation.
+    ///
+    /// With a first pack, it begins with the pack.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub return_channel_goes_on: bool,
     /// Every other file of the pack.
@@ -252,8 +253,7 @@ impl Manifest {
         self.files.iter().map(|entry| entry.size).fold(0, u64::saturating_add)
     }
 
-    /// Checks what a reader relies on: the format, and that every file has its own place in
-    /// one of the two folders that a pack may write to.
+    /// Checks what a reader relies on: the format, and a separate valid path for every file.
     ///
     /// # Errors
     /// Names the entry that is wrong.

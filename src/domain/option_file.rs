@@ -1,8 +1,8 @@
-//! An option file of the installation's own, as far as it matters what it takes in and says.
+//! The installation's own option file: which files it includes, and what it sets.
 
 use super::start_script::lets_everybody_in;
 
-/// A line by which an option file takes in others.
+/// A line with which an option file includes others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Include {
     /// One file.
@@ -25,7 +25,7 @@ pub fn includes(text: &str) -> Vec<Include> {
     text.lines().filter_map(include).collect()
 }
 
-/// Whether a server that reads this option file lets everybody in.
+/// Whether a server that reads this option file accepts every login.
 #[must_use]
 pub fn file_lets_everybody_in(text: &str) -> bool {
     let mut of_a_server = false;

@@ -44,7 +44,7 @@ impl Rights {
     }
 }
 
-/// Asks the server for a heartbeat of its own node, now: answers with its `beat`, or 0 if it wrote none.
+/// Requests a heartbeat of the server's own node: returns its `beat`, or 0 if it wrote none.
 pub const ASK_FOR_BEAT: &str = "CALL pmp_ha.ask_for_beat()";
 
 /// The heartbeats that somebody asks for are at least so far apart, microseconds: each takes some 300
@@ -134,11 +134,11 @@ pub fn say(state: &NodeState) -> Sql {
     ))
 }
 
-/// What the server that is asked says of itself.
+/// The role that a server publishes.
 pub const ASK_ROLE: &str = "SELECT node, epoch, replaces, role, secondary_word, followed_file, followed_position, heard \
      FROM pmp_ha.role WHERE node = @@GLOBAL.server_id";
 
-/// Reads the answer to [`ASK_ROLE`]; `None` when it says nothing that is understood.
+/// Reads the answer to [`ASK_ROLE`]; `None` if it is empty or not understood.
 pub fn read_role(column: impl Fn(&str) -> Option<String>) -> Option<NodeState> {
     let (role, candidate) = match column("role")?.as_str() {
         "primary" => (Role::Primary, false),
@@ -160,7 +160,7 @@ pub fn read_role(column: impl Fn(&str) -> Option<String>) -> Option<NodeState> {
     })
 }
 
-/// Says a word in an exchange of roles, or repeats it. The statement must not be logged.
+/// Writes or repeats a turn of a switchover. The statement must not be logged.
 #[must_use]
 pub fn say_turn(run: &str, phase: Phase) -> Sql {
     Sql::new(format!(
@@ -172,7 +172,7 @@ pub fn say_turn(run: &str, phase: Phase) -> Sql {
     ))
 }
 
-/// Takes back what was said in an exchange of roles.
+/// Deletes the turn of a switchover.
 #[must_use]
 pub fn withdraw_turn() -> Sql {
     Sql::new(format!(
@@ -181,7 +181,7 @@ pub fn withdraw_turn() -> Sql {
     ))
 }
 
-/// The word of the server that is asked, with its age by its own clock.
+/// The turn of the server, with its age by its own clock.
 #[must_use]
 pub fn ask_turn() -> Sql {
     Sql::new(format!(
@@ -190,7 +190,7 @@ pub fn ask_turn() -> Sql {
     ))
 }
 
-/// Reads the answer to [`ask_turn`]; `None` when it says nothing that is understood.
+/// Reads the answer to [`ask_turn`]; `None` if it is empty or not understood.
 pub fn read_turn(column: impl Fn(&str) -> Option<String>) -> Option<Turn> {
     let number = |name: &str| column(name)?.parse().ok();
     Some(Turn {
@@ -208,7 +208,7 @@ pub fn beat_now() -> Sql {
     Sql::new(format!("UPDATE {OWN_SCHEMA}.heartbeat SET beat = {CLOCK} WHERE node = @@GLOBAL.server_id"))
 }
 
-/// Makes the events of a node anew: the heartbeat, and the watchdog where the server needs one.
+/// Creates the events of a node again: the heartbeat, and the watchdog if needed.
 ///
 /// An event keeps the time zone of the session that makes it. In one with summer time it would stand still
 /// for an hour in autumn, when the same times come again.
@@ -270,7 +270,7 @@ fn beat_event(seconds: u64) -> String {
     event_named("beat", BEAT_LOCK, seconds, MAKE_WORD, &format!("{HEARD}\n{}", beat(CLOCK)))
 }
 
-/// Makes the procedure behind [`ASK_FOR_BEAT`] anew. That takes the rights to it from everybody.
+/// Creates the procedure of [`ASK_FOR_BEAT`] again. That revokes all rights to it.
 ///
 /// It runs with the rights of [`ADMIN_USER`], so that nothing of the caller's session may matter: a
 /// transaction ends first, and the clock is the server's own, whatever the caller has set. It takes
@@ -342,15 +342,16 @@ pub fn procedure(timing: &Timing) -> Vec<Sql> {
     .into()
 }
 
-/// Answers with the heartbeat rows, and with `by_event`, when the event of the server that is asked wrote
-/// its own row. The data of a pair that was set up before do not know it.
+/// Returns the heartbeat rows, and in `by_event` when the server's event wrote its own row.
+///
+/// The data of a pair that an earlier version set up have no such column.
 pub const BEATS: [&str; 2] = [
     "SELECT h.node, h.beat, h.echo, h.epoch, IF(h.beat IN (a.beat, a.beat_before), a.by_event, h.beat) AS by_event \
      FROM pmp_ha.heartbeat h LEFT JOIN pmp_ha.asked a ON a.node = h.node AND a.node = @@GLOBAL.server_id",
     "SELECT node, beat, echo, epoch, beat AS by_event FROM pmp_ha.heartbeat",
 ];
 
-/// The procedure that writes a heartbeat when it is asked for one, in [`OWN_SCHEMA`].
+/// The procedure that writes a heartbeat on request, in [`OWN_SCHEMA`].
 pub const ASK_FOR_BEAT_PROCEDURE: &str = "ask_for_beat";
 
 /// What a receiver of an old server does once it is connected: it asks a few things of its source, and

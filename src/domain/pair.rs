@@ -44,7 +44,7 @@ impl FromStr for Endpoint {
             match rest.strip_prefix(':') {
                 Some(port) => (host, Some(port)),
                 None if rest.is_empty() => (host, None),
-                None => return Err(format!("'{rest}' follows the bracket")),
+                None => return Err(format!("there is '{rest}' after the bracket")),
             }
         } else {
             match text.split_once(':') {
@@ -107,8 +107,10 @@ pub struct Node {
     /// The port of its web server when the pair was set up, if it was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web_port: Option<u16>,
-    /// Tells what its server writes from what an earlier server of this node wrote, where the binlogs
-    /// themselves do not. The node itself knows it, and the other one may not.
+    /// Distinguishes the binlogs of this server from those of an earlier server of this node.
+    ///
+    /// It is needed if the binlogs themselves do not. The node itself knows it, and the other one may
+    /// not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<u32>,
 }
@@ -181,7 +183,7 @@ fn first_epoch() -> u64 {
     Claim::FIRST.epoch
 }
 
-/// The claim by which a node is the primary, or will be.
+/// The claim of a node that is the primary, or will be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Claim {
     /// The epoch that begins with it.
@@ -191,22 +193,22 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// The largest epoch that a file may name: no pair changes its roles so often, and counting on from
-    /// there stays far from the end of the numbers.
+    /// The largest epoch that a file may name.
+    ///
+    /// No pair changes its roles so often, and there is room to count on from there.
     pub const LARGEST: u64 = 1 << 48;
 
     /// So far ahead of its own epoch at most, a node believes what a row says of another one. Each change of
     /// roles adds one or two, so no row brings the counting near to its end.
     const FARTHEST: u64 = 1000;
 
-    /// Reads an epoch from a row of a database. One that no file may name counts as not said.
+    /// Reads an epoch from a row of a database; `None` if it is not plausible.
     #[must_use]
     pub fn read_epoch(text: &str) -> Option<u64> {
         text.parse().ok().filter(|epoch| *epoch <= Self::LARGEST)
     }
 
-    /// The epoch that a promotion replaces: its own, or the later one that rows tell of, if that is
-    /// plausible.
+    /// The epoch that a promotion replaces: its own, or a later plausible one from rows.
     #[must_use]
     pub fn latest(own: u64, told: u64) -> u64 {
         if told > own.saturating_add(Self::FARTHEST) { own } else { told.max(own) }

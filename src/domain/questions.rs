@@ -1,4 +1,4 @@
-//! What the monitor account is told by procedures, which run with the rights of the tool's administrator.
+//! What procedures answer to the monitor account, with the rights of the admin account.
 //!
 //! To see it by itself, it would need the right to see every running statement, and a statement of the
 //! application's may hold a secret. Whoever holds a pack has this account.
@@ -13,7 +13,7 @@ use super::sql::Sql;
 pub struct Question {
     /// The name of the procedure.
     pub procedure: &'static str,
-    /// The query, for pairs that were set up before there was the procedure: their monitor account may ask it.
+    /// The query for pairs without the procedure: their monitor account may run it.
     pub query: &'static str,
     /// What the procedure asks.
     body: &'static str,
@@ -70,8 +70,10 @@ pub const RECEIVERS: Question = Question { procedure: "receivers", query: CONNEC
 /// ones so, and so does an applier.
 pub const LEFT_PREPARED: Question = Question { procedure: "left_prepared", query: PREPARED, body: PREPARED };
 
-/// Tells the secondary's server that its primary starts, for as long as the session lasts: 1 in `got`, unless another
-/// start is announced. One that has just ended lets go in a moment.
+/// Announces to the secondary's server that its primary starts, until the session ends.
+///
+/// It returns 1 in `got`, unless another start is announced. One that has just ended releases the lock
+/// within a moment.
 pub const ANNOUNCE_START: Question = Question {
     procedure: "announce_start",
     query: get!("'pmp_ha.primary_starts'", "1"),
@@ -85,7 +87,7 @@ pub const IS_STARTING: Question = Question {
     body: is_held!("primary_starts"),
 };
 
-/// Tells a server that the monitor of the primary watches, for as long as the session lasts: 1 in `got`.
+/// Announces to a server that the primary's monitor runs, until the session ends: 1 in `got`.
 pub const ANNOUNCE_WATCH: Question = Question {
     procedure: "announce_watch",
     query: get!("'pmp_ha.primary_watches'", "0"),
@@ -101,7 +103,9 @@ pub const IS_WATCHED: Question = Question {
 
 const SHOW_BINARY_LOGS: &str = "SHOW BINARY LOGS";
 
-/// The binlogs: `Log_name` and `File_size`. `MySQL` 5.1 tells them only to those who may do everything.
+/// The binlogs: `Log_name` and `File_size`.
+///
+/// `MySQL` 5.1 shows them only to accounts with all rights.
 pub const BINARY_LOGS: Question =
     Question { procedure: "binary_logs", query: SHOW_BINARY_LOGS, body: SHOW_BINARY_LOGS };
 

@@ -22,8 +22,9 @@ const PASSING: [u32; 11] = [1593, 1595, 1596, 1597, 1743, 13117, 13118, 13119, 1
 /// number is that of the answer then.
 const NOT_ANSWERED: &str = "stops because a fatal error is encountered";
 
-/// Whether an error needs a person, though it has a number of [`PASSING`]: both servers have the same number or
-/// the same UUID.
+/// Returns whether an error needs a person, although its number is in [`PASSING`].
+///
+/// This is so if both servers have the same number or the same UUID.
 #[must_use]
 pub fn is_of_identity(message: &str) -> bool {
     message.contains("have equal")
@@ -51,8 +52,9 @@ pub struct Restarts {
 }
 
 impl Restarts {
-    /// Takes a look at the replica side of the server here, if it was seen. Returns whether its receiver is to
-    /// be started now.
+    /// Adds a look at the replica side of this server, if it was seen.
+    ///
+    /// Returns whether to start its receiver now.
     pub fn is_due(&mut self, replica: Option<&ReplicaView>, now: u64) -> bool {
         let Some(replica) = replica else { return false };
         if !gave_up(replica) {

@@ -1,4 +1,4 @@
-//! A precondition that does not hold: what was asked for, the evidence, what to do next.
+//! A precondition that is not met: the request, the evidence, and what to do next.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ impl Refusal {
         Self { code: Self::ANY, what: what.into(), because: because.into(), hint: hint.into() }
     }
 
-    /// The code of a refusal that has none of its own.
+    /// The code of a refusal without its own code.
     pub const ANY: &'static str = "refused";
 
     /// Gives it a code of `docs/refusals.md`.

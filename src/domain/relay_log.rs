@@ -1,5 +1,6 @@
-//! The events of a relay log as its bytes: what `SHOW RELAYLOG EVENTS` would say of them, as far as it
-//! matters what kind they are and which table they name.
+//! The events of a relay log, read from its bytes.
+//!
+//! It returns what `SHOW RELAYLOG EVENTS` would show about the kind and the table of an event.
 //!
 //! A server that starts may drop its relay logs. They are read before.
 
@@ -44,7 +45,7 @@ const CHECKSUM: usize = 4;
 /// the server, and a time. The lengths of each kind's own header follow.
 const FORMS: usize = 2 + 50 + 4;
 
-/// The text of an event that lays the ones behind it out in another way than the server itself.
+/// The text of an event that defines another layout than that of the server itself.
 pub const ANOTHER_LAYOUT: &str = "another layout";
 
 /// How the events of a server are laid out, as it describes that itself.
@@ -87,7 +88,7 @@ impl Header {
         self.kind
     }
 
-    /// Whether nobody but the server can read what comes behind it.
+    /// Whether only the server can read what follows.
     #[must_use]
     pub fn encrypts(&self) -> bool {
         self.kind == START_ENCRYPTION
@@ -99,7 +100,7 @@ impl Header {
         self.server_id
     }
 
-    /// Whether the events behind this one end with a checksum; `None` if it does not say that.
+    /// Whether the events after this one end with a checksum; `None` if unknown.
     #[must_use]
     pub fn checksums(&self, body: &[u8]) -> Option<bool> {
         (self.kind == FORMAT).then(|| {

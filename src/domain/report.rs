@@ -32,7 +32,7 @@ pub struct Report {
     /// The previous verdict of a watcher, if it differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_from: Option<Verdict>,
-    /// The previous services of a watcher, if Password Manager Pro has begun or ceased to answer since.
+    /// The previous services of a watcher, if Password Manager Pro has begun or stopped answering.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub services_changed_from: Option<NodeServices>,
     /// The verdict with its reasons.
@@ -57,7 +57,7 @@ pub struct NodeServices {
 /// A node of the pair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairNode {
-    /// The name by which the other node reaches it.
+    /// The name under which the other node reaches it.
     pub host: String,
     /// The port of its database.
     pub port: u16,
@@ -120,7 +120,7 @@ impl Report {
         }
     }
 
-    /// Adds what the snapshot knows besides the verdict.
+    /// Adds information from the snapshot to the verdict.
     #[must_use]
     pub fn about(self, snapshot: &Snapshot) -> Self {
         let Membership { role, .. } = snapshot.membership;
@@ -148,7 +148,7 @@ impl Report {
 }
 
 impl NodeServices {
-    /// What a snapshot says of both nodes.
+    /// What a snapshot contains about both nodes.
     #[must_use]
     pub fn of(snapshot: &Snapshot) -> Self {
         let own = snapshot.membership.role;
@@ -267,7 +267,7 @@ impl Watch {
         }
     }
 
-    /// The report that was taken last, for a screen that it has for itself: the last change stays in sight.
+    /// The last report, for a full screen: the last change stays visible.
     #[must_use]
     pub fn screen(&self, report: &Report) -> String {
         // The two words first: they stay in sight in the smallest window.
@@ -277,7 +277,7 @@ impl Watch {
         format!("{}{}\n{change}{}", &text[..words], report.at, &text[words..])
     }
 
-    /// The same for one that goes on downwards: a change is told once.
+    /// The same for a terminal that scrolls: it prints a change once.
     #[must_use]
     pub fn entry(&self, report: &Report) -> String {
         frame(report, self.change.as_ref().filter(|_| report.has_changed()))

@@ -45,7 +45,9 @@ pub struct Returned {
     /// The identity of the server that sends, if it has one. A new server in the place of the secondary has another.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     source: String,
-    /// How often pmp-ha let them go, or noted them as seen. A look that began before that stores nothing.
+    /// How often pmp-ha dropped them, or marked them as seen.
+    ///
+    /// A look that began before that stores nothing.
     #[serde(default)]
     pub turn: u64,
 }
@@ -53,8 +55,9 @@ pub struct Returned {
 /// What is found if nobody can tell any more what was sent.
 const DROPPED: &str = "relay logs that were dropped before pmp-ha had read them";
 
-/// The last event of a transaction in a relay log. A server may begin its relay logs anew under the same
-/// names, so that the place alone does not tell.
+/// The last event of a transaction in a relay log.
+///
+/// A server may begin new relay logs with the same names, so the position alone proves nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayPlace {
     /// The file; empty before anything was read.
@@ -63,14 +66,15 @@ pub struct RelayPlace {
     pub position: u64,
     /// By what it is known again. The source chose all of it.
     pub mark: String,
-    /// By what the file is known again: what the server of this home wrote first, as a hash. Empty where only the
-    /// server was asked.
+    /// The identity of the file: a hash of what the server of this home wrote first.
+    ///
+    /// It is empty if only the server was queried.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub begun: String,
 }
 
 impl RelayPlace {
-    /// Whether the place can lie in a file that begins like this. A note of an earlier version does not say.
+    /// Whether the position can be in a file with this beginning; an old note does not record it.
     #[must_use]
     pub fn may_lie_in(&self, begun: &str) -> bool {
         self.begun.is_empty() || self.begun == begun
@@ -87,7 +91,9 @@ impl Returned {
         Self { history: history.to_owned(), ..Self::default() }
     }
 
-    /// Where reading can continue, the best place first. A long transaction is not read in one look.
+    /// The positions at which reading can continue, the best one first.
+    ///
+    /// A look does not read all of a long transaction.
     #[must_use]
     pub fn places(&self) -> Vec<RelayPlace> {
         self.within.iter().chain([&self.place]).filter(|place| !place.file.is_empty()).cloned().collect()
@@ -101,7 +107,7 @@ impl Returned {
         }
     }
 
-    /// Notes how the file begins in which the places lie that were read just now.
+    /// Records the beginning of the file with the positions that were just read.
     pub fn lies_in(&mut self, file: &str, begun: &str) {
         for place in self.within.iter_mut().chain([&mut self.place]).filter(|place| place.file == file) {
             begun.clone_into(&mut place.begun);
@@ -136,7 +142,7 @@ impl Returned {
         }
     }
 
-    /// Notes that pmp-ha lets the relay logs go that it has read.
+    /// Records that pmp-ha drops the relay logs that it has read.
     pub fn lets_go(&mut self) {
         self.let_go = true;
         self.turn += 1;
@@ -154,16 +160,16 @@ impl Returned {
         is_new
     }
 
-    /// Notes that the return channel will begin anew with the server that was just heard of.
+    /// Records that the return channel will begin again with the server that was just seen.
     pub fn expects_a_beginning(&mut self) {
         self.let_go = true;
     }
 
-    /// A reading without what an earlier one had noted, because somebody altered the note in `file`.
+    /// Returns a reading without an earlier record, because somebody altered the note in `file`.
     #[must_use]
     pub fn of_altered_note(history: &str, file: &str) -> Self {
         let mut reading = Self::of(history);
-        let what = "a note of pmp-ha that cannot be read: what was found before is forgotten".to_owned();
+        let what = "a note of pmp-ha that cannot be read: what was found before is lost".to_owned();
         reading.remember(Errant { file: file.to_owned(), position: 0, what });
         reading
     }
@@ -219,7 +225,7 @@ impl Returned {
             "table_map" => {
                 let (number, name) = table_map(info)?;
                 if self.tables.len() >= MOST_TABLES {
-                    return Some("rows of more tables than pmp-ha keeps in mind".into());
+                    return Some("rows of more tables than pmp-ha can store".into());
                 }
                 named_anew(&mut self.tables, number, &name)
             }
@@ -250,9 +256,7 @@ impl Returned {
                 let name = table_id(info).and_then(|number| self.tables.get(&number))?;
                 (*name == format!("{OWN_SCHEMA}.heartbeat")).then(|| format!("rows of {name} were added"))
             }
-            "format_desc" => {
-                (info == ANOTHER_LAYOUT).then(|| "events that are laid out in another way".to_owned())
-            }
+            "format_desc" => (info == ANOTHER_LAYOUT).then(|| "events with another layout".to_owned()),
             "xid" | "rotate" | "stop" | "previous_gtids" | "gtid" | "anonymous_gtid" | "gtid_list"
             | "binlog_checkpoint" | "annotate_rows" | "rows_query" | "intvar" | "rand" | "user var"
             | "heartbeat" | "start_encryption" => None,
@@ -285,8 +289,9 @@ pub fn mark_of(event: &Event) -> String {
     format!("{} {} {info}", event.kind, event.end)
 }
 
-/// Whether a server that limits its applier stops it with this error because of what it was sent: a right
-/// is missing, or it is a statement instead of rows.
+/// Returns whether a server with a limited applier stops it because of what it was sent.
+///
+/// A right is missing, or it got a statement instead of rows.
 #[must_use]
 pub fn is_refusal(number: u32) -> bool {
     // 1397 is the end of a transaction of two phases whose first was refused, 6038 a GTID with a tag.

@@ -5,15 +5,16 @@ use super::pair::Role;
 use super::settings::OWN_SCHEMA;
 use super::sql::OWN_DEFAULTS_INSIDE;
 
-/// Whether this node says that it has the role, as a condition inside a stored program.
+/// Whether this node has the role, as a condition inside a stored program.
 pub(super) fn role_here(role: Role) -> String {
     format!(
         "EXISTS (SELECT 1 FROM {OWN_SCHEMA}.role r WHERE r.node = @@GLOBAL.server_id AND r.role = '{role}')"
     )
 }
 
-/// An event every so many seconds; `lock` is the name of its lock, as an expression, and `before`
-/// is done before it is taken.
+/// An event that runs every so many seconds.
+///
+/// `lock` is the name of its lock, as an expression. `before` runs before it takes the lock.
 pub(super) fn event_named(name: &str, lock: &str, seconds: u64, before: &str, body: &str) -> String {
     // One at a time: on a full disk each would wait, and take a connection.
     format!(

@@ -1,4 +1,4 @@
-//! A secondary that a pack sets up again, while its pair goes on: the SQL for it.
+//! The SQL for a secondary that a pack sets up again, while its pair keeps working.
 //!
 //! A pack changes nothing of the pair it is made from. Until it is installed, the former secondary goes on, and
 //! what it sends to the primary after the pack was made is in no binlog of the primary. So the new server
@@ -61,22 +61,22 @@ pub fn tables() -> Vec<Sql> {
     ]
 }
 
-/// Says that the data of this node are to be compared. The statement must not be logged.
+/// Records that the data of this node must be compared. The statement must not be logged.
 #[must_use]
 pub fn due() -> Sql {
     Sql::new(format!("REPLACE INTO {OWN_SCHEMA}.{COMPARE_DUE} VALUES (@@GLOBAL.server_id)"))
 }
 
-/// Says that they were compared, and are equal. The statement must not be logged.
+/// Records that they were compared, and are equal. The statement must not be logged.
 #[must_use]
 pub fn compared() -> Sql {
     Sql::new(format!("DELETE FROM {OWN_SCHEMA}.{COMPARE_DUE} WHERE node = @@GLOBAL.server_id"))
 }
 
-/// Answers one row if the data of the server that is asked are to be compared.
+/// Returns one row if the data of the server must be compared.
 pub const ASK_DUE: &str = "SELECT node FROM pmp_ha.compare_due WHERE node = @@GLOBAL.server_id";
 
-/// Lets the account of the return channel in, and not read the binlog, until the primary has begun anew.
+/// Lets the return account log in without reading the binlog, until the primary has begun again.
 #[must_use]
 pub fn close(account: &str) -> Vec<Sql> {
     vec![
@@ -86,8 +86,10 @@ pub fn close(account: &str) -> Vec<Sql> {
     ]
 }
 
-/// From where a table counts on, so that no row of the new secondary has the number of one that the former
-/// secondary added since the pack was made; `next` is its next number, and `kind` the type of the column.
+/// Returns the next number of a table, so that no new row reuses a former secondary's number.
+///
+/// The former secondary may have added rows since the pack was made. `next` is the table's next number,
+/// and `kind` the type of the column.
 #[must_use]
 pub fn counted_on(next: u64, kind: &str) -> u64 {
     let kind = kind.to_lowercase();
@@ -109,7 +111,7 @@ pub fn count_from(schema: &str, table: &str, next: u64) -> Sql {
     Sql::new(format!("ALTER TABLE {}.{} AUTO_INCREMENT = {next}", quote_name(schema), quote_name(table)))
 }
 
-/// Notes this statement for each start of the server; `None` where a server remembers how far it has counted.
+/// Stores this statement for each start of the server; `None` if it remembers its counters.
 #[must_use]
 pub fn at_each_start(flavor: &Flavor, table: &str, statement: &Sql) -> Option<Sql> {
     (flavor.watchdog() == Watchdog::OfReceiverAndApplier && flavor.return_channel_can_go_on()).then(|| {
@@ -123,7 +125,7 @@ pub fn at_each_start(flavor: &Flavor, table: &str, statement: &Sql) -> Option<Sq
 
 const LOCK: &str = lock_name!("return_channel");
 
-/// Makes the event that begins the return channel anew, where a replica finds its place by file and position.
+/// Creates the event that begins the return channel again, on servers with file and position.
 ///
 /// The account that the primary has opens the new secondary, and may not read its binlog. The receiver says so,
 /// tries again and again, and has learnt by then which server it is. On the primary, the event forgets the
@@ -189,8 +191,10 @@ pub fn event(timing: &Timing) -> String {
     event_named("return_channel", LOCK, timing.beat, "", &body)
 }
 
-/// What the watchdog of a secondary does where transactions have names: what the former secondary sent to the
-/// primary since the pack was made is in no binlog there, and counts as had. The data are to be compared.
+/// What the watchdog of a secondary does on servers with GTIDs.
+///
+/// What the former secondary sent to the primary since the pack was made is in no binlog there. The
+/// watchdog marks it as received. The data must then be compared.
 ///
 /// The primary's own transactions never count so.
 #[must_use]

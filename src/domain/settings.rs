@@ -72,15 +72,16 @@ pub struct Choices {
 }
 
 impl Choices {
-    /// The choices for a boot without a network, in which a commit would wait in vain, and for
-    /// whatever does not depend on who waits for whom.
+    /// The choices for a boot without a network, and for what does not depend on semi-sync.
+    ///
+    /// In such a boot, no commit could be confirmed.
     #[must_use]
     pub fn alone(self) -> Self {
         Self { semi_sync: None, ..self }
     }
 }
 
-/// Where the TLS files of this node lie, full paths.
+/// The full paths of this node's TLS files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsPaths {
     /// The pair's CA certificate.
@@ -98,7 +99,7 @@ pub struct Setting {
     pub option: String,
     /// Its value.
     pub value: String,
-    /// The variable that shows it in the running server, if one does, and what it then says.
+    /// The variable that shows it in the running server, if there is one, and its value.
     pub in_effect: Option<(String, String)>,
 }
 
@@ -247,15 +248,17 @@ fn writes_by_default(flavor: &Flavor) -> Option<Setting> {
     Some(Setting { option: "transaction-read-only".into(), value: off(), in_effect })
 }
 
-/// The pattern that lets pass what is said of a schema as such, and of no table in it: a server compares
-/// the name of a schema with a dot behind it, and no table has an empty name.
+/// The pattern that admits statements about a schema, and no table in it.
+///
+/// A server compares the schema's name followed by a dot, and no table has an empty name.
 ///
 /// A filter of tables lets through what names no table, as `CREATE PROCEDURE monitoring.p`. Without the
 /// schema it would stop the applier with 1049, so that foreign schemas are there as empty shells.
 pub const EVERY_SCHEMA: &str = "%.";
 
-/// Returns what a node replicates from the other one, as the server's patterns, in which `_` is a
-/// wildcard.
+/// Returns what a node replicates from the other node, as the server's patterns.
+///
+/// In a pattern, `_` is a wildcard.
 #[must_use]
 pub fn taken_by(role: Role, pair: &Pair) -> Vec<String> {
     let own = OWN_SCHEMA.replace('_', "\\_");
@@ -282,13 +285,13 @@ pub fn render(settings: &[Setting]) -> String {
     lines.concat()
 }
 
-/// The line by which an option file takes in another one.
+/// The line with which an option file includes another one.
 #[must_use]
 pub fn take_in(path: &str) -> String {
     format!("!include {path}")
 }
 
-/// The lines by which our option file takes in one of the installation's own, and notes its content.
+/// The lines with which our option file includes the installation's own, and records its hash.
 #[must_use]
 pub fn take_in_and_note(path: &str, hash: &str) -> String {
     format!("{}\n{NOTED}{hash}\n[mysqld]\n", take_in(path))
@@ -322,9 +325,10 @@ pub fn taken_in(text: &str) -> Option<(&str, &str)> {
     Some((path, hash))
 }
 
-/// Returns the first line of an option file that none of ours has, if there is one: it reads another
-/// file, or changes the account of the server. `account` is the one that root names to it, and `own` the
-/// option file of the installation's own.
+/// Returns the first line of an option file that pmp-ha did not write, if there is one.
+///
+/// Such a line reads another file, or changes the account of the server. `account` is the one that root
+/// sets, and `own` the installation's own option file.
 #[must_use]
 pub fn strange_option<'a>(text: &'a str, account: Option<&str>, own: Option<&str>) -> Option<&'a str> {
     let own = own.map(take_in);

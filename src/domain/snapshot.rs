@@ -83,15 +83,15 @@ pub struct ServerView {
     pub semi_sync: Option<SemiSyncView>,
     /// Its clock when the heartbeat rows were read, microseconds since 1970, UTC.
     pub clock: i64,
-    /// How far its clock is ahead of the clock of the machine that asked, microseconds.
+    /// How far its clock is ahead of the clock of the machine that looks, in microseconds.
     pub clock_offset: i64,
-    /// The heartbeat rows as they stand in its data.
+    /// The heartbeat rows in its data.
     pub beats: Vec<Beat>,
     /// Whether its data are to be compared: it may lack rows that a former secondary sent to the primary.
     pub compare_due: bool,
-    /// The account that it took this login for, if it asks nobody who they are.
+    /// The account that it used for this login, if it does not check logins.
     pub lets_everybody_in: Option<String>,
-    /// What it says about its role in the pair.
+    /// The role that it publishes.
     pub says: Option<NodeState>,
     /// How the application's rights differ from the write guard; `None` if it was never set.
     pub rights_changed: Option<Vec<String>>,
@@ -135,14 +135,14 @@ pub struct ErrantWrites {
     pub total: u64,
     /// Bytes of binlog that were not read yet.
     pub unread: u64,
-    /// How far the binlogs were read: where the next look continues, once it is remembered.
+    /// How far the binlogs were read: where the next look continues, once it is stored.
     pub reading: Reading,
 }
 
 /// What the secondary has sent to the primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReturnedWrites {
-    /// What was found, and where the next look continues, once it is remembered.
+    /// What was found, and where the next look continues, once it is stored.
     pub reading: Returned,
     /// Whether more is there to be read.
     pub more: bool,
@@ -152,7 +152,7 @@ pub struct ReturnedWrites {
 pub type Errantry = Result<ErrantWrites, String>;
 
 impl ServerView {
-    /// The heartbeat row of a node as it stands in the data of this server.
+    /// The heartbeat row of a node in the data of this server.
     #[must_use]
     pub fn beat_of(&self, node: u32) -> Option<Beat> {
         self.beats.iter().find(|beat| beat.node == node).copied()
@@ -170,8 +170,9 @@ pub struct Beat {
     pub echo: i64,
     /// The last epoch in which it was the primary then; 0 is none.
     pub epoch: u64,
-    /// When the event of its server wrote it last, as far as the server that was asked can tell.
-    /// Somebody may have asked for a row since.
+    /// When the event of its server last wrote it, as far as the queried server knows.
+    ///
+    /// A request may have written a newer row.
     pub by_event: i64,
 }
 
@@ -218,13 +219,13 @@ pub struct ReplicaView {
     pub lag: Option<u64>,
     /// The table patterns it takes.
     pub wild_do_tables: Vec<String>,
-    /// What the server lets the applier do; `None` where it cannot limit that.
+    /// The server's limit for the applier; `None` if it cannot limit it.
     pub limit: Option<ApplierLimit>,
     /// Whether the link is alive, if it was watched.
     pub pulse: Option<Pulse>,
 }
 
-/// What a server lets its applier do.
+/// The limit of a server for its applier.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApplierLimit {
     /// The account whose rights bind it, `'user'@'host'`, if one does.
@@ -269,7 +270,7 @@ pub struct Deviation {
 }
 
 impl Deviation {
-    /// Whether it only says that the server has no semi-synchronous replication at all.
+    /// Whether it only reports that the server has no semi-synchronous replication.
     #[must_use]
     pub fn is_for_want_of_semi_sync(&self) -> bool {
         self.found.is_none() && self.variable.starts_with("rpl_semi_sync_")
@@ -295,7 +296,7 @@ pub struct Snapshot {
     pub tfa: Tfa,
     /// The key file of a secondary, if its data say that another key opens them.
     pub old_key: Option<String>,
-    /// Bytes free where the data of this node lie.
+    /// Bytes free on the disk with the data of this node.
     pub disk: Option<u64>,
     /// When this was seen, seconds since 1970, UTC.
     pub now: i64,
@@ -326,7 +327,7 @@ pub enum Tfa {
     Unknown(String),
 }
 
-/// The TFA setting at one start of the server, by which a later look tells a change.
+/// The TFA setting at one start of the server, with which a later look detects a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TfaNote {
     /// The server that runs: its process, and when that was started, in ticks since the machine booted.

@@ -5,7 +5,7 @@
 
 use super::pair::{Claim, Membership, Role};
 
-/// What a node says about itself in its own database, for the other node to read.
+/// The role that a node publishes in its own database, for the other node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeState {
     /// Its number.
@@ -61,7 +61,7 @@ pub enum Standing {
     },
 }
 
-/// Judges the node that `own` describes by what the other node says about itself.
+/// Judges the node that `own` describes by the role that the other node publishes.
 #[must_use]
 pub fn standing(own: &Membership, peer: &NodeState) -> Standing {
     let (mine, theirs) = (own.pair.claim(), peer.claim());

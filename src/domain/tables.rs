@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Table names in which `*` stands for any characters and `?` for one, without regard to case.
+/// Table names in which `*` matches any characters and `?` one, ignoring case.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct TablePatterns(Vec<String>);
@@ -85,7 +85,7 @@ fn with_large_letters(pattern: &str) -> String {
     pattern.chars().map(change).collect()
 }
 
-/// Returns whether a server's pattern of a replication filter lets a table pass, as `schema.table`.
+/// Returns whether a server's filter pattern admits a table, given as `schema.table`.
 #[must_use]
 pub fn lets_pass(filter: &str, table: &str, case_counts: bool) -> bool {
     let fold = |text: &str| if case_counts { text.to_owned() } else { text.to_lowercase() };

@@ -12,7 +12,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What a node says.
+/// The turn of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -61,9 +61,9 @@ pub struct Turn {
     pub run: String,
     /// Its text.
     pub phase: Phase,
-    /// A heartbeat of the primary that was written after its last write, microseconds since 1970, UTC.
+    /// A heartbeat that the primary wrote after its last write, in microseconds since 1970, UTC.
     pub mark: i64,
-    /// How long ago it said so or last repeated it, microseconds.
+    /// How long ago the node wrote or repeated it, in microseconds.
     pub age: i64,
     /// For how long it has refused writes, microseconds.
     pub refusing_for: i64,

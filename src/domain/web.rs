@@ -1,4 +1,4 @@
-//! Password Manager Pro's own web server: where `conf/server.xml` says it listens, and whether it answers.
+//! The product's web server: its port in `conf/server.xml`, and whether it answers.
 
 use roxmltree::{Document, Node, ParsingOptions};
 use serde::Serialize;
@@ -15,7 +15,7 @@ const MOST_NODES: u32 = 100_000;
 pub struct Connector {
     /// Its port.
     pub port: u16,
-    /// Whether it speaks TLS.
+    /// Whether it uses TLS.
     pub tls: bool,
     /// The only address it listens on, if it has one.
     pub address: Option<String>,
@@ -29,7 +29,7 @@ pub struct Connector {
 pub fn connectors(server_xml: &str, variables: &Properties) -> Result<Vec<Connector>, String> {
     let options = ParsingOptions { allow_dtd: true, nodes_limit: MOST_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(server_xml, options)
-        .map_err(|error| format!("it is no well-formed XML: {error}"))?;
+        .map_err(|error| format!("it is not well-formed XML: {error}"))?;
     let mut odd = None;
     let mut out: Vec<Connector> = Vec::new();
     for node in document.descendants().filter(|node| node.tag_name().name() == "Connector") {
@@ -192,10 +192,10 @@ pub fn client_hello() -> Vec<u8> {
     record
 }
 
-/// The request that a web server without TLS is asked with.
+/// The request for a web server without TLS.
 pub const REQUEST: &[u8] = b"HEAD / HTTP/1.0\r\nConnection: close\r\n\r\n";
 
-/// Says that the handshake goes no further.
+/// Ends the handshake.
 pub const GOOD_BYE: [u8; 7] = [21, 3, 1, 0, 2, 1, 90];
 
 /// Returns whether an answer begins as one of a web server: with a record of TLS, or with HTTP.
@@ -244,8 +244,8 @@ mod tests {
             ("<Server/>", "no connector with a port"),
             ("<Server><Connector protocol=\"AJP/1.3\" port=\"1\"/></Server>", "no connector with a port"),
             ("<Server><Connector port=\"70000\"/></Server>", "is \"70000\""),
-            ("<Server><Connector port=\"7272\"></Server>", "no well-formed XML"),
-            ("", "no well-formed XML"),
+            ("<Server><Connector port=\"7272\"></Server>", "not well-formed XML"),
+            ("", "not well-formed XML"),
         ] {
             assert!(ports(xml, "").is_err_and(|said| said.contains(why)), "{xml}");
         }

@@ -8,7 +8,7 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_harmless(c) && !is_hidden(c) { c } else { '?' }).collect()
 }
 
-/// Returns a text without line breaks and other control characters: nobody's words begin a line of their own.
+/// Returns a text without line breaks and other control characters, so it stays on its line.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -32,8 +32,7 @@ const OF_LIBRARIES: [(&str, &str); 13] = [
     ("failed to lookup address information", "cannot find the address of this name"),
 ];
 
-/// Returns a text with the words of a person instead of those of a library, and without the number of a system's
-/// error behind its text.
+/// Returns a text in plain words instead of those of a library, without a system error number.
 #[must_use]
 pub fn plain_words(text: &str) -> String {
     let mut text =
@@ -70,8 +69,9 @@ fn is_hidden(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Returns the candidates that a word may mean, the nearest first: a letter or two are wrong, or the
-/// word is one of their parts.
+/// Returns the candidates that a word may mean, the nearest first.
+///
+/// A letter or two may be wrong, or the word is a part of a candidate.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let may_differ = (word.chars().count() / 4).clamp(1, 3);

@@ -1,4 +1,4 @@
-//! A vault-like schema, and rows that look like a vault's: index pages and values that do not compress.
+//! A vault-like schema with rows like a vault's: index pages, and values that do not compress.
 
 use std::fmt::Write;
 

@@ -15,8 +15,9 @@ const CYAN: &str = "\x1b[36m";
 /// Wrapping below this width would leave a word a line.
 const NARROWEST: usize = 40;
 
-/// The variables that decide about colours, as `https://no-color.org` and `https://bixense.com/clicolors`
-/// describe them.
+/// The variables that decide about colours.
+///
+/// `https://no-color.org` and `https://bixense.com/clicolors` describe them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Wishes {
     pub no_color: Option<String>,

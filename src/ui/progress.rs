@@ -1,5 +1,7 @@
-//! What is shown of work that takes time: one line that is painted again and again on a terminal,
-//! and one line every ten seconds where there is none.
+//! The progress of work that takes time.
+//!
+//! On a terminal, it is one line that is painted again. Without a terminal, it is one line every ten
+//! seconds.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -38,7 +40,7 @@ impl Shows {
         Self::Painted(MultiProgress::with_draw_target(ProgressDrawTarget::stderr()))
     }
 
-    /// Writes something else, with no painted line in its way.
+    /// Writes other output, without a painted line in between.
     pub(super) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
         match self {
             Self::Painted(bars) => bars.suspend(write),

@@ -1,5 +1,4 @@
-//! A screen of its own, for something that is looked at again and again: it fits the window, and leaves
-//! what was on the terminal as it was.
+//! A separate screen for a repeated report: it fits the window, and restores the terminal.
 
 use anyhow::Result;
 
@@ -48,7 +47,7 @@ impl<'a> Screen<'a> {
         self.ui.paint(&format!("{HOME}{}{CLEAR_BELOW}", lines.join("\r\n")))
     }
 
-    /// Shows the text again each time that the window gets another size, while `work` goes on.
+    /// Shows the text again after each change of the window's size, while `work` runs.
     pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {

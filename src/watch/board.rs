@@ -1,5 +1,4 @@
-//! What the monitor shows to whoever asks: the page, the status, the metrics, and the word for load
-//! balancers.
+//! What the monitor serves: the page, the status, the metrics, and checks for load balancers.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -44,7 +43,7 @@ impl Board {
         inside.page = None;
     }
 
-    /// Answers one question.
+    /// Answers one request.
     #[must_use]
     pub fn answer(&self, path: &str) -> PageAnswer {
         let now = clock::seconds();
@@ -76,7 +75,7 @@ impl Board {
             },
             "/primary" => served(view, Service::Writes, now),
             "/replica" => served(view, Service::Reads, now),
-            _ => PageAnswer { status: 404, kind: TEXT, body: "There is no such page.\n".into() },
+            _ => PageAnswer { status: 404, kind: TEXT, body: "This page does not exist.\n".into() },
         }
     }
 
@@ -98,11 +97,7 @@ impl Board {
 }
 
 fn not_yet() -> PageAnswer {
-    PageAnswer {
-        status: 503,
-        kind: TEXT,
-        body: "The monitor has not looked at the pair for a while.\n".into(),
-    }
+    PageAnswer { status: 503, kind: TEXT, body: "The monitor has not checked the pair for a while.\n".into() }
 }
 
 fn json(text: serde_json::Result<String>) -> PageAnswer {

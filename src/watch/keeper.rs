@@ -1,4 +1,4 @@
-//! Keeps the chronicle: in memory for the page, and on disk beside the watch, which never waits for it.
+//! Keeps the chronicle, in memory for the page and on disk. The monitor never waits for it.
 
 use crate::adapters::chronicle::{Chronicle, Entries, KeptEntries};
 use crate::adapters::clock;
@@ -80,12 +80,12 @@ impl Keeper {
         }
     }
 
-    /// The monitor begins to look.
+    /// Records that the monitor begins.
     pub fn begin(&mut self) {
         self.note(Happening::Began);
     }
 
-    /// Takes a look, and what was announced of it.
+    /// Records a look, and what was announced.
     pub async fn see(&mut self, sample: Sample, report: &Report, announced: &[AlarmEvent]) {
         let (at, verdict) = (sample.at, sample.verdict);
         self.samples.push(sample);
@@ -109,7 +109,7 @@ impl Keeper {
         self.write(at, false).await;
     }
 
-    /// Something happened besides what looks find.
+    /// Records an occurrence that no look finds.
     pub fn note(&mut self, what: Happening) {
         self.happened(Occurrence { at: clock::seconds(), what });
     }
@@ -209,7 +209,7 @@ impl Keeper {
         }));
     }
 
-    /// Writes everything, at the end. `is_over`: the monitor ends as it was told to.
+    /// Writes everything, at the end. `is_over`: the monitor ends on request.
     pub async fn end(mut self, is_over: bool) -> Vec<String> {
         let now = clock::seconds();
         if is_over {

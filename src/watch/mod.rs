@@ -65,8 +65,8 @@ impl Announcer {
         system::private_dir(&folder)?;
         let lock = system::lock_dir(&folder).map_err(|error| match Failure::from_error(error) {
             held if held.kind == Kind::Refused => {
-                Failure { what: "another monitor of this home announces already".into(), ..held }
-                    .hint("Glance with `pmp-ha verify --watch`, or end the other monitor first.")
+                Failure { what: "another monitor of this home is already running".into(), ..held }
+                    .hint("Use `pmp-ha verify --watch`, or end the other monitor first.")
             }
             other => other,
         })?;
@@ -91,8 +91,9 @@ impl Announcer {
         }))
     }
 
-    /// Takes a look, and announces what it changes: all events of the pair go through here. Returns
-    /// them, after they are on the disk.
+    /// Processes a look, and announces its changes.
+    ///
+    /// All events of the pair go through here. It returns them after they are on the disk.
     pub async fn see(&mut self, report: &Report) -> Vec<AlarmEvent> {
         let other_watches = self.ask_for_the_other(report).await;
         let look = AlarmLook { report, now: clock::seconds(), other_watches };
@@ -106,7 +107,7 @@ impl Announcer {
         if !self.state.is_as(&self.saved) {
             match self.save() {
                 Ok(()) => self.saved = self.state.clone(),
-                Err(error) => self.post.warn(format!("cannot remember the state of the alarms: {error:#}")),
+                Err(error) => self.post.warn(format!("cannot store the state of the alarms: {error:#}")),
             }
         }
         self.ask_dead_man(report);
@@ -164,7 +165,7 @@ impl Announcer {
         let post = Arc::clone(&self.post);
         self.asking = Some(tokio::spawn(async move {
             if let Err(error) = dead_man.ask().await {
-                post.warn(format!("the dead man's switch cannot be asked: {error:#}"));
+                post.warn(format!("the dead man's switch cannot be reached: {error:#}"));
             }
         }));
     }

@@ -1,4 +1,6 @@
-//! Sends what waits in the queue, each channel in a task of its own, and keeps the queue on disk.
+//! Sends what waits in the queue, with a separate task for each channel.
+//!
+//! It stores the queue on disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -75,7 +77,7 @@ impl Post {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says which node speaks.
+    /// Sets which node announces.
     pub fn speaks_for(&self, node: Option<PairNode>) {
         self.inside().node = node;
     }
@@ -210,7 +212,7 @@ impl Post {
         if let Err(error) = written
             && inside.warnings.len() < WARNINGS
         {
-            inside.warnings.push(format!("the queue of alarms cannot be kept: {error:#}"));
+            inside.warnings.push(format!("the queue of alarms cannot be stored: {error:#}"));
         }
     }
 }

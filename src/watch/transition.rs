@@ -49,7 +49,7 @@ impl TransitionHook {
         }
         let text = serde_json::to_string(report).unwrap_or_default();
         let sent = self.due.try_send(format!("{text}\n"));
-        sent.is_err().then(|| format!("{WAITING} transitions wait for hooks.transition: one is left out"))
+        sent.is_err().then(|| format!("{WAITING} transitions wait for hooks.transition: one is skipped"))
     }
 
     /// What the operator should know.

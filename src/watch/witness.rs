@@ -1,4 +1,4 @@
-//! What becomes of each look besides its alarms: the chronicle, the page, and the file of metrics.
+//! Processes each look for the chronicle, the page, and the metrics file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ impl Witness {
         Ok(url)
     }
 
-    /// Says that this program cannot.
+    /// Reports that this program cannot.
     #[cfg(not(feature = "page"))]
     #[expect(clippy::unused_async, reason = "the other build waits for the system here")]
     pub async fn serve(
@@ -90,7 +90,7 @@ impl Witness {
         Err(failure.because(Feature::Page.absent()).hint(Feature::Page.hint()).into())
     }
 
-    /// Takes a look, and what was announced of it.
+    /// Processes a look, and what was announced.
     pub async fn see(&mut self, look: Glance<'_>, announced: &[AlarmEvent]) {
         let now = clock::seconds();
         self.looks += 1;
@@ -101,7 +101,7 @@ impl Witness {
         }
     }
 
-    /// Keeps what happened besides what looks find.
+    /// Stores occurrences that no look finds.
     pub fn note(&mut self, what: Happening) {
         self.keeper.note(what);
     }
@@ -111,7 +111,7 @@ impl Witness {
         PageView::of(look.report.clone(), look.snapshot, now, self.every, upkeep)
     }
 
-    /// Writes the metrics of a look for `node_exporter`, which runs as somebody else.
+    /// Writes the metrics of a look for `node_exporter`, which runs with another account.
     pub fn write_metrics(&self, look: Glance<'_>, file: &Path) -> Result<()> {
         let figures = WatchFigures { looks: None, took_ms: millis(look.took) };
         let text = metrics(&self.view(look, clock::seconds()), figures);

@@ -257,7 +257,7 @@ fn rejoin(pair: &Pair, operator: &Operator, old: Node) -> Result<(), String> {
             None => operator.run(node, &["-y", "rejoin"]),
             Some(pack) => operator.run(node, &["-y", "rejoin", "--pack", pack]),
         };
-        if ran.code == DONE || (ran.code == REFUSED && ran.stderr.contains("is the secondary already")) {
+        if ran.code == DONE || (ran.code == REFUSED && ran.stderr.contains("is already the secondary")) {
             return Ok(());
         }
         if ran.code == REFUSED && pack.is_none() && ran.stderr.contains("rejoin --pack") {

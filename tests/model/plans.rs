@@ -203,7 +203,7 @@ fn says(pair: &Pair, side: Side) -> Option<NodeState> {
 /// looks like one that is down. A machine that is off drops what is sent to it, and may answer afterwards.
 fn seen(pair: &Pair, side: Side) -> PrimarySeen {
     if pair.reaches(side) {
-        return PrimarySeen::Answers("its database lets this node in".into());
+        return PrimarySeen::Answers("its database accepts this node".into());
     }
     let silent =
         || Observed::NotSeen(Blind { why: BlindReason::Silent, evidence: "no greeting within 2.0 s".into() });

@@ -264,10 +264,14 @@ fn whoever_sets_a_pair_up_the_other_account_can_go_on() {
     // What an older version left to root stops every command before its first step.
     let left = primary.path("conf/pmp-ha/credentials.toml");
     done(Command::new("chown").arg("root").arg(&left));
-    accounts.as_nobody(primary, &["stop"]).refused(&["not enough rights to", "credentials.toml", "chown -R"]);
+    accounts.as_nobody(primary, &["stop"]).refused(&[
+        "does not have enough rights to",
+        "credentials.toml",
+        "chown -R",
+    ]);
     let command = [&pack_args(&lab)[..], &["--online"]].concat();
     for ran in [accounts.as_nobody(primary, &command), accounts.as_root(primary, &command)] {
-        let ran = ran.refused(&["nobody has not enough rights to", "credentials.toml"]);
+        let ran = ran.refused(&["nobody has does not have enough rights to", "credentials.toml"]);
         let hint = ran.stderr.split('`').nth(1).expect("a command");
         assert!(hint.starts_with("chown -R --no-dereference nobody "), "{ran}");
     }
@@ -335,7 +339,7 @@ fn root_directs_a_server_of_another_account_and_is_not_directed_by_it(server: &s
     }
     let refuse = |why: &str| {
         let ran = accounts.as_root(secondary, &["rehearse", "--dir", &there.to_string_lossy()]);
-        ran.refused(&["not safe to remove", why]);
+        ran.refused(&["cannot safely remove", why]);
         assert!(planted.join("kept").exists());
     };
     give(&planted);
@@ -425,10 +429,10 @@ fn root_directs_a_server_of_another_account_and_is_not_directed_by_it(server: &s
 fn what_directs_root_must_be_root_s(lab: &Lab, accounts: &Accounts) {
     let primary = &lab.primary;
     for (path, mode, why) in [
-        ("conf/pmp-ha/mysqld.cnf", 0o666, "can be written by everybody"),
-        ("conf", 0o777, "can be written by everybody"),
+        ("conf/pmp-ha/mysqld.cnf", 0o666, "is writable for everybody"),
+        ("conf", 0o777, "is writable for everybody"),
         ("replication/pmp-ha-journal.jsonl", 0o620, ""),
-        ("bin", 0o1777, "can be written by everybody"),
+        ("bin", 0o1777, "is writable for everybody"),
     ] {
         let path = primary.path(path);
         let before = path.metadata().expect("there").permissions();
@@ -438,7 +442,7 @@ fn what_directs_root_must_be_root_s(lab: &Lab, accounts: &Accounts) {
         }
         for command in [&["start"][..], &["may-start"], &["verify"], &["resume"]] {
             accounts.as_root(primary, command).refused(&[
-                "somebody else could direct what it does",
+                "another account could change what root runs",
                 &path.display().to_string(),
                 why,
                 "chmod go-w",

@@ -362,7 +362,7 @@ fn what_is_wrong_in_the_configuration_is_named_before_anything_starts() {
         "{mail}user = \"u\"\npassword_file = \"password\"\nca_file = \"{{dir}}/cert.pem\"\n"
     ));
     // Nobody listens there: only a dry run calls that right, for it connects to nothing.
-    home.run(&["--dry-run", "config", "check"]).ok().says(&["is right; alarms go to email"]);
+    home.run(&["--dry-run", "config", "check"]).ok().says(&["is valid; alarms go to email"]);
     let silent = free_port();
     home.configure(&format!(
         "{mail}port = {silent}\ntls = \"none\"\n[[alarm.syslog]]\nreceiver = \"tcp://127.0.0.1:{silent}\"\n\

@@ -62,7 +62,11 @@ fn refuses_a_pack_that_is_missing_empty_cut_off_or_none() {
     let node = &lab.secondary;
     let path = bad.to_string_lossy().into_owned();
 
-    node.refuses(&["install-pack"], 4, &["there is no pack here", "holds a HAPack.zip or a HAPack.zip.age"]);
+    node.refuses(
+        &["install-pack"],
+        4,
+        &["there is no pack here", "contains a HAPack.zip or a HAPack.zip.age"],
+    );
     node.refuses(&["install-pack", &path], 4, &["cannot open the pack", "No such file"]);
     let folder = lab.dir().to_string_lossy();
     node.refuses(&["install-pack", &folder], 4, &[&*folder]);
@@ -380,7 +384,11 @@ fn refuses_a_pack_that_was_made_for_another_home() {
     let mut forged = Forged::from(&lab.pack_file());
     forged.manifest["server"]["number"] = json!([10, 11, 1]);
     forged.write(&bad);
-    node.refuses(&pack, 4, &["the pack holds data of MariaDB 10.11.1, but the server here is MariaDB 10.11"]);
+    node.refuses(
+        &pack,
+        4,
+        &["the pack contains data of MariaDB 10.11.1, but the server here is MariaDB 10.11"],
+    );
 
     // Several at once are all said.
     let jar = Put::content(node.path("lib/AdventNetPassTrix.jar"), "build 6303");
@@ -399,7 +407,7 @@ fn refuses_the_pack_of_another_kind_of_server() {
     other.secondary.refuses(
         &["install-pack", &lab.pack_file().to_string_lossy()],
         4,
-        &["the pack holds data of MariaDB 10.11", "the server here is MySQL 5.6"],
+        &["the pack contains data of MariaDB 10.11", "the server here is MySQL 5.6"],
     );
 }
 

@@ -77,10 +77,8 @@ fn what_the_primary_reads_otherwise_than_it_is_meant_to_be_read_is_found(server:
         if name == last { Ok(()) } else { Err(format!("{name} {status:?}")) }
     });
     assert!(primary.list("SELECT NAME FROM passtrix.ptrx_useraudit WHERE NAME = 'kept'").is_empty());
-    let mut wanted = vec![
-        "rows of passtrix.ptrx_useraudit under the number of pmp_ha_local.role",
-        "laid out in another way",
-    ];
+    let mut wanted =
+        vec!["rows of passtrix.ptrx_useraudit under the number of pmp_ha_local.role", "with another layout"];
     if last == "blanks" {
         wanted.push("a statement: ");
     }

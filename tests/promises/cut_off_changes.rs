@@ -143,7 +143,7 @@ fn a_promotion_and_a_rejoin_killed_in_any_step_end_well_when_they_are_given_agai
         if step <= of {
             kill_in_step(old, &REJOIN, step, of);
         }
-        given_again(old, &REJOIN, "is the secondary already");
+        given_again(old, &REJOIN, "is already the secondary");
         wait_alive_both(both);
         let now = roles(both, &format!("after step {step}"));
         assert!(now[0].home == new.home);

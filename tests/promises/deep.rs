@@ -284,9 +284,9 @@ fn a_comparison_that_was_cut_off_goes_on(server: &str) {
     let (run, at) = walked().expect("a run");
     cut(lab.primary.command(&args), Signal::SIGINT, |_| walked().expect("a run").1 > at)
         .exits(130)
-        .says(&["Going on with the comparison", "goes on where it stopped"]);
+        .says(&["Resuming the comparison", "resumes where it stopped"]);
     assert_eq!(walked().expect("a run").0, run);
-    let ran = lab.primary.run(&["--json", "verify", "--deep"]).exits(5).says(&["Going on"]);
+    let ran = lab.primary.run(&["--json", "verify", "--deep"]).exits(5).says(&["Resuming"]);
     let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert!(!state.exists());
     let tables: Vec<&str> =
@@ -327,7 +327,7 @@ fn a_comparison_that_was_cut_off_goes_on(server: &str) {
 
     cut(lab.primary.command(&args), Signal::SIGINT, |_| walked().is_some()).exits(130);
     let ran = lab.primary.run(&["verify", "--deep", "--anew"]).exits(5);
-    assert!(!ran.stderr.contains("Going on"), "{ran}");
+    assert!(!ran.stderr.contains("Resuming"), "{ran}");
     lab.wait_alive();
 }
 

@@ -46,7 +46,7 @@ fn it_finds_what_is_wrong_and_names_the_next_step(server: &str) {
     let pack = secondary.path("HAPack.zip");
     std::fs::set_permissions(&pack, of_mode(0o644)).expect("set");
     let (failed, _, next) = found(secondary, 5, &[]);
-    assert_eq!((failed, next.starts_with("mend what failed")), (vec!["secret-readable".to_owned()], true));
+    assert_eq!((failed, next.starts_with("fix what failed")), (vec!["secret-readable".to_owned()], true));
     std::fs::set_permissions(&pack, of_mode(0o600)).expect("set");
     assert_eq!(found(secondary, 0, &[]).2, "run `pmp-ha install-pack`");
     secondary.run(&["install-pack"]).ok().says(&["the primary's port", "cannot be reached from here"]);

@@ -82,7 +82,7 @@ fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {
     wait_alive_both([old, new]);
     set(new, "later");
     wait_until("the row of the new primary is there", || has(old, "later"));
-    old.run(&["rejoin"]).refused(&["is the secondary already"]);
+    old.run(&["rejoin"]).refused(&["is already the secondary"]);
 }
 
 /// The names of the tool's locks, taken in both servers by a login without a right: neither a start, nor a

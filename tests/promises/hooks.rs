@@ -82,7 +82,7 @@ fn hooks_frame_each_change_of_roles_and_can_stop_it_before() {
 
     // It does not agree: nothing is changed, and its end is told.
     of_a.put("fail-before");
-    a.run(&["switchover"]).refused(&["hooks.before does not agree", "not today"]);
+    a.run(&["switchover"]).refused(&["hooks.before refused", "not today"]);
     assert_eq!(of_a.taken(), ["before secondary", "put_back primary"]);
     of_a.take("fail-before");
     lab.wait_alive();
@@ -90,7 +90,7 @@ fn hooks_frame_each_change_of_roles_and_can_stop_it_before() {
     let configured = std::fs::read_to_string(a.path("conf/pmp-ha.toml")).expect("there");
     a.configure(&configured.replace("deadline = 30", "deadline = 1"));
     of_a.put("hold-before");
-    a.run(&["switchover"]).refused(&["hooks.before does not agree", "1 s"]);
+    a.run(&["switchover"]).refused(&["hooks.before refused", "1 s"]);
     of_a.take("hold-before");
     assert_eq!(of_a.taken(), ["before secondary", "put_back primary"]);
     a.configure(&configured);
@@ -105,7 +105,7 @@ fn hooks_frame_each_change_of_roles_and_can_stop_it_before() {
     exchange(a, b);
     b.run(&["monitor", "--once"]);
     let events = b.run(&["events"]).ok();
-    assert!(events.stdout.contains("this node was the secondary and is the primary"), "{events}");
+    assert!(events.stdout.contains("this node was the secondary and is now the primary"), "{events}");
     assert_eq!(of_a.taken(), ["before secondary", "after secondary"]);
     assert_eq!(of_b.taken(), ["before primary", "after primary"]);
     let told = of_b.json().pop().expect("told");

@@ -207,21 +207,30 @@ fn what_a_forged_pack_brings_beside_its_manifest_is_refused() {
     node.configure(&format!("[pack]\nsigned_by = {check:?}\n"));
     node.run(&IN_PLACE).refused(&[untrusted, "pack.signed_by in the configuration"]);
     unzip(&unsigned);
-    node.run(&["install-pack", "--in-place"]).refused(&[untrusted, "is not named", "--trust-unpacked"]);
+    node.run(&["install-pack", "--in-place"]).refused(&[
+        untrusted,
+        "did not name the ZIP",
+        "--trust-unpacked",
+    ]);
     in_place(&unsigned, &[]).refused(&[untrusted, "cannot use the pack", "is not in its manifest"]);
 
     unzip(&forged);
     let signed = ["--signed-by", &check];
     // Nothing of the journal is read before the ZIP was looked at.
-    node.run(&[&["install-pack", "--in-place"], &signed[..]].concat()).refused(&[untrusted, "is not named"]);
-    in_place(&forged, &signed).refused(&[untrusted, "cannot use the pack", "it could write anywhere here"]);
+    node.run(&[&["install-pack", "--in-place"], &signed[..]].concat())
+        .refused(&[untrusted, "did not name the ZIP"]);
+    in_place(&forged, &signed).refused(&[
+        untrusted,
+        "cannot use the pack",
+        "unpacking could write anywhere here",
+    ]);
     // The honest ZIP, as the forged one may bring it.
     let beside = node.path("replication/HAPack.zip");
     std::fs::copy(lab.pack_file(), &beside).expect("copied");
-    in_place(&beside, &signed).refused(&[untrusted, "lies in this home"]);
+    in_place(&beside, &signed).refused(&[untrusted, "is inside this home"]);
     let link = lab.dir().join("link.zip");
     std::os::unix::fs::symlink(&beside, &link).expect("made");
-    in_place(&link, &signed).refused(&[untrusted, "lies in this home"]);
+    in_place(&link, &signed).refused(&[untrusted, "is inside this home"]);
     node.run(&["inspect", "--signed-by", &check, &forged.to_string_lossy()])
         .refused(&["cannot use the pack"]);
     // What it left here is removed by whoever sees to the home.

@@ -37,9 +37,9 @@ fn takes_the_key_of_the_pair_and_no_other_file() {
     lab.pack().ok();
     lab.carry();
     node.run(&["install-pack"]).ok();
-    refused(&other, "is a PMP key, but the data of this pair are encrypted with another one");
+    refused(&other, "is a PMP key, but the data of this pair are encrypted with another key");
     let own = node.path("conf/pmp_key.key");
-    refused(&own.to_string_lossy(), "the data of this pair are encrypted with another one");
+    refused(&own.to_string_lossy(), "the data of this pair are encrypted with another key");
 
     let conf = node.path("conf/manage_key.conf");
     let mode = std::fs::Permissions::from_mode(0o640);
@@ -105,11 +105,13 @@ fn the_running_data_say_whether_the_key_is_theirs(server: &str) {
     db.rows("SET GLOBAL log_output = 'TABLE'");
     db.rows("SET GLOBAL general_log = ON");
 
-    check("")
-        .shows(&["is the key that the pair was made with", "product.key_query in conf/pmp-ha.toml is empty"]);
-    check("SELECT {key} <> 'another'").shows(&["opens these data"]);
+    check("").shows(&[
+        "is the key with which the pair was set up",
+        "product.key_query in conf/pmp-ha.toml is empty",
+    ]);
+    check("SELECT {key} <> 'another'").shows(&["is the key of these data"]);
     check("SELECT {key} = 'another'")
-        .refused(&["is not the encryption key of these data", "key_query says so"]);
+        .refused(&["is not the encryption key of these data", "key_query shows"]);
     // After a rotation on the primary, the secondary's file opens nothing any more: `verify` says so.
     assert_eq!(node.findings(), ["old-key"]);
     node.run(&["verify"]).shows(&[
@@ -121,7 +123,7 @@ fn the_running_data_say_whether_the_key_is_theirs(server: &str) {
     assert_eq!(node.findings(), Vec::<String>::new());
     check("SELECT {key} FROM nowhere").refused(&["cannot check", "does not work: error 1146"]);
     db.rows("SET GLOBAL slow_query_log = ON");
-    check("SELECT {key} <> 'another'").shows(&["The data were not asked", "slow_query_log"]);
+    check("SELECT {key} <> 'another'").shows(&["The data were not checked", "slow_query_log"]);
     db.rows("SET GLOBAL slow_query_log = OFF");
 
     let logged = db.list("SELECT CONVERT(argument USING utf8mb4) FROM mysql.general_log");
@@ -139,7 +141,7 @@ fn the_running_data_say_whether_the_key_is_theirs(server: &str) {
 
     let other = lab.dir().join("other");
     std::fs::write(&other, b"#x\nENCRYPTIONKEY=c29tZXRoaW5n\\=\n").expect("written");
-    node.run(&["key", "--check", &other.to_string_lossy()]).refused(&["encrypted with another one"]);
+    node.run(&["key", "--check", &other.to_string_lossy()]).refused(&["encrypted with another key"]);
     node.kill();
     check("SELECT {key} <> 'another'").shows(&["the database here does not run"]);
 }

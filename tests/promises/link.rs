@@ -80,7 +80,7 @@ fn a_receiver_that_gave_up_is_started_again_by_the_monitor(server: &str) {
         status["Replica_IO_Running"] == "No" && status["Last_IO_Errno"] != "0"
     });
     // In vain, and then again.
-    let begun = "the monitor started the receiver here again";
+    let begun = "the monitor restarted the receiver here";
     wait_until_or("it is started in vain", || {
         let log = monitor.log();
         if log.contains(&format!("{begun} (try 2)")) { Ok(()) } else { Err(log) }

@@ -81,9 +81,9 @@ fn a_port_that_somebody_else_has_is_named(node: &Node) {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     node.configure(&format!("[page]\nlisten = \"{address}\"\n"));
-    let wanted = format!("pmp-ha.toml:2: page.listen is {address}, and nobody can listen there");
+    let wanted = format!("pmp-ha.toml:2: page.listen is {address}, and pmp-ha cannot listen there");
     node.run(&["monitor"]).exits(2).says(&[&wanted]);
-    node.run(&["monitor", "--listen", &address]).exits(2).says(&["nobody can listen there"]);
+    node.run(&["monitor", "--listen", &address]).exits(2).says(&["pmp-ha cannot listen there"]);
     std::fs::remove_file(node.path("conf/pmp-ha.toml")).expect("removed");
 }
 

@@ -102,7 +102,7 @@ fn only_the_right_key_opens_and_only_the_right_signature_is_taken() {
 
     pack(&lab, &["--encrypt-to", &seal, "--sign-with", &sign]).ok();
     let sealed = carried(&lab, "HAPack.zip.age");
-    node.refuses(&["inspect", "--identity", &other_open], 4, &["is encrypted", "does not open it"]);
+    node.refuses(&["inspect", "--identity", &other_open], 4, &["is encrypted", "does not decrypt it"]);
     node.refuses(&["inspect", "--identity", &seal], 4, &["it contains no private key"]);
     let ran = node.run(&["inspect", "--json", "--identity", &open]).ok();
     let said: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");

@@ -265,7 +265,7 @@ fn from_its_bare_data(lab: &Lab, key: &Path, (rows, last): (&str, &str), value: 
     let before = without_logs(fresh.fingerprint());
     let ran = recover(&fresh.path("conf/pmp_key.key")).refused(&[
         "cannot use this encryption key",
-        "product.key_query says that the data are encrypted with another one",
+        "product.key_query shows that the data are encrypted with another key",
         "All its changes are put back",
     ]);
     assert_same(&before, &without_logs(fresh.fingerprint()), &ran.to_string());
@@ -432,7 +432,7 @@ fn refuses_to_recover_from_or_into_what_is_not_right() {
     refused(
         secondary,
         &["recover", "--into", &into, "--key", &other.to_string_lossy()],
-        &["cannot use this encryption key", "the data of this pair are encrypted with another one"],
+        &["cannot use this encryption key", "the data of this pair are encrypted with another key"],
     );
 
     // What is not whole, or not of the same kind.

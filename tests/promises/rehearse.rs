@@ -115,7 +115,7 @@ fn a_healthy_pair_rehearses_well_and_nothing_of_it_stays(server: &str) {
     nothing_is_left(node, &ran);
     cut(node.command(&["rehearse"]), Signal::SIGKILL, copies);
     let ran = cut(node.command(&["rehearse"]), Signal::SIGKILL, is_up)
-        .says(&["An earlier `pmp-ha rehearse` was interrupted; what it left is removed first."]);
+        .says(&["An earlier `pmp-ha rehearse` was interrupted; pmp-ha removes its remainder first."]);
     assert_eq!((ran.code, throwaways(node).is_empty()), (None, false), "{ran}");
     let elsewhere = lab.dir().join("elsewhere");
     std::fs::create_dir(&elsewhere).expect("made");

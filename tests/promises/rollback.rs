@@ -111,10 +111,10 @@ fn goes_back_to_nothing_but_whole_data_of_this_build() {
     node.refuses(
         &["rollback"],
         4,
-        &["cannot roll back", "there is nothing to go back to", "`install-pack` (with --keep"],
+        &["cannot roll back", "there is no earlier state to return to", "`install-pack` (with --keep"],
     );
     node.run(&["install-pack"]).ok();
-    node.refuses(&["rollback"], 4, &["there is nothing to go back to"]);
+    node.refuses(&["rollback"], 4, &["there is no earlier state to return to"]);
     node.run(&["install-pack", "--keep", "--in-place"]).exits(2);
     node.run(&["install-pack", "--keep", "--discard-old"]).exits(2);
     // It is in a pair by now: its data are kept without being asked for.

@@ -132,7 +132,7 @@ fn nothing_of_an_old_pack_opens_anything_after_a_rotation(server: &str) {
     carry(&lab);
     lab.primary
         .run(&["pack", "--online", "127.0.0.1", "127.0.0.2"])
-        .refused(&["change of the pair's secrets"]);
+        .refused(&["rotation of the pair's secrets"]);
     lab.primary.run(&["rotate", "--cancel"]).ok();
     lab.wait_alive();
     lab.secondary.run(&["rotate"]).refused(&["the primary does not accept these secrets"]);
@@ -198,7 +198,7 @@ fn nothing_of_an_old_pack_opens_anything_after_a_rotation(server: &str) {
     // The file of a change that has ended changes nothing.
     let files = conf(&lab.secondary);
     let kept = kept.to_string_lossy().into_owned();
-    lab.secondary.run(&["rotate", &kept]).refused(&["this node uses these secrets already"]);
+    lab.secondary.run(&["rotate", &kept]).refused(&["this node already uses these secrets"]);
     assert_eq!(conf(&lab.secondary), files);
     lab.wait_alive();
 }

@@ -92,14 +92,14 @@ fn the_guide_leads_through_the_manual_and_can_be_left(server: &str) {
         "The steps on the primary:",
         "Step 2 of 6: stop the database.",
         "Step 3 of 6: make the pack.",
-        "it goes on from this step",
+        "it resumes at this step",
     ] {
         assert!(screen.contains(text), "no {text:?} in {screen}");
     }
     assert!(!primary.is_running());
     assert_eq!(dry(primary), ["pack", "carry", "verify"]);
     let screen = guided(primary, &names, &[("Do this?", "y")], 0);
-    for text in ["Carry to the other node:", "HAPack.zip", "pmp_key.key", "run `pmp-ha setup` on"] {
+    for text in ["Copy to the other node:", "HAPack.zip", "pmp_key.key", "run `pmp-ha setup` on"] {
         assert!(screen.contains(text), "no {text:?} in {screen}");
     }
     assert!(primary.is_running(), "the primary serves again");
@@ -112,12 +112,12 @@ fn the_guide_leads_through_the_manual_and_can_be_left(server: &str) {
     // The secondary goes on from the pack. A wrong key may be typed once more.
     lab.carry();
     let others = secondary.path("conf/pmp_key.key").to_string_lossy().into_owned();
-    secondary.run(&["setup", "--key", &others]).refused(&["encrypted with another one"]);
+    secondary.run(&["setup", "--key", &others]).refused(&["encrypted with another key"]);
     assert_eq!(dry(secondary), ["install_pack", "key", "start", "verify"]);
     let (wrong, right) = (format!("{others}\r"), format!("{key}\r"));
     let question = "Full path of the primary's pmp_key.key";
     let screen = guided(secondary, &[], &[(question, &wrong), (question, &right), ("Do this?", "y")], 0);
-    for text in ["Step 3 of 6: install the pack.", "encrypted with another one", "Replication Status: Alive"]
+    for text in ["Step 3 of 6: install the pack.", "encrypted with another key", "Replication Status: Alive"]
     {
         assert!(screen.contains(text), "no {text:?} in {screen}");
     }

@@ -30,7 +30,7 @@ fn what_does_not_reach_the_server_ends_it_and_everything_is_as_it_was() {
     assert_eq!(node.fingerprint(), before);
     {
         let _script = Put::replaced(script.clone(), "--no-defaults", "--no-defaults --skip-grant-tables");
-        lab.pack().refused(&["lets everybody in", "startDB.sh has --skip-grant-tables"]);
+        lab.pack().refused(&["accepts every login", "startDB.sh has --skip-grant-tables"]);
     }
     assert_eq!(node.fingerprint(), before);
     for (lost, said) in [
@@ -44,7 +44,7 @@ fn what_does_not_reach_the_server_ends_it_and_everything_is_as_it_was() {
         let text = whole.replace("\"$DB_HOME/bin/mysqld\"", "run");
         let text = text.replacen("BIN=", &format!("{lost}BIN="), 1);
         let _script = Put::content(script.clone(), text);
-        let ran = lab.pack().exits(1).says(&["does not hand the options", said, "was ended"]);
+        let ran = lab.pack().exits(1).says(&["does not pass the options", said, "was ended"]);
         assert!(!ran.stderr.contains("not complete"), "{ran}");
         assert!(!node.is_running() && node.processes().is_empty(), "{:?}", node.processes());
     }
@@ -72,7 +72,7 @@ fn an_option_file_of_the_installation_is_taken_in_with_its_precedence(server: &s
     {
         let more = lab.primary.path("mysql/own.d/more.cnf");
         let _everybody = Put::content(more, "[mysqld]\nskip_grant_tables\n");
-        lab.pack().refused(&["lets everybody in", "more.cnf has skip-grant-tables"]);
+        lab.pack().refused(&["accepts every login", "more.cnf has skip-grant-tables"]);
         let told = lab.primary.run(&["doctor"]).exits(5).stdout;
         assert!(told.contains("[skip-grant-tables]"), "{told}");
     }

@@ -41,18 +41,18 @@ fn a_node_is_as_it_was_before_the_first_pack(server: &str) {
     lab.wait_alive();
     primary.sql("INSERT INTO Ptrx_Settings VALUES ('WRITTEN', 'in the pair')");
     lab.wait_same("SELECT VALUE FROM Ptrx_Settings WHERE NAME = 'WRITTEN'");
-    primary.run(&["teardown"]).refused(&["cannot take high availability off", "the database runs"]);
+    primary.run(&["teardown"]).refused(&["cannot remove high availability", "the database runs"]);
     lab.stop();
 
     for (node, before, says) in [
-        (secondary, &before[1], "serves on, and keeps its binlogs"),
-        (primary, &before[0], "replicates nothing any more"),
+        (secondary, &before[1], "continues to serve, and keeps its binlogs"),
+        (primary, &before[0], "no longer replicates"),
     ] {
         let now = node.fingerprint();
         let dry = node.run(&["--dry-run", "teardown"]).ok();
         assert!(dry.stdout.contains("cannot be undone") && dry.stdout.contains(says), "{dry}");
         assert_same(&now, &node.fingerprint(), &dry.to_string());
-        let ran = node.run(&["teardown"]).ok().says(&[says, "belongs to no pair any more"]);
+        let ran = node.run(&["teardown"]).ok().says(&[says, "no longer belongs to a pair"]);
         let mut after = apart_from_data(node);
         let mut before = before.clone();
         if node.home == secondary.home {
@@ -93,7 +93,7 @@ fn what_is_kept_goes_only_when_that_is_said() {
     node.run(&["install-pack", "--keep"]).ok();
     let rows = node.path("replication/pmp-ha-repair-20260102T030405Z.sql");
     std::fs::write(&rows, "-- rows").expect("written");
-    node.refuses(&["teardown"], 4, &["holds the data that this home had before", "--discard-kept"]);
+    node.refuses(&["teardown"], 4, &["contains the data that this home had before", "--discard-kept"]);
     let ran = node.run(&["teardown", "--discard-kept", "--json"]).ok();
     assert!(ran.stdout.contains("\"other_node\""), "{ran}");
     assert_eq!(own_files(node), Vec::<String>::new(), "{ran}");

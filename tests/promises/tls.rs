@@ -86,7 +86,7 @@ fn only_the_two_nodes_let_each_other_in(server: &str) {
             handshake,
         ),
         (
-            "the primary's certificate is of another CA",
+            "the primary's certificate is from another CA",
             format!("MASTER_SSL_CA='{}'", ca.display()),
             handshake,
         ),
@@ -190,7 +190,7 @@ fn verify_asks_nobody_but_the_other_node(server: &str) {
     };
 
     let put = Put::content(file("ca.pem"), text(&strangers.ca));
-    refused("the peer's certificate is of another CA", "[certificate-wrong-ca]");
+    refused("the peer's certificate is from another CA", "[certificate-wrong-ca]");
     drop(put);
     let put = [
         Put::content(file("node.pem"), text(&strangers.cert)),
@@ -199,7 +199,7 @@ fn verify_asks_nobody_but_the_other_node(server: &str) {
     // MySQL 5.6 says no more than that it does not want to.
     let said =
         if lab.is_mysql_5_6() { "if they do not trust a certificate" } else { "[certificate-wrong-ca]" };
-    refused("our certificate is of another CA", said);
+    refused("our certificate is from another CA", said);
     drop(put);
     for host in ["127.0.0.3", "localhost"] {
         let put = Put::replaced(file("pair.toml"), "127.0.0.2", host);

@@ -40,12 +40,16 @@ fn the_monitor_is_installed_after_it_was_shown_and_removed_again() {
     assert_eq!(std::fs::read_to_string(&file).expect("written"), text);
     // One of another home, or of the administrator's own, is not touched.
     let other = Bare::new();
-    other.run(&["monitor", "--install", "--unit-dir", &units]).refused(&["another unit is in the way"]);
-    other.run(&["monitor", "--uninstall", "--unit-dir", &units]).refused(&["another unit is in the way"]);
+    other
+        .run(&["monitor", "--install", "--unit-dir", &units])
+        .refused(&["another unit with this name exists"]);
+    other
+        .run(&["monitor", "--uninstall", "--unit-dir", &units])
+        .refused(&["another unit with this name exists"]);
     home.write("units/mine.service", "x");
     run(&["monitor", "--uninstall"]).ok();
     assert!(!file.exists() && home.path("units/mine.service").exists());
     run(&["monitor", "--uninstall"]).ok().says(&["nothing to remove"]);
     home.write("units/pmp-ha-monitor.service", "[Service]\n");
-    run(&["monitor", "--install"]).refused(&["another unit is in the way"]);
+    run(&["monitor", "--install"]).refused(&["another unit with this name exists"]);
 }

@@ -195,7 +195,7 @@ fn an_answer_comes_in_time_however_slow_the_others_are() {
         assert_eq!(report["high_availability"], "Unknown", "{report}");
         let evidence = report["findings"][0]["evidence"].as_str().expect("evidence");
         assert!(
-            evidence.starts_with("not done within 4.0 s: it let this node in, and statement number "),
+            evidence.starts_with("not done within 4.0 s: it accepted the login, and statement number "),
             "{evidence}"
         );
     }

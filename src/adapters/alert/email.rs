@@ -58,8 +58,9 @@ impl Email {
     /// Sends a message.
     pub async fn send(&self, event: &AlarmEvent) -> Result<String> {
         let answer = self.transport.send(self.message(event)?).await;
-        let answer = answer
-            .map_err(|error| anyhow!("{} did not take it: {}", self.server, said_once(&error.to_string())))?;
+        let answer = answer.map_err(|error| {
+            anyhow!("{} did not accept it: {}", self.server, said_once(&error.to_string()))
+        })?;
         let said = answer.message().next().unwrap_or_default().to_owned();
         Ok(format!("{} answered {} {said}", self.server, answer.code()))
     }

@@ -1,4 +1,4 @@
-//! The channels of alarms. Each takes one event, and says whether it was sent.
+//! The alarm channels. Each sends one event, and reports whether it was sent.
 
 mod command;
 mod destination;
@@ -25,7 +25,7 @@ pub use self::webhook::DeadMan;
 pub struct AlarmChannel {
     /// Its name.
     pub name: String,
-    /// The key that says where its receiver is.
+    /// The key of the configuration that names its receiver.
     pub receiver: String,
     /// How long a message may take.
     deadline: Duration,

@@ -41,8 +41,9 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Reads the first line of a file. A name without a folder is a credential of the service, or a file
-/// beside the configuration.
+/// Reads the first line of a file.
+///
+/// A name without a folder is a credential of the service, or a file next to the configuration.
 pub fn read(files: &Files<'_>, key: &str, named: &Path) -> Result<Secret> {
     let (path, is_credential) = place(files, named);
     let wrong = |why: String| files.wrong(key, format!("names the secret {}, and {why}", path.display()));
@@ -50,7 +51,7 @@ pub fn read(files: &Files<'_>, key: &str, named: &Path) -> Result<Secret> {
         .map_err(|error| wrong(format!("it cannot be read: {error}")))?;
     // systemd gives a service its credentials by an access list, whose mask looks like a group.
     if !is_credential && system::mode(&path)? & 0o077 != 0 {
-        return Err(wrong("other users than its owner can read it: chmod 600".into()));
+        return Err(wrong("other users than its owner can read it: run chmod 600".into()));
     }
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(Secret(line.to_owned())),

@@ -133,7 +133,7 @@ fn started(path: &Path) -> Result<AuthoritativeEngine> {
     let started = match system::read_text(path, system::SMALL) {
         Ok(text) => {
             let engine: Engine = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
-            let id = bytes(&engine.id).ok_or_else(|| wrong(&"its engine ID is no hex"))?;
+            let id = bytes(&engine.id).ok_or_else(|| wrong(&"its engine ID is not hexadecimal"))?;
             let before =
                 PersistedAuthoritativeEngine::new(id, engine.boots).map_err(|error| wrong(&error))?;
             AuthoritativeEngine::restart(before, keep(path))

@@ -81,10 +81,11 @@ impl Syslog {
                     stream.shutdown().await
                 };
                 sent.await.with_context(|| format!("cannot send to {host} port {port} by TCP"))?;
-                Ok(format!("{host} port {port} took it by TCP"))
+                Ok(format!("{host} port {port} accepted it by TCP"))
             }
             SyslogReceiver::Tls(host, port) => {
-                let authorities = self.authorities.as_ref().context("no authorities were read")?;
+                let authorities =
+                    self.authorities.as_ref().context("no certificate authorities were read")?;
                 let sent = async {
                     let stream = TcpStream::connect((host.as_str(), *port)).await?;
                     let mut stream = authorities.connect(host, stream).await?;
@@ -95,7 +96,7 @@ impl Syslog {
                     anyhow::Ok(())
                 };
                 sent.await.with_context(|| format!("cannot send to {host} port {port} by TLS"))?;
-                Ok(format!("{host} port {port} took it by TLS"))
+                Ok(format!("{host} port {port} accepted it by TLS"))
             }
         }
     }

@@ -48,7 +48,7 @@ impl Authorities {
                 let text = system::read_bytes(path, system::SMALL)
                     .map_err(|error| wrong(format!("it cannot be read: {error}")))?;
                 let blocks =
-                    pem::parse_many(&text).map_err(|error| wrong(format!("it is no PEM: {error}")))?;
+                    pem::parse_many(&text).map_err(|error| wrong(format!("it is not PEM: {error}")))?;
                 let is_certificate = |block: &pem::Pem| block.tag() == "CERTIFICATE";
                 let der = |block: pem::Pem| CertificateDer::from(block.into_contents());
                 blocks.into_iter().filter(is_certificate).map(der).collect()

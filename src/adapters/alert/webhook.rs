@@ -1,4 +1,4 @@
-//! Webhooks, and the dead man's switch: the only file that speaks HTTP as a client.
+//! Webhooks, and the dead man's switch: the only file with an HTTP client.
 
 use std::time::Duration;
 
@@ -27,9 +27,9 @@ pub struct Webhook {
     place: Option<Destination>,
 }
 
-/// A URL that is asked after each good look.
+/// A URL that the monitor requests after each successful check.
 pub struct DeadMan {
-    /// The key that says where it is.
+    /// The key of the configuration that contains it.
     pub key: &'static str,
     url: Secretive,
     agent: Agent,
@@ -93,13 +93,13 @@ impl DeadMan {
         Ok(Some(Self { key, url: Secretive(url), agent, place }))
     }
 
-    /// Connects, and asks nothing: to be asked is to be told that all is well.
+    /// Connects, and sends no request: a request would mean that all is well.
     pub async fn reach(&self) -> Result<()> {
         let reaching = async { reached(self.place.as_ref()).await };
         tokio::time::timeout(SWITCH, reaching).await.context("it does not answer in time")?
     }
 
-    /// Asks the URL.
+    /// Requests the URL.
     pub async fn ask(&self) -> Result<String> {
         let request = self.agent.get(&self.url.0).config().timeout_global(Some(SWITCH)).build();
         let url = self.url.clone();

@@ -68,8 +68,9 @@ pub fn hmac_sha256(secret: &[u8], bytes: &[u8]) -> String {
     hex_of(tag.as_ref())
 }
 
-/// Returns the BLAKE3 of some bytes: several times faster than SHA-256, for what only this tool
-/// compares.
+/// Returns the BLAKE3 of some bytes, for what only this tool compares.
+///
+/// It is several times faster than SHA-256.
 #[must_use]
 pub fn blake3_of(bytes: &[u8]) -> Blake3Hex {
     Blake3Hex::from_bytes(*blake3::hash(bytes).as_bytes())

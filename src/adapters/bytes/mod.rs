@@ -1,4 +1,4 @@
-//! Bytes in motion: hashes of files, old signatures, and input and output that bypass the system's cache.
+//! Hashes of files, old signatures, and input and output without the system's cache.
 
 pub mod digest;
 pub mod direct;

@@ -9,7 +9,7 @@ use openssl::sign::Signer;
 pub fn with_sha1(key: &str, bytes: &[u8]) -> Result<Vec<u8>> {
     let key = PKey::private_key_from_pem(key.as_bytes()).context("cannot read the private key")?;
     let mut signer = Signer::new(MessageDigest::sha1(), &key)?;
-    signer.sign_oneshot_to_vec(bytes).context("OpenSSL signs nothing with SHA-1 on this system")
+    signer.sign_oneshot_to_vec(bytes).context("OpenSSL does not sign with SHA-1 on this system")
 }
 
 #[cfg(test)]

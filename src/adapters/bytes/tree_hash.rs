@@ -14,7 +14,9 @@ const _: () = assert!(Manifest::BLOCK.is_power_of_two(), "a part is a branch");
 pub struct Part(ChainingValue);
 
 impl Part {
-    /// Hashes part `index` of a file that has so many, each of [`Manifest::BLOCK`] bytes but for the last.
+    /// Hashes part `index` of a file that has so many parts.
+    ///
+    /// Each part has [`Manifest::BLOCK`] bytes; the last may be shorter.
     #[must_use]
     pub fn of(bytes: &[u8], index: usize, parts: usize) -> Self {
         if parts <= 1 {

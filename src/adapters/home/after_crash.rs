@@ -23,8 +23,9 @@ const OWN_LOGS: usize = 3;
 /// Bytes at the beginning of a binlog that say who wrote it, and whether it was closed.
 const BEGINNING: usize = 64;
 
-/// Mends what a killed server left behind, and says what it did. `options` is the option file with which
-/// the server is about to start; most servers need nothing.
+/// Repairs what a killed server left behind, and returns what it did.
+///
+/// `options` is the option file with which the server is about to start. Most servers need nothing.
 ///
 /// # Errors
 /// What cannot be read or written. Nothing is written before everything was read and decided, and what
@@ -75,7 +76,7 @@ fn decide(data: &Path, patterns: &[String]) -> Result<Option<Mending>> {
         return Ok(None);
     }
     let was_killed = after_crash::is_open(newest);
-    let own_id = writer(newest).context("the newest binlog says not who wrote it")?;
+    let own_id = writer(newest).context("the newest binlog does not say which server wrote it")?;
     let passes = |table: &str| patterns.is_empty() || takes(patterns, table);
     let mut mending = Mending::default();
 
@@ -152,7 +153,7 @@ fn read(path: &Path, scan: &mut Scan<'_>) -> Result<()> {
     let mut magic = [0; 4];
     file.read_exact(&mut magic)?;
     if magic != *MAGIC {
-        bail!("{} is no log of a server", path.display());
+        bail!("{} is not a server's log", path.display());
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     scan.begin(&name, size);

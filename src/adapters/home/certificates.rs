@@ -46,7 +46,9 @@ pub struct Issued {
     pub key: String,
 }
 
-/// Makes a CA for a pair. It has a name of its own: where two are trusted, the name tells them apart.
+/// Makes a CA for a pair, with its own name.
+///
+/// If a node trusts two CAs, the name distinguishes them.
 pub fn make_ca(pair_id: &str) -> Result<Issued> {
     let now = SystemTime::now();
     let name = format!("pmp-ha pair {pair_id} {}", random::id());
@@ -78,7 +80,7 @@ fn signed_with_sha1(cert: &str, ca_key: &str) -> Result<String> {
     // The names of both ways to sign, as DER: they differ in the last byte.
     const RSA_SHA256: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
     const RSA_SHA1: u8 = 0x05;
-    let (_, pem) = parse_x509_pem(cert.as_bytes()).context("this is no PEM")?;
+    let (_, pem) = parse_x509_pem(cert.as_bytes()).context("this is not PEM")?;
     let mut whole = pem.contents.clone();
     let named: Vec<usize> = whole
         .windows(RSA_SHA256.len())
@@ -93,7 +95,7 @@ fn signed_with_sha1(cert: &str, ca_key: &str) -> Result<String> {
     for at in named {
         whole[at + RSA_SHA256.len() - 1] = RSA_SHA1;
     }
-    let parsed = parse_x509_certificate(&whole).context("this is no certificate")?.1;
+    let parsed = parse_x509_certificate(&whole).context("this is not a certificate")?.1;
     let signature = old_signature::with_sha1(ca_key, parsed.tbs_certificate.as_ref())?;
     if signature.len() != parsed.signature_value.data.len() {
         bail!("the key of the CA makes signatures of another length");
@@ -135,8 +137,8 @@ pub fn subject_of(host: &str) -> String {
 
 /// The subject of a certificate whose subject is a common name, as servers write it.
 pub fn subject(cert: &str) -> Result<String> {
-    let (_, pem) = parse_x509_pem(cert.as_bytes()).context("this is no PEM")?;
-    let cert = pem.parse_x509().context("this is no certificate")?;
+    let (_, pem) = parse_x509_pem(cert.as_bytes()).context("this is not PEM")?;
+    let cert = pem.parse_x509().context("this is not a certificate")?;
     let name = cert.subject().iter_common_name().next().context("it has no common name")?;
     Ok(format!("/CN={}", name.as_str()?))
 }
@@ -148,8 +150,8 @@ pub fn read(path: &Path) -> Result<String> {
 
 /// Returns when the certificate in a PEM ends, seconds since 1970, UTC.
 pub fn ends(text: &str) -> Result<i64> {
-    let (_, pem) = parse_x509_pem(text.as_bytes()).context("this is no PEM")?;
-    let cert = pem.parse_x509().context("this is no certificate")?;
+    let (_, pem) = parse_x509_pem(text.as_bytes()).context("this is not PEM")?;
+    let cert = pem.parse_x509().context("this is not a certificate")?;
     Ok(cert.validity().not_after.timestamp())
 }
 
@@ -157,7 +159,7 @@ pub fn ends(text: &str) -> Result<i64> {
 pub fn bundle(first: &str, more: &str) -> Result<String> {
     let mut out: Vec<pem::Pem> = Vec::new();
     for text in [first, more] {
-        for found in pem::parse_many(text).context("this is no PEM")? {
+        for found in pem::parse_many(text).context("this is not PEM")? {
             if !out.contains(&found) {
                 out.push(found);
             }
@@ -168,13 +170,13 @@ pub fn bundle(first: &str, more: &str) -> Result<String> {
 
 /// Whether a text holds one certificate and no more.
 pub fn is_one(text: &str) -> Result<bool> {
-    Ok(pem::parse_many(text).context("this is no PEM")?.len() == 1)
+    Ok(pem::parse_many(text).context("this is not PEM")?.len() == 1)
 }
 
 /// Returns the first certificate of a text: that of the CA whose key this node has, if it has one.
 pub fn first(text: &str) -> Result<String> {
-    let found = pem::parse_many(text).context("this is no PEM")?;
-    let first = found.first().context("there is no certificate")?;
+    let found = pem::parse_many(text).context("this is not PEM")?;
+    let first = found.first().context("there is no certificate in it")?;
     Ok(pem::encode_config(first, unix_lines()))
 }
 

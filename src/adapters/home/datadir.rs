@@ -103,7 +103,7 @@ fn walk(dir: &Path, prefix: &str, owner: Option<system::Owner>, out: &mut Listin
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error.into()),
                 },
-                _ => out.odd.push(format!("the file {shown:?}, whose name a pack cannot carry")),
+                _ => out.odd.push(format!("the file {shown:?}, whose name a pack cannot contain")),
             }
         }
         // Sockets, pipes and devices hold no data.
@@ -305,8 +305,7 @@ pub fn swap(home: &Home) -> Result<()> {
     sync_parent(&data)
 }
 
-/// Puts the old data directory back, wherever an interrupted exchange left it, and removes the new
-/// one.
+/// Restores the old data directory after an interrupted exchange, and removes the new one.
 pub fn swap_back(home: &Home) -> Result<()> {
     let Some(inode) = remembered(home)? else {
         return Ok(());

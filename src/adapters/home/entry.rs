@@ -65,8 +65,9 @@ pub fn enter_folder(folder: &Path) -> Result<()> {
     }
 }
 
-/// Returns why root cannot make a folder in another one safely, if somebody else may rename what is on
-/// the way there.
+/// Returns why root cannot safely create a folder here; `None` if it can.
+///
+/// It cannot if another account may rename a folder on the path.
 pub fn unsafe_for_root(folder: &Path) -> Result<Option<String>> {
     if !system::is_root() {
         return Ok(None);
@@ -95,7 +96,7 @@ pub fn require_safe_source(from: &Home) -> Result<()> {
         Failure::new(Kind::Refused, "root cannot work on these homes safely").code("unsafe-for-root")
             .because(format!("{} belongs to {}, and the new home to root", from.root().display(), owner.name()))
             .hint(format!(
-                "Give the new home to {0}: `chown -R --no-dereference {0} NEW_HOME`. Or recover from a copy that is root's.",
+                "Give the new home to {0}: `chown -R --no-dereference {0} NEW_HOME`. Or recover from a copy that belongs to root.",
                 owner.name()
             ))
     )
@@ -217,8 +218,9 @@ fn tree(path: &Path, out: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Refuses before the first step if the home's owner runs this and cannot use its files, because an
-/// older version, run as root, left them to root.
+/// Refuses before the first step if the home's owner cannot use its own files.
+///
+/// An older version that ran as root may have left them to root.
 pub fn require_usable(home: &Home) -> Result<()> {
     let owner = system::owner(home.root())?;
     if !owner.is_this_account() || owner.is_root() {

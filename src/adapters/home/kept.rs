@@ -1,5 +1,6 @@
-//! The kept state of a home on disk: the data beside the data directory, and the small files that
-//! belong to them in `replication/pmp-ha-kept`.
+//! The kept state of a home on disk.
+//!
+//! The data are next to the data directory, and the small files in `replication/pmp-ha-kept`.
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +36,7 @@ pub fn read(home: &Home) -> Result<Option<Kept>> {
         bail!("{} has format {}, and this version reads {}", path.display(), kept.format, Kept::FORMAT);
     }
     if Path::new(&kept.data).file_name().is_none_or(|name| name != kept.data.as_str()) {
-        bail!("{} names {:?}, which is not a name beside the data directory", path.display(), kept.data);
+        bail!("{} names {:?}, which is not a name next to the data directory", path.display(), kept.data);
     }
     Ok(Some(kept))
 }

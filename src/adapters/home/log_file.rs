@@ -36,14 +36,14 @@ pub fn open(home: &Home) -> Result<Option<Box<dyn Write + Send>>> {
     rotate(&file)?;
     let log = system::append_private(&file)?;
     system::require_owner(&log, system::owner(home.root())?)?;
-    anyhow::ensure!(log.metadata()?.is_file(), "{} is no file", file.display());
+    anyhow::ensure!(log.metadata()?.is_file(), "{} is not a regular file", file.display());
     Ok(Some(Box::new(log)))
 }
 
 /// Moves a full log aside, and the older ones by one.
 fn rotate(file: &Path) -> Result<()> {
     let Ok(meta) = file.symlink_metadata() else { return Ok(()) };
-    anyhow::ensure!(meta.is_file(), "{} is no file", file.display());
+    anyhow::ensure!(meta.is_file(), "{} is not a regular file", file.display());
     if meta.len() < FULL {
         return Ok(());
     }

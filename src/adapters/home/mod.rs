@@ -126,13 +126,10 @@ impl Home {
             let found = fs::metadata(home.path(wanted));
             if found.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied) {
                 bail!(
-                    Failure::new(
-                        Kind::Refused,
-                        format!("this account cannot look into {}", home.root.display())
-                    )
-                    .code("home-not-readable")
-                    .because(format!("{} may not read it", system::user_name()))
-                    .hint("Run pmp-ha as the account that owns the home, or as root.")
+                    Failure::new(Kind::Refused, format!("this account cannot read {}", home.root.display()))
+                        .code("home-not-readable")
+                        .because(format!("{} may not read it", system::user_name()))
+                        .hint("Run pmp-ha as the account that owns the home, or as root.")
                 );
             }
             if !found.is_ok_and(|found| found.is_dir()) {
@@ -154,8 +151,9 @@ impl Home {
         &self.root
     }
 
-    /// The accounts whose processes can be the product or its database: root, and who owns the home or
-    /// the data.
+    /// The accounts that may run the product or its database: root, and the owners.
+    ///
+    /// They are the owners of the home and of the data.
     #[must_use]
     pub fn owners(&self) -> system::Owners {
         system::Owners::of(&[self.root(), &self.data()])
@@ -173,8 +171,9 @@ impl Home {
         self.path("mysql/data")
     }
 
-    /// The account of the server, if root starts it for another one. Then the server must be told: of
-    /// several that are named to it, it takes the first.
+    /// The account of the server, if root starts it for another account.
+    ///
+    /// The option file must name it, because a server uses the first account that is set.
     pub fn account_of_server(&self) -> Result<Option<String>> {
         let owner = system::owner(&self.data())?;
         Ok((system::is_root() && !owner.is_root()).then(|| owner.name()))
@@ -198,7 +197,7 @@ impl Home {
         self.path(BOOT_TMP)
     }
 
-    /// The socket of an offline boot, where nobody who looks for the database finds it.
+    /// The socket of an offline boot, in a place where no client looks for the database.
     #[must_use]
     pub fn boot_socket(&self) -> PathBuf {
         self.boot_tmp().join(SOCKET)
@@ -264,7 +263,7 @@ impl Home {
         self.node_files().join("ca-key.pem").is_file()
     }
 
-    /// The note that the data here are to be compared with the primary's, for data that were put back.
+    /// The note that these data must be compared with the primary's, after a rollback.
     #[must_use]
     pub fn compare_due(&self) -> PathBuf {
         self.node_files().join("compare-due")

@@ -17,7 +17,7 @@ pub fn load(path: &Path) -> Result<Option<Membership>> {
     match read_membership(&text) {
         Ok(membership) => Ok(Some(membership)),
         Err(error) => bail!(
-            Failure::new(Kind::Refused, "what this home knows of its pair cannot be used")
+            Failure::new(Kind::Refused, "the pair file of this home cannot be used")
                 .code("pair-file")
                 .because(format!("{} cannot be read: {}", path.display(), in_one_line(&error)))
                 .hint("Restore the file from a backup, or copy the other node's and correct `role` in it.")

@@ -94,7 +94,7 @@ impl Home {
         }
     }
 
-    /// Where the file for the secondary can lie, plain or encrypted.
+    /// The possible paths of the file for the secondary, plain or encrypted.
     #[must_use]
     pub fn offers(&self) -> Vec<PathBuf> {
         let names = [OFFER.to_owned(), format!("{OFFER}.age")];

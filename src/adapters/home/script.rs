@@ -1,4 +1,4 @@
-//! The product's start script of a home, and the option file of the installation's own that it names.
+//! The start script of a home, and the installation's own option file that it names.
 
 use std::path::{Path, PathBuf};
 
@@ -35,8 +35,7 @@ impl Home {
         self.wire(&script, &self.option_file(), None).ok()?.own_file
     }
 
-    /// Where it says that the server lets everybody in: in the start script, or in an option file of the
-    /// installation's own.
+    /// The place that makes the server accept every login: in the start script or an option file.
     #[must_use]
     pub fn lets_everybody_in(&self) -> Option<String> {
         let script = system::read_text(&self.start_script(), system::SMALL).ok()?;
@@ -53,7 +52,7 @@ impl Home {
         files.into_iter().find(lets_in).map(|path| format!("{} has skip-grant-tables", path.display()))
     }
 
-    /// The option file of the installation's own, if it or one that it takes in is another one than noted.
+    /// The installation's own option file, if it or a file that it includes has changed.
     #[must_use]
     pub fn changed_own_option_file(&self) -> Option<String> {
         let ours = system::read_text(&self.option_file(), system::SMALL).ok()?;

@@ -82,7 +82,7 @@ impl UndoFile {
         Ok(Self { path: path.to_path_buf(), saved, file, mark, end })
     }
 
-    /// Writes the rows that one id stands for as they are, unless they are written already.
+    /// Writes the rows of one id as they are, unless they are already written.
     pub fn row(&mut self, table: &Rows<'_>, id: &Bound, before: &[Values]) -> Result<()> {
         let name = escaped(&format!("{}.{}", table.schema, table.shape.name));
         let values: Vec<&str> = id.iter().map(|value| value.sql.as_str()).collect();

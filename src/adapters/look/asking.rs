@@ -1,5 +1,7 @@
-//! A session with a server that is looked at. It leaves a trail, so that a look whose time runs out
-//! can say how far it got, and it survives a question that the server leaves unanswered.
+//! A session for a look at a server.
+//!
+//! It leaves a trail, so that a look that runs out of time can report how far it got. It also survives
+//! a query that the server does not answer.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +18,7 @@ use crate::domain::questions::Question;
 use crate::domain::snapshot::{Blind, BlindReason};
 use crate::domain::sql::Sql;
 
-/// How long a server may take to let us in, and to answer each statement.
+/// The time limit for the login, and for the answer to each statement.
 pub const DEADLINE: Duration = Duration::from_secs(2);
 
 /// How much longer than any answer before it a server may take to write a heartbeat. Its disk may be
@@ -34,12 +36,12 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// Notes where the look is now.
+    /// Records where the look is now.
     pub fn is_at(&self, place: String) {
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
     }
 
-    /// Notes whether the server has answered since it was asked for the first time: then it is not frozen.
+    /// Records whether the server has answered the first query: then it is not frozen.
     pub fn has_answered(&self, answered: bool) {
         self.answered.store(answered, Ordering::Relaxed);
     }
@@ -57,7 +59,7 @@ impl fmt::Display for Trail {
     }
 }
 
-/// What a server says to the question for a heartbeat.
+/// The answer of a server to a request for a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// It wrote one, at this time by its own clock, microseconds since 1970, UTC.
@@ -68,7 +70,7 @@ pub enum Answer {
     Cannot,
 }
 
-/// The server does not let the look in a second time.
+/// The server rejects a second login of the look.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.evidence)]
 pub struct NotLetIn(pub Blind);
@@ -95,18 +97,19 @@ impl<'a> Asking<'a> {
         Ok(Self { session, address, account, trail, asked: 0, slowest: Duration::ZERO })
     }
 
-    /// Whether an account that the server names is the one with which this session logged in. A server that
-    /// asks nobody who they are names another one, or none.
+    /// Returns whether the server uses the account with which this session logged in.
+    ///
+    /// A server with `skip-grant-tables` reports another account, or none.
     #[must_use]
     pub fn is_login_of(&self, account: &str) -> bool {
         account.rsplit_once('@').is_some_and(|(user, _)| user == self.account.user)
     }
 
-    /// Notes a statement on the trail.
+    /// Records a statement on the trail.
     pub fn asks(&mut self, statement: &str) {
         self.asked += 1;
         let number = self.asked;
-        self.trail.is_at(format!("it let this node in, and statement number {number} was `{statement}`"));
+        self.trail.is_at(format!("it accepted the login, and statement number {number} was `{statement}`"));
     }
 
     /// Runs a statement and returns its rows.
@@ -126,7 +129,7 @@ impl<'a> Asking<'a> {
         rows
     }
 
-    /// Asks a procedure, or where the pair has none yet, the server itself.
+    /// Calls a procedure, or queries the server directly if the pair has no such procedure.
     pub async fn told(&mut self, question: &Question) -> Result<Vec<Row>> {
         match self.query(question.call()).await {
             Err(error) if lacks_procedure(&error) => self.query(question.query).await,
@@ -145,8 +148,9 @@ impl<'a> Asking<'a> {
         self.session.variables().await
     }
 
-    /// Asks for a heartbeat. A server that cannot write one can still be looked at: the question that
-    /// it did not answer is left behind, with its session.
+    /// Requests a heartbeat.
+    ///
+    /// If the server cannot write one, the look continues: it abandons the query with its session.
     pub async fn ask_for_beat(&mut self) -> Result<Answer> {
         let patience = WRITING_AT_MOST.min(WRITING + 2 * self.slowest);
         match tokio::time::timeout(patience, self.one(ASK_FOR_BEAT)).await {
@@ -167,7 +171,7 @@ impl<'a> Asking<'a> {
         &mut self.session
     }
 
-    /// Says good-bye.
+    /// Closes the session.
     pub async fn close(self) {
         self.session.close().await;
     }

@@ -1,4 +1,4 @@
-//! What the tables of a schema are made of on one node, and whether they can be read at all.
+//! The structure of a schema's tables on one node, and whether they can be read.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::domain::table::{
 /// Errors of a moment, of the session, of the disk or of the server, and of no table.
 const NOT_OF_A_TABLE: [u16; 11] = [3, 1021, 1026, 1040, 1053, 1114, 1205, 1213, 1317, 1969, 3024];
 
-/// What every table of a schema is made of.
+/// The structure of every table of a schema.
 pub async fn catalogue(session: &mut Session, schema: &str) -> Result<Catalogue> {
     let mut tables = read(session, schema, None).await?;
     for row in session.query(triggers_query(schema)).await? {
@@ -26,13 +26,13 @@ pub async fn catalogue(session: &mut Session, schema: &str) -> Result<Catalogue>
     Ok(Catalogue { tables, folds: folds(session).await? })
 }
 
-/// Whether the server takes names for the same that differ in case.
+/// Whether the server ignores case in names.
 pub async fn folds(session: &mut Session) -> Result<bool> {
     let row = session.one("SELECT @@GLOBAL.lower_case_table_names AS folds").await?.unwrap_or_default();
     Ok(row.get("folds").is_some_and(|folds| folds != "0"))
 }
 
-/// What one table is made of, its triggers left out; without columns it is not there.
+/// The structure of one table, without its triggers. Without columns, it does not exist.
 pub async fn shape(session: &mut Session, schema: &str, table: &str, folds: bool) -> Result<Shape> {
     let found = Catalogue { tables: read(session, schema, Some(table)).await?, folds };
     Ok(found.get(table).cloned().unwrap_or_default())
@@ -89,7 +89,7 @@ pub async fn unreadable(session: &mut Session, schema: &str, table: &str) -> Res
     }
 }
 
-/// What a server says of a table, out of an error of a statement about it.
+/// Returns the server's message about a table, from the error of a statement.
 ///
 /// # Errors
 /// The error itself, where it is not about the table.

@@ -74,7 +74,7 @@ async fn ask(home: &Home, membership: &Membership, config: &Config, interrupt: &
     Ok(Online::Ready(way))
 }
 
-/// Looks at a running secondary whose data are wanted beside those of `into`.
+/// Looks at a running secondary whose data are copied for `into`.
 pub async fn look_at_secondary(home: &Home, into: &Home, interrupt: &Interrupt) -> Result<LiveSource> {
     let version = Database::of(home, interrupt).version().await?;
     let Some(flavor) = Flavor::of(&version) else { bail!("{version} is not known") };
@@ -98,7 +98,9 @@ pub async fn look_at_secondary(home: &Home, into: &Home, interrupt: &Interrupt) 
     })
 }
 
-/// How the data of a running database are copied; `can_write` whether it may write where the copy goes.
+/// How the data of a running database are copied.
+///
+/// `can_write`: the server may write to the target of the copy.
 pub async fn way(
     home: &Home,
     flavor: &Flavor,

@@ -5,8 +5,7 @@ use anyhow::{Context, Result};
 use crate::adapters::server::session::{Session, lacks_procedure};
 use crate::domain::definitions::{Definition, Definitions, Named, ObjectKind, QUERY, show, shown};
 
-/// The definitions of the product's schema; `None` where the pair was set up by a version that does not
-/// show them.
+/// The definitions of the product's schema; `None` if an earlier version set up the pair.
 pub async fn definitions(session: &mut Session) -> Result<Option<Definitions>> {
     let rows = match session.query(QUERY).await {
         Ok(rows) => rows,

@@ -1,4 +1,4 @@
-//! Looks at everything of an installation that can be seen without a change.
+//! Looks at an installation without changing it.
 
 use std::net::IpAddr;
 use std::path::Path;

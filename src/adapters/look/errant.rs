@@ -21,8 +21,9 @@ const EVENTS_A_LOOK: usize = 2000;
 /// The time limit for the reading of one `verify`. The next one continues.
 const BUDGET: Duration = Duration::from_millis(800);
 
-/// Continues reading on the secondary's server: `after` an earlier look, or else from where a look was
-/// last remembered. It writes nothing.
+/// Continues reading the binlog of the secondary's server, and writes nothing.
+///
+/// It begins `after` an earlier check, otherwise where the last recorded check stopped.
 pub async fn read_on(
     session: &mut Session,
     home: &Home,
@@ -31,7 +32,7 @@ pub async fn read_on(
 ) -> Result<ErrantWrites> {
     let begun = Instant::now();
     let pack = session.one(format!("SELECT pack_id FROM {OWN_SCHEMA}.pack WHERE node = 1")).await?;
-    let pack_id = pack.and_then(|row| row.get("pack_id")).context("the data name no pack")?;
+    let pack_id = pack.and_then(|row| row.get("pack_id")).context("the data do not name a pack")?;
     let node = membership.pair.node(Role::Secondary).number;
     // Whoever becomes the secondary has binlogs of its own, full of what it wrote as the primary.
     let history = format!("{pack_id} {node} {}", membership.pair.epoch);
@@ -92,7 +93,7 @@ async fn cleared(session: &mut Session, node: u32) -> Result<Option<BinlogPlace>
     }))
 }
 
-/// Reads everything that this node has written from a place of its binlogs on.
+/// Reads everything that this node wrote, from a position in its binlogs on.
 pub async fn written_since(
     session: &mut Session,
     home: &Home,

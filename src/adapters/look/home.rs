@@ -106,8 +106,7 @@ pub(super) fn lacking(data: &Path, layout: Option<Layout>) -> Vec<String> {
     out
 }
 
-/// Returns evidence that the product or its database runs in this home, or that its ports are
-/// taken.
+/// Returns evidence that the product or its database runs here, or that its ports are taken.
 pub fn running(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
     let mut out = processes(home, interrupt)?;
     if out.is_empty() {

@@ -1,4 +1,4 @@
-//! Asks the running database whether a key is the one of its data.
+//! Checks in the running database whether a key is that of its data.
 //!
 //! The statement holds the key. It gets into no log of the server, and nobody reads it there later.
 
@@ -21,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// How long the question may take beside others.
 const IN_PASSING: Duration = Duration::from_secs(2);
 
-/// Asks with each key of a file: a rotated one leaves the older one there.
+/// Checks each key of a file, because a rotation leaves the older key there.
 ///
 /// # Errors
 /// If the server does not do as it is told. The error holds no key.
@@ -40,8 +40,10 @@ pub async fn ask(home: &Home, schema: &str, keys: &[String], query: &str) -> Res
     asked
 }
 
-/// Returns the key file that the configuration of this home names, if the data say that another key opens
-/// them: after a rotation of the key on the primary. What cannot be told in time is no finding.
+/// Returns the configured key file of this home if the data show that another key decrypts them.
+///
+/// This happens after a rotation of the key on the primary. If that cannot be checked in time, there is
+/// no finding.
 pub async fn of_others(home: &Home, membership: &Membership, config: &Config) -> Option<String> {
     let query = config.product.key_query.trim();
     let path = home.key_path().filter(|_| !query.is_empty())?;

@@ -1,4 +1,4 @@
-//! Who keeps a server from writing: a global read lock of another session.
+//! Which session blocks all writes of a server, with a global read lock.
 
 use anyhow::Result;
 
@@ -24,7 +24,9 @@ const POSSIBLE: &str = "SELECT ID AS id, USER AS user, HOST AS host, TIME AS sec
      AND USER NOT IN ('system user', 'event_scheduler') AND IFNULL(STATE, '') NOT LIKE 'Waiting for%' \
      ORDER BY TIME DESC LIMIT 5";
 
-/// Says by whom all writes are blocked; `None` if they are not. The session must not write to the binlog.
+/// Returns which session blocks all writes; `None` if none does.
+///
+/// The session must not write to the binlog.
 pub async fn blocked(session: &mut Session, flavor: &Flavor) -> Result<Option<String>> {
     if !flavor.has_lock_wait_timeout() {
         return Ok(None);

@@ -19,8 +19,9 @@ const FORMATS: usize = 4;
 /// How long the reading of one event may take.
 const ONE: Duration = Duration::from_secs(1);
 
-/// The whole event that begins at a place of a file, and where the next one begins; `None` if there is none: the
-/// file ends there, or in the middle of it.
+/// Returns the complete event at a position of a file, and the position of the next event.
+///
+/// Returns `None` if the file ends there, or in the middle of the event.
 pub(super) fn whole(path: &Path, from: u64) -> Result<Option<(Event, u64)>> {
     let mut first = None;
     each(path, from, Instant::now() + ONE, |event, next| {
@@ -30,8 +31,9 @@ pub(super) fn whole(path: &Path, from: u64) -> Result<Option<(Event, u64)>> {
     Ok(first.filter(|(event, _)| event.position == from))
 }
 
-/// By what a file is known again: its first event is the server's own, with the time at which it began the file. A
-/// server may begin another one under the same name.
+/// What identifies a file: its first event, which the own server wrote, with its time.
+///
+/// A server may begin another file with the same name.
 pub(super) fn begun(path: &Path) -> Result<String> {
     let mut file = open_regular(path)?;
     let mut header = [0; MAGIC.len() + HEADER];
@@ -42,8 +44,9 @@ pub(super) fn begun(path: &Path) -> Result<String> {
     Ok(Sha256::of(&[&header[..], &body].concat()).to_string())
 }
 
-/// Gives each whole event of a file from a place on, until nobody wants more. Returns false if the time was
-/// over before that.
+/// Passes each complete event of a file on, from a position on.
+///
+/// It ends when the receiver wants no more. Returns false if the time was over before that.
 ///
 /// `takes` also gets where the next event begins, in bytes.
 pub(super) fn each(
@@ -57,7 +60,7 @@ pub(super) fn each(
     let mut magic = [0; 4];
     file.read_exact(&mut magic)?;
     if magic != *MAGIC {
-        bail!("{} is no log of a server", path.display());
+        bail!("{} is not a server's log", path.display());
     }
     let (mut position, mut checksums, mut seen) = (FIRST_EVENT, false, 0);
     let mut own: Option<EventLayout> = None;

@@ -1,4 +1,4 @@
-//! Asks the other node about the roles.
+//! Queries the roles on the other node.
 //!
 //! What does it say about itself, and is it starting as the primary while this node is being
 //! promoted?
@@ -59,8 +59,9 @@ fn silent(error: &anyhow::Error) -> Blind {
     Blind { why: BlindReason::Silent, evidence: format!("{error:#}") }
 }
 
-/// Whether this node may serve writes, as far as the other one can be asked. Why it could not be is
-/// no reason to keep a primary down: it works without its secondary.
+/// Returns whether this node may serve writes, as far as the other node can be asked.
+///
+/// If it cannot be asked, the primary still starts, because it must work without its secondary.
 pub async fn standing_of(home: &Home, membership: &Membership) -> Result<Standing, Blind> {
     if membership.role == Role::Secondary {
         return Ok(Standing::Holds);
@@ -68,8 +69,9 @@ pub async fn standing_of(home: &Home, membership: &Membership) -> Result<Standin
     Ok(ask(home, membership).await?.map_or(Standing::Holds, |said| standing(membership, &said)))
 }
 
-/// Tells the secondary's server, for as long as the session lasts, that its primary is starting;
-/// false when another start of it is announced there. The secondary is not promoted meanwhile.
+/// Announces to the secondary's server that its primary is starting, until the session ends.
+///
+/// Returns false if another start is announced there. During this time, the secondary is not promoted.
 pub async fn announce_start(session: &mut Session) -> Result<bool> {
     let row = session.told(&ANNOUNCE_START).await?.into_iter().next();
     Ok(row.and_then(|row| row.get("got")).as_deref() == Some("1"))
@@ -133,8 +135,9 @@ impl Watched {
     }
 }
 
-/// Returns what shows that the other node's server is there: it greets, if only with an error. `None`
-/// proves nothing: it may be down or frozen, and something between the nodes may hide it.
+/// Returns evidence that the other node's server runs: a greeting, even with an error.
+///
+/// `None` proves nothing: the server may be down or frozen, or something between the nodes may hide it.
 pub async fn sign_of_life(membership: &Membership) -> Option<String> {
     let peer = membership.peer();
     match greeting(&peer.host, peer.db_port, DEADLINE).await {

@@ -1,4 +1,4 @@
-//! Looks at both nodes of a pair at once, each with a deadline. Not to see is an answer, too.
+//! Looks at both nodes of a pair at once, each with a deadline. "Not seen" is a result, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -135,7 +135,7 @@ fn certificates_in_use(home: &Home, membership: &Membership, peer: &Observed<Ser
     .collect()
 }
 
-/// What of this node's settings the running server does not have, without a look at the peer.
+/// Returns which settings of this node the running server lacks, without a look at the peer.
 pub async fn local_deviations(
     home: &Home,
     membership: &Membership,

@@ -1,5 +1,6 @@
-//! Proves that rows flow both ways: writes a heartbeat here and waits for its echo. If the other node may
-//! be asked, it echoes at once.
+//! Proves that rows flow both ways: writes a heartbeat here and waits for its echo.
+//!
+//! If the other node can be asked, it echoes at once.
 
 use std::time::{Duration, Instant};
 
@@ -19,8 +20,10 @@ const TICK: Duration = Duration::from_millis(20);
 
 const LOGIN_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Writes a heartbeat with the tool's own account, and waits for it on the other node (where that
-/// can be asked) and for its echo here, for at most `patience`.
+/// Writes a heartbeat with the tool's own account, and waits until its echo is back.
+///
+/// It waits for at most `patience`. If the other node can be queried, it also waits for the heartbeat
+/// there.
 pub async fn prove(
     home: &Home,
     membership: &Membership,

@@ -1,6 +1,7 @@
-//! Whether anything comes through a link. The look at each node notes what its receiver has got, and
-//! then the look at the other node asks that one's server for a heartbeat. Where nobody may ask, the
-//! next one is waited for.
+//! Checks whether anything comes through a link.
+//!
+//! The look at each node records what its receiver has got. Then the look at the other node requests a
+//! heartbeat from that node's server. If it cannot, it waits for the next one.
 
 use std::time::{Duration, Instant};
 
@@ -54,7 +55,7 @@ enum Wish {
     Content,
 }
 
-/// With which two looks make each other's heartbeat come.
+/// How two looks make each other's heartbeat arrive.
 pub struct Bell {
     own: watch::Sender<Said>,
     other: watch::Receiver<Said>,
@@ -72,7 +73,7 @@ impl Bell {
         (end(one, hears_two), end(two, hears_one))
     }
 
-    /// Tells the look at the other node whether it may ask for a heartbeat now, or that none can come.
+    /// Tells the check of the other node whether it may request a heartbeat, or that none can come.
     pub fn says_what_it_wants(&self, waits: bool) {
         let wish = if waits { Wish::Waits } else { Wish::Content };
         self.own.send_modify(|said| said.wish = wish);
@@ -97,7 +98,7 @@ impl Bell {
         Ok(())
     }
 
-    /// Whether the heartbeat of the other node that was asked for, if one was, is among `beats`.
+    /// Returns whether the requested heartbeat of the other node, if any, is among `beats`.
     #[must_use]
     pub fn has_come(&self, beats: &[Beat], other: u32) -> bool {
         match self.other.borrow().beat {
@@ -122,7 +123,7 @@ fn place(flavor: &Flavor, row: &Row) -> ReadPosition {
 }
 
 impl Before {
-    /// Notes it. What comes from now on is new.
+    /// Records it. What arrives from now on is new.
     pub async fn note(asking: &mut Asking<'_>, flavor: &Flavor, row: &Row) -> Result<Self> {
         let at = Instant::now();
         Ok(Self { at, heartbeats: heartbeats(asking, flavor).await?, place: place(flavor, row) })
@@ -141,8 +142,9 @@ async fn heartbeats(asking: &mut Asking<'_>, flavor: &Flavor) -> Result<Option<S
     Ok(asking.one(flavor.heartbeats_query()).await?.and_then(|row| row.get("heartbeats")))
 }
 
-/// Watches a receiver until something comes in, or until it should have; returns the replica status of
-/// then. Meanwhile, and without a receiver that could be watched, serves the look at the other node.
+/// Watches a receiver until something arrives, or should have, and returns its replica status.
+///
+/// In the meantime, and if there is no such receiver, it serves the check of the other node.
 pub async fn watch(
     asking: &mut Asking<'_>,
     flavor: &Flavor,

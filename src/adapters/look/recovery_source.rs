@@ -64,7 +64,7 @@ impl SourcePaths {
         }
     }
 
-    /// The folder that nothing else may work on meanwhile.
+    /// The folder that nothing else may use during the recovery.
     #[must_use]
     pub fn folder(&self) -> &Path {
         match self {

@@ -1,5 +1,7 @@
-//! Reads the relay logs of a primary from their files. The server that runs would show them as the secondary wants
-//! it to: it goes by lengths that the secondary sends. One that starts may drop them.
+//! Reads the relay logs of a primary from their files.
+//!
+//! A running server would show them as the secondary wants it to, because it uses lengths that the
+//! secondary sends. A starting server may drop them.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -96,7 +98,7 @@ fn read_once(
         match line.rsplit('/').next().filter(|file| number_of(file).is_some()) {
             Some(file) => files.push(file),
             // A server that executes what it was sent may write into it.
-            None => bail!("{} names something that is no relay log", index_of(home).display()),
+            None => bail!("{} names something that is not a relay log", index_of(home).display()),
         }
     }
     let mut place_is_there = false;

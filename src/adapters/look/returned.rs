@@ -24,8 +24,9 @@ const EVENTS_A_LOOK: usize = 2000;
 /// The time limit for the reading of one `verify`. The next one continues.
 const BUDGET: Duration = Duration::from_millis(800);
 
-/// Continues reading the relay logs of the primary's server: `after` an earlier look, or else from where a
-/// look was last remembered in this home. It writes nothing.
+/// Continues reading the relay logs of the primary's server, and writes nothing.
+///
+/// It begins `after` an earlier check, otherwise where the last recorded check of this home stopped.
 pub async fn read_on(
     session: &mut Session,
     flavor: &Flavor,

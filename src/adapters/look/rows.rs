@@ -59,7 +59,7 @@ const SESSION: &str =
 pub struct ApplierFailed {
     /// Its number.
     pub number: u32,
-    /// What the server says, with what its workers say.
+    /// The message of the server, with the messages of its workers.
     pub message: String,
 }
 
@@ -76,19 +76,19 @@ impl std::error::Error for ApplierFailed {}
 pub struct Found {
     /// The rows.
     pub rows: BTreeMap<String, Vec<RowDifference>>,
-    /// Tables that were asked for and could not be compared: one node lacks them, or has them otherwise.
+    /// Named tables that cannot be compared: one node lacks them, or their structure differs.
     pub not_compared: Vec<String>,
     /// Tables that could not be read to their end.
     pub unreadable: Vec<LeftOut>,
-    /// How many audit rows of this node have not reached the primary, whose way back stands still.
+    /// The number of audit rows that have not reached the primary, whose return channel is stopped.
     pub on_their_way: usize,
 }
 
 /// The server of this secondary, and that of its primary.
 pub struct Nodes<'a> {
-    /// The secondary's: everything may be done, nothing is written to its binlog.
+    /// The secondary's session: it may do everything, and writes nothing to its binlog.
     pub here: Session,
-    /// The primary's: the product's schema may be read.
+    /// The primary's session: it may read the product's schema.
     pub there: Session,
     /// Both are of this.
     pub flavor: &'static Flavor,
@@ -137,13 +137,16 @@ pub async fn open_there(home: &Home, membership: &Membership) -> Result<Result<S
     session.run(SESSION).await?;
     let row = session.one("SELECT @@GLOBAL.server_id AS id").await?.unwrap_or_default();
     if row.get("id") != Some(peer.number.to_string()) {
-        bail!("the server at {peer} is another one: its server id is {}", row.get("id").unwrap_or_default());
+        bail!(
+            "the server at {peer} is a different one: its server id is {}",
+            row.get("id").unwrap_or_default()
+        );
     }
     Ok(Ok(session))
 }
 
 impl<'a> Nodes<'a> {
-    /// Puts the two sessions side by side.
+    /// Combines the two sessions.
     #[must_use]
     pub fn of(
         here: Session,
@@ -229,8 +232,10 @@ impl<'a> Nodes<'a> {
         }
     }
 
-    /// Compares tables that both nodes have, row by row. With `settled` only what is more than a
-    /// delay counts; else everything that is different at this moment.
+    /// Compares tables that both nodes have, row by row.
+    ///
+    /// With `settled`, only what is more than a delay counts; otherwise everything that differs at this
+    /// moment.
     pub async fn differences(
         &mut self,
         structure: &Structure,
@@ -267,8 +272,7 @@ impl<'a> Nodes<'a> {
         Ok(found)
     }
 
-    /// The tables with a row among the differences that is too long for a statement of one of the servers, and
-    /// how long a statement may be.
+    /// The tables with a differing row that is too long for a statement, and the longest statement.
     pub async fn too_long(&mut self, structure: &Structure, found: &Found) -> Result<(Vec<String>, u64)> {
         let (here, there) = (largest_packet(&mut self.here).await?, largest_packet(&mut self.there).await?);
         let most = here.min(there);
@@ -445,7 +449,7 @@ async fn largest_packet(session: &mut Session) -> Result<u64> {
 
 async fn clock(session: &mut Session) -> Result<i64> {
     let row = session.one(format!("SELECT {CLOCK} AS clock")).await?.unwrap_or_default();
-    row.get("clock").and_then(|text| text.parse().ok()).context("the server tells no time")
+    row.get("clock").and_then(|text| text.parse().ok()).context("the server does not report its time")
 }
 
 async fn beat(session: &mut Session, node: u32) -> Result<i64> {

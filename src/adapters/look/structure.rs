@@ -1,4 +1,4 @@
-//! Looks at the tables of both nodes side by side: which exist, which are alike, and which can be read.
+//! Compares the tables of both nodes: which exist, which are equal, and which can be read.
 
 use anyhow::Result;
 
@@ -10,8 +10,9 @@ use crate::domain::table::names::{Catalogue, sort_out};
 use crate::domain::table::structure::Structure;
 
 impl Nodes<'_> {
-    /// Looks at the tables of both nodes; with `settled` only those differ that do so for longer than
-    /// a delay of replication.
+    /// Compares the tables of both nodes.
+    ///
+    /// With `settled`, a table differs only if it does so for longer than a delay of replication.
     pub async fn structure(&mut self, settled: bool) -> Result<Structure> {
         let first = self.look_at_structure().await?;
         if !settled || !first.differs() {

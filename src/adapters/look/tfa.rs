@@ -18,7 +18,7 @@ use crate::domain::snapshot::{Tfa, TfaNote};
 
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// Compares the setting with what was noted for this start of the server.
+/// Compares the setting with that recorded for this start of the server.
 pub async fn look(home: &Home, config: &Config) -> Tfa {
     if config.product.tfa_query.trim().is_empty() {
         return Tfa::NotWatched;
@@ -45,7 +45,7 @@ async fn compare(home: &Home, query: &str) -> Result<Tfa> {
         .map_err(|error| anyhow!("product.tfa_query in conf/pmp-ha.toml does not work: {error:#}"))?;
     session.close().await;
     let pid = Database::of(home, &Interrupt::default()).pid()?.context("no database runs here")?;
-    let server = (pid, system::started_at(pid).context("its start cannot be told")?);
+    let server = (pid, system::started_at(pid).context("its start time is unknown")?);
 
     let mut digest = Sha256::default();
     for row in &rows {

@@ -1,4 +1,4 @@
-//! What is known of a home besides its pair: packs, binlogs, and what the chronicle tells.
+//! What is known of a home in addition to its pair: packs, binlogs, and the chronicle.
 
 use crate::adapters::home::Home;
 use crate::adapters::home::journal_file::JournalFile;
@@ -46,8 +46,9 @@ fn binlogs(home: &Home) -> Option<u64> {
     Some(binlog_files(home)?.iter().map(|(_, size)| size).sum())
 }
 
-/// The binlogs, which are files beside the data with a number at the end: when each was last written, in
-/// seconds since 1970, and its size in bytes.
+/// The binlogs next to the data: when each was last written, and its size.
+///
+/// Times are in seconds since 1970, sizes in bytes. The name of a binlog ends in a number.
 #[must_use]
 pub fn binlog_files(home: &Home) -> Option<Vec<(i64, u64)>> {
     let entries = fs_err::read_dir(home.data()).ok()?;

@@ -1,4 +1,4 @@
-//! How the two monitors of a pair know of each other.
+//! How the two monitors of a pair detect each other.
 //!
 //! The monitor of the primary holds a lock in both servers. It goes with the session: when that
 //! monitor ends, or its machine, the lock is free. Nothing is written.
@@ -20,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// ends no session.
 const SILENCE: u64 = 20;
 
-/// How often the lock is looked after.
+/// The interval between two checks of the lock.
 pub const PACE: Duration = Duration::from_secs(5);
 
 /// The lock of the primary's monitor.
@@ -44,7 +44,7 @@ impl Presence {
         (self.here, self.there) = (here, there);
     }
 
-    /// Gives the lock back.
+    /// Releases the lock.
     pub async fn withdraw(&mut self) {
         for session in [self.here.take(), self.there.take()].into_iter().flatten() {
             session.close().await;
@@ -77,7 +77,7 @@ async fn takes(session: &mut Session) -> bool {
     row.and_then(|row| row.get("got")).as_deref() == Some("1")
 }
 
-/// Asks on a secondary whether the monitor of the primary watches, and can announce.
+/// Checks on a secondary whether the primary's monitor runs and can announce.
 pub async fn primary_watches(home: &Home, membership: &Membership) -> bool {
     let (there, here) =
         tokio::join!(async { is_held(other_node::open(home, membership).await.ok()).await }, async {

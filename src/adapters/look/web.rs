@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_millis(1500);
 /// How long a port that has never answered is asked at least. A firewall in between may swallow everything.
 const AT_LEAST: Duration = Duration::from_millis(100);
 
-/// Returns the port in `conf/server.xml`: the one with which the pair was set up, if it is still there.
+/// Returns the port in `conf/server.xml`, by preference the one with which the pair was set up.
 #[must_use]
 pub fn port_now(home: &Home, node: &Node) -> Option<u16> {
     let connectors = home.connectors().ok()?;
@@ -80,7 +80,7 @@ fn address(connector: &Connector) -> &str {
     connector.address.as_deref().unwrap_or("127.0.0.1")
 }
 
-/// Asks a web server for a sign of life.
+/// Checks whether a web server answers.
 ///
 /// # Errors
 /// What was seen instead.
@@ -105,7 +105,7 @@ pub async fn asked(host: &str, port: u16, tls: bool) -> Result<(), String> {
         match &answer[..length] {
             [] => Err("it closed the connection without an answer".to_owned()),
             answer if is_web(answer) => Ok(()),
-            _ => Err("what answers there is no web server".to_owned()),
+            _ => Err("what answers there is not a web server".to_owned()),
         }
     };
     let silent = || format!("nothing answered within {:.1} s", DEADLINE.as_secs_f64());

@@ -29,8 +29,10 @@ impl<'a, T: Clone + Send + Sync> Blocks<'a, T> {
         Self { pack, order: order.into_iter(), current: None }
     }
 
-    /// Works on every block, on every core and in `more` threads besides, each with a state that
-    /// `start` makes. What belongs to a file is what `begin` makes of its number, in order.
+    /// Works on every block, with a thread for each core and `more` threads.
+    ///
+    /// `start` makes the state of a thread. `begin` makes the state of a file from its number, in
+    /// order.
     ///
     /// # Errors
     /// The first one. The other workers end then.

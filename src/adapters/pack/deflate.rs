@@ -1,5 +1,6 @@
-//! Blocks of a deflate stream: all cores make and read them, and together they are one ordinary
-//! stream.
+//! Blocks of a deflate stream.
+//!
+//! All cores make and read them, and together they are one ordinary stream.
 //!
 //! Each block begins without history and ends at a byte boundary.
 
@@ -182,10 +183,10 @@ fn classify(page: &[u8]) -> Class {
     if squares < NOISE { Class::Noise } else { Class::Text }
 }
 
-/// Bytes that a block inflates to beyond its size, since a mark is put behind it.
+/// Bytes that a block inflates to beyond its size, because a mark follows it.
 pub const MARK: usize = 8;
 
-/// Bytes behind a block that are needed to put the mark there.
+/// Bytes after a block that the mark needs.
 pub const ROOM: usize = MARK + 5;
 
 /// Reads blocks.
@@ -205,8 +206,9 @@ impl Default for Inflater {
 }
 
 impl Inflater {
-    /// Inflates one block, which has [`ROOM`] behind it for the mark, into `out`, which has exactly its
-    /// size and [`MARK`] bytes more.
+    /// Inflates one block into `out`, which has exactly its size and [`MARK`] bytes more.
+    ///
+    /// The block has [`ROOM`] bytes for the mark after it.
     ///
     /// # Errors
     /// Whatever is not one whole block of that size.

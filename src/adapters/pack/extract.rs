@@ -20,8 +20,9 @@ use crate::failure::Failure;
 use crate::ui::Progress;
 
 impl Pack {
-    /// Extracts every file to the place that `place` names for it, makes it durable, and reads it
-    /// back from the disk, where it has to be what the manifest says.
+    /// Extracts every file to the path that `place` returns for it, and makes it durable.
+    ///
+    /// Then it reads the file back from the disk and compares it with the manifest.
     ///
     /// # Errors
     /// Refuses a pack whose content is not what its manifest says, and names the entry.

@@ -25,7 +25,7 @@ impl InOrder {
     }
 }
 
-/// Who has to hash a block. Those behind wait for it, and for nothing once it was dropped.
+/// The worker that must hash a block. Later blocks wait for it, unless it was dropped.
 pub(super) struct HashTurn<'a> {
     of: &'a InOrder,
     index: usize,

@@ -134,7 +134,7 @@ impl Member {
         if self.is_wide() { WIDE_VERSION } else { NARROW_VERSION }
     }
 
-    /// What stands before the content. Of what is deflated it follows from name and size alone.
+    /// The bytes before the content. For deflated data, they follow from name and size alone.
     #[must_use]
     pub fn local_header(&self) -> Vec<u8> {
         let [crc32, packed, size] =
@@ -152,7 +152,7 @@ impl Member {
             .0
     }
 
-    /// What stands behind the content.
+    /// The bytes after the content.
     #[must_use]
     pub fn descriptor(&self) -> Vec<u8> {
         if !self.is_described() {
@@ -199,8 +199,9 @@ impl Member {
     }
 }
 
-/// The table of contents of members, each with the offset of its local header, for a ZIP in which it
-/// stands at `start`.
+/// Returns the table of contents for a ZIP in which it begins at `start`.
+///
+/// Each member has the offset of its local header.
 #[must_use]
 pub fn table_of_contents<'a>(members: impl IntoIterator<Item = (&'a Member, u64)>, start: u64) -> Vec<u8> {
     let mut count = 0_u64;
@@ -233,8 +234,9 @@ pub fn table_of_contents<'a>(members: impl IntoIterator<Item = (&'a Member, u64)
     out
 }
 
-/// Looks at the last records of a ZIP of so many bytes before anything else is read of it: they have to
-/// be where [`table_of_contents`] puts them, and to promise no more than a pack can have.
+/// Checks the last records of a ZIP of so many bytes before anything else of it is read.
+///
+/// They must be where [`table_of_contents`] puts them, and within the limits of a pack.
 ///
 /// # Errors
 /// Says what is wrong.
@@ -263,7 +265,7 @@ pub fn check_end(file: &mut (impl Read + Seek), size: u64) -> Result<()> {
                 (fields.map(&mut number), records)
             }
             _ => bail!(
-                "it is not a complete ZIP file: the last records of its table of contents are not where they belong"
+                "it is not a complete ZIP file: the last records of its table of contents are in the wrong place"
             ),
         }
     } else {

@@ -1,5 +1,6 @@
-//! Stands in for encryption in a build without `sealed`: the same door, and behind it the word which
-//! part is missing.
+//! Stands in for encryption in a build without `sealed`.
+//!
+//! It has the same functions, which report the missing part.
 
 use std::path::Path;
 

@@ -93,7 +93,7 @@ impl Offer {
         let refused = |why: String| {
             Failure::new(Kind::Refused, format!("cannot use the secrets in {}", path.display()))
                 .because(why)
-                .hint("Run `pmp-ha rotate` on the primary, and carry the file that it writes to this node.")
+                .hint("Run `pmp-ha rotate` on the primary, and copy the file that it writes to this node.")
         };
         let text = Zeroizing::new(text_of(path, opening)?);
         let (signature, body) = match text.strip_prefix(SIGNATURE).and_then(|rest| rest.split_once('\n')) {
@@ -102,7 +102,7 @@ impl Offer {
         };
         if let Some(signer) = &opening.signed_by {
             match &signature {
-                None => bail!(refused("it is not signed, and a signature is demanded".into())),
+                None => bail!(refused("it is not signed, and a signature is required".into())),
                 Some(signature) if !signer.knows(body.as_bytes(), signature) => {
                     bail!(refused("its signature was made with another key, or for another text".into()))
                 }

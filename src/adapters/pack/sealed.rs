@@ -31,7 +31,7 @@ pub fn generate() -> Result<NewIdentity> {
 fn unusable(path: &Path, why: impl std::fmt::Display) -> anyhow::Error {
     Failure::new(Kind::Refused, format!("cannot use the key {}", path.display())).code("key-file")
         .because(why.to_string())
-        .hint("Give a file from `pmp-ha keygen encryption`: the public key to encrypt, the private key to open.")
+        .hint("Name a file from `pmp-ha keygen encryption`: the public key to encrypt, the private key to decrypt.")
         .into()
 }
 
@@ -58,7 +58,7 @@ fn identity(path: &Path) -> Result<Identity> {
     Ok(identity)
 }
 
-/// Returns what seals everything that it is given for `to`, into this file. Nothing else is written.
+/// Returns a writer that encrypts everything for `to` into this file, and writes nothing else.
 pub fn sealing(file: fs::File, to: &Recipient) -> Result<Box<dyn Sealing>> {
     let recipients = std::iter::once(to as &dyn age::Recipient);
     let sealer = age::Encryptor::with_recipients(recipients).context("cannot encrypt")?;
@@ -78,7 +78,7 @@ impl Sealing for age::stream::StreamWriter<Hashing<fs::File>> {
 pub fn open(path: &Path, key: Option<&Path>) -> Result<Box<dyn Unsealed>> {
     let refused = |why: String| {
         Failure::new(Kind::Refused, format!("{} is encrypted", path.display())).code("pack-encrypted").because(why).hint(
-            "Give the private key of the node that it was encrypted to: --identity FILE. `age --decrypt` also opens it.",
+            "Pass the private key of the node for which it was encrypted: --identity FILE. `age --decrypt` also opens it.",
         )
     };
     let Some(key) = key else {
@@ -88,7 +88,8 @@ pub fn open(path: &Path, key: Option<&Path>) -> Result<Box<dyn Unsealed>> {
     let decryptor =
         age::Decryptor::new(system::open_regular(path)?).map_err(|error| refused(error.to_string()))?;
     let opened = decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity));
-    let opened = opened.map_err(|error| refused(format!("{} does not open it: {error}", key.display())))?;
+    let opened =
+        opened.map_err(|error| refused(format!("{} does not decrypt it: {error}", key.display())))?;
     let bounded = Bounded::around(opened).map_err(|error| {
         Failure::new(Kind::Refused, format!("cannot use the pack {}", path.display())).code("pack-damaged")
             .because(format!("it is damaged: {error}"))

@@ -37,7 +37,7 @@ fn unusable(path: &Path, why: impl std::fmt::Display, kind: &str) -> anyhow::Err
     Failure::new(Kind::Refused, format!("cannot use the key {}", path.display()))
         .code("key-file")
         .because(why.to_string())
-        .hint(format!("Give the {kind} key from `pmp-ha keygen signing`."))
+        .hint(format!("Name the {kind} key from `pmp-ha keygen signing`."))
         .into()
 }
 
@@ -101,7 +101,7 @@ impl Verifier {
         };
         bail!(
             Failure::new(Kind::Refused, format!("cannot trust the pack {}", path.display())).code("pack-untrusted").because(why).hint(
-                "Make it again on the primary with `pmp-ha pack --sign-with`, and give the matching public key.",
+                "Make it again on the primary with `pmp-ha pack --sign-with`, and name the matching public key.",
             )
         )
     }

@@ -26,8 +26,10 @@ const END_OF_BLOCK: usize = 256;
 const FINAL: u8 = 1;
 const DYNAMIC: u32 = 2;
 
-/// Opens the stream that `out` holds from `start` on: it is not the last block any more, and ends at a
-/// byte. False, with `out` as it was, where it is not a single block or where its end can not be told.
+/// Opens the stream that begins at `start` of `out`, so that another one can follow.
+///
+/// The stream then ends at a byte, and not with a last block. Returns false, without a change of `out`,
+/// if it is not a single block or its end cannot be found.
 #[must_use]
 pub fn open(out: &mut Vec<u8>, start: usize) -> bool {
     let Some(padding) = padding(&out[start..]) else { return false };

@@ -62,8 +62,9 @@ impl Sums {
 pub(super) struct Parts(Mutex<BTreeMap<usize, (crc32fast::Hasher, Part)>>);
 
 impl Parts {
-    /// Adds part `index` of a file that has so many, whose CRC-32 is known, and returns the sums of
-    /// the whole file with the last one that comes.
+    /// Adds part `index` of a file that has so many parts and a known CRC-32.
+    ///
+    /// Returns the sums of the whole file with the last part.
     pub fn add(&self, index: usize, crc32: u32, bytes: &[u8], parts: usize) -> Option<Sums> {
         let part = Part::of(bytes, index, parts);
         let crc32 = crc32fast::Hasher::new_with_initial_len(crc32, bytes.len() as u64);

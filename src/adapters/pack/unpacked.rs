@@ -73,8 +73,9 @@ impl Unpacked {
         refuse(differ)
     }
 
-    /// Copies every file to the place that `place` names for it, checked on the way, makes it
-    /// durable, and reads it back.
+    /// Copies every file to the path that `place` returns for it, checks it, and makes it durable.
+    ///
+    /// Then it reads the file back.
     pub fn copy(
         &self,
         place: impl Fn(&RelPath) -> Option<PathBuf>,

@@ -10,8 +10,7 @@ pub const MOST_PACKING: usize = 9;
 /// A worker that unpacks holds some two megabytes.
 pub const MOST_UNPACKING: usize = 6;
 
-/// Runs `work` on every core, and in `more` threads besides, in `most` at most, and returns the error
-/// that came first.
+/// Runs `work` on every core and in `more` threads, in at most `most`; returns the first error.
 pub fn run(most: usize, more: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
     let cores = (std::thread::available_parallelism().map_or(1, usize::from) + more).min(most);
     let first = Mutex::new(Ok(()));

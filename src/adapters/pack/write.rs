@@ -50,9 +50,10 @@ pub struct Making {
     pub recipient: Option<Recipient>,
 }
 
-/// Writes a pack of `sources` (where each belongs, where it is now) to `target`, a file that is
-/// readable for its owner only, makes it durable and reads it back from the disk. A sealed pack is
-/// sealed on its way to the disk. `describe` turns the entries into the manifest.
+/// Writes a pack of `sources` to the file `target`, makes it durable, and reads it back.
+///
+/// A source has its path in the home and its path now. Only the owner can read `target`. A sealed pack
+/// is sealed on its way to the disk. `describe` turns the entries into the manifest.
 ///
 /// # Errors
 /// What cannot be read or written; a source that changes meanwhile.

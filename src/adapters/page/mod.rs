@@ -73,7 +73,7 @@ impl PageServer {
         let door = Door::of(config, source, policy)?;
         let listener = TcpListener::bind(address).await.map_err(|error| {
             if listen_address(&config.listen) == Ok(address) {
-                let why = format!("is {address}, and nobody can listen there: {error}");
+                let why = format!("is {address}, and pmp-ha cannot listen there: {error}");
                 return source.wrong(&Complaint { key: "page.listen".into(), why });
             }
             Failure::new(Kind::Failed, format!("cannot serve the page at {address}"))

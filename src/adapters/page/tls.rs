@@ -40,9 +40,8 @@ impl PageTls {
             && !is_credential
             && system::mode(&path)? & 0o077 != 0
         {
-            return Err(
-                files.wrong(private_key, "names a file that others than its owner can read: chmod 600")
-            );
+            return Err(files
+                .wrong(private_key, "names a file that other users than its owner can read: run chmod 600"));
         }
         let Some(key) = blocks.into_iter().find_map(key_of) else {
             return Err(files.wrong(private_key, "names a file without a private key"));
@@ -76,5 +75,5 @@ fn read(files: &Files<'_>, key: &str, named: Option<&PathBuf>) -> Result<Vec<pem
     let wrong = |why: String| files.wrong(key, format!("names {}, and {why}", path.display()));
     let text = system::read_bytes(&path, system::SMALL)
         .map_err(|error| wrong(format!("it cannot be read: {error}")))?;
-    pem::parse_many(&text).map_err(|error| wrong(format!("it is no PEM: {error}")))
+    pem::parse_many(&text).map_err(|error| wrong(format!("it is not PEM: {error}")))
 }

@@ -13,7 +13,7 @@ const LONGEST_LOG: u64 = 4 << 20;
 /// How many lines of a log are shown.
 const SHOWN: usize = 4;
 
-/// What the server's error log says from a moment on.
+/// The content of the server's error log from a moment on.
 pub(super) struct ErrorLog {
     path: PathBuf,
     from: u64,
@@ -40,7 +40,7 @@ impl ErrorLog {
         newest_log(&self.data).unwrap_or_else(|| self.path.clone())
     }
 
-    /// What it says, and what the start script wrote.
+    /// The new content of the error log, and the output of the start script.
     pub(super) fn since(&self) -> String {
         let path = self.path();
         let from = if path == self.path { self.from } else { 0 };

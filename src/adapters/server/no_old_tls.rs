@@ -1,5 +1,6 @@
-//! Stands in for the bridge to TLS 1.0 in a build without `old-tls`: the same door, and behind it the
-//! word which part is missing.
+//! Stands in for the bridge to TLS 1.0 in a build without `old-tls`.
+//!
+//! It has the same functions, which report the missing part.
 
 use std::path::Path;
 
@@ -12,7 +13,7 @@ pub enum Bridge {}
 
 #[expect(clippy::unused_async, reason = "as the real one")]
 impl Bridge {
-    /// Says why there is none.
+    /// Returns why there is none.
     pub async fn to(_host: &str, _port: u16, _tls: &TlsPaths) -> Result<Self, Blind> {
         Err(Blind {
             why: BlindReason::NotBuiltIn(Feature::OldTls),

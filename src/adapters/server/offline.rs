@@ -21,7 +21,7 @@ use crate::domain::start_script;
 const BOOT_SCRIPT: &str = "pmp-ha-boot.sh";
 
 impl Database<'_> {
-    /// The servers that run with the option file of an offline boot, also before they lock their data.
+    /// The servers that run with an offline boot's option file, even before they lock their data.
     #[must_use]
     pub fn offline_boots(&self) -> Vec<u32> {
         let [_, option_file, _] = self.boot_files();
@@ -29,8 +29,9 @@ impl Database<'_> {
         start_script::OPTIONS.into_iter().flat_map(given).collect()
     }
 
-    /// Stops a server that an offline boot of a cut-off run left behind, and removes its files.
-    /// A server that was started in another way is never touched.
+    /// Stops a server that the offline boot of an interrupted run left, and removes its files.
+    ///
+    /// It never touches a server that was started in another way.
     pub async fn clear_offline_boot(&self, deadline: Duration) -> Result<()> {
         self.wait_for_boot().await?;
         // What is undone is undone to its end.
@@ -87,9 +88,9 @@ impl Database<'_> {
         ]
     }
 
-    /// Boots the server through a copy of the product's start script, without a network and
-    /// without replication, on a socket that is this boot's own, logged in as an account that
-    /// exists for this boot only.
+    /// Boots the server with a copy of the product's start script, without network and replication.
+    ///
+    /// The boot has its own socket, and an account that exists only during this boot.
     ///
     /// `options` is the text of an option file; what makes the boot offline is added to it.
     pub async fn boot_offline(&self, flavor: &Flavor, options: &str, deadline: Duration) -> Result<Session> {
@@ -140,8 +141,9 @@ impl Database<'_> {
         let pid = self.launch(&script, &self.home.boot_tmp(), deadline, logs_in, Some(&wired)).await?;
         remove(&init_file)?;
         let opened = Session::open(&address, &boot, Duration::from_secs(10)).await;
-        let mut session = opened
-            .map_err(|blind| anyhow!("the booted database (process {pid}) refused: {}", blind.evidence))?;
+        let mut session = opened.map_err(|blind| {
+            anyhow!("the booted database (process {pid}) rejected the login: {}", blind.evidence)
+        })?;
         let words = system::command_line_of(pid);
         let mut wrong = start_script::not_reached(&wired.option, &wired.asked, &words);
         wrong.extend(self.not_as_meant(&init_file, &session.variables().await?));

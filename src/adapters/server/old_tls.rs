@@ -55,7 +55,7 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Connects to the server and waits for its greeting. Has no deadline of its own.
+    /// Connects to the server and waits for its greeting, without a deadline.
     pub async fn to(host: &str, port: u16, tls: &TlsPaths) -> Result<Self, Blind> {
         let ssl = client(host, tls).map_err(|error| turned_away(format!("{error:#}")))?;
         let mut server = TcpStream::connect((host, port)).await.map_err(|error| lost(&error))?;
@@ -231,9 +231,7 @@ fn failed_handshake(error: &openssl::ssl::Error, verified: X509VerifyResult) -> 
     match (error.ssl_error().map(reasons), error.io_error()) {
         // What comes then is no TLS, but an error packet.
         (Some(said), _) if said.contains("wrong version number") => {
-            format!(
-                "it broke off the TLS handshake, as servers do if they do not trust a certificate: {said}"
-            )
+            format!("it ended the TLS handshake, as servers do if they do not trust a certificate: {said}")
         }
         (Some(said), _) => format!("the TLS handshake failed: {said}"),
         (None, Some(error)) => format!("it ended the TLS handshake: {error}"),

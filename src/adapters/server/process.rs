@@ -38,7 +38,7 @@ pub(super) const ENDING_GRACE: Duration = Duration::from_secs(5);
 const UNWANTED_GRACE: Duration = Duration::from_secs(120);
 
 /// What is said of a script whose options did not reach the server.
-const NOT_HANDED: &str = "the start script does not hand the options of pmp-ha to the database";
+const NOT_HANDED: &str = "the start script does not pass the options of pmp-ha to the database";
 
 /// The account of an offline boot. It is dropped before the boot ends.
 pub const BOOT_USER: &str = "pmp_ha_boot";
@@ -77,7 +77,7 @@ impl<'a> Database<'a> {
         Ok(None)
     }
 
-    /// Whether the server has ended, asked when a session on it was lost: a killed one takes a moment.
+    /// Returns whether the server has ended after a session was lost; a killed one takes a moment.
     pub async fn is_gone(&self) -> Result<bool> {
         let begun = Instant::now();
         while self.serving_pid().await?.is_some() {
@@ -122,9 +122,11 @@ impl<'a> Database<'a> {
         Ok(())
     }
 
-    /// Runs a start script, with `tmp` for the socket and temporary files, and waits until the server
-    /// answers. When that fails, or is cut off, a server that the script brought up can be seen by
-    /// [`Self::pid`] before this returns. One that was not given what was `meant` is ended.
+    /// Runs a start script, and waits until the server answers.
+    ///
+    /// `tmp` is for the socket and temporary files. If this fails or is interrupted, [`Self::pid`]
+    /// finds a server that the script started before this returns. A server that did not get what was
+    /// `meant` is ended.
     pub(super) async fn launch<F>(
         &self,
         script: &Path,
@@ -167,11 +169,11 @@ impl<'a> Database<'a> {
                 Ok(()) => format!("process {pid} was ended; nothing was done inside its database"),
                 Err(error) => format!("process {pid} still runs: {error:#}"),
             })
-            .hint("Write mysqld's options into the line of bin/startDB.sh that starts it, each as a word of its own.")
+            .hint("Write mysqld's options into the line of bin/startDB.sh that starts it, each as a separate word.")
             .into()
     }
 
-    /// Whether a boot failed before anything was done inside the database, because of the start script.
+    /// Returns whether a boot failed because of the start script, before any work in the database.
     #[must_use]
     pub fn was_not_let_in(error: &anyhow::Error) -> bool {
         error.downcast_ref::<Failure>().is_some_and(|failure| failure.what == NOT_HANDED)
@@ -187,8 +189,8 @@ impl<'a> Database<'a> {
         bail!(
             Failure::new(Kind::Failed, "the database runs as root")
                 .code("database-runs-as-root")
-                .because(format!("process {pid} acts as root, and its data belong to {name}"))
-                .hint(format!("Make the start script give mysqld `--user={name}`."))
+                .because(format!("process {pid} runs as root, and its data belong to {name}"))
+                .hint(format!("Make the start script pass `--user={name}` to mysqld."))
         )
     }
 
@@ -288,8 +290,9 @@ impl<'a> Database<'a> {
         Ok(())
     }
 
-    /// Stops the server with the product's own script, or with SIGTERM where that has no effect,
-    /// and waits until it is gone. Returns whether there was anything to stop.
+    /// Stops the server, and waits until it is gone. Returns whether it ran.
+    ///
+    /// It uses the product's own script, or SIGTERM if that has no effect.
     pub async fn stop(&self, deadline: Duration) -> Result<bool> {
         let datadir = format!("--datadir={}", self.home.data().display());
         self.wait_for_start(&[self.home.start_script().display().to_string(), datadir.clone()]).await?;
@@ -336,8 +339,9 @@ impl<'a> Database<'a> {
         self.end(pid, deadline, self.interrupt).await
     }
 
-    /// Asks the process to end cleanly and waits until it has let go of the data, or until the operator
-    /// no longer wants to wait.
+    /// Asks the process to end cleanly, and waits until it has unlocked the data.
+    ///
+    /// It stops waiting if the operator interrupts it.
     pub(super) async fn end(&self, pid: u32, deadline: Duration, interrupt: &Interrupt) -> Result<()> {
         self.wait_until_it_hears(pid, interrupt).await?;
         let begun = Instant::now();

@@ -96,7 +96,9 @@ pub struct Row {
 }
 
 impl Row {
-    /// The value of a column whose name is compared without regard to case; NULL and absent are `None`.
+    /// Returns the value of a column; `None` if it is NULL or absent.
+    ///
+    /// Upper and lower case in the name do not matter.
     #[must_use]
     pub fn get(&self, column: &str) -> Option<String> {
         let index = self.names.iter().position(|name| name.eq_ignore_ascii_case(column))?;
@@ -230,9 +232,8 @@ impl Session {
         else {
             bail!("the session is closed");
         };
-        let too_much = |what: &str| {
-            anyhow!("the answer to `{}` has more than {what}: pmp-ha reads no further", sql.name())
-        };
+        let too_much =
+            |what: &str| anyhow!("the answer to `{}` has more than {what}: pmp-ha stops reading", sql.name());
         let said = Dialect::of(conn.server_version()).say(sql.text()).into_owned();
         let mut result = conn.query_iter(said).await.map_err(failed)?;
         let names = names_of(result.columns_ref()).map_err(|what| too_much(&what))?;
@@ -261,7 +262,7 @@ impl Session {
         Ok(self.query(sql).await?.into_iter().next())
     }
 
-    /// Asks a procedure, or where the pair has none yet, the server itself.
+    /// Calls a procedure, or queries the server directly if the pair has no such procedure.
     pub async fn told(&mut self, question: &Question) -> Result<Vec<Row>> {
         match self.query(question.call()).await {
             Err(error) if lacks_procedure(&error) => self.query(question.query).await,
@@ -331,7 +332,7 @@ impl StatementFailed {
     }
 }
 
-/// Whether a server said that there is no such procedure, or that this account may not call it.
+/// Whether the procedure does not exist, or this account may not call it.
 #[must_use]
 pub fn lacks_procedure(error: &anyhow::Error) -> bool {
     code_of(error).is_some_and(|code| [1044, 1305, 1370].contains(&code))
@@ -407,7 +408,9 @@ fn blind(error: &mysql_async::Error) -> Blind {
 }
 
 /// Waits for the first packet that a server sends, which stands in clear before any TLS: it
-/// proves that a server is there and not frozen, without a login.
+/// Waits for the first packet of a server, which it sends unencrypted before TLS.
+///
+/// The packet proves, without a login, that a server runs and is not frozen.
 pub async fn greeting(host: &str, port: u16, deadline: Duration) -> Result<String, Blind> {
     let connect = async {
         let stream = tokio::net::TcpStream::connect((host, port)).await;
@@ -419,7 +422,7 @@ pub async fn greeting(host: &str, port: u16, deadline: Duration) -> Result<Strin
 }
 
 /// Waits for the greeting of the server behind a socket of this machine; returns the version that
-/// it says it has.
+/// Waits for the greeting of the server behind a local socket, and returns its version.
 pub async fn greeting_of_socket(path: &Path, deadline: Duration) -> Result<String, Blind> {
     let connect = async {
         let stream = crate::adapters::system::connect_local(path).await;

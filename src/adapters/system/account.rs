@@ -1,4 +1,4 @@
-//! Accounts of this machine: who runs this, whose something is, and becoming somebody else.
+//! Accounts of this machine: the present account, owners of files, and changing the account.
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -19,7 +19,7 @@ use nix::unistd::{
 
 use super::reading::{SMALL, read_text};
 
-/// Who a file belongs to.
+/// The owner of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     pub(super) uid: u32,
@@ -44,7 +44,7 @@ impl Owner {
         self.uid == geteuid().as_raw()
     }
 
-    /// Whether what was read of a file says that it is this account's.
+    /// Whether a file's metadata show that it belongs to this account.
     #[must_use]
     pub fn has(self, meta: &std::fs::Metadata) -> bool {
         self.uid == meta.uid()
@@ -76,8 +76,9 @@ impl Owner {
 /// The account that root has become.
 static BECAME: OnceLock<(String, Option<User>)> = OnceLock::new();
 
-/// Returns whether this account may act as every other one: it is root, and not only the root of a
-/// namespace that somebody without rights has made.
+/// Returns whether this account may act as any other account.
+///
+/// It must be the real root, and not only root of a user namespace.
 #[must_use]
 pub fn is_root() -> bool {
     let map = read_text(Path::new("/proc/self/uid_map"), SMALL).unwrap_or_default();
@@ -137,8 +138,10 @@ pub fn program(path: &Path) -> Command {
     command
 }
 
-/// Returns who besides root may change what is at this path, which is looked at without following it;
-/// `None` if nobody. Of a folder that only `leads` to something it counts who may rename what is in it.
+/// Returns which account other than root can change what is at this path; `None` if none.
+///
+/// It does not follow a link. For a folder that only `leads` to something, it checks who may rename its
+/// content.
 pub fn changed_by(path: &Path, leads: bool) -> Result<Option<String>> {
     let meta = fs::symlink_metadata(path)?;
     let owner = Owner::of(&meta);
@@ -152,15 +155,15 @@ pub fn changed_by(path: &Path, leads: bool) -> Result<Option<String>> {
     } else if is_sticky {
         None
     } else if writable(0o002) {
-        Some("can be written by everybody".to_owned())
+        Some("is writable for everybody".to_owned())
     } else if writable(0o020) && owner.gid != 0 {
-        Some("can be written by its group".to_owned())
+        Some("is writable for its group".to_owned())
     } else {
         None
     })
 }
 
-/// Returns why a folder may not be emptied as this account's own; `None` if it may, or is not there.
+/// Returns why this account must not empty a folder; `None` if it may, or if there is none.
 ///
 /// It must be a folder of this account, no link, and nobody else may exchange it or a folder on the way
 /// to it. The path must be the real one.
@@ -171,7 +174,7 @@ pub fn may_be_another_s(folder: &Path) -> Result<Option<String>> {
     };
     let owner = Owner::of(&meta);
     if !meta.is_dir() {
-        return Ok(Some(format!("{} is no folder", folder.display())));
+        return Ok(Some(format!("{} is not a folder", folder.display())));
     }
     if !owner.is_this_account() {
         return Ok(Some(format!("{} belongs to {}", folder.display(), owner.name())));
@@ -192,15 +195,16 @@ fn exchanged_by(folder: &Path) -> Result<Option<String>> {
     Ok(if !owner.is_root() && !owner.is_this_account() {
         Some(format!("belongs to {}", owner.name()))
     } else if meta.mode() & 0o1002 == 0o002 {
-        Some("can be written by everybody".to_owned())
+        Some("is writable for everybody".to_owned())
     } else {
         None
     })
 }
 
-/// Gives everything in a folder to an account, and the folder itself last: as long as it is this
-/// account's alone, nobody else can change what is in it. Every change is made to what was opened, and
-/// never to what a link names.
+/// Gives everything in a folder to an account, and finally the folder itself.
+///
+/// Until then, no other account can change its content. It works on opened files, and never on the
+/// target of a link.
 pub fn give_tree(path: &Path, owner: Owner) -> Result<()> {
     if !geteuid().is_root() {
         return Ok(());
@@ -262,8 +266,10 @@ fn share(path: &Path, with: Owner, file: u32, folder: u32) -> Result<()> {
     fchmod(&opened, mode).with_context(context)
 }
 
-/// Makes a folder of this name in the folder of an account, for that account alone, from whatever of its
-/// own is there. Nothing is followed: the account may plant a link there.
+/// Creates a folder in the folder of an account, for that account alone.
+///
+/// It replaces what the account has there. It follows no link, because the account may have planted
+/// one.
 pub fn make_folder_of(parent: &Path, name: &str, owner: Owner) -> Result<()> {
     let context = || format!("cannot make the folder {}", parent.join(name).display());
     let folder = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -284,13 +290,16 @@ pub fn make_folder_of(parent: &Path, name: &str, owner: Owner) -> Result<()> {
     fchmod(&made, Mode::S_IRWXU).with_context(context)
 }
 
-/// Refuses an opened file that is not a file of this account. Root opens what lies in a folder of the
-/// account, which may have put a link to a file of root's there.
+/// Refuses an opened file that is not a file of this account.
+///
+/// Root opens files in the account's folder. The account may have put a link to a file of root's there.
 pub fn require_owner(file: &fs::File, owner: Owner) -> std::io::Result<()> {
     let meta = file.metadata()?;
     if geteuid().is_root() && (meta.uid() != owner.uid || !meta.is_file()) {
         let (path, name) = (file.path().display(), owner.name());
-        return Err(std::io::Error::other(format!("{path} is no file of the account {name}: find out why")));
+        return Err(std::io::Error::other(format!(
+            "{path} is not a file of the account {name}: find out why"
+        )));
     }
     Ok(())
 }

@@ -115,7 +115,7 @@ pub fn allocate(file: &fs::File, size: u64) -> std::io::Result<()> {
     }
 }
 
-/// Drops a durable file from the system's cache, so that the next read asks the disk.
+/// Drops a durable file from the system's cache, so that the next read comes from the disk.
 pub fn forget_cached(file: &fs::File) {
     forget_cached_part(file, 0..0);
 }

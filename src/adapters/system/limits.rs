@@ -1,4 +1,4 @@
-//! What the system lets a process do.
+//! The system's limits for a process.
 
 use super::{SMALL, read_bytes};
 

@@ -1,4 +1,4 @@
-//! Locks that nobody else on the machine can take, and who holds one.
+//! Locks that no other account can take, and which process holds one.
 //!
 //! Whoever can read a folder can lock it. So a home is locked by a file that only its owner can open.
 

@@ -259,7 +259,7 @@ pub fn is_readable(path: &Path) -> bool {
     nix::unistd::access(path, nix::unistd::AccessFlags::R_OK).is_ok()
 }
 
-/// Who runs this, for the journal: the account of the operating system, and that it was root before.
+/// Returns who runs this, for the journal: the account, and whether it was root before.
 #[must_use]
 pub fn acting_name() -> String {
     if became().is_some() { format!("root as {}", user_name()) } else { user_name() }

@@ -32,7 +32,7 @@ impl ServiceManager {
         Self { way, watchdog: watchdog.map(Duration::from_micros) }
     }
 
-    /// Says something: `READY=1`, `STATUS=…`, `WATCHDOG=1`, `STOPPING=1`, one on a line.
+    /// Sends a message: `READY=1`, `STATUS=…`, `WATCHDOG=1`, `STOPPING=1`, one on a line.
     pub fn say(&self, text: &str) {
         if let Some((socket, address)) = &self.way {
             // ignored: a service manager that does not listen misses nothing that matters here
@@ -40,7 +40,7 @@ impl ServiceManager {
         }
     }
 
-    /// How long systemd waits for a sign of life before it starts the service anew.
+    /// How long systemd waits for a watchdog message before it restarts the service.
     #[must_use]
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog

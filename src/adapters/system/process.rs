@@ -27,8 +27,9 @@ pub fn is_alive(pid: u32) -> bool {
         && i32::try_from(pid).is_ok_and(|pid| !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH)))
 }
 
-/// Returns when a process was started, in clock ticks since the machine booted: with its id, that names
-/// one process and no later one.
+/// Returns when a process was started, in clock ticks since the machine booted.
+///
+/// Together with its id, this identifies a process.
 #[must_use]
 pub fn started_at(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -121,8 +122,10 @@ pub fn processes_with(argument: &str, owners: &Owners) -> Vec<u32> {
     command_lines().into_iter().filter(given).map(|(pid, _)| pid).filter(|pid| owners.include(*pid)).collect()
 }
 
-/// Whether a process really executes a program of one of these names. One that this account may not
-/// look into, because it belongs to another, is believed.
+/// Whether a process executes a program of one of these names.
+///
+/// If this account may not inspect the process, because it belongs to another account, the answer is
+/// yes.
 #[must_use]
 pub fn runs_program(pid: u32, names: &[&str]) -> bool {
     let Ok(program) = fs::read_link(format!("/proc/{pid}/exe")) else { return true };
@@ -132,8 +135,9 @@ pub fn runs_program(pid: u32, names: &[&str]) -> bool {
     names.contains(&name.trim_end_matches(" (deleted)")) || name.starts_with("ld-")
 }
 
-/// Whether a process has its program, its working folder or an open file below `folder`. One that this
-/// account may not look into is believed.
+/// Whether a process has its program, its working folder or an open file below `folder`.
+///
+/// If this account may not inspect the process, the answer is yes.
 #[must_use]
 pub fn works_in(pid: u32, folder: &Path) -> bool {
     let below = |link: &Path| fs::read_link(link).is_ok_and(|target| target.starts_with(folder));
@@ -143,8 +147,9 @@ pub fn works_in(pid: u32, folder: &Path) -> bool {
         || open.flatten().any(|entry| below(&entry.path()))
 }
 
-/// Makes nothing that this process creates writable for others, whatever the umask was, and keeps its
-/// memory, which holds passwords, out of core dumps. Programs that it starts may dump as before.
+/// Protects this process: its files are never writable for others, and it leaves no core dump.
+///
+/// Its memory contains passwords. Programs that it starts may dump as before.
 pub fn protect_this_process() -> Result<()> {
     use nix::sys::stat::{Mode, umask};
     let others = Mode::S_IWGRP | Mode::S_IWOTH;

@@ -13,7 +13,7 @@ pub const SMALL: u64 = 1 << 20;
 /// The largest size of a file that grows with the home's life or with the data, in bytes.
 pub const LARGE: u64 = 256 << 20;
 
-/// Opens a regular file for reading, and nothing else: it waits for no pipe and starts no device.
+/// Opens a regular file for reading. It never waits for a pipe or opens a device.
 ///
 /// # Errors
 /// What is not there, cannot be opened, or is not a regular file.

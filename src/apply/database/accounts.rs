@@ -29,8 +29,10 @@ pub fn credentials() -> Credentials {
     of_the_other_node("", made(ADMIN_USER))
 }
 
-/// What a pack keeps of the credentials. Where the return channel cannot go on, its account gets a new
-/// password: the secondary of an older pack is turned away.
+/// Returns the credentials that a pack keeps.
+///
+/// If the return channel cannot continue, its account gets a new password. Then the primary rejects the
+/// secondary of an older pack.
 pub fn kept(flavor: &Flavor, credentials: Credentials) -> Credentials {
     if flavor.return_channel_can_go_on() {
         return credentials;
@@ -50,8 +52,9 @@ fn of_the_other_node(end: &str, admin: Credential) -> Credentials {
     }
 }
 
-/// Returns credentials whose accounts can stand beside those that this server has. The account that
-/// nobody uses from elsewhere stays.
+/// Returns credentials whose accounts can exist in addition to those of this server.
+///
+/// The admin account, which only logs in locally, stays.
 pub async fn beside(session: &mut Session, current: &Credentials) -> Result<Credentials> {
     let users: Vec<String> =
         named(session, "pmp\\_ha\\_%").await?.into_iter().map(|(user, _)| user).collect();
@@ -90,8 +93,9 @@ pub fn own(credentials: &Credentials) -> [(&Credential, &'static str); 7] {
     ]
 }
 
-/// Returns which certificate the accounts for the other node demand: the other node's, of the CA that
-/// the node files in `folder` trust.
+/// Returns the certificate that the accounts for the other node require.
+///
+/// It is the other node's, from the CA that the node files in `folder` trust.
 pub fn demand(folder: &Path, membership: &Membership) -> Result<Demand> {
     let trusted = certificates::read(&folder.join("ca.pem"))?;
     // While two are trusted, either may have issued it.
@@ -136,9 +140,10 @@ pub async fn make(
     Ok(())
 }
 
-/// Lets the monitor account ask for heartbeats and its questions, and the reader see definitions: each may execute just
-/// its procedures. MySQL 5.6 creates an account without a password by a grant, so only accounts that
-/// exist get one.
+/// Lets the monitor and reader accounts execute their procedures, and nothing more.
+///
+/// MySQL 5.6 would create an account without a password by a grant, so only accounts that exist get
+/// one.
 pub async fn let_execute(session: &mut Session) -> Result<()> {
     // New accounts see nothing without them, and an earlier version did not make them.
     let there = format!(
@@ -195,8 +200,7 @@ pub async fn drop_own(session: &mut Session) -> Result<()> {
     Ok(())
 }
 
-/// Gives the application's account, for each of its hosts, the password in this home's
-/// configuration.
+/// Sets the password from this home's configuration for each host of the application's account.
 pub async fn set_application_password(
     runner: &Runner<'_>,
     flavor: &Flavor,

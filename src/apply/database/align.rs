@@ -1,5 +1,4 @@
-//! Applies a node's files to its database, on the running server or, if it is stopped, in an
-//! offline boot.
+//! Applies a node's files to its database, on the running server or in an offline boot.
 
 use std::time::Instant;
 

@@ -58,13 +58,14 @@ pub async fn work_off(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sessio
 /// Refuses when it stops at an error.
 pub async fn wait_until_applied(flavor: &Flavor, session: &mut Session, interrupt: &Interrupt) -> Result<()> {
     wait(flavor, session, interrupt, Until::TheEnd).await.map_err(|stopped| match stopped {
-        Stopped::At(why) => {
-            Failure::new(Kind::Refused, "some of what the secondary had received cannot be applied")
-                .code("cannot-apply")
-                .because(why)
-                .hint("Nothing was changed. To give up the rest of what was received, add --accept-loss.")
-                .into()
-        }
+        Stopped::At(why) => Failure::new(
+            Kind::Refused,
+            "some of what the secondary had received cannot be applied",
+        )
+        .code("cannot-apply")
+        .because(why)
+        .hint("Nothing was changed. To continue without the rest of what was received, add --accept-loss.")
+        .into(),
         Stopped::Otherwise(error) => error,
     })
 }
@@ -76,7 +77,7 @@ pub fn given_up(runner: &Runner<'_>, worked_off: Result<()>, accept_loss: bool) 
     };
     match worked_off {
         Err(error) if accept_loss && is_refusal(&error) => {
-            runner.ui.warn(format!("given up because of --accept-loss: {}", Failure::from_error(error)));
+            runner.ui.warn(format!("left out because of --accept-loss: {}", Failure::from_error(error)));
             Ok(())
         }
         other => other,
@@ -96,7 +97,7 @@ pub async fn wait_until_caught_up(
     wait(flavor, session, interrupt, Until::Received(&received)).await.map_err(|stopped| match stopped {
         Stopped::At(why) => Failure::new(Kind::Refused, "the secondary does not apply what it has received").code("not-applying")
             .because(why)
-            .hint("Stop its database (`pmp-ha stop`), then recover again: pmp-ha then applies to the copy as much as possible.")
+            .hint("Stop its database (`pmp-ha stop`), then recover again. pmp-ha then applies as much as possible to the copy.")
             .into(),
         Stopped::Otherwise(error) => error,
     })

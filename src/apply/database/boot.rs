@@ -90,7 +90,7 @@ pub async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
                 Some(CopyWay::Clone { install: true }) => session.run(DROP_CLONE_PLUGIN).await?,
                 Some(_) => {}
                 None if is_bare_primary => runner.ui.warn(
-                    "these are a primary's data. Audit rows that it had received and not written yet stay on the secondary",
+                    "these are a primary's data. Audit rows that it had received but not yet written stay on the secondary",
                 ),
                 None => {
                     let worked_off = backlog::work_off(runner, flavor, &mut session).await;
@@ -99,7 +99,7 @@ pub async fn run(runner: &Runner<'_>, task: &BootTask) -> Result<()> {
                         (Some(primary), Err(error)) => {
                             let why = Failure::from_error(error).because.join("; ");
                             let peer = &primary.peer().host;
-                            runner.ui.warn(format!("some audit rows of {peer} were not applied, and stay there: {why}"));
+                            runner.ui.warn(format!("some audit rows of {peer} were not applied; they stay there: {why}"));
                         }
                         (_, worked_off) => backlog::given_up(runner, worked_off, *accept_loss)?,
                     }

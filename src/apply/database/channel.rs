@@ -24,8 +24,9 @@ pub enum Start<'a> {
     Kept(&'a Coordinates),
 }
 
-/// Points the stopped replica of this server at the other node, limits its applier if this is the
-/// primary, and checks what the server stored.
+/// Sets the source of the stopped replica to the other node, and checks what the server stored.
+///
+/// On the primary, it also limits the applier.
 pub async fn point(
     runner: &Runner<'_>,
     flavor: &Flavor,
@@ -79,7 +80,7 @@ pub async fn point(
     Ok(())
 }
 
-/// Forgets the source, its position and the relay logs. Whoever has read these says so before.
+/// Removes the source, its position and the relay logs. The caller must first read these logs.
 pub async fn forget(flavor: &Flavor, session: &mut Session) -> Result<()> {
     session.run(flavor.stop_replica()).await?;
     for sql in flavor.forget_source() {

@@ -1,5 +1,4 @@
-//! The write guard: on the secondary, the application can only read, and insert into the allowed
-//! tables.
+//! The write guard: on the secondary, the application can only read, and insert audit rows.
 //!
 //! Its rights are saved row by row, and restored exactly.
 
@@ -14,7 +13,7 @@ use crate::domain::pair::Pair;
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};
 
-/// Sets the guard on every account of the application's name, and records the rights it leaves them.
+/// Sets the guard on every account of the application's name, and records their remaining rights.
 pub async fn set(flavor: &Flavor, session: &mut Session, account: &str, pair: &Pair) -> Result<()> {
     refuse(flavor, session, account, pair).await?;
     note_rights(flavor, session, account).await
@@ -45,7 +44,7 @@ pub async fn refuse(flavor: &Flavor, session: &mut Session, account: &str, pair:
     accounts::end_sessions(session, account).await
 }
 
-/// Returns whether the application's rights were revoked and saved here, as in every secondary's data.
+/// Returns whether the application's rights are revoked and saved here, as on every secondary.
 pub async fn is_set(session: &mut Session) -> Result<bool> {
     let there = format!("SHOW TABLES FROM {LOCAL_SCHEMA} LIKE 'guard'");
     let schema =
@@ -238,8 +237,9 @@ pub async fn quiet_events(session: &mut Session) -> Result<()> {
     Ok(())
 }
 
-/// Enables the events that [`quiet_events`] disabled, and those that came by replication since: the server itself
-/// lets them sleep.
+/// Enables the events that [`quiet_events`] disabled, and those that came by replication since.
+///
+/// The server itself disables replicated events.
 pub async fn wake_events(session: &mut Session) -> Result<()> {
     let replicated = format!(
         "SELECT EVENT_SCHEMA AS db, EVENT_NAME AS name FROM information_schema.EVENTS \

@@ -38,7 +38,7 @@ pub async fn require(home: &Home, session: &mut Session, check: &KeyCheck) -> Re
         Failure::new(Kind::Refused, "cannot use this encryption key")
             .code("key-of-another")
             .because(format!(
-                "{} is a PMP key, but product.key_query says that the data are encrypted with another one",
+                "{} is a PMP key, but product.key_query shows that the data are encrypted with another key",
                 check.key
             ))
             .hint("Each installation creates its own key. Use the lost primary's.")
@@ -52,5 +52,5 @@ fn does_not_work(error: &anyhow::Error) -> Failure {
     Failure::new(Kind::Refused, "cannot check that the key is that of the data")
         .code("key-query")
         .because(format!("product.key_query of the configuration does not work: {why}"))
-        .hint("Correct the query, or leave it empty: then pmp-ha compares only the fingerprint.")
+        .hint("Correct the query, or leave it empty: then pmp-ha compares only the hash.")
 }

@@ -12,8 +12,9 @@ use crate::domain::pair::Pair;
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::sql::quote_name;
 
-/// Gives the account that binds the applier of the primary just the rights for audit rows and the other
-/// node's heartbeat, where the server can bind it.
+/// Gives the applier account only the rights for audit rows and the other node's heartbeat.
+///
+/// It does nothing if the server cannot limit its applier.
 pub async fn make(flavor: &Flavor, session: &mut Session, pair: &Pair) -> Result<()> {
     if !flavor.limits_the_applier() {
         return Ok(());

@@ -123,7 +123,9 @@ pub async fn check_settings(runner: &Runner<'_>, flavor: &Flavor, session: &mut 
         bail!(
             Failure::new(Kind::Failed, "the other node could not reach this server")
                 .because(format!("its bind_address is {bound}"))
-                .hint("Find where the start script binds it to its own machine, and remove that.")
+                .hint(
+                    "Find the option in the start script that limits it to its own machine, and remove it."
+                )
         );
     }
     let enabled = session.one(flavor.tls_enabled_query()).await?.and_then(|row| row.get("enabled"));

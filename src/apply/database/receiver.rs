@@ -1,4 +1,4 @@
-//! Starts the receiver of this server that gave up. Nothing is skipped: it goes on where it stopped.
+//! Restarts a receiver of this server that gave up. It skips nothing and resumes where it stopped.
 
 use anyhow::{Context, Result};
 
@@ -11,8 +11,9 @@ use crate::apply::database::session::admin_session;
 use crate::domain::flavor::Flavor;
 use crate::domain::receiver::gave_up;
 
-/// Starts the receiver, if it still has to be, and returns the number and the text of the error with which it
-/// had stopped. The caller holds the home's lock.
+/// Starts the receiver if it is still stopped, and returns the error with which it had stopped.
+///
+/// The error is its number and its text. The caller must hold the home's lock.
 pub async fn start_again(home: &Home, interrupt: &Interrupt) -> Result<Option<(u32, String)>> {
     home.require_membership()?;
     if cut_off_run(home)?.is_some() {

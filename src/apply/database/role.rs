@@ -1,4 +1,4 @@
-//! What a node says about itself in its own database, for the other node to read.
+//! The role that a node publishes in its own database, for the other node.
 
 use anyhow::{Context, Result, bail};
 
@@ -13,13 +13,13 @@ use crate::domain::sql::quote;
 use crate::domain::standing::{BinlogPlace, NodeState, Standing, standing};
 use crate::failure::{Failure, Kind};
 
-/// Returns what the session's server says about itself.
+/// Returns the role that the session's server publishes.
 pub async fn said(session: &mut Session) -> Result<Option<NodeState>> {
     let row = session.one(ASK_ROLE).await?;
     Ok(row.and_then(|row| read_role(|name| row.get(name))))
 }
 
-/// Returns what a newly set up node says about itself.
+/// Returns the role that a newly set up node publishes.
 pub fn at_setup(home: &Home, membership: &Membership) -> NodeState {
     let own_word = (home.role() == Role::Secondary).then(|| home.role_word().trim().to_owned());
     NodeState {
@@ -125,7 +125,7 @@ async fn note_end_of_binlog(flavor: &Flavor, session: &mut Session, membership: 
         .await
 }
 
-/// Says it when the node is set up.
+/// Publishes it when the node is set up.
 pub async fn say_at_setup(runner: &Runner<'_>, session: &mut Session) -> Result<()> {
     let membership = runner.home.require_membership()?;
     let mut state = at_setup(runner.home, &membership);

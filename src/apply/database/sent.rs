@@ -10,9 +10,10 @@ use crate::apply::work::Runner;
 use crate::domain::flavor::Flavor;
 use crate::domain::pair::{Membership, Role};
 
-/// Reads on in the relay logs of a server that says that it is the primary, and notes that pmp-ha lets them go.
-/// `MariaDB` drops them at each start of its replication, and every server when it is told anew from where to
-/// replicate. Without the note, the next look would take it for something that somebody else did.
+/// Reads the rest of a primary's relay logs, and records that pmp-ha drops them.
+///
+/// `MariaDB` drops them at each start of its replication, and every server when it gets a new source.
+/// Without the record, the next check would report them as missing.
 pub async fn lets_go(
     runner: &Runner<'_>,
     flavor: &Flavor,

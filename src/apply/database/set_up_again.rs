@@ -12,8 +12,10 @@ use crate::domain::set_up_again::{at_each_start, close, count_from, counted_on, 
 use crate::domain::settings::OWN_SCHEMA;
 use crate::domain::sql::quote;
 
-/// Makes the server count on, where its rows come to the primary, and closes the return channel until the
-/// primary has begun it anew, where that is needed. The server is booted without a network.
+/// Makes the row numbers of a new secondary continue after a gap, and closes the return channel.
+///
+/// It closes the channel only if the primary must first begin it again. The server is booted without a
+/// network.
 pub async fn prepare(
     runner: &Runner<'_>,
     flavor: &Flavor,

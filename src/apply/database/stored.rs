@@ -1,4 +1,4 @@
-//! How and where the server stores its data: asked inside a boot, before anything is changed there.
+//! How and where the server stores its data, queried in a boot before any change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,8 +44,8 @@ pub async fn require_everything_here(
     }
     left_out.truncate(NAMED);
     bail!(
-        Failure::new(Kind::Failed, "the pack would not hold all of the data")
-            .because(format!("these tablespaces do not lie in mysql/data: {}", left_out.join(", ")))
+        Failure::new(Kind::Failed, "the pack would not contain all of the data")
+            .because(format!("these tablespaces are not in mysql/data: {}", left_out.join(", ")))
             .hint("Move them into mysql/data, or drop them if nobody needs them.")
     )
 }
@@ -60,7 +60,7 @@ pub async fn require_alike(session: &mut Session) -> Result<()> {
     if differences.is_empty() {
         return Ok(());
     }
-    let mut failure = Failure::new(Kind::Failed, "this server stores data in another way than the primary's");
+    let mut failure = Failure::new(Kind::Failed, "this server stores data differently from the primary's");
     failure.because = differences;
     bail!(failure.hint(
         "Give both installations the same option, in bin/startDB.sh or in the option file that it names."

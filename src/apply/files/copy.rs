@@ -49,8 +49,9 @@ pub async fn copy(runner: &Runner<'_>) -> Result<()> {
     .await?
 }
 
-/// Boots the copy of a running database without a network and stops it cleanly, so that the pack
-/// holds what the pack of a stopped one would.
+/// Boots the copy of a running database without a network, and stops it cleanly.
+///
+/// Then the pack contains the same as the pack of a stopped database.
 pub async fn settle(runner: &Runner<'_>, way: &CopyWay, pack_id: &str) -> Result<()> {
     let flavor = runner.flavor().await?;
     let spinner = runner.ui.spinner("the copy is booted without a network");

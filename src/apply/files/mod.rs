@@ -1,4 +1,4 @@
-//! The files of a home: data into a pack, out of a pack, beside each other, and what a node is made of.
+//! The files of a home: packing and extracting data, exchanging folders, and node files.
 
 pub mod copy;
 pub mod in_place;

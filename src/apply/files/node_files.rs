@@ -110,7 +110,7 @@ pub async fn take(runner: &Runner<'_>, membership: &Membership) -> Result<()> {
     let home = runner.home;
     let (from, dir) = (pack::extracted_node_files(home), home.node_files());
     system::private_dir(&dir)?;
-    // It is of another CA than the first one in the pack. Packs of older versions bring a key.
+    // It is from another CA than the first one in the pack. Packs of older versions bring a key.
     remove(&dir.join(CA_KEY))?;
     remove(&home.compare_due())?;
     forget_rotation(home)?;

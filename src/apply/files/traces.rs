@@ -1,4 +1,4 @@
-//! What a teardown removes: the wiring of the start script, the node files, and every file of the tool.
+//! What a teardown removes: the wiring of the script, the node files, and the tool's files.
 
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
@@ -41,7 +41,7 @@ pub fn drop_node_files(runner: &Runner<'_>) -> Result<()> {
 pub fn drop_files(home: &Home, files: &[String]) -> Result<()> {
     for file in files {
         if !crate::domain::traces::may_go(file) {
-            bail!("{file} is no file of pmp-ha");
+            bail!("{file} is not a file of pmp-ha");
         }
         remove(&home.path(file))?;
     }

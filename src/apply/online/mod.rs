@@ -107,7 +107,9 @@ impl<'a> Copying<'a> {
     }
 }
 
-/// Does with the tool's own account what a cold pack does in an offline boot. Replication goes on.
+/// Does what the pack of a stopped database does in its offline boot, with the admin account.
+///
+/// Replication continues.
 pub async fn mark_pack(runner: &Runner<'_>, membership: &Membership, pack_id: &str) -> Result<()> {
     let flavor = runner.flavor().await?;
     let made_a_ca = node_files::renew(runner, membership).await?;
@@ -193,8 +195,9 @@ pub async fn end_copy_for_rehearsal(runner: &Runner<'_>, place: &Place) -> Resul
     Copying::for_rehearsal(runner, place).end().await
 }
 
-/// Copies the data of another home, whose database runs, beside those of this one. Everything that it
-/// had received is in the copy. Returns for how long its writes had to wait.
+/// Copies the data of another home, whose database runs, into a folder next to this home's.
+///
+/// Everything that it had received is in the copy. Returns for how long its writes had to wait.
 pub async fn copy_live(runner: &Runner<'_>, from: &Path, way: &CopyWay) -> Result<Duration> {
     let from = Home::open(from)?;
     datadir::remember_old(runner.home)?;

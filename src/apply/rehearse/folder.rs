@@ -1,5 +1,6 @@
-//! The folder of a throw-away server: marked as ours, noted in the home, and locked for as long as it
-//! is used, so that the next run finds and removes what a killed one has left.
+//! The folder of a throw-away server, which is marked, noted in the home, and locked.
+//!
+//! So the next run finds and removes what a killed one has left.
 
 use std::path::{Path, PathBuf};
 
@@ -132,11 +133,11 @@ impl RehearsalFolder {
             }
             if let Some(why) = system::may_be_another_s(left.root())? {
                 bail!(
-                    Failure::new(Kind::Refused, "the folder that a rehearsal seems to have left is not safe to remove")
+                    Failure::new(Kind::Refused, "pmp-ha cannot safely remove the folder of an earlier rehearsal")
                         .code("rehearsal-not-removed")
                         .because(format!("{why}: another account could make pmp-ha remove other files"))
                         .hint(format!(
-                            "Look at what is in {}, and move it away. For --dir choose a folder that only this account may write.",
+                            "Check the content of {}, and move it away. For --dir, choose a folder that only this account can write to.",
                             left.root().display()
                         ))
                 );
@@ -149,7 +150,9 @@ impl RehearsalFolder {
                         .hint("Wait until it has finished.")
                 );
             };
-            runner.ui.say("An earlier `pmp-ha rehearse` was interrupted; what it left is removed first.");
+            runner
+                .ui
+                .say("An earlier `pmp-ha rehearse` was interrupted; pmp-ha removes its remainder first.");
             online::end_copy_for_rehearsal(runner, &left.place).await?;
             left.remove().await?;
         }

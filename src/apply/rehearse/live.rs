@@ -52,8 +52,9 @@ impl ConsistentRead {
         Ok(Self(session))
     }
 
-    /// Reads every table of the product. One that was made anew since is left out, and so is one of an
-    /// engine that knows no snapshots.
+    /// Reads every table of the product.
+    ///
+    /// It leaves out a table that was created again since, and a table of an engine without snapshots.
     pub(super) async fn tables(
         mut self,
         flavor: &Flavor,
@@ -129,7 +130,7 @@ pub(super) async fn figures(session: &mut Session, table: &Rows<'_>) -> Result<T
     figures.with_context(|| format!("the server gave no checksum of {}", table.shape.name))
 }
 
-/// Reads every table of whichever database of the pair runs: that of this home, else the other one.
+/// Reads every table of a running database of the pair: of this home, otherwise the other one.
 pub(super) async fn tables_of_pair(
     home: &Home,
     flavor: &Flavor,
@@ -159,7 +160,7 @@ pub(super) async fn tables_of_pair(
     Ok(Counterpart::None(format!("cannot read the database of {node}: {why}")))
 }
 
-/// How far the applier of the running database is: the check, and its seconds of work if they are known.
+/// Checks how far the applier of the running database is, and estimates its seconds of work.
 pub(super) async fn applied(session: &mut Session, flavor: &Flavor) -> Result<(Check, Option<f64>)> {
     let Some(row) = session.one(flavor.show_replica_status()).await? else {
         let defect = Defect::new(
@@ -210,7 +211,7 @@ pub async fn packs(home: &Home, manifest: &Manifest, runs_here: bool) -> Result<
     let last = session.one(format!("SELECT pack_id FROM {OWN_SCHEMA}.pack WHERE node = 1")).await;
     session.close().await;
     let Some(last) = last?.and_then(|row| row.get("pack_id")) else {
-        return Ok(Packs::Unknown(format!("{whom} knows no pack")));
+        return Ok(Packs::Unknown(format!("{whom} does not name a pack")));
     };
     let (address, account) = match membership.role {
         Role::Primary => (&here, &credentials.admin),

@@ -1,5 +1,4 @@
-//! Rehearses a recovery: boots a copy of the data, or a pack, in its own folder, checks it, and
-//! removes it.
+//! Rehearses a recovery: boots a copy of the data or a pack, checks it, and removes it.
 //!
 //! Defects are the result. A failure is only what prevented the rehearsal.
 

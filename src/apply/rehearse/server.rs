@@ -242,7 +242,7 @@ impl<'a> Server<'a> {
         let home = self.runner.home.clone();
         let asked = key_query::require(&home, self.session()?, check).await;
         let Err(error) = asked else {
-            let evidence = "product.key_query says that it is the key of these data";
+            let evidence = "product.key_query shows that it is the key of these data";
             proof.checks.push(Check::passed(Topic::Key, evidence));
             return Ok(());
         };
@@ -266,7 +266,7 @@ impl<'a> Server<'a> {
                 Defect::new(
                     Code::LoginFails,
                     format!("{error:#}"),
-                    "Check that conf/database_params.conf names the account that the data have.",
+                    "Check that conf/database_params.conf names an account that exists in the data.",
                 )
             };
             proof.checks.push(Check::of(Topic::Login, vec![defect], ""));
@@ -347,7 +347,7 @@ async fn check(session: &mut Session, schema: &str, table: &str) -> Result<Vec<S
     Ok(rows.iter().filter(bad).filter_map(|row| row.get("Msg_text")).collect())
 }
 
-/// What of an error of the copying speaks of a page that is not what the server wrote.
+/// The part of a copy's error that reports a page that is not what the server wrote.
 pub(super) fn altered_page(error: &anyhow::Error) -> Option<Defect> {
     let text = match error.downcast_ref::<Failure>() {
         Some(failure) if failure.kind == Kind::Interrupted => return None,

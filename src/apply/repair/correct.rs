@@ -43,7 +43,7 @@ pub async fn save(
     Ok(())
 }
 
-/// Corrects rows while the applier stands still, and starts it again whatever happens.
+/// Corrects rows while the applier is stopped, and restarts it in every case.
 pub async fn correct(
     nodes: &mut Nodes<'_>,
     undo: &mut UndoFile,
@@ -77,7 +77,7 @@ async fn write(
         let Some((here, there)) = structure.here.get(name).zip(structure.there.get(name)) else { continue };
         if here.triggers {
             bail!(
-                "writing to {name} sets triggers off, which would write more than the primary did: {NEW_PACK}"
+                "writing to {name} fires triggers, which would write more than the primary did: {NEW_PACK}"
             );
         }
         let table = Rows::of(nodes.flavor, &schema, there);
@@ -214,8 +214,9 @@ async fn commit(session: &mut Session, table: &Rows<'_>, todo: &Transaction<'_>,
     finish_merges(session, table.schema).await
 }
 
-/// Inserts the rows that were taken out for merging, so that they stand in the binlog. Of what is
-/// written to the local schema the primary takes nothing.
+/// Inserts the rows that were removed for merging, so that they are in the binlog.
+///
+/// The primary ignores writes to the local schema.
 pub async fn finish_merges(session: &mut Session, schema: &str) -> Result<()> {
     let staged = format!(
         "SELECT TABLE_NAME AS tbl FROM information_schema.TABLES \

@@ -1,4 +1,4 @@
-//! Leaving out one thing at which the applier of a secondary stopped, and that cannot be executed here.
+//! Leaves out one statement that cannot be executed here, at which the applier stopped.
 //!
 //! It is right only where every table and every definition is compared afterwards.
 
@@ -8,7 +8,7 @@ use crate::adapters::look::rows::Nodes;
 use crate::domain::flavor::Positioning;
 use crate::domain::sql::quote;
 
-/// Makes the stopped applier go on behind it; `message` is what it says of it.
+/// Makes the stopped applier continue after it; `message` is its error message.
 pub async fn leave_out(nodes: &mut Nodes<'_>, message: &str) -> Result<()> {
     if nodes.flavor.positioning != Positioning::Gtid {
         return nodes.here.run("SET GLOBAL sql_slave_skip_counter = 1").await;

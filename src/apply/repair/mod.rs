@@ -1,5 +1,6 @@
-//! Making a running secondary equal to its primary: conflicts are passed, tables made, rows corrected,
-//! and everything is compared until nothing differs.
+//! Makes a running secondary equal to its primary.
+//!
+//! It passes conflicts, creates tables, corrects rows, and compares everything until nothing differs.
 
 pub mod correct;
 pub mod define;
@@ -44,7 +45,7 @@ async fn nodes<'a>(runner: &'a Runner<'_>) -> Result<Nodes<'a>> {
     let membership = runner.home.require_membership()?;
     let here = open_here(runner.home)
         .await?
-        .map_err(|blind| anyhow::anyhow!("the database here lets nobody in: {}", blind.evidence))?;
+        .map_err(|blind| anyhow::anyhow!("the database here rejects the login: {}", blind.evidence))?;
     let there = open_there(runner.home, &membership)
         .await?
         .map_err(|blind| anyhow::anyhow!("the database of the primary cannot be read: {}", blind.evidence))?;
@@ -149,7 +150,7 @@ pub async fn let_applier_go(runner: &Runner<'_>, plan: &Plan) {
         return;
     }
     if let Err(error) = strict_and_running(runner, true).await {
-        runner.ui.warn(format!("the applier could not be started again: {error:#}"));
+        runner.ui.warn(format!("the applier could not be restarted: {error:#}"));
     }
 }
 
@@ -211,7 +212,7 @@ async fn pass(runner: &Runner<'_>, nodes: &mut Nodes<'_>, file: &Path) -> Result
             bail!(
                 Failure::new(Kind::Failed, "the applier cannot pass what it stopped at")
                     .because(failed.to_string())
-                    .hint(format!("If the cause is not outside, as a full disk: {NEW_PACK}"))
+                    .hint(format!("If the cause is not an external one, such as a full disk: {NEW_PACK}"))
             );
         }
         for table in lacking {
@@ -239,7 +240,7 @@ async fn round(nodes: &mut Nodes<'_>, file: &Path, scope: &Scope, passing: bool)
     };
     let lacking: Vec<String> = structure.lacking().into_iter().filter(is_meant).collect();
     if !passing && !lacking.is_empty() {
-        bail!("the tables of the two nodes are not made the same: {}", lacking.join(", "));
+        bail!("the table definitions of the two nodes differ: {}", lacking.join(", "));
     }
     let extra: Vec<String> =
         structure.names.only_on_secondary.iter().filter(|t| is_meant(t)).cloned().collect();
@@ -280,7 +281,7 @@ async fn round(nodes: &mut Nodes<'_>, file: &Path, scope: &Scope, passing: bool)
     Ok(false)
 }
 
-/// The name under which a table stays in the local schema, made of the time so that none is overwritten.
+/// Returns the name for a table in the local schema. It contains the time, so none is overwritten.
 #[must_use]
 pub fn kept_name(table: &str) -> String {
     let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
@@ -341,8 +342,7 @@ pub async fn forget_due(runner: &Runner<'_>) -> Result<()> {
     remove(&runner.home.compare_due())
 }
 
-/// The first thing that a run does after one that was cut off: the applier is strict again, and runs
-/// if it ran before.
+/// Cleans up after an interrupted run: the applier is strict again, and runs if it ran before.
 pub async fn put_applier_back(runner: &Runner<'_>, cut_off: &Plan) -> Result<()> {
     strict_and_running(runner, false).await?;
     let_applier_go(runner, cut_off).await;

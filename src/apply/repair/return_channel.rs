@@ -1,5 +1,6 @@
-//! Putting the return channel right on the primary: what its server refuses is left out, and what another
-//! server may have executed is marked as seen.
+//! Repairs the return channel on the primary.
+//!
+//! It leaves out what the server refuses, and marks as seen what another server may have executed.
 
 use std::time::{Duration, Instant};
 
@@ -31,11 +32,12 @@ const MOST: usize = 10_000;
 async fn session(runner: &Runner<'_>) -> Result<Session> {
     open_here(runner.home)
         .await?
-        .map_err(|blind| anyhow::anyhow!("the database here lets nobody in: {}", blind.evidence))
+        .map_err(|blind| anyhow::anyhow!("the database here rejects the login: {}", blind.evidence))
 }
 
-/// Gives the applier its rights again, and leaves out each transaction that the server refuses all the
-/// same, until it has caught up.
+/// Restores the applier's rights, and leaves out each transaction that the server still refuses.
+///
+/// It ends when the applier has caught up.
 pub async fn leave_out(runner: &Runner<'_>) -> Result<()> {
     let flavor = runner.flavor().await?;
     let mut session = session(runner).await?;
@@ -55,7 +57,7 @@ pub async fn leave_out(runner: &Runner<'_>) -> Result<()> {
             bail!(
                 Failure::new(Kind::Failed, "the applier stopped at something that is not left out")
                     .because(format!("error {number}: {}", without_statement(&message)))
-                    .hint(format!("If the cause is not outside, as a full disk: {NEW_PACK}"))
+                    .hint(format!("If the cause is not an external one, such as a full disk: {NEW_PACK}"))
             );
         };
         runner.ui.say(format!("     left out: {}", without_statement(&message)));
@@ -95,7 +97,7 @@ async fn failure(
     }
 }
 
-/// Marks as seen what was found up to a place. The other node hears of it from the database.
+/// Marks as seen what was found up to a position. The other node reads this from the database.
 pub async fn acknowledge(runner: &Runner<'_>, reading: &Returned) -> Result<()> {
     let mut session = session(runner).await?;
     let rest = reading.acknowledged();

@@ -1,4 +1,4 @@
-//! How two nodes talk during a switchover: each repeats its own turn, and reads the turn of the other.
+//! How two nodes communicate in a switchover: each repeats its own turn, and reads the other's.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ pub struct Patience {
     pub silence: Silence,
 }
 
-/// The other node's turn, or why it cannot be asked.
+/// The other node's turn, or why it cannot be read.
 pub type Heard = Result<Option<Turn>, Blind>;
 
 /// A session on this node's server that writes nothing to the binlog.
@@ -127,7 +127,7 @@ impl Dialogue {
                 if let Ok(Some(by)) = look::locks::blocked(&mut self.here, flavor).await {
                     return Err(gave_up(
                         format!("every write to the database here waits for a global read lock: {by}"),
-                        "Everything is as it was. Let that session end, or end it with `KILL`. Then run `pmp-ha switchover` on both nodes again.",
+                        "Nothing was changed. Wait until that session ends, or end it with `KILL`. Then run `pmp-ha switchover` on both nodes again.",
                     ));
                 }
                 return Err(error);
@@ -144,7 +144,7 @@ impl Dialogue {
         self.heard.elapsed() > UNHEARD
     }
 
-    /// Says its turn, and reads the other one, until `seen` is satisfied.
+    /// Writes its turn, and reads the other node's, until `seen` is satisfied.
     pub async fn until<T>(
         &mut self,
         runner: &Runner<'_>,
@@ -193,7 +193,7 @@ async fn revived(runner: &Runner<'_>, error: anyhow::Error) -> Result<Session> {
     let begun = Instant::now();
     loop {
         if runner.database().serving_pid().await?.is_none() {
-            runner.ui.warn("the database here died; pmp-ha starts it again");
+            runner.ui.warn("the database here died; pmp-ha restarts it");
         }
         let up = match start::database(runner).await {
             Ok(()) => session(runner).await,
@@ -209,7 +209,7 @@ async fn revived(runner: &Runner<'_>, error: anyhow::Error) -> Result<Session> {
 
 fn not_heard(runner: &Runner<'_>, what: &str, after: Duration, turn: &Heard) -> Result<anyhow::Error> {
     let told = match turn {
-        Ok(Some(turn)) => format!("its last word is '{}', {} s old", turn.phase, turn.age / 1_000_000),
+        Ok(Some(turn)) => format!("its last turn is '{}', {} s old", turn.phase, turn.age / 1_000_000),
         Ok(None) => "it says nothing".into(),
         Err(blind) => format!("cannot ask it: {}", blind.evidence),
     };

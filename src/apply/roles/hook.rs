@@ -23,7 +23,7 @@ pub async fn run(
         HookMoment::After => (HookEvent::After, &hooks.after, "hooks.after"),
     };
     let ran = if command == configured.as_slice() {
-        let _spinner = runner.ui.spinner("a hook of yours runs");
+        let _spinner = runner.ui.spinner("your hook is running");
         let runs = Box::pin(tell(runner.config, configured, event, change));
         match moment {
             HookMoment::Before => runner.interrupt.or(runs).await,
@@ -31,7 +31,7 @@ pub async fn run(
         }
     } else {
         // The plan may come back from a journal. What is run is what the configuration says.
-        Err(anyhow!("the plan names another program than {key}"))
+        Err(anyhow!("the program in the plan is not that of {key}"))
     };
     match (ran, moment) {
         (Ok(()), _) => Ok(()),
@@ -42,22 +42,22 @@ pub async fn run(
         (Err(error), HookMoment::Before) => match error.downcast::<Failure>() {
             Ok(interrupted) => bail!(interrupted),
             Err(error) => bail!(
-                Failure::new(Kind::Refused, format!("the hook {key} does not agree to this change"))
+                Failure::new(Kind::Refused, format!("the hook {key} refused this change"))
                     .because(format!("{error:#}"))
-                    .hint("Correct what it complains about, or the hook in conf/pmp-ha.toml. Then try again.")
+                    .hint("Correct what it reports, or the hook in conf/pmp-ha.toml. Then try again.")
                     .code("hook-refused")
             ),
         },
     }
 }
 
-/// Tells the end of a change that was put back, if its beginning was told.
+/// Runs the hook for a change that was put back, if the hook for its beginning ran.
 pub async fn put_back(runner: &Runner<'_>, change: &HookChange<'_>) {
     let after = &runner.config.hooks.after;
     if after.is_empty() {
         return;
     }
-    let _spinner = runner.ui.spinner("a hook of yours runs");
+    let _spinner = runner.ui.spinner("your hook is running");
     if let Err(error) = tell(runner.config, after, HookEvent::PutBack, change).await {
         runner.ui.warn(format!("everything was put back, but the hook hooks.after failed: {error:#}"));
     }

@@ -30,7 +30,7 @@ pub async fn fence(runner: &Runner<'_>, command: &[String]) -> Result<()> {
     let Some(name) = command.first() else { bail!(refused("fence.command is empty".into())) };
     // The plan may come back from a journal. What is run is what the configuration says.
     if command != runner.config.fence.command.as_slice() {
-        bail!(refused(format!("the plan names {name}, and fence.command another program")));
+        bail!(refused(format!("the plan names {name}, and fence.command names another program")));
     }
     let membership = runner.home.require_membership()?;
     let deadline = Duration::from_secs(runner.config.fence.deadline);

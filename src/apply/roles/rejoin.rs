@@ -23,8 +23,8 @@ use crate::failure::{Failure, Kind};
 /// The number of rows of a table that a message names.
 const SHOWN: usize = 5;
 
-const HEAD: &str = "-- The rows of an old primary that the new one lacks or has differently. Nothing of it was\n\
--- carried over. To add a row, run its statements on the new primary.\n";
+const HEAD: &str = "-- The rows of an old primary that the new one lacks or has differently. None of these rows were\n\
+-- copied. To add a row, run its statements on the new primary.\n";
 
 /// Looks in an offline boot for rows that only this node has. With `go_on`, it shows and saves
 /// them, and the run continues because the data are kept.
@@ -51,7 +51,7 @@ pub async fn find_extra(runner: &Runner<'_>, since: &BinlogPlace, file: &Path, g
         .code("rows-of-its-own");
     failure.because.extend(found);
     let failure = failure.hint(format!(
-        "They are saved in {}, readable only by its owner: they may be somebody's passwords. Carry over by hand what you need. Then make a new pack on {peer} (`pmp-ha pack`), copy it here, and run `pmp-ha rejoin --pack FILE`.",
+        "They are saved in {}, readable only by its owner: they might be somebody's passwords. Enter what you need on the new primary by hand. Then make a new pack on {peer} (`pmp-ha pack`), copy it here, and run `pmp-ha rejoin --pack FILE`.",
         file.display()
     ));
     if go_on {

@@ -1,4 +1,4 @@
-//! Changes the secrets of a working pair: certificates, CA, and the passwords of the tool's accounts.
+//! Changes the secrets of a working pair: certificates, CA, and the accounts' passwords.
 //!
 //! The primary makes the new ones and accepts both. The secondary takes its part from a file, uses it,
 //! and accepts both. Then the primary uses the new ones and ends the old ones, and the secondary ends
@@ -43,7 +43,7 @@ pub async fn apply(runner: &Runner<'_>, part: &Renewal) -> Result<()> {
     }
 }
 
-/// Takes a part back. Only the first ones can be: behind them, a run goes on to its end.
+/// Undoes a part. Only the first parts can be undone; after them, a run must be finished.
 pub async fn undo(runner: &Runner<'_>, part: &Renewal) -> Result<()> {
     match part {
         Renewal::Prepare { .. } => {
@@ -101,7 +101,7 @@ async fn offer(
     let (home, flavor) = (runner.home, runner.flavor().await?);
     let membership = home.require_membership()?;
     let next = NextSecrets::of(home);
-    let rotation = home.rotation()?.context("no change of the secrets is under way")?;
+    let rotation = home.rotation()?.context("no rotation of the secrets is in progress")?;
     let (ca, key) =
         (certificates::read(&next.file("ca.pem"))?, certificates::read(&next.file("ca-key.pem"))?);
     let peer = membership.pair.node(Role::Secondary);

@@ -93,7 +93,7 @@ async fn the_primary_accepts(runner: &Runner<'_>, next: &NextSecrets) -> Result<
         Err(blind) => bail!(
             Failure::new(Kind::Refused, "the primary does not accept these secrets")
                 .because(blind.evidence)
-                .hint("Run `pmp-ha rotate` on the primary, and carry the file that it writes now. An older file is worth nothing.")
+                .hint("Run `pmp-ha rotate` on the primary, and copy the file that it writes now. An older file is useless.")
         ),
     }
 }
@@ -119,7 +119,7 @@ async fn until_connected(runner: &Runner<'_>) -> Result<()> {
                         view.receiver_error.0,
                         view.receiver_error.1
                     ))
-                    .hint("Run `pmp-ha verify` on both nodes, and cure what it names. Then run `pmp-ha rotate` here again.")
+                    .hint("Run `pmp-ha verify` on both nodes, and fix what it reports. Then run `pmp-ha rotate` here again.")
             );
         }
         runner.interrupt.sleep(TICK).await?;

@@ -1,7 +1,8 @@
 //! Which tables a node takes from the other one, as its server decides it.
 
-/// Whether one of the patterns stands for this table, given as `schema.table`. The servers of the
-/// product write names in small letters, so that case does not count.
+/// Whether one of the patterns matches this table, given as `schema.table`.
+///
+/// The servers of the product store names in lower case, so case does not matter.
 #[must_use]
 pub fn takes(patterns: &[String], table: &str) -> bool {
     let table = table.to_lowercase();

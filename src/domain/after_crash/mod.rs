@@ -27,8 +27,9 @@ pub fn is_open(beginning: &[u8]) -> bool {
         && beginning.get(FLAGS).is_some_and(|flags| flags & IN_USE != 0)
 }
 
-/// Whether a source says that its binlog ends in the middle of an event: it was killed, and started past
-/// this tool.
+/// Returns whether a source reports that its binlog ends in the middle of an event.
+///
+/// Its server was killed, and was started without this tool.
 #[must_use]
 pub fn is_of_a_torn_binlog(receiver_error: &str) -> bool {
     ["truncated in the middle of event", "impossible position"]
@@ -36,7 +37,7 @@ pub fn is_of_a_torn_binlog(receiver_error: &str) -> bool {
         .any(|words| receiver_error.contains(words))
 }
 
-/// A file that ends behind its last whole event from now on.
+/// A file to truncate after its last complete event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
     /// Its name, in the data directory.
@@ -71,9 +72,7 @@ pub fn cut(mending: &mut Mending, file: &str, size: u64, scan: &Scan<'_>) {
     match scan.end() {
         (_, End::Whole) => {}
         (at, End::Torn) => {
-            mending
-                .says
-                .push(format!("{file} ended with {} bytes of an event that was not whole", size - at));
+            mending.says.push(format!("{file} ended with {} bytes of an incomplete event", size - at));
             mending.cuts.push(Cut { file: file.to_owned(), at });
         }
         (_, End::Strange(why)) => mending.says.push(format!("{why}: it stays as it is")),
@@ -103,7 +102,7 @@ pub fn place(
         if let (Some(source), true) = (&last.source, then.0.is_some() && now.0.is_some() && then > now) {
             let name = then.0.and_then(|at| order.get(at)).unwrap_or(&last.here.file);
             mending.says.push(format!(
-                "the data hold what came up to byte {} of {}, and relay-log.info said byte {}",
+                "the data contain everything up to byte {} of {}, but relay-log.info said byte {}",
                 source.position, source.file, relay_info.source.position
             ));
             let here = LogPlace { file: name.clone(), position: last.here.position };
@@ -112,7 +111,7 @@ pub fn place(
     }
     if let Some(received) = relay.received.as_ref().filter(|received| **received != master_info.source) {
         mending.says.push(format!(
-            "the relay logs hold what came up to byte {} of {}, and master.info said byte {} of {}",
+            "the relay logs contain everything up to byte {} of {}, but master.info said byte {} of {}",
             received.position, received.file, master_info.source.position, master_info.source.file
         ));
         mending.master_info = Some(master_info.with(received));

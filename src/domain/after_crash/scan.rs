@@ -1,13 +1,13 @@
-//! A walk through a log of a server that was killed: what it holds of the other node, and whether its
-//! end is torn.
+//! Scans a log of a killed server: what it contains from the other node, and whether it is torn.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::domain::relay_log::{HEADER, Header};
 
-/// The transactions that a walk remembers: heartbeats with a clock are among them, so that a row of
-/// them is found in one place only.
+/// The transactions that a scan remembers.
+///
+/// Heartbeats with a clock are among them, so that each sequence is unique.
 pub const DEPTH: usize = 256;
 
 /// The transactions behind the applier's place that are looked at.
@@ -55,7 +55,7 @@ pub struct Transaction {
     pub prints: Vec<u64>,
     /// Whether a statement is in it, of which nobody knows here whether a filter stopped it.
     pub statement: bool,
-    /// The file in which it ends, and the byte behind it.
+    /// The file in which it ends, and the position after it.
     pub here: LogPlace,
     /// Where it ends on the source.
     pub source: Option<LogPlace>,
@@ -173,17 +173,17 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Says up to where the applier is known to be: of what stands before it, little is remembered.
+    /// Sets the known position of the applier: little is stored of what comes before it.
     pub fn known_up_to(&mut self, place: &LogPlace) {
         self.mark = Some(place.clone());
     }
 
-    /// Says in which log of the source the events are, until one of them does.
+    /// Sets the source's log that contains the events, until an event names it.
     pub fn source_is(&mut self, file: &str) {
         self.source_file.get_or_insert_with(|| file.to_owned());
     }
 
-    /// The byte behind the last whole event, and how the log ends.
+    /// The position after the last complete event, and how the log ends.
     #[must_use]
     pub fn end(&self) -> (u64, &End) {
         (self.position, &self.end)

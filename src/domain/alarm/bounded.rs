@@ -1,9 +1,11 @@
-//! Texts for channels whose messages are short: what does not fit is counted, and nothing is cut off silently.
+//! Texts for channels with short messages: what does not fit is counted, not cut off silently.
 
 use crate::domain::words::one_line;
 
-/// Joins texts into one line of so many bytes at most: as many whole ones as fit, or the begin of the first
-/// one, and how many more there are.
+/// Joins texts into one line of at most so many bytes.
+///
+/// It keeps as many complete texts as fit, or the beginning of the first, and adds the number of the
+/// others.
 #[must_use]
 pub(super) fn within(texts: &[String], between: &str, longest: usize) -> String {
     let texts: Vec<String> =

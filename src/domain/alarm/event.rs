@@ -13,7 +13,7 @@ use crate::domain::report::{PairNode, Report};
 /// The number of the schema of an event.
 pub const SCHEMA: u32 = 1;
 
-/// What an event says.
+/// The meaning of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmKind {
@@ -69,7 +69,7 @@ pub struct AlarmEvent {
     /// How often the status failed within the last hour, if it flaps.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub failures: usize,
-    /// The node whose monitor says it.
+    /// The node whose monitor announces it.
     pub node: Option<PairNode>,
     /// The other node.
     pub peer: Option<PairNode>,
@@ -142,7 +142,7 @@ impl AlarmEvent {
     ) -> Self {
         let reasons = error.map(|error| Reason {
             code: "channel".into(),
-            what: format!("the channel {name} sends nothing"),
+            what: format!("the channel {name} cannot send"),
             evidence: one_line(error),
             hint: format!("Correct it, then run `pmp-ha alert test {name}`. Its messages wait in a queue."),
         });
@@ -152,7 +152,7 @@ impl AlarmEvent {
             message: if error.is_some() { 1 } else { 2 },
             since,
             lasted: error.is_none().then(|| at.saturating_sub(since)),
-            summary: format!("The alarms of pmp-ha go through its channel {name}."),
+            summary: format!("pmp-ha sends its alarms through the channel {name}."),
             reasons: reasons.into_iter().collect(),
             channel: Some(name.to_owned()),
             ..Self::test(at, node, None)
@@ -209,7 +209,7 @@ impl AlarmEvent {
     #[must_use]
     pub fn duration(&self) -> String {
         match self.lasted {
-            Some(lasted) => format!("It lasted {}, from {} on.", length(lasted), text_of(self.since)),
+            Some(lasted) => format!("It began at {} and lasted {}.", text_of(self.since), length(lasted)),
             None if self.at > self.since => {
                 format!("Since {}, for {}.", text_of(self.since), length(self.at - self.since))
             }
@@ -267,7 +267,7 @@ impl AlarmEvent {
         out
     }
 
-    /// The same as HTML. Whatever a server said is escaped.
+    /// The same as HTML. Texts of a server are escaped.
     #[must_use]
     pub fn html(&self) -> String {
         let colour = if self.is_bad() { "#b00020" } else { "#1b6e2f" };
@@ -364,7 +364,7 @@ mod tests {
         assert!(handbook.contains(&format!("```\n{text}```")), "not in docs/alarms.md:\n{text}");
         let end = AlarmEvent { kind: AlarmKind::Alive, lasted: Some(754), message: 2, ..event };
         assert_eq!(end.title(), "High Availability Alive after 12 min (pmp-1.example.com)");
-        assert!(end.text().contains("It lasted 12 min, from 2026-02-03T04:04:05Z on."));
+        assert!(end.text().contains("It began at 2026-02-03T04:04:05Z and lasted 12 min."));
         assert!(end.text().contains("\nIt was: the secondary pmp-2.example.com:2345 cannot be reached ["));
         assert!(end.html().contains("<p>It was: <b>the secondary"));
         for told in [end.text(), end.html(), end.what_to_do_within(usize::MAX)] {

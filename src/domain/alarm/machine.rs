@@ -42,7 +42,7 @@ pub const FLAP_WINDOW: u64 = 3600;
 /// So many failures are remembered at most.
 const MOST_FAILURES: usize = 200;
 
-/// For so long the other monitor must be gone before the one of the secondary speaks in its place.
+/// How long the primary's monitor must be gone before the secondary's announces instead.
 pub const ALONE_FOR: u64 = 60;
 
 /// Everything that is remembered between two looks, and over a restart.
@@ -108,7 +108,7 @@ pub struct AlarmLook<'a> {
     pub report: &'a Report,
     /// When.
     pub now: UnixSeconds,
-    /// Whether a monitor of the other node watches and can announce; `None` if that was not asked.
+    /// Whether the other node's monitor runs and can announce; `None` if unknown.
     pub other_watches: Option<bool>,
 }
 
@@ -123,7 +123,7 @@ impl AlarmState {
             && self.replication.incident.is_none()
     }
 
-    /// Returns whether another state says the same: the time of the last look is no matter.
+    /// Returns whether another state is equal, apart from the time of the last look.
     #[must_use]
     pub fn is_as(&self, other: &Self) -> bool {
         self.alone_since == other.alone_since
@@ -170,7 +170,7 @@ pub fn is_good_look(report: &Report, mute: bool) -> bool {
     report.health.high_availability != Status::Unknown && !mute
 }
 
-/// Returns what is remembered after a look, and what is to be announced.
+/// Returns the new state after a look, and what to announce.
 #[must_use]
 pub fn step(mut state: AlarmState, rules: &Rules, look: AlarmLook<'_>) -> (AlarmState, Vec<AlarmEvent>) {
     let AlarmLook { report, now, other_watches } = look;

@@ -39,8 +39,9 @@ fn priority(event: &AlarmEvent, origin: &SyslogOrigin<'_>) -> u16 {
     u16::from(origin.facility) * 8 + u16::from(severity(event))
 }
 
-/// Returns the body in the layout of Password Manager Pro: user and address, operation, time, status,
-/// server, then resource, account and reason.
+/// Returns the body in the layout of Password Manager Pro.
+///
+/// The fields are user and address, operation, time, status, server, then resource, account and reason.
 #[must_use]
 pub fn body(event: &AlarmEvent, longest: usize) -> String {
     let host = |place: &Option<crate::domain::report::PairNode>| {

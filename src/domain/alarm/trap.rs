@@ -37,7 +37,7 @@ pub fn notification(event: &AlarmEvent) -> u32 {
     }
 }
 
-/// The objects of a notification: each number is below `BASE.1`, and stands for a scalar.
+/// The objects of a notification: each number is below `BASE.1`, and is a scalar.
 #[must_use]
 pub fn objects(event: &AlarmEvent) -> Vec<(u32, Value)> {
     let text = |text: &str| {

@@ -1,4 +1,4 @@
-//! How long each status lasted, month by month. It is counted look by look, so it needs no samples.
+//! How long each status lasted, month by month. It is counted per look and needs no samples.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -69,7 +69,7 @@ pub struct MonthTally {
     pub longest: Option<Outage>,
 }
 
-/// What was counted, and where the next look goes on.
+/// The totals, and where the next look continues.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// The months, `2026-02`, the oldest first.
@@ -82,7 +82,7 @@ pub struct Tally {
 const ABOUT: [About; 2] = [About::HighAvailability, About::Replication];
 
 impl Tally {
-    /// Counts the time since the last look. A gap of more than `patience` seconds was not watched.
+    /// Counts the time since the last look. A gap of more than `patience` seconds does not count.
     pub fn look(&mut self, at: UnixSeconds, verdict: Verdict, patience: u64) {
         if let Some((before, was)) = self.last
             && at > before
@@ -178,7 +178,7 @@ impl From<&Tally> for Availability {
     }
 }
 
-/// A percentage that says 100 only of all the time: it is cut off, not rounded.
+/// A percentage that is 100 only for the whole time: it is truncated, not rounded.
 #[must_use]
 pub fn percent(value: Option<f64>) -> String {
     value.map_or_else(|| "-".into(), |value| format!("{:.3} %", (value * 1000.0).floor() / 1000.0))

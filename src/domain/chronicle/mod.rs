@@ -1,4 +1,4 @@
-//! The chronicle: what the monitor keeps of a pair, so that a later day can be told about.
+//! The chronicle: what the monitor stores about a pair.
 //!
 //! [`Sample`] is a look reduced to its figures, [`occurrence`] is what changed, [`thinning`] makes old
 //! samples coarser, and [`availability`] counts how long each status lasted.
@@ -36,7 +36,7 @@ pub struct Sample {
 pub const SAMPLE_BYTES: usize = 17;
 
 impl Sample {
-    /// Reduces a look.
+    /// Reduces a look to a sample.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "a lag needs no more than seven digits")]
     pub fn of(at: UnixSeconds, report: &Report, snapshot: &Snapshot) -> Self {

@@ -152,12 +152,12 @@ impl Occurrence {
                 }
                 out
             }
-            Happening::Role { from, to } => format!("this node was the {from} and is the {to}"),
+            Happening::Role { from, to } => format!("this node was the {from} and is now the {to}"),
             Happening::Alarm { title, incident } => format!("announced: {title} [{incident}]"),
             Happening::ReceiverStarted { error, message, tries } => {
                 let again = if *tries > 1 { format!(" (try {tries})") } else { String::new() };
                 one_line(&format!(
-                    "the monitor started the receiver here again{again}, which had stopped with error {error}: {message}"
+                    "the monitor restarted the receiver here{again}, which had stopped with error {error}: {message}"
                 ))
             }
             Happening::Began => "the monitor began".into(),
@@ -186,7 +186,9 @@ impl fmt::Display for Occurrence {
     }
 }
 
-/// Returns the newest, at most so many, with the last comparison and the last rehearsal before them.
+/// Returns the newest, at most so many.
+///
+/// It adds the last comparison and the last rehearsal before them.
 #[must_use]
 pub fn newest(mut all: Vec<Occurrence>, most: usize) -> Vec<Occurrence> {
     let recent = all.split_off(all.len().saturating_sub(most));
@@ -289,9 +291,9 @@ mod tests {
              2026-02-03T04:04:05Z  status      High Availability Alive, Replication Alive\n\
              2026-02-03T04:04:05Z  status      High Availability Alive -> Failed, Replication Alive -> Unknown [peer-unreachable]\n\
              2026-02-03T04:04:05Z  alarm       announced: Test of the alarms [test-20260203-040405]\n\
-             2026-02-03T04:04:05Z  role        this node was the primary and is the secondary\n\
+             2026-02-03T04:04:05Z  role        this node was the primary and is now the secondary\n\
              2026-02-03T04:04:05Z  comparison  9 tables are equal\n\
-             2026-02-03T04:04:05Z  receiver    the monitor started the receiver here again (try 2), which had stopped with error 1597: x y\n\
+             2026-02-03T04:04:05Z  receiver    the monitor restarted the receiver here (try 2), which had stopped with error 1597: x y\n\
              2026-02-03T04:04:05Z  monitor     the monitor ended\n"
         );
         for each in all() {

@@ -30,7 +30,7 @@ pub fn since(text: &str, now: UnixSeconds) -> Result<UnixSeconds, String> {
             .and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok())
             .map(|day| day.timestamp())
     };
-    let at = at.ok_or_else(|| format!("'{text}' is no time"))?;
+    let at = at.ok_or_else(|| format!("'{text}' is not a time"))?;
     u64::try_from(at.as_second()).map_err(|_| format!("'{text}' is before 1970"))
 }
 

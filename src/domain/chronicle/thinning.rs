@@ -1,4 +1,4 @@
-//! Old samples become coarser: each time that a sample stands for keeps its worst figures.
+//! Makes old samples coarser: each sample keeps the worst figures of its time.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,4 @@
-//! The figures of a piece of a table, noted by each node for itself: how many rows, and the number
-//! for what is in them.
+//! The figures that each node stores for a piece of a table: number of rows, and their digest.
 
 use std::fmt::Write;
 
@@ -25,8 +24,9 @@ impl Piece<'_> {
         &self.rows.shape.name
     }
 
-    /// The statement that makes each node note its own figures. Nothing in it depends on the node:
-    /// it is replicated as it stands.
+    /// The statement that makes each node record its own figures.
+    ///
+    /// Nothing in it depends on the node, so it is replicated unchanged.
     #[must_use]
     pub fn insert(&self, run: &str, chunk: u32) -> Sql {
         let bound = |bound: Option<&Bound>| bound.map_or("NULL".to_owned(), |bound| quote(&as_json(bound)));
@@ -74,7 +74,7 @@ pub fn tell_source(run: &str, table: &str, chunk: u32, rows: u64, crc: &str) -> 
     ))
 }
 
-/// Takes the row of a piece back that was judged anew.
+/// Removes the row of a piece that was judged again.
 #[must_use]
 pub fn drop_one(run: &str, table: &str, chunk: u32) -> Sql {
     Sql::new(format!("DELETE FROM {OWN_SCHEMA}.checksum WHERE {}", one(run, table, chunk)))

@@ -1,5 +1,4 @@
-//! The comparison of the data of both nodes, as values: what is asked of the servers, in which
-//! pieces, and what came of it.
+//! The comparison of the data of both nodes, as values: queries, pieces, and results.
 //!
 //! A piece is compared by a statement that is replicated: each node computes the figures on its
 //! own data, at one and the same point of replication, while the application goes on.
@@ -20,8 +19,9 @@ pub const FIRST_SIZE: u64 = 1000;
 /// What is reported is narrowed down to so many rows.
 pub const LEAF_ROWS: u64 = 50;
 
-/// A table that differs in more ranges than this is not narrowed down any further: each step costs
-/// a statement, and somebody who has to repair so much needs no finer list.
+/// A table that differs in more ranges than this is not narrowed down further.
+///
+/// Each step costs a statement, and a repair of so many ranges needs no finer list.
 pub const MOST_RANGES: usize = 200;
 
 const SMALLEST: u64 = 50;
@@ -53,7 +53,10 @@ pub fn refusals(snapshot: &Snapshot) -> Vec<Refusal> {
                 out.push(Refusal {
                     code: "pair-not-alive",
                     what: what(),
-                    because: format!("the database of the {role} {node} was not seen: {}", blind.evidence),
+                    because: format!(
+                        "the database of the {role} {node} was not reachable: {}",
+                        blind.evidence
+                    ),
                     hint:
                         "Both databases must run and reach each other: `pmp-ha start`, then `pmp-ha verify`."
                             .into(),
@@ -74,7 +77,7 @@ pub fn refusals(snapshot: &Snapshot) -> Vec<Refusal> {
                 code: "pair-not-alive",
                 what: what(),
                 because: lost.into(),
-                hint: "`pmp-ha verify` says what stopped it.".into(),
+                hint: "`pmp-ha verify` shows what stopped it.".into(),
             });
         }
     }

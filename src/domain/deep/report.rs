@@ -134,7 +134,7 @@ impl fmt::Display for ComparisonReport {
                 .filter(|(number, _)| *number > 0)
                 .map(|(number, what)| counted(*number as u64, what))
                 .collect();
-            writeln!(f, "{compared}, {} not the same", parts.join(" and "))?;
+            writeln!(f, "{compared}, {} different", parts.join(" and "))?;
         }
         let mut last = "";
         for found in &self.differences {
@@ -154,7 +154,7 @@ impl fmt::Display for ComparisonReport {
         if self.differences.iter().any(is_of_primary_alone) {
             writeln!(
                 f,
-                "  hint: Find out who made what only the primary has, and do not copy it before: the secondary may have sent it, to run there."
+                "  hint: First find out who created what only the primary has, and do not copy it before: the secondary may have sent it, to run on the primary."
             )?;
         }
         let is_bad = |found: &&TableDifference| matches!(found.what, What::Unreadable { .. });
@@ -164,7 +164,7 @@ impl fmt::Display for ComparisonReport {
         if self.differences.iter().any(|found| is_bad(&found)) {
             writeln!(
                 f,
-                "  hint: `pmp-ha repair` leaves out what cannot be read. Mend or drop that table, or make a new pack."
+                "  hint: `pmp-ha repair` leaves out what cannot be read. Repair or drop that table, or make a new pack."
             )?;
         }
         Ok(())
@@ -264,7 +264,7 @@ mod tests {
         };
         assert_eq!(
             report.to_string(),
-            "4 tables, 2000 rows compared, 2 tables and 2 definitions not the same\n  \
+            "4 tables, 2000 rows compared, 2 tables and 2 definitions different\n  \
              a\n    the secondary does not have this table\n  \
              v\n    view: the body differs\n  \
              w\n    view: only the primary has it\n  \

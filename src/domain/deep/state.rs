@@ -35,7 +35,7 @@ pub struct State {
 pub struct Current {
     /// The table.
     pub table: String,
-    /// The columns of the key by which it is walked.
+    /// The columns of the key that orders its rows.
     pub key: Vec<String>,
     /// The first number that no piece up to `lower` bears.
     pub next_chunk: u32,
@@ -69,13 +69,13 @@ impl State {
         }
     }
 
-    /// Whether a run for this pair and these tables can go on from here.
+    /// Whether a run for this pair and these tables can resume here.
     #[must_use]
     pub fn fits(&self, pair: &str, wanted: &[String]) -> bool {
         self.format == Self::FORMAT && self.pair == pair && self.wanted == wanted
     }
 
-    /// Whether a table was left half-way, and cannot go on by this key.
+    /// Whether a table is incomplete, and cannot resume with this key.
     #[must_use]
     pub fn must_restart(&self, table: &str, key: &[String]) -> bool {
         self.current.as_ref().is_some_and(|left| left.table == table && left.key != key)

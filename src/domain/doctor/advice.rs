@@ -85,12 +85,12 @@ impl Points {
             self.found((topic, Grade::Failed, refusal.code), refusal.what, refusal.because, refusal.hint);
         }
         if home.missing.is_empty() {
-            self.ok(DoctorTopic::Home, format!("the installation is whole: it is a {}", home.role));
+            self.ok(DoctorTopic::Home, format!("the installation is complete: it is a {}", home.role));
         }
         if let Some(fingerprint) = &home.fingerprint {
             self.found(
                 (DoctorTopic::Home, Grade::Note, "edition-not-shown"),
-                "no file shows edition and build number",
+                "no file contains edition and build number",
                 format!("the product of this home is {}", short(fingerprint)),
                 "Both nodes must show the same product here. High Availability is for build 6302 and later, in the Premium and Enterprise Editions.",
             );
@@ -98,9 +98,9 @@ impl Points {
         if let Some(other) = &scene.other_service {
             self.found(
                 (DoctorTopic::Home, Grade::Warning, "service-of-another-home"),
-                "the service of this machine starts another home",
-                format!("/etc/init.d/pmp-service leads to {other}"),
-                "Name the home that you mean with --home, or correct the link.",
+                "the service on this machine starts another home",
+                format!("/etc/init.d/pmp-service points to {other}"),
+                "Name the home that you want with --home, or correct the link.",
             );
         }
         if let Some(cut_off) = &scene.cut_off {
@@ -117,9 +117,9 @@ impl Points {
         for evidence in &scene.open_secrets {
             self.found(
                 (DoctorTopic::Rights, Grade::Failed, "secret-readable"),
-                "other accounts of this machine can read a secret",
+                "other accounts on this machine can read a secret",
                 evidence,
-                "Take the rights away with `chmod go-rwx`.",
+                "Remove these rights with `chmod go-rwx`.",
             );
         }
         if scene.open_secrets.is_empty() && scene.home.not_writable.is_empty() {
@@ -173,7 +173,7 @@ impl Points {
             return self.found(
                 (topic, Grade::Note, "key-rotated"),
                 "the encryption key was rotated since the pair was made",
-                format!("{} has another key than the one that the pair knows by its hash", key.path),
+                format!("the hash of {} is not the one stored in the pair's files", key.path),
                 "Make sure that the secondary has this file, too: copy it there, and run `pmp-ha key PATH` on the secondary.",
             );
         }
@@ -181,9 +181,9 @@ impl Points {
             // It may be taken away after each start.
             Err(refusal) if key.file.is_err() => self.found(
                 (topic, Grade::Note, refusal.code),
-                "the encryption key is not there now",
+                "the encryption key is not available now",
                 refusal.because,
-                "It must be readable at each start of Password Manager Pro, and may be away otherwise.",
+                "It must be readable at each start of Password Manager Pro. At other times it may be missing.",
             ),
             Err(refusal) => {
                 let grade = if matches!(key.file, Ok(KeyFile::Key(_))) && !is_secondary {
@@ -203,7 +203,7 @@ impl Points {
                 {
                     self.found(
                         (topic, Grade::Note, "key-place"),
-                        "the encryption key lies beside the data that it opens",
+                        "the encryption key is in the same place as the data that it decrypts",
                         warning,
                         "Move it to a place outside the installation, then run `pmp-ha key PATH`.",
                     );
@@ -211,7 +211,7 @@ impl Points {
                 for warning in warnings {
                     self.found(
                         (topic, Grade::Note, "key-not-checked"),
-                        "nobody knows whether this is the key of these data",
+                        "pmp-ha cannot tell whether this is the key of these data",
                         warning,
                         "Compare the file with the primary's: `sha256sum` on both nodes.",
                     );
@@ -222,7 +222,8 @@ impl Points {
 
     pub(super) fn tfa(&mut self, scene: &DoctorScene) {
         let found = (DoctorTopic::Tfa, Grade::Note, "tfa-not-watched");
-        let what = "nobody watches the TFA setting, after whose change the secondary needs a restart";
+        let what =
+            "the TFA setting is not watched, and the secondary needs a restart after each change of it";
         match &scene.tfa {
             TfaSeen::Watched => self.ok(DoctorTopic::Tfa, "product.tfa_query watches the TFA setting"),
             TfaSeen::NotWatched(queries) => match queries.split_first() {
@@ -255,7 +256,7 @@ impl Points {
                 found,
                 what,
                 format!("product.tfa_query is empty, and the schema could not be searched: {why}"),
-                "Run `pmp-ha doctor` on a node of a pair whose database runs: it proposes a query.",
+                "Run `pmp-ha doctor` on a node of a pair whose database runs: it suggests a query.",
             ),
         }
     }

@@ -62,10 +62,12 @@ impl Points {
         let data: u64 = home.data.iter().map(|(_, size)| size).sum();
         let free = home.free_for_data;
         if free == u64::MAX {
-            return self
-                .ok(topic, format!("{} of data, on a disk that does not count its room", Bytes(data)));
+            return self.ok(
+                topic,
+                format!("{} of data, on a disk that does not report its free space", Bytes(data)),
+            );
         }
-        let seen = format!("{} free where {} of data lie", Bytes(free), Bytes(data));
+        let seen = format!("{} free on the disk with {} of data", Bytes(free), Bytes(data));
         // Of a database that runs in a pair, `verify` says it.
         if scene.pair.is_none() && free < DISK_LOW {
             let (code, grade, what) = if free < DISK_FULL {
@@ -83,7 +85,7 @@ impl Points {
         if scene.role() == Role::Primary && home.free_for_pack < data {
             self.found(
                 (topic, Grade::Warning, "room-for-pack"),
-                "a pack may find no room",
+                "there may be no room for a pack",
                 format!("{} free in replication, and {} of data", Bytes(home.free_for_pack), Bytes(data)),
                 "Free some, or make replication a link to a larger disk.",
             );
@@ -98,8 +100,8 @@ impl Points {
         let so_far = format!("{seen}; {} of binlogs", Bytes(binlogs.bytes()));
         match binlogs.growth(scene.now, free) {
             Growth::Unknown if binlogs.binlogs.is_empty() => ok(seen),
-            Growth::Unknown => ok(format!("{so_far}, too young to tell how they grow")),
-            Growth::Fits => ok(format!("{so_far}, which end before the room does")),
+            Growth::Unknown => ok(format!("{so_far}, too new to tell how they grow")),
+            Growth::Fits => ok(format!("{so_far}, which expire before the disk is full")),
             Growth::FullOn(when) => {
                 let left = (when - scene.now) / DAY;
                 let per_day = Bytes(binlogs.per_day(scene.now).unwrap_or_default());
@@ -112,7 +114,7 @@ impl Points {
                     (topic, grade, "disk-fills"),
                     format!("the disk is full on {}, in {left} days", day(when)),
                     evidence,
-                    "Add room, or set replication.keep_binlogs_days in conf/pmp-ha.toml and run `pmp-ha reconfigure`. A secondary that is away longer then needs a new pack.",
+                    "Add disk space, or set replication.keep_binlogs_days in conf/pmp-ha.toml and run `pmp-ha reconfigure`. A secondary that is unreachable for longer then needs a new pack.",
                 );
             }
         }

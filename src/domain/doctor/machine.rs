@@ -42,15 +42,15 @@ impl Points {
         if home.membership.is_some() && !scene.is_wired && home.missing.is_empty() {
             self.found(
                 (topic, Grade::Failed, "script-not-wired"),
-                "bin/startDB.sh does not hand over the settings of the pair",
+                "bin/startDB.sh does not pass the settings of the pair",
                 "it does not name conf/pmp-ha/mysqld.cnf: an upgrade or somebody has replaced it",
-                "Make a new pack, which wires it again: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
+                "Make a new pack, which changes the script again: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",
             );
         } else if shortcomings(home).iter().all(|refusal| refusal.code != "start-script") {
             let what = if home.membership.is_some() {
-                "bin/startDB.sh hands over the settings of the pair"
+                "bin/startDB.sh passes the settings of the pair"
             } else {
-                "bin/startDB.sh can hand over the settings of a pair"
+                "bin/startDB.sh can pass the settings of a pair"
             };
             self.ok(topic, what);
         }
@@ -73,7 +73,7 @@ impl Points {
                 let grade = if whose == Whose::This && !in_a_pair { Grade::Warning } else { Grade::Failed };
                 self.found(
                     (topic, grade, "name-unknown"),
-                    format!("the name of {node} leads nowhere"),
+                    format!("the name of {node} does not resolve"),
                     format!("{host}: {why}"),
                     "Add it to the name service, or to /etc/hosts on both machines.",
                 );
@@ -85,9 +85,9 @@ impl Points {
         if name.took.as_secs_f64() > SLOW_NAME {
             self.found(
                 (topic, Grade::Warning, "name-slow"),
-                format!("the name of {node} is looked up slowly"),
+                format!("the name of {node} resolves slowly"),
                 format!("{host}: {:.1} s", name.took.as_secs_f64()),
-                "Mend the name service: every connection between the nodes waits for it.",
+                "Fix the name service: every connection between the nodes waits for it.",
             );
         }
         // Whoever writes an address means it.
@@ -98,25 +98,25 @@ impl Points {
         match (whose, is_loopback, name.local) {
             (Whose::This, true, _) => self.found(
                 (topic, Grade::Note, "name-loopback"),
-                format!("the name of {node} leads to this machine's loopback"),
+                format!("the name of {node} resolves to this machine's loopback"),
                 &shown,
-                "Here that is harmless. See that the name leads to the real address on the other machine.",
+                "On this machine, that is harmless. Make sure that the name resolves to the real address on the other machine.",
             ),
             (Whose::Other, true, _) => self.found(
                 (topic, Grade::Warning, "name-loopback"),
-                format!("the name of {node} leads to this machine's loopback"),
+                format!("the name of {node} resolves to this machine's loopback"),
                 &shown,
-                "See that it leads to the real address: often a line of /etc/hosts with 127.0.1.1 is in the way.",
+                "Make sure that it resolves to the real address. A line of /etc/hosts with 127.0.1.1 is often the cause.",
             ),
             (Whose::This, _, false) => self.found(
                 (topic, Grade::Warning, "name-elsewhere"),
-                "the name of this node leads to another machine",
+                "the name of this node resolves to another machine",
                 &shown,
                 "If an address is translated between the nodes, this is right. Otherwise correct the name service.",
             ),
             (Whose::Other, _, true) => self.found(
                 (topic, Grade::Warning, "name-elsewhere"),
-                "the name of the other node leads to this machine",
+                "the name of the other node resolves to this machine",
                 &shown,
                 "If a port is forwarded to the other node, this is right. Otherwise correct the name service.",
             ),
@@ -131,17 +131,17 @@ impl Points {
         };
         match &name.reverse {
             Ok(names) if names.iter().any(is_it) => {
-                self.ok(topic, format!("its address leads back to {host}"));
+                self.ok(topic, format!("its address resolves back to {host}"));
             }
             Ok(names) => self.found(
                 (topic, Grade::Note, "name-reverse"),
-                format!("the address of {node} does not lead back to its name"),
+                format!("the address of {node} does not resolve back to its name"),
                 if names.is_empty() { "it has no name".into() } else { names.join(", ") },
-                "pmp-ha does not need it. Correct it where other programs do.",
+                "pmp-ha does not need it. Correct it if other programs do.",
             ),
             Err(why) => self.found(
                 (topic, Grade::Note, "name-reverse"),
-                format!("nobody could tell whether the address of {node} leads back to its name"),
+                format!("pmp-ha could not check whether the address of {node} resolves back to its name"),
                 why,
                 "pmp-ha does not need it.",
             ),
@@ -153,9 +153,9 @@ impl Points {
         let Some(peer) = &scene.peer else {
             self.found(
                 (topic, Grade::Note, "peer-not-named"),
-                "the other node was not looked at",
+                "the other node was not checked",
                 "this home is in no pair, and --peer was not given",
-                "Run `pmp-ha doctor --peer HOST` to look at its names and ports as well.",
+                "Run `pmp-ha doctor --peer HOST` to check its names and ports as well.",
             );
             return;
         };
@@ -172,13 +172,13 @@ impl Points {
                 (topic, Grade::Unknown, "peer-unreachable"),
                 format!("the database of {} does not answer", peer.node),
                 why,
-                "Start it there, and check network and firewall between the two nodes.",
+                "Start it there, and check the network and firewalls between the two nodes.",
             ),
             Err(why) => self.found(
                 (topic, Grade::Note, "peer-unreachable"),
                 format!("the database of {} does not answer", peer.node),
                 why,
-                "Before the first pack that is right: it is stopped, or answers on its own machine only. The firewall must let this port through.",
+                "Before the first pack, this is normal: it is stopped, or answers on its own machine only. The firewall must open this port.",
             ),
         }
         match &peer.web {
@@ -189,7 +189,7 @@ impl Points {
                 (topic, Grade::Note, "peer-web-silent"),
                 format!("Password Manager Pro does not answer there at port {port}"),
                 why,
-                "It is right as long as it is stopped. Users of the secondary need this port.",
+                "This is normal while it is stopped. Users of the secondary need this port.",
             ),
             None => {}
         }
@@ -212,7 +212,7 @@ impl Points {
             None => self.found(
                 (topic, Grade::Note, "clocks-not-compared"),
                 "the clocks were not compared",
-                "the databases of both nodes are needed for it",
+                "this needs the databases of both nodes",
                 "Compare `date -u` on both machines.",
             ),
         }
@@ -237,7 +237,7 @@ impl Points {
                 (topic, Grade::Warning, "file-size-limited"),
                 "the system limits the size of a file",
                 format!("{} for {}", crate::domain::plan::Bytes(size), limits.whose),
-                "Take the limit away with `ulimit -f unlimited`: data, binlogs and packs grow beyond it.",
+                "Remove the limit with `ulimit -f unlimited`: data, binlogs and packs grow beyond it.",
             );
         }
         if is_right {

@@ -16,7 +16,7 @@ pub use self::next::next_step;
 use self::report::DoctorPoint;
 use self::scene::DoctorScene;
 
-/// Returns what is right, what is wrong, and what could not be told, by topic.
+/// Returns the results by topic: what works, what is wrong, and what is unknown.
 #[must_use]
 pub fn diagnose(scene: &DoctorScene) -> Vec<DoctorPoint> {
     let mut points = Points::default();

@@ -16,7 +16,7 @@ pub fn next_step(scene: &DoctorScene, points: &[DoctorPoint]) -> String {
     } else if without_secondary && of_the_pair_only && scene.pack_waits {
         "start the secondary; if it was never set up, put replication/HAPack.zip into its home and run `pmp-ha install-pack` there"
     } else if !DoctorReport::is_healthy(points) {
-        "mend what failed, as its hint says, and run `pmp-ha doctor` again"
+        "fix what failed, as its hint says, and run `pmp-ha doctor` again"
     } else {
         match (in_a_pair, scene.role(), scene.runs()) {
             (false, Role::Primary, true) => {

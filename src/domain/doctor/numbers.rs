@@ -47,7 +47,7 @@ impl Points {
                     (topic, Grade::Unknown, "row-numbers-not-read"),
                     "cannot see how many numbers the tables have left",
                     why,
-                    "See the other points. pmp-ha asks with the account that compares data.",
+                    "See the other points. pmp-ha uses the account that compares data.",
                 );
             }
         };
@@ -57,7 +57,7 @@ impl Points {
             let what =
                 if grade == Grade::Failed { "has no numbers left" } else { "is running out of numbers" };
             let hint = if table.is_audit {
-                "Look at the rows with the largest numbers. The secondary may have sent one that nobody caused: `pmp-ha explain row-numbers-used-up` says how to put that right."
+                "Find the rows with the largest numbers. The secondary may have sent a row that is not genuine: `pmp-ha explain row-numbers-used-up` explains how to correct that."
             } else {
                 "Ask the product's support what to do with the oldest rows."
             };
@@ -68,7 +68,7 @@ impl Points {
                     if grade == Grade::Failed { "row-numbers-used-up" } else { "row-numbers-low" },
                 ),
                 format!("the table {} {what} for new rows", table.table),
-                format!("the next number is {}, and its column is of the type {}", table.next, table.kind),
+                format!("the next number is {}, and the type of its column is {}", table.next, table.kind),
                 hint,
             );
         }

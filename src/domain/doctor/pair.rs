@@ -15,7 +15,7 @@ impl Points {
         let Some((snapshot, limits)) = &scene.pair else {
             self.found(
                 (topic, Grade::Note, "pair-not-looked-at"),
-                "the pair was not looked at",
+                "the pair was not checked",
                 "the database does not run here",
                 "Run `pmp-ha start`, then `pmp-ha verify`.",
             );

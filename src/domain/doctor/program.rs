@@ -5,7 +5,7 @@ use std::fmt;
 /// So many bytes of the head say it.
 pub const HEAD: u64 = 20;
 
-/// What the head of a program says.
+/// What the header of a program file contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerProgram {
     /// 32 or 64.

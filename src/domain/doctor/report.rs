@@ -1,4 +1,4 @@
-//! What `doctor` says. `docs/doctor.md` is its handbook.
+//! The report of `doctor`. `docs/doctor.md` is its handbook.
 //!
 //! A field may be added at any time; one that goes or changes its meaning raises [`SCHEMA`].
 

@@ -26,7 +26,7 @@ pub struct DoctorScene {
     pub program: Option<ServerProgram>,
     /// Whether the start script hands our option file to the server.
     pub is_wired: bool,
-    /// The names by which the nodes reach each other.
+    /// The names under which the nodes reach each other.
     pub names: Vec<NameSeen>,
     /// The other node, as far as anybody can see it.
     pub peer: Option<PeerSeen>,
@@ -61,7 +61,7 @@ pub enum Whose {
     Other,
 }
 
-/// A name, and what the resolver of this machine says of it.
+/// A name, and the answer of this machine's resolver.
 #[derive(Debug, Clone)]
 pub struct NameSeen {
     /// Whose.
@@ -89,7 +89,7 @@ pub struct PeerSeen {
     pub web: Option<(u16, Result<(), String>)>,
 }
 
-/// Where the data lie.
+/// The disk with the data.
 #[derive(Debug, Clone, Default)]
 pub struct DiskSeen {
     /// The binlogs: when each was last written, seconds since 1970, and its size in bytes.

@@ -184,7 +184,7 @@ fn the_next_step_is_named() {
     assert_eq!(step(&carried), "run `pmp-ha install-pack`");
     assert_eq!(step(&|s| in_a_pair(s, Role::Secondary)), "run `pmp-ha start`");
     assert_eq!(step(&|s| s.cut_off = Some("x".into())), "run `pmp-ha resume`");
-    assert!(step(&|s| s.home.missing = vec!["x".into()]).starts_with("mend what failed"));
+    assert!(step(&|s| s.home.missing = vec!["x".into()]).starts_with("fix what failed"));
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_primary_without_a_secondary_may_be_half_of_a_setup() {
     let step = |points: &[DoctorPoint]| next_step(&primary, points);
     assert!(step(std::slice::from_ref(&alone)).contains("if it was never set up"));
     // What is wrong here comes first.
-    assert!(step(&[alone, point(DoctorTopic::Rights, "not-writable")]).starts_with("mend what failed"));
+    assert!(step(&[alone, point(DoctorTopic::Rights, "not-writable")]).starts_with("fix what failed"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Where a schema may keep the TFA setting: its table is not public, so names are all there is to go by.
+//! Where a schema may store the TFA setting. Its table is not public, so only names can help.
 
 use crate::domain::sql::{quote, quote_name};
 

@@ -147,8 +147,10 @@ impl Flavor {
         }
     }
 
-    /// Where the rights of an account stand, as SQL expressions: table, account name, host, the
-    /// object that they are on, what they are. `{priv}` stands for all its `…_priv` columns.
+    /// Where the rights of an account are stored, as SQL expressions.
+    ///
+    /// They are table, account name, host, object, and right. `{priv}` stands for all its `…_priv`
+    /// columns.
     #[must_use]
     pub fn rights(&self) -> Vec<[&'static str; 5]> {
         let mut out = vec![

@@ -217,14 +217,14 @@ static FLAVORS: [Flavor; 10] = [
     Flavor { name: "MariaDB 11.4 and later", from: (11, 4, 0), ..MARIADB_105 },
 ];
 
-/// Loads the plugin by which a server copies itself.
+/// Loads the plugin with which a server copies itself.
 pub const MAKE_CLONE_PLUGIN: &str = "INSTALL PLUGIN clone SONAME 'mysql_clone.so'";
 
 /// Unloads it again.
 pub const DROP_CLONE_PLUGIN: &str = "UNINSTALL PLUGIN clone";
 
 impl Flavor {
-    /// Makes a running server read its certificates again; `None` if it reads them only when it starts.
+    /// The statement that makes a running server reload its certificates; `None` if it cannot.
     #[must_use]
     pub fn reload_tls(&self) -> Option<&'static str> {
         match (self.family, self.layout) {
@@ -248,10 +248,10 @@ impl Flavor {
     pub fn instead_of(version: &ServerVersion) -> &'static str {
         match (version.family, version.number) {
             (Family::MySql, [8, ..]) => {
-                "Update it to MySQL 8.0.26 or later: before that, its statements for replication have other words."
+                "Update it to MySQL 8.0.26 or later. The replication statements of earlier versions differ."
             }
             _ => {
-                "Older servers keep the state of a replica in files that are out of date after a crash: pmp-ha can promise nothing there."
+                "Older servers keep the state of a replica in files that are wrong after a crash. pmp-ha does not support them."
             }
         }
     }
@@ -269,8 +269,9 @@ impl Flavor {
         seen.map(|row| row.name).collect::<Vec<_>>().join(", ")
     }
 
-    /// The name of a column of [`Self::show_replica_status`], given in the new words:
-    /// `Source_Host`, `Replica_IO_Running`.
+    /// The name of a column of [`Self::show_replica_status`] on this server.
+    ///
+    /// The argument is the new name: `Source_Host`, `Replica_IO_Running`.
     #[must_use]
     pub fn column(&self, new: &str) -> String {
         match self.words {
@@ -302,7 +303,7 @@ impl Flavor {
         }
     }
 
-    /// Answers one row with `enabled` = `YES` when the server can speak TLS to its clients.
+    /// Returns one row with `enabled` = `YES` if the server supports TLS for its clients.
     #[must_use]
     pub fn tls_enabled_query(&self) -> &'static str {
         match self.layout {
@@ -326,7 +327,7 @@ impl Flavor {
         self.repositories_as_tables
     }
 
-    /// Whether the server opens a second, X protocol port unless told not to.
+    /// Whether the server opens a second port for the X protocol by default.
     #[must_use]
     pub fn has_mysqlx(&self) -> bool {
         self.mysqlx
@@ -338,15 +339,17 @@ impl Flavor {
         self.tls_versions
     }
 
-    /// Whether the return channel can go on when a pack is made. A replica that finds its place by file and
-    /// position must know by a UUID with which server it speaks, and keep that in a table.
+    /// Whether the return channel can continue when a pack is made.
+    ///
+    /// A replica with file and position must identify its server by a UUID, and store that in a table.
     #[must_use]
     pub fn return_channel_can_go_on(&self) -> bool {
         self.positioning != Positioning::FilePosition || self.repositories_as_tables
     }
 
-    /// The variable that makes each session read-only by default, for the server's own applier, too; `None`
-    /// where there is none.
+    /// The variable that makes each session read-only by default; `None` if there is none.
+    ///
+    /// It also applies to the server's own applier.
     #[must_use]
     pub fn read_only_default(&self) -> Option<&'static str> {
         match (self.layout, self.repositories_as_tables) {
@@ -356,7 +359,7 @@ impl Flavor {
         }
     }
 
-    /// Makes a session see how far tables have counted now, where a server would show what it noted before.
+    /// Makes a session see the current counters of tables, if the server would show stored ones.
     #[must_use]
     pub fn counts_as_they_are(&self) -> Option<&'static str> {
         (self.layout == Layout::MySql8).then_some("SET SESSION information_schema_stats_expiry = 0")
@@ -380,8 +383,7 @@ impl Flavor {
         self.family == Family::MariaDb
     }
 
-    /// Whether the server can copy its own data while it works; both families have something of
-    /// the kind, and this is `MySQL`'s from 8.0.17 on.
+    /// Whether the server can copy its own data while it works: `MySQL` from 8.0.17 on.
     #[must_use]
     pub fn clones_itself(&self) -> bool {
         self.layout == Layout::MySql8
@@ -396,8 +398,9 @@ impl Flavor {
         }
     }
 
-    /// How far the redo log of a server at rest may be ahead of its checkpoint: `MariaDB` notes each
-    /// checkpoint in the log itself.
+    /// How far the redo log of an idle server may be ahead of its checkpoint.
+    ///
+    /// `MariaDB` records each checkpoint in the log itself.
     #[must_use]
     pub fn checkpoint_record(&self) -> u64 {
         match self.family {

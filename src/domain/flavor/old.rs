@@ -1,4 +1,4 @@
-//! What `MySQL` 5.1 and 5.5 lack, and what stands in for it.
+//! What `MySQL` 5.1 and 5.5 lack, and what replaces it.
 
 use super::{Family, Flavor};
 
@@ -14,46 +14,49 @@ pub(super) enum Age {
 }
 
 impl Flavor {
-    /// Whether the server notes the applier's place in a plain file behind the commit, and leaves a torn
-    /// event at the end of a binlog when it is killed: both are put right before it starts.
+    /// Whether a kill leaves an outdated position of the applier and a torn binlog.
+    ///
+    /// Such a server writes the position into a plain file after the commit. pmp-ha repairs both before
+    /// it starts.
     #[must_use]
     pub fn is_mended_before_start(&self) -> bool {
         self.age != Age::Newer
     }
 
-    /// Whether the receiver itself asks for signs of life.
+    /// Whether the receiver itself requests heartbeats.
     #[must_use]
     pub fn has_heartbeat_period(&self) -> bool {
         self.age != Age::Of51
     }
 
-    /// Whether the retry count may be said of the channel.
+    /// Whether the channel has an option for the retry count.
     #[must_use]
     pub fn has_retry_count_of_channel(&self) -> bool {
         self.family == Family::MySql && self.age == Age::Newer
     }
 
-    /// Whether the replica status says that everything in the relay logs was read; else
-    /// [`Self::applier_state_query`] does.
+    /// Whether the replica status shows that all relay logs were read.
+    ///
+    /// Otherwise, [`Self::applier_state_query`] does.
     #[must_use]
     pub fn status_has_applier_state(&self) -> bool {
         self.age == Age::Newer
     }
 
-    /// Answers with `state`, what the applier does.
+    /// Returns `state`, what the applier does.
     #[must_use]
     pub fn applier_state_query(&self) -> &'static str {
         "SELECT STATE AS state FROM information_schema.PROCESSLIST \
          WHERE USER = 'system user' AND STATE LIKE '%has read all relay log%'"
     }
 
-    /// Whether a receiver that connects, or connects again, shows as stopped, with what it does beside.
+    /// Whether a connecting receiver is shown as stopped, with its state in another column.
     #[must_use]
     pub fn connecting_shows_as_stopped(&self) -> bool {
         self.age == Age::Of51
     }
 
-    /// Whether several plugins stand in one option, which counts once.
+    /// Whether one option names several plugins; only one such option counts.
     #[must_use]
     pub fn loads_plugins_at_once(&self) -> bool {
         self.age == Age::Of55
@@ -77,7 +80,7 @@ impl Flavor {
         self.age != Age::Of51
     }
 
-    /// Whether an option says that statements do not go into the binlog beside their rows.
+    /// Whether an option keeps statements out of the binlog if it contains rows.
     #[must_use]
     pub fn has_rows_query_events(&self) -> bool {
         self.age == Age::Newer
@@ -89,19 +92,19 @@ impl Flavor {
         self.age != Age::Of51
     }
 
-    /// Whether it takes no certificate that was signed with anything newer than SHA-1, and says so to nobody.
+    /// Whether the server silently ignores certificates signed with anything newer than SHA-1.
     #[must_use]
     pub fn wants_sha1(&self) -> bool {
         self.age == Age::Of51
     }
 
-    /// Whether tables of its own, which hold its logs, cannot be checked like others.
+    /// Whether the server's own log tables cannot be checked like others.
     #[must_use]
     pub fn locks_no_log_tables(&self) -> bool {
         self.age == Age::Of51
     }
 
-    /// Whether a statement may be told how long it may wait for another one to leave a table.
+    /// Whether a statement can have a limit for waiting until another one releases a table.
     #[must_use]
     pub fn has_lock_wait_timeout(&self) -> bool {
         self.age != Age::Of51

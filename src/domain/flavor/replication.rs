@@ -30,7 +30,7 @@ pub struct SourceSpec<'a> {
     pub connect_retry: u64,
     /// Seconds between two heartbeats on a quiet link.
     pub heartbeat: u64,
-    /// Whether the applier may only do what [`APPLIER_USER`] may, and only with rows: on the primary.
+    /// Whether the primary's applier is limited to rows and the rights of [`APPLIER_USER`].
     pub limited: bool,
 }
 
@@ -99,8 +99,10 @@ impl Flavor {
         format!("SET GLOBAL {} = '{mode}'", self.option("replica_exec_mode"))
     }
 
-    /// Answers the `number` and `message` of each applier worker that failed by itself. Of several
-    /// the replica status may show one that only stopped (3030) because another had failed.
+    /// Returns the `number` and `message` of each applier worker that failed by itself.
+    ///
+    /// If there are several, the replica status may show one that only stopped (3030) because another
+    /// had failed.
     #[must_use]
     pub fn worker_errors_query(&self) -> Option<&'static str> {
         (self.layout == Layout::MySql8).then_some(
@@ -109,8 +111,9 @@ impl Flavor {
         )
     }
 
-    /// Answers one row with `transaction`, the GTID at which a worker of the applier failed by itself;
-    /// `None` where the server cannot refuse one.
+    /// Returns one row with `transaction`, the GTID at which a worker of the applier failed.
+    ///
+    /// It is `None` if the server cannot refuse a transaction.
     #[must_use]
     pub fn failed_transaction_query(&self) -> Option<&'static str> {
         self.limits_the_applier().then_some(
@@ -130,8 +133,9 @@ impl Flavor {
         ))
     }
 
-    /// Makes the stopped applier take these tables and no others, until the next start of the server;
-    /// `None` where only a start can.
+    /// Makes the stopped applier replicate only these tables, until the next start of the server.
+    ///
+    /// It is `None` if only a start can change the filter.
     #[must_use]
     pub fn filter_now(&self, patterns: &[String]) -> Option<Sql> {
         if !self.filters_at_run_time {
@@ -146,7 +150,7 @@ impl Flavor {
         }))
     }
 
-    /// Answers with the `File` and `Position` at which the server's own binlog ends.
+    /// Returns the `File` and `Position` at which the server's own binlog ends.
     #[must_use]
     pub fn binlog_end_query(&self) -> &'static str {
         // Both statements got their new words in the same version.
@@ -194,7 +198,7 @@ impl Flavor {
         })
     }
 
-    /// What makes a stopped replica go on from `from`, before [`Self::change_source`].
+    /// Makes a stopped replica continue at `from`, before [`Self::change_source`].
     #[must_use]
     pub fn seed_position(&self, from: &Coordinates) -> Vec<Sql> {
         match from {
@@ -255,14 +259,13 @@ impl Flavor {
         Sql::new(format!("{verb} {}", parts.join(", ")))
     }
 
-    /// Whether the server itself can limit what an applier does: to rows, and to the rights of an
-    /// account.
+    /// Whether the server itself can limit an applier: to rows, and to the rights of an account.
     #[must_use]
     pub fn limits_the_applier(&self) -> bool {
         self.layout == Layout::MySql8
     }
 
-    /// The rights of an account that binds an applier, besides those for tables.
+    /// The rights of an account that limits an applier, in addition to those for tables.
     ///
     /// What `FLUSH` says without harm travels in the binlog, and a server without the right would stop there. `RELOAD`
     /// would be too much: with it somebody empties the binlogs of this server, or locks its tables. A tag of a GTID
@@ -281,8 +284,9 @@ impl Flavor {
         if self.from >= (8, 4, 0) { &ALL } else { &ALL[..4] }
     }
 
-    /// Answers one row with `account`, whose rights bind the applier, and `rows_only`; `None` where the
-    /// server cannot limit it.
+    /// Returns one row with `account`, whose rights limit the applier, and `rows_only`.
+    ///
+    /// It is `None` if the server cannot limit an applier.
     #[must_use]
     pub fn limit_query(&self) -> Option<&'static str> {
         self.limits_the_applier().then_some(
@@ -291,8 +295,7 @@ impl Flavor {
         )
     }
 
-    /// Keeps or drops the relay logs whose events are applied, until the next start of the server;
-    /// `None` where nobody reads them.
+    /// Keeps or drops applied relay logs until the next start; `None` if nothing reads them.
     #[must_use]
     pub fn keep_relay_logs(&self, role: Role) -> Option<&'static str> {
         match role {
@@ -302,7 +305,7 @@ impl Flavor {
         }
     }
 
-    /// Answers one row with `heartbeats`, the number that the receiver got so far.
+    /// Returns one row with `heartbeats`, the number that the receiver has got so far.
     #[must_use]
     pub fn heartbeats_query(&self) -> &'static str {
         match self.layout {

@@ -11,8 +11,9 @@ pub struct SemiSync {
 }
 
 impl Flavor {
-    /// The plugins without which the server knows no semi-synchronous replication, one a side: name
-    /// and file. `MariaDB` has it built in.
+    /// The plugins for semi-synchronous replication, one for each side: name and file.
+    ///
+    /// `MariaDB` has it built in.
     #[must_use]
     pub fn semi_sync_plugins(&self) -> &'static [(&'static str, &'static str)] {
         match (self.family, self.words) {
@@ -29,8 +30,9 @@ impl Flavor {
         }
     }
 
-    /// Loads the plugins into a server that runs, for as long as it runs: from the next start on the
-    /// option file does it, and a row in `mysql.plugin` would go into packs.
+    /// Loads the plugins into a running server, until its next start.
+    ///
+    /// From then on the option file loads them. A row in `mysql.plugin` would go into packs.
     #[must_use]
     pub fn load_semi_sync(&self) -> Vec<String> {
         let load = |(name, file): &(&str, &str)| {
@@ -42,9 +44,10 @@ impl Flavor {
         self.semi_sync_plugins().iter().flat_map(load).collect()
     }
 
-    /// The variables of semi-synchronous replication, in the new words, and their values on the node
-    /// that plays `role`: the side of the source on the primary only, that of the replica on the
-    /// secondary only. So the way back of the audit rows stays asynchronous.
+    /// The variables of semi-synchronous replication, with their values on the node in `role`.
+    ///
+    /// The side of the source is on only on the primary, that of the replica only on the secondary. So
+    /// the return channel stays asynchronous.
     #[must_use]
     pub fn semi_sync_variables(&self, role: Role, wanted: Option<SemiSync>) -> Vec<(&'static str, String)> {
         let mut out = Vec::new();

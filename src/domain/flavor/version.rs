@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Who wrote the server.
+/// The family of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Family {
     /// Oracle's line.
@@ -18,7 +18,7 @@ pub enum Family {
 /// A server's family and version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerVersion {
-    /// Who wrote it.
+    /// Its family.
     pub family: Family,
     /// Major, minor, patch.
     pub number: [u32; 3],

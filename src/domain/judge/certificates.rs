@@ -5,9 +5,9 @@ use crate::domain::certificate::{DAY, Fault, Unfit, WARN_DAYS, day};
 use crate::domain::health::{About, Severity};
 use crate::domain::rotation::HowFar;
 
-const RENEW: &str = "A new pack brings new certificates to both nodes: `pmp-ha pack` on the primary with its database stopped, or with --restart, then `pmp-ha install-pack` on the secondary. A pack of the running database (--online) keeps the primary's.";
+const RENEW: &str = "A new pack renews the certificates of both nodes: `pmp-ha pack` on the primary with its database stopped, or with --restart, then `pmp-ha install-pack` on the secondary. A pack of the running database (--online) keeps the primary's.";
 
-const ROTATE: &str = "Run `pmp-ha rotate` on the primary and then on the secondary, while the pair is Alive: both get new certificates of a new CA, and no database has to stop.";
+const ROTATE: &str = "Run `pmp-ha rotate` on the primary and then on the secondary, while the pair is Alive: both get new certificates from a new CA, and no database has to stop.";
 
 const RENEW_CA: &str = "A pack keeps the pair's CA unless you ask for another: `pmp-ha pack --new-secrets` on the primary with its database stopped, then `pmp-ha install-pack` on the secondary.";
 
@@ -44,8 +44,8 @@ impl Judge<'_> {
             Some(HowFar::Taken) => "the new",
         };
         let evidence = format!("this node accepts the old secrets and the new ones, and uses {uses} ones");
-        let what = "a change of the pair's secrets has not ended";
-        let hint = "Run `pmp-ha rotate` on both nodes until it has ended on both: the old secrets open them until then.";
+        let what = "a rotation of the pair's secrets has not ended";
+        let hint = "Run `pmp-ha rotate` on both nodes until it has ended on both. Until then, both still accept the old secrets.";
         self.find("secrets-change", About::HighAvailability, Severity::Warning, what, evidence, hint);
     }
 
@@ -67,12 +67,12 @@ impl Judge<'_> {
             Fault::WrongHost => (
                 "certificate-wrong-host",
                 "is for another host",
-                format!("Something else may answer there: check to which machine the name {} leads. If the node has got another name or address, make a new pack with it.", own.peer().host),
+                format!("Something else may answer there: check to which machine the name {} resolves. If the node has a new name or address, make a new pack with it.", own.peer().host),
             ),
             Fault::WrongCa => (
                 "certificate-wrong-ca",
-                "is of another CA",
-                "One node was set up by another pack, or something else answers there. Install the latest pack on the secondary with `pmp-ha install-pack`, and restart the databases that run with older certificates.".to_owned(),
+                "is from another CA",
+                "One node was set up from another pack, or something else answers there. Install the latest pack on the secondary with `pmp-ha install-pack`, and restart the databases that run with older certificates.".to_owned(),
             ),
         };
         self.find(

@@ -168,10 +168,10 @@ impl Judge<'_> {
         let (number, message) = &replica.receiver_error;
         let explained = match explain(*number, at) {
             _ if gave_up(replica) => {
-                "It may pass: `pmp-ha monitor` on that node starts the receiver again, less and less often. If it comes again, read the error log there, and cure what the evidence says."
+                "The error may be temporary: `pmp-ha monitor` on that node restarts the receiver, at growing intervals. If it comes again, read the error log there, and fix what the evidence says."
             }
             Some(_) if matches!(number, 1593 | 13117) && !is_of_identity(message) => {
-                "Read the error log there, and cure what the evidence says. Then restart the database there."
+                "Read the error log there, and fix what the evidence says. Then restart the database there."
             }
             Some(known) => known,
             None => "It reconnects by itself when the other node is reachable.",
@@ -226,9 +226,9 @@ impl Judge<'_> {
                     "back-refused",
                     About::Replication,
                     Severity::Failed,
-                    "the secondary sent something that is no audit row, and the primary did not execute it",
+                    "the secondary sent something that is not an audit row, and the primary did not execute it",
                     without_statement(&said),
-                    "Find out who did it on the secondary: audit rows wait meanwhile. Then run `pmp-ha repair --return-channel` on the primary, and `pmp-ha repair` on the secondary. If it is an INSERT into a new audit table, run `pmp-ha reconfigure` on the primary instead.",
+                    "Find out who did it on the secondary. Until you have fixed this, audit rows wait. Then run `pmp-ha repair --return-channel` on the primary, and `pmp-ha repair` on the secondary. If it is an INSERT into a new audit table, run `pmp-ha reconfigure` on the primary instead.",
                 );
                 return;
             }
@@ -250,7 +250,7 @@ impl Judge<'_> {
                 Severity::Failed,
                 &format!("a binlog that the {at} needs ends in the middle of an event"),
                 replica.receiver_error.1.clone(),
-                "The other node's server was killed, and was started without pmp-ha. Run `pmp-ha stop` and `pmp-ha start` there, which cuts the end off. Then do the same here.",
+                "The other node's server was killed, and was started without pmp-ha. Run `pmp-ha stop` and `pmp-ha start` there: this removes the incomplete event. Then do the same here.",
             );
             return;
         }
@@ -289,9 +289,9 @@ impl Judge<'_> {
         };
         let what = match channel.at {
             Role::Primary => {
-                "the server of the primary does not limit what it executes of the secondary's to audit rows"
+                "the server of the primary does not limit what it executes from the secondary to audit rows"
             }
-            Role::Secondary => "the server of the secondary limits what it executes of the primary's",
+            Role::Secondary => "the server of the secondary limits what it executes from the primary",
         };
         self.find(
             channel.wrong_limit,
@@ -327,7 +327,7 @@ impl Judge<'_> {
                 let (why, hint) = if lag::link_lives(replica) {
                     (
                         "the heartbeats are ahead of a node's clock, which was set back",
-                        "Check the time service of both machines. The lag is known again when the clock has gone on for a few seconds.",
+                        "Check the time service of both machines. The lag is known again after a few seconds.",
                     )
                 } else {
                     ("the link is down", "The lag is known again when the link is back.")
@@ -354,8 +354,8 @@ impl Judge<'_> {
                 About::Replication,
                 Severity::Failed,
                 "audit rows of the secondary do not flow back",
-                format!("the primary's filter lets no row of {} pass", left_out.join(", ")),
-                "Write the tables into audit_tables of conf/pmp-ha.toml as the server spells them, on both nodes. Then run `pmp-ha reconfigure`, first on the primary, and restart its database.",
+                format!("the primary's filter rejects every row of {}", left_out.join(", ")),
+                "Add the tables to audit_tables in conf/pmp-ha.toml on both nodes, as the server spells them. Then run `pmp-ha reconfigure`, first on the primary, and restart its database.",
             );
         }
     }
@@ -386,7 +386,7 @@ impl Judge<'_> {
                 About::Replication,
                 if tables_are_right { Severity::Warning } else { Severity::Failed },
                 &format!("{}: the {at} does not replicate the tables it should", channel.what),
-                format!("its filter is [{}], but [{}] is wanted", found.join(", "), wanted.join(", ")),
+                format!("its filter is [{}], but should be [{}]", found.join(", "), wanted.join(", ")),
                 "Restart the database there with `pmp-ha stop` and `pmp-ha start`.",
             );
         }

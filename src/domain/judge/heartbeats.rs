@@ -16,9 +16,9 @@ impl Judge<'_> {
                     "clock-set-back",
                     About::HighAvailability,
                     Severity::Failed,
-                    &format!("the clock of the {role} was set back, and its heartbeat waits for it"),
+                    &format!("the clock of the {role} was set back, and its heartbeat waits for the old time"),
                     format!("its own heartbeat row is {:.0} s ahead of its clock", lag::seconds(ahead)),
-                    "This look has made the heartbeat go on: run `pmp-ha verify` again. Check the time service of that machine.",
+                    "This check has made the heartbeat resume: run `pmp-ha verify` again. Check the time service of that machine.",
                 );
                 continue;
             }
@@ -40,7 +40,8 @@ impl Judge<'_> {
                 );
                 continue;
             }
-            let again = "Run `pmp-ha reconfigure` on the primary, then on the secondary: its heartbeat makes missing rows again.";
+            let again =
+                "Run `pmp-ha reconfigure` on the primary, then on the secondary: this restores missing rows.";
             let check = "Its event scheduler may be off, its disk full, or the server overloaded: check there, then run `pmp-ha stop` and `pmp-ha start`.";
             let (evidence, hint) = match age {
                 Some(age) => (format!("its own heartbeat row is {age} s old"), check),

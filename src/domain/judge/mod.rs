@@ -145,7 +145,7 @@ impl Judge<'_> {
                 Severity::Failed,
                 "this node is no longer the primary",
                 &evidence,
-                "Stop Password Manager Pro here, then run `pmp-ha rejoin`: this node becomes the secondary. Nobody must write here.",
+                "Stop Password Manager Pro here, then run `pmp-ha rejoin`: this node becomes the secondary. Until then, nobody may write here.",
             ),
             Standing::Disputed { .. } if said.candidate => {}
             Standing::Disputed { .. } => self.apart(
@@ -153,7 +153,7 @@ impl Judge<'_> {
                 Severity::Failed,
                 "both nodes are primaries, and neither replaces the other",
                 &evidence,
-                "Decide which data to keep. Stop Password Manager Pro and the database of the other node, then run `pmp-ha rejoin` there: it first saves the rows that only that node has to a file.",
+                "Decide which data to keep. Stop Password Manager Pro and the database of the other node, then run `pmp-ha rejoin` there: it first saves to a file the rows that only that node has.",
             ),
             Standing::Holds if older => self.apart(
                 "old-primary-serves",
@@ -201,7 +201,7 @@ impl Judge<'_> {
                 "port-changed",
                 About::HighAvailability,
                 Severity::Failed,
-                "the database port differs from the one the pair was set up with",
+                "the database port is not the one with which the pair was set up",
                 format!("it was {db_port}, but conf/database_params.conf now says {}", now.db),
                 hint,
             );
@@ -214,7 +214,7 @@ impl Judge<'_> {
                 "web-port-changed",
                 About::HighAvailability,
                 Severity::Failed,
-                "the primary's web port differs from the one the pair was set up with",
+                "the primary's web port is not the one with which the pair was set up",
                 format!("it was {was}, but conf/server.xml now says {is}"),
                 hint,
             );
@@ -230,8 +230,8 @@ impl Judge<'_> {
                 About::Replication,
                 Severity::Failed,
                 &format!("the server of {} runs without the setting {}", deviation.node, deviation.variable),
-                format!("{} is {found}, but {} is wanted", deviation.variable, deviation.wanted),
-                "Run `pmp-ha stop` and `pmp-ha start` there. If that does not help, an upgrade may have replaced the start script, or the script overrides the setting: a new pack wires it again.",
+                format!("{} is {found}, but should be {}", deviation.variable, deviation.wanted),
+                "Run `pmp-ha stop` and `pmp-ha start` there. If that does not help, an upgrade may have replaced the start script, or the script overrides the setting: a new pack changes the script again.",
             );
         }
         if self.snapshot.local.seen().is_some_and(|server| !server.tls) {
@@ -364,8 +364,8 @@ impl Judge<'_> {
             "old-key",
             About::HighAvailability,
             Severity::Warning,
-            "the secondary has an encryption key that does not open the data",
-            format!("product.key_query says so of {path}"),
+            "the secondary's encryption key does not decrypt the data",
+            format!("product.key_query shows this for {path}"),
             "If the key was rotated, copy the primary's new pmp_key.key to the secondary, run `pmp-ha key PATH` there, and restart Password Manager Pro there.",
         );
     }
@@ -407,7 +407,7 @@ impl Judge<'_> {
             Severity::Failed,
             "a heartbeat row did not arrive both ways",
             evidence,
-            "The other findings say which way is broken. Run `pmp-ha verify` on the other node too.",
+            "The other findings show which direction is broken. Run `pmp-ha verify` on the other node, too.",
         );
     }
 
@@ -437,7 +437,7 @@ impl Judge<'_> {
                 "somebody wrote on the secondary what only the primary may write",
                 format!("its binlog contains {}", shown(&errant.found, errant.total)),
                 if emptied {
-                    "Is it a table with ENGINE=MEMORY? A restart empties it, and its server writes that down: nobody did it. Run `ALTER TABLE … ENGINE=InnoDB` on the primary, and `pmp-ha repair` on the secondary. Otherwise find out who did it."
+                    "A restart empties a table with ENGINE=MEMORY, and the server writes this into its binlog. In that case, run `ALTER TABLE … ENGINE=InnoDB` on the primary, and `pmp-ha repair` on the secondary. Otherwise find out who did it."
                 } else {
                     "Find out who did it. `pmp-ha verify --deep` on the primary shows what differs; `pmp-ha repair` on the secondary corrects it."
                 },
@@ -486,9 +486,9 @@ impl Judge<'_> {
                 Severity::Failed,
                 format!("the {role} {peer} refuses this node"),
                 if blind.evidence.contains("1045") {
-                    "The accounts of the two nodes do not match: were both set up with the same pack? Or an account without a name stands before pmp-ha's there: see `SELECT Host FROM mysql.user WHERE User = ''`, and drop that account."
+                    "The accounts of the two nodes do not match. Check that both were set up with the same pack. Or its server chose an account without a name instead of pmp-ha's: see `SELECT Host FROM mysql.user WHERE User = ''`, and drop that account."
                 } else {
-                    "The accounts of the two nodes do not match, or they speak no common TLS: were both set up with the same pack?"
+                    "The accounts of the two nodes do not match, or they have no TLS version in common. Check that both were set up with the same pack."
                 },
             ),
             BlindReason::Certificate(unfit) => return self.unfit_certificate(unfit, evidence),

@@ -27,12 +27,12 @@ impl Judge<'_> {
                 "back-foreign-write",
                 About::Replication,
                 Severity::Failed,
-                "the secondary sent something that is no new audit row, and the primary may have executed it",
+                "the secondary sent something that is not a new audit row, and the primary may have executed it",
                 format!(
                     "of the primary's relay logs: {}",
                     shown(&returned.reading.found, returned.reading.total)
                 ),
-                "Find out who did it, and check these tables on the primary: no other node holds the right rows. Restore from a backup what was changed. Then run `pmp-ha repair --return-channel` on the primary: it marks this as seen.",
+                "Find out who did it, and check these tables on the primary, because no other node has the right rows. Restore from a backup what was changed. Then run `pmp-ha repair --return-channel` on the primary: it marks this as seen.",
             );
         }
         if returned.more {

@@ -51,7 +51,7 @@ impl Judge<'_> {
     fn semi_sync_off(&mut self, server: &ServerView, replicas: u64, not_awaited: u64) {
         let Some(flavor) = Flavor::of(&server.version) else { return };
         let hint = if replicas == 0 && !server.replicas_connected.is_empty() {
-            "The secondary is connected but takes no part: set replication.semi_sync = true in its conf/pmp-ha.toml too, and run `pmp-ha reconfigure` there."
+            "The secondary is connected but does not take part: set replication.semi_sync = true in its conf/pmp-ha.toml too, and run `pmp-ha reconfigure` there."
         } else {
             "It resumes by itself when the secondary is connected and has caught up."
         };

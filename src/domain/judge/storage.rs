@@ -16,7 +16,7 @@ impl Judge<'_> {
                 About::HighAvailability,
                 Severity::Warning,
                 "a run on this home was interrupted",
-                format!("the journal of `pmp-ha {command}` is open, and nothing works on it"),
+                format!("the journal of `pmp-ha {command}` is open, and no pmp-ha is working on this home"),
                 "Run `pmp-ha resume` here: it finishes the run, or puts everything back.",
             );
         }
@@ -26,8 +26,8 @@ impl Judge<'_> {
                 About::Replication,
                 Severity::Warning,
                 "the installation's own option file has changed",
-                format!("{path} is not what `pmp-ha start` took in last"),
-                "Run `pmp-ha stop` and `pmp-ha start` here. Then `pmp-ha verify` tells what of the pair's settings is not in effect.",
+                format!("{path} has changed since `pmp-ha start` last read it"),
+                "Run `pmp-ha stop` and `pmp-ha start` here. Then `pmp-ha verify` shows which settings of the pair are not in effect.",
             );
         }
         for role in [Role::Primary, Role::Secondary] {
@@ -37,9 +37,9 @@ impl Judge<'_> {
                 "everybody-let-in",
                 About::HighAvailability,
                 Severity::Failed,
-                &format!("the server of the {role} lets everybody in, whoever they say they are"),
-                format!("it took the login of pmp-ha for {account}, as with skip-grant-tables"),
-                "Take skip-grant-tables out of bin/startDB.sh and of the option files there. Then run `pmp-ha stop` and `pmp-ha start` there. `FLUSH PRIVILEGES` closes the door at once.",
+                &format!("the server of the {role} accepts every login without a password"),
+                format!("it treated the login of pmp-ha as {account}, as with skip-grant-tables"),
+                "Remove skip-grant-tables from bin/startDB.sh and from the option files there. Then run `pmp-ha stop` and `pmp-ha start` there. `FLUSH PRIVILEGES` has the same effect at once.",
             );
         }
         if self.snapshot.server(Role::Secondary).is_some_and(|server| server.compare_due) {
@@ -47,9 +47,9 @@ impl Judge<'_> {
                 "compare-due",
                 About::Replication,
                 Severity::Warning,
-                "the secondary may lack audit rows of the secondary that was there before",
-                "its pack was made while that one worked on, and its data were not compared since".into(),
-                "Run `pmp-ha repair` on the secondary: it brings what is missing.",
+                "the secondary may lack audit rows of the former secondary",
+                "its pack was made while the former secondary still worked, and its data have not been compared since".into(),
+                "Run `pmp-ha repair` on the secondary: it copies what is missing.",
             );
         }
         let of = |role| self.snapshot.server(role).and_then(|server| server.variables.get(NAMES));
@@ -60,9 +60,9 @@ impl Judge<'_> {
                 "names-differ",
                 About::Replication,
                 Severity::Failed,
-                "the two servers compare the names of tables by different rules",
+                "the two servers compare table names by different rules",
                 format!("{NAMES} is {primary} on the primary, and {secondary} on the secondary"),
-                "Give both the same value, in bin/startDB.sh or in the option file that it names, and restart.",
+                "Set the same value on both, in bin/startDB.sh or in the option file that it names, and restart.",
             );
         }
         for role in [Role::Primary, Role::Secondary] {
@@ -72,7 +72,7 @@ impl Judge<'_> {
                     "prepared-transaction",
                     About::Replication,
                     Severity::Warning,
-                    &format!("on the {role}, a prepared transaction waits and holds its locks"),
+                    &format!("on the {role}, a prepared transaction waits and keeps its locks"),
                     format!("{prepared} without a session, for more than 30 s"),
                     "List them with `XA RECOVER`. End each one on the primary with `XA COMMIT` or `XA ROLLBACK`, and on the secondary too if it stays there.",
                 );

@@ -520,7 +520,7 @@ fn a_change_of_the_secrets_that_has_not_ended_is_told() {
 fn each_fault_of_a_certificate_has_its_own_finding_and_hint() {
     use crate::domain::certificate::{Fault, Unfit};
     for (fault, code, cure) in [
-        (Fault::Expired, "certificate-expired", "new certificates"),
+        (Fault::Expired, "certificate-expired", "renews the certificates"),
         (Fault::NotYetValid, "certificate-not-yet-valid", "clock"),
         (Fault::WrongHost, "certificate-wrong-host", "to which machine the name"),
         (Fault::WrongCa, "certificate-wrong-ca", "another pack"),

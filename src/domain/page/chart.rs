@@ -1,4 +1,4 @@
-//! Charts of the samples, as SVG: no script, and a title for whoever does not see them.
+//! Charts of the samples, as SVG without a script. A title describes them for screen readers.
 
 use std::fmt::Write as _;
 

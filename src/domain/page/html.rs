@@ -13,10 +13,10 @@ use crate::domain::snapshot::ChannelTls;
 /// The style sheet.
 pub const CSS: &str = include_str!("page.css");
 
-/// The script, which fetches the page again and says when nothing answers.
+/// The script, which fetches the page again and reports if nothing answers.
 pub const SCRIPT: &str = include_str!("page.js");
 
-/// What a browser may do with the page: show it, with its own style and script, and ask its own server.
+/// The content policy: a browser may use the page's own style and script, and its own server.
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -30,7 +30,7 @@ const BEATS: [Curve; 2] = [
     Curve { name: "of the secondary", figure: |sample| sample.secondary_beat },
 ];
 
-/// Returns the page. `view` is nothing until the first look is over.
+/// Returns the page. `view` is `None` until the first look has ended.
 #[must_use]
 pub fn page(view: Option<&PageView>, remembered: &Remembered, now: UnixSeconds) -> String {
     let mut out = Markup::default();
@@ -38,7 +38,7 @@ pub fn page(view: Option<&PageView>, remembered: &Remembered, now: UnixSeconds) 
     head(&mut out, &title, "");
     let Some(view) = view else {
         out.raw("<main id=\"page\" data-age=\"0\" data-stale=\"60\"><p class=\"empty\">");
-        out.raw("The first look at the pair is under way.</p></main>");
+        out.raw("The first check of the pair is running.</p></main>");
         foot(&mut out, None);
         return out.html();
     };
@@ -119,7 +119,7 @@ fn foot(out: &mut Markup, view: Option<&PageView>) {
 fn banner(view: &PageView, now: UnixSeconds) -> Markup {
     let mut out = Markup::default();
     if view.is_stale(now) {
-        out.raw("<p class=\"banner\" role=\"alert\">The monitor has not looked at the pair for ");
+        out.raw("<p class=\"banner\" role=\"alert\">The monitor has not checked the pair for ");
         out.text(length(now.saturating_sub(view.at))).raw(". What you see is old.</p>\n");
     }
     out
@@ -355,7 +355,7 @@ mod tests {
         }
         assert!(!html.contains("What you see is old"));
         let old = page(Some(&view), &remembered(), view.at + 60);
-        assert!(old.contains("has not looked at the pair for 60 s") && old.contains("<title>not watched"));
+        assert!(old.contains("has not checked the pair for 60 s") && old.contains("<title>not watched"));
     }
 
     #[test]

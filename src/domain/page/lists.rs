@@ -21,7 +21,7 @@ pub(super) fn upkeep(upkeep: &Upkeep, now: UnixSeconds) -> Markup {
     };
     card("Last pack", upkeep.packed.map_or_else(never, ago), upkeep.packed.map_or_else(String::new, day));
     let judged = |deed: Option<(UnixSeconds, bool)>, good: &str, bad: &str| match deed {
-        None => (never(), "since the monitor began to remember".to_owned()),
+        None => (never(), "since the monitor began to count".to_owned()),
         Some((at, is_good)) => (ago(at), if is_good { good } else { bad }.to_owned()),
     };
     let (value, more) = judged(upkeep.compared, "every row was the same", "rows differed");
@@ -34,7 +34,7 @@ pub(super) fn upkeep(upkeep: &Upkeep, now: UnixSeconds) -> Markup {
     }
     let size = |number: Option<u64>| number.map_or_else(|| "unknown".into(), bytes);
     card("Binlogs", size(upkeep.binlogs), "of this node".into());
-    card("Disk free", size(upkeep.free), "where the data of this node lie".into());
+    card("Disk free", size(upkeep.free), "on the disk with the data of this node".into());
     out.raw("</dl></section>\n");
     out
 }
@@ -48,7 +48,7 @@ pub(super) fn availability(table: Option<&Availability>) -> Markup {
     let mut out = Markup::default();
     out.raw("<section data-part=\"availability\"><h2>Availability</h2>\n");
     let Some(table) = table.filter(|table| !table.months.is_empty()) else {
-        out.raw("<p class=\"empty\">Nothing was counted yet.</p></section>\n");
+        out.raw("<p class=\"empty\">No data yet.</p></section>\n");
         return out;
     };
     out.raw(

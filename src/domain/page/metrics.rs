@@ -83,11 +83,11 @@ pub fn metrics(view: &PageView, watch: WatchFigures) -> String {
     nodes(&mut out, &view.nodes);
     channels(&mut out, view);
     upkeep(&mut out, view);
-    out.gauge("pmp_ha_look_timestamp_seconds", "When the monitor looked last.", Some(view.at));
+    out.gauge("pmp_ha_look_timestamp_seconds", "Time of the last check.", Some(view.at));
     let took = Duration(watch.took_ms);
-    out.gauge("pmp_ha_look_duration_seconds", "How long the last look took.", Some(took));
+    out.gauge("pmp_ha_look_duration_seconds", "How long the last check took.", Some(took));
     if let Some(looks) = watch.looks {
-        out.family("pmp_ha_looks_total", "counter", "Looks since the monitor began.").value(
+        out.family("pmp_ha_looks_total", "counter", "Checks since the monitor began.").value(
             "pmp_ha_looks_total",
             &[],
             looks,
@@ -120,7 +120,7 @@ fn statuses(out: &mut Text, view: &PageView) {
 
 fn findings(out: &mut Text, view: &PageView) {
     let findings = &view.report.health.findings;
-    out.family(FINDINGS, "gauge", "Findings of the last look, by severity.");
+    out.family(FINDINGS, "gauge", "Findings of the last check, by severity.");
     for severity in [Severity::Failed, Severity::Unknown, Severity::Warning, Severity::Note] {
         let count = findings.iter().filter(|finding| finding.severity == severity).count();
         out.value(FINDINGS, &[("severity", &severity)], count);
@@ -134,7 +134,7 @@ fn findings(out: &mut Text, view: &PageView) {
             out.family(
                 FINDING,
                 "gauge",
-                "A finding of the last look; always 1. docs/health.md explains each code.",
+                "A finding of the last check; always 1. docs/health.md explains each code.",
             );
         }
         seen.push((finding.code, finding.severity));
@@ -167,7 +167,7 @@ fn nodes(out: &mut Text, nodes: &[NodeView; 2]) {
 fn channels(out: &mut Text, view: &PageView) {
     let known = |lag: Option<f64>| lag.map(|lag| format!("{lag:.3}"));
     if view.channels.iter().any(|channel| channel.lag.is_some()) {
-        out.family(LAG, "gauge", "How far a node is behind the other one. Absent while it is unknown.");
+        out.family(LAG, "gauge", "How far a node is behind the other node. Absent while it is unknown.");
     }
     for channel in &view.channels {
         if let Some(lag) = known(channel.lag) {
@@ -196,7 +196,7 @@ fn channels(out: &mut Text, view: &PageView) {
 
 fn upkeep(out: &mut Text, view: &PageView) {
     let upkeep = &view.upkeep;
-    out.gauge("pmp_ha_disk_free_bytes", "Bytes free where the data of this node lie.", upkeep.free);
+    out.gauge("pmp_ha_disk_free_bytes", "Bytes free on the disk with the data of this node.", upkeep.free);
     out.gauge("pmp_ha_binlog_bytes", "Bytes of binlogs of this node.", upkeep.binlogs);
     let when = |deed: Option<(UnixSeconds, bool)>| deed.map(|(at, _)| at);
     out.gauge("pmp_ha_pack_timestamp_seconds", "When a pack was last made or installed here.", upkeep.packed);

@@ -59,7 +59,7 @@ impl PageAnswer {
 /// A node as the page shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeView {
-    /// The name by which the other node reaches it.
+    /// The name under which the other node reaches it.
     pub host: String,
     /// The port of its database.
     pub port: u16,
@@ -97,7 +97,7 @@ pub struct ChannelState {
     pub tls: ChannelTls,
 }
 
-/// What is known of this home besides the look. An absent figure is unknown, or never was.
+/// What is known of this home in addition to the look. An absent figure is unknown or never was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Upkeep {
     /// When the last pack was made or installed.
@@ -110,7 +110,7 @@ pub struct Upkeep {
     pub certificates: Vec<(String, UnixSeconds)>,
     /// Bytes of binlogs beside the data.
     pub binlogs: Option<u64>,
-    /// Bytes free where the data lie.
+    /// Bytes free on the disk with the data.
     pub free: Option<u64>,
 }
 
@@ -145,14 +145,14 @@ impl PageView {
         self.nodes.iter().find(|node| node.is_here).unwrap_or(&self.nodes[0])
     }
 
-    /// Whether the look is so old that nothing follows from it any more.
+    /// Whether the look is too old to use.
     #[must_use]
     pub fn is_stale(&self, now: UnixSeconds) -> bool {
         now.saturating_sub(self.at) > stale_after(self.every)
     }
 }
 
-/// After so many seconds without a look, the monitor does not look any more.
+/// After this many seconds without a look, the monitor counts as stopped.
 #[must_use]
 pub fn stale_after(every: u64) -> u64 {
     // A look may take five seconds, and one may be late.

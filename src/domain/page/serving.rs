@@ -33,7 +33,7 @@ pub enum NotServed {
 impl fmt::Display for NotServed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotLooked => f.write_str("the monitor has not looked at the pair for a while"),
+            Self::NotLooked => f.write_str("the monitor has not checked the pair for a while"),
             Self::OtherRole(role) => write!(f, "this node is the {role}"),
             Self::DatabaseGone => f.write_str("the database of this node does not answer"),
             Self::Replaced => f.write_str("this node must not serve as the primary"),

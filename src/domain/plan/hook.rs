@@ -28,7 +28,7 @@ pub enum HookMoment {
     After,
 }
 
-/// What a hook is told.
+/// The event that a hook gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookEvent {
     /// The role is about to change.
@@ -87,7 +87,7 @@ impl HookChange<'_> {
 }
 
 impl Plan {
-    /// Puts the hooks around the steps: one before the first, which can be undone, and one behind the last.
+    /// Adds the hooks: one before the first step, which can be undone, and one after the last step.
     #[must_use]
     pub fn with_hooks(mut self, programs: &HookPrograms) -> Self {
         if self.new_membership().is_none() {

@@ -58,7 +58,7 @@ impl Plan {
         self.steps.iter().any(running)
     }
 
-    /// Returns what the plan is about besides the home, in a few words.
+    /// Returns the subject of the plan in addition to the home, in a few words.
     #[must_use]
     pub fn target(&self) -> String {
         let named = self.steps.iter().find_map(|step| match step {

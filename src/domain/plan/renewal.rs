@@ -71,7 +71,7 @@ impl fmt::Display for Renewal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Prepare { .. } => f.write_str(
-                "make a new CA, a certificate for each node and new passwords; accept them beside the old ones",
+                "make a new CA, a certificate for each node and new passwords; accept them in addition to the old ones",
             )?,
             Self::Offer { file, sign_with, encrypt_to } => {
                 write!(f, "write the secondary's new secrets into {file}")?;
@@ -84,13 +84,13 @@ impl fmt::Display for Renewal {
             }
             Self::Take { file, .. } => write!(
                 f,
-                "take the new secrets from {file}: log in to the primary with them, accept them beside the old ones, replicate with them"
+                "take the new secrets from {file}: log in to the primary with them, accept them in addition to the old ones, replicate with them"
             )?,
             Self::UseNew { .. } => f.write_str("use the new certificate and passwords on this node")?,
             Self::EndOld { .. } => f.write_str(
-                "accept the new secrets only: drop the old accounts, end their sessions, forget the old CA",
+                "accept only the new secrets: drop the old accounts, end their sessions, remove the old CA",
             )?,
-            Self::Withdraw { .. } => f.write_str("accept the old secrets only, as before; forget the new ones")?,
+            Self::Withdraw { .. } => f.write_str("accept only the old secrets, as before; discard the new ones")?,
         }
         if self.restarts() { f.write_str("; this restarts the database") } else { Ok(()) }
     }

@@ -124,19 +124,19 @@ impl fmt::Display for Step {
                 }
             }
             Self::ExtractPack { pack, files, bytes, .. } => {
-                write!(f, "extract {files} files, {}, from {pack} into a folder beside mysql/data", Bytes(*bytes))
+                write!(f, "extract {files} files, {}, from {pack} into a folder next to mysql/data", Bytes(*bytes))
             }
             Self::CopyUnpacked { files, bytes, .. } => write!(
                 f,
-                "copy the {files} unpacked files of the pack, {}, into a folder beside mysql/data",
+                "copy the {files} unpacked files of the pack, {}, into a folder next to mysql/data",
                 Bytes(*bytes)
             ),
             Self::CopyData { from, files, bytes } => {
-                write!(f, "copy {files} files, {}, from {from} into a folder beside mysql/data", Bytes(*bytes))
+                write!(f, "copy {files} files, {}, from {from} into a folder next to mysql/data", Bytes(*bytes))
             }
             Self::CopyLive { from, way, files, bytes } => write!(
                 f,
-                "wait until the database in {from} has applied everything it received, and copy its {files} files, {}, into a folder beside mysql/data, {way}",
+                "wait until the database in {from} has applied everything it received, and copy its {files} files, {}, into a folder next to mysql/data, {way}",
                 Bytes(*bytes)
             ),
             Self::SwapData => f.write_str("exchange mysql/data with the new data; the old data stay until the last step"),

@@ -127,8 +127,8 @@ fn server(what: &str, scene: &Scene, out: &mut Vec<Refusal>) {
         out.push(
             Refusal::new(
                 what,
-                format!("its server lets everybody in, whoever they say they are: {place}"),
-                "Take the option out, and restart the database. Nobody needs a password under it, from either machine.",
+                format!("its server accepts every login without a password: {place}"),
+                "Remove the option, and restart the database. With it, nobody needs a password, not even from other machines.",
             )
             .code("skip-grant-tables"),
         );
@@ -142,7 +142,7 @@ pub(super) fn blocked(what: &str, by: Option<&String>) -> Option<Refusal> {
         Refusal::new(
             what,
             format!("every write to the database here waits for a global read lock: {by}"),
-            "Let that session end, often a backup or `FLUSH TABLES WITH READ LOCK`. Or end it with `KILL` and its number.",
+            "Wait until that session ends; often it is a backup or `FLUSH TABLES WITH READ LOCK`. Or end it with `KILL` and its number.",
         )
         .code("writes-blocked")
     })
@@ -235,9 +235,8 @@ pub(super) fn space(what: &str, place: &str, needed: u64, free: u64) -> Option<R
 pub(super) fn unproved(scene: &Scene) -> Option<String> {
     let version = scene.server.as_ref().ok()?;
     let row = Flavor::of(version)?;
-    (row.proof == Proof::Manual).then(|| {
-        format!("what pmp-ha knows of {version} comes from its manual and is not proved on a real server: try it on a copy first")
-    })
+    (row.proof == Proof::Manual)
+        .then(|| format!("pmp-ha has not been tested on a real server of {version}: try it on a copy first"))
 }
 
 #[cfg(test)]

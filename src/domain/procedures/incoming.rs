@@ -1,4 +1,6 @@
-//! Whether a pack fits a home, and the steps that put it there: for `install-pack` and `rejoin --pack`.
+//! Checks whether a pack fits a home, and plans the steps of its installation.
+//!
+//! `install-pack` and `rejoin --pack` use it.
 
 use super::{Scene, checks};
 use crate::domain::flavor::{Flavor, Positioning};
@@ -39,8 +41,9 @@ pub struct PackForHome {
     pub old_data: OldData,
     /// The state that is already kept, if any.
     pub kept: Option<Kept>,
-    /// When the pack was made that was installed here last, or a later change of the secrets ended, RFC 3339;
-    /// `None` if there was none.
+    /// When the installed pack was made, or a later rotation ended; `None` if there was none.
+    ///
+    /// The time is in the form of RFC 3339.
     pub installed: Option<String>,
     /// Whether the operator accepts a pack that is older than what is installed.
     pub older: bool,
@@ -62,7 +65,7 @@ pub(super) fn misfits(scene: &PackForHome) -> Vec<Refusal> {
         refusals.push(
             Refusal::new(
                 WHAT,
-                format!("the pack holds data of {}, but the server here is {version}", manifest.server),
+                format!("the pack contains data of {}, but the server here is {version}", manifest.server),
                 "Both installations must be of the same version of the product.",
             )
             .code("pack-other-server"),
@@ -187,8 +190,9 @@ fn time(text: &str) -> Option<jiff::Timestamp> {
     text.parse().ok()
 }
 
-/// Returns when the pack was made that was installed last, or when the secrets were changed since, if the
-/// journal knows it. `done` are the finished runs, newest first, with their ends.
+/// Returns when the installed pack was made, or the secrets were changed since.
+///
+/// `done` are the finished runs of the journal, newest first, with their ends.
 #[must_use]
 pub fn installed_last<'a>(done: impl IntoIterator<Item = (&'a str, &'a Plan)>) -> Option<String> {
     done.into_iter().find_map(|(ended, plan)| {

@@ -180,7 +180,7 @@ mod tests {
         let version = |text| ServerVersion::parse(text).expect("a version");
         assert_eq!(
             refusals(|s| s.manifest.server = version("5.6.25")),
-            ["the pack holds data of MySQL 5.6.25, but the server here is MySQL 5.6.24"]
+            ["the pack contains data of MySQL 5.6.25, but the server here is MySQL 5.6.24"]
         );
         let other = Fingerprint { product: Sha256Hex::from_bytes([9; 32]), ..fingerprint() };
         assert!(refusals(|s| s.manifest.fingerprint = other)[0].contains("lib/AdventNetPassTrix.jar"));

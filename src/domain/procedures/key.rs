@@ -43,7 +43,7 @@ impl From<Option<String>> for Expected {
     }
 }
 
-/// What the running data said of a key.
+/// The result of a check of a key in the running database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AskedData {
     /// It opens them.
@@ -83,14 +83,14 @@ pub fn proved(scene: &KeyScene, asked: AskedData) -> Result<CheckedKey, Refusal>
             return Err(Refusal::new(
                 "cannot check that the key is that of the data",
                 format!("product.key_query of the configuration does not work: {why}"),
-                "Correct the query, or leave it empty: then pmp-ha compares only the fingerprint.",
+                "Correct the query, or leave it empty: then pmp-ha compares only the hash.",
             )
             .code("key-query"));
         }
         AskedData::AnotherOpens => {
             return Err(Refusal::new(
                 "this is not the encryption key of these data",
-                format!("product.key_query says so of {}", scene.path),
+                format!("product.key_query shows this for {}", scene.path),
                 "Use the key of the first primary. After a change of the key in Password Manager Pro, use the new one on both nodes.",
             )
             .code("key-of-another"));
@@ -103,15 +103,15 @@ impl fmt::Display for CheckedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = &self.key;
         match (self.is_of_the_pair, self.opens_the_data) {
-            (_, Some(_)) => writeln!(f, "{key} opens these data: product.key_query says so.")?,
-            (Some(_), None) => writeln!(f, "{key} is the key that the pair was made with, by its hash.")?,
+            (_, Some(_)) => writeln!(f, "{key} is the key of these data: product.key_query shows it.")?,
+            (Some(_), None) => writeln!(f, "By its hash, {key} is the key with which the pair was set up.")?,
             (None, None) => writeln!(
                 f,
-                "{key} is a key of Password Manager Pro. Whether it is the right one, nobody knows."
+                "{key} is a key of Password Manager Pro. pmp-ha cannot tell whether it is the right one."
             )?,
         }
         match &self.because {
-            Some(why) => writeln!(f, "The data were not asked: {why}."),
+            Some(why) => writeln!(f, "The data were not checked: {why}."),
             None => Ok(()),
         }
     }
@@ -157,7 +157,7 @@ pub fn check(scene: &KeyScene) -> Result<Vec<String>, Refusal> {
     {
         return Err(Refusal::new(
             what,
-            format!("{path} is a PMP key, but the data of this pair are encrypted with another one"),
+            format!("{path} is a PMP key, but the data of this pair are encrypted with another key"),
             "Each installation creates its own key. Use the primary's.",
         )
         .code("key-of-another"));
@@ -202,14 +202,12 @@ mod tests {
         let pair = || Expected::Fingerprint("f".into());
         let not = || AskedData::Not("product.key_query is empty".into());
         let opens = of(pair(), AskedData::Opens).expect("proved");
-        assert_eq!(opens, "/media/key opens these data: product.key_query says so.\n");
-        let hash = of(pair(), not()).expect("by its hash");
-        assert!(
-            hash.contains("by its hash.\nThe data were not asked: product.key_query is empty."),
-            "{hash}"
-        );
+        assert_eq!(opens, "/media/key is the key of these data: product.key_query shows it.\n");
+        let hash = of(pair(), not()).expect("known by its hash");
+        let wanted = "was set up.\nThe data were not checked: product.key_query is empty.";
+        assert!(hash.starts_with("By its hash, /media/key is") && hash.contains(wanted), "{hash}");
         let nothing = of(Expected::NoPair, not()).expect("a key");
-        assert!(nothing.contains("nobody knows"), "{nothing}");
+        assert!(nothing.contains("cannot tell"), "{nothing}");
         let another = proved(&scene(pair()), AskedData::AnotherOpens).expect_err("refused");
         assert_eq!(another.code, "key-of-another");
     }

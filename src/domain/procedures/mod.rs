@@ -47,13 +47,13 @@ pub struct Scene {
     pub web_port: Option<u16>,
     /// Evidence that the product or its database runs, a sentence each.
     pub running: Vec<String>,
-    /// What `mysqld --version` says.
+    /// The output of `mysqld --version`.
     pub server: Result<ServerVersion, String>,
     /// The layout of the data directory.
     pub layout: Option<Layout>,
     /// Whether the start script can be wired.
     pub script: Result<(), String>,
-    /// Where it says that the server lets everybody in, if it says so.
+    /// The place of an option that makes the server accept every login, if there is one.
     pub lets_everybody_in: Option<String>,
     /// Every file of the data directory.
     pub data: Vec<DataFile>,
@@ -63,7 +63,7 @@ pub struct Scene {
     pub schema_on_disk: Option<String>,
     /// Whether the data directory is a mount point.
     pub data_is_mount_point: bool,
-    /// Bytes free beside the data directory.
+    /// Bytes free on the disk of the data directory.
     pub free_for_data: u64,
     /// Bytes free in the folder `replication`.
     pub free_for_pack: u64,

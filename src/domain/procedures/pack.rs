@@ -17,7 +17,7 @@ use crate::domain::tables::TablePatterns;
 pub struct ResolvedName {
     /// As given.
     pub endpoint: Endpoint,
-    /// Its addresses, or what the resolver said.
+    /// Its addresses, or the resolver's error.
     pub addresses: Result<Vec<IpAddr>, String>,
     /// Whether one of the addresses belongs to this machine.
     pub local: bool,
@@ -89,7 +89,7 @@ pub struct PackScene {
 
 const WHAT: &str = "cannot make a pack";
 
-const NO_REPLICATION_BEFORE_THE_PACK: &str = "with new secrets, the other node can neither replicate nor ask this one until this pack is installed there: an old primary that has not rejoined does not hear that it was replaced, so keep it switched off";
+const NO_REPLICATION_BEFORE_THE_PACK: &str = "with new secrets, the other node can neither replicate nor ask this one until this pack is installed there: an old primary that has not rejoined cannot learn that it was replaced, so keep it switched off";
 
 /// The folder where the copy of a running database is booted, relative to the home.
 pub const COPY: &str = "replication/pmp-ha-work/source";
@@ -105,10 +105,10 @@ fn warnings(scene: &PackScene, port: u16) -> Vec<String> {
     }
     if !scene.primary.local {
         let host = &scene.primary.endpoint.host;
-        out.push(format!("{host} is not an address of this machine: are the two names in the right order?"));
+        out.push(format!("{host} is not an address of this machine: check the order of the two names"));
     }
     if scene.key_fingerprint.is_none() {
-        out.push("cannot read the encryption key of this home now, so the secondary cannot check that it gets the same one".into());
+        out.push("cannot read the encryption key of this home now, so the secondary cannot check that it gets the same key".into());
     }
     out
 }
@@ -312,7 +312,7 @@ fn alike(home: &Scene) -> Option<Refusal> {
     let mut seen = BTreeSet::new();
     let twice = files.iter().find(|(path, _)| !seen.insert(path.as_str().to_lowercase()));
     if let Some((path, _)) = twice {
-        let because = format!("two of its data files differ only in case: {path} and another one");
+        let because = format!("two of its data files differ only in case: {path} and another file");
         return Some(
             Refusal::new(WHAT, because, "Rename one of the two tables or schemas.").code("tables-unfit"),
         );
@@ -356,7 +356,7 @@ fn running_database(seen: &Online) -> Option<Refusal> {
         }
         Online::NotRunning => (
             "the database does not run".into(),
-            "Leave out --online, or start the database (`pmp-ha start`) and try again.",
+            "Omit --online, or start the database (`pmp-ha start`) and try again.",
         ),
         Online::NotSeen(why) => {
             (format!("the tool's own account cannot read the running database: {why}"), FIRST_NEEDS_A_STOP)
@@ -383,7 +383,7 @@ fn names(scene: &PackScene) -> Vec<Refusal> {
                 Refusal::new(
                     WHAT,
                     format!("the name {host} does not resolve: {why}"),
-                    "Use the fully qualified names by which the two machines reach each other.",
+                    "Use the fully qualified names under which the two machines reach each other.",
                 )
                 .code("name-unresolved"),
             );
@@ -428,7 +428,7 @@ fn names(scene: &PackScene) -> Vec<Refusal> {
                 Refusal::new(
                     WHAT,
                     format!("primary and secondary have the same name, {}", first.host),
-                    "Give the names of two machines.",
+                    "Name two machines.",
                 )
                 .code("names-equal"),
             );
@@ -437,7 +437,7 @@ fn names(scene: &PackScene) -> Vec<Refusal> {
                 Refusal::new(
                     WHAT,
                     format!("{} and {} are the same machine, {address}", first.host, second.host),
-                    "Give the names of two machines, or two ports of one: HOST:DBPORT.",
+                    "Name two machines, or two ports of one machine: HOST:DBPORT.",
                 )
                 .code("names-equal"),
             );
@@ -489,7 +489,7 @@ mod tests {
         let alike = refusals(|s| s.home.data.extend([file("shop/T.ibd"), file("Shop/t.ibd")]));
         assert_eq!(
             alike,
-            ["two of its data files differ only in case: Shop/t.ibd and another one"],
+            ["two of its data files differ only in case: Shop/t.ibd and another file"],
             "the first one found is named"
         );
         // What is not packed may be called as it wants.

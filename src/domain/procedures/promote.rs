@@ -1,4 +1,4 @@
-//! `recover --promote`: the secondary becomes the primary where it stands.
+//! `recover --promote`: makes the secondary the primary, in the same home.
 
 use super::{Scene, checks};
 use crate::domain::flavor::Flavor;
@@ -18,7 +18,7 @@ pub enum PrimarySeen {
 }
 
 impl PrimarySeen {
-    /// Reads the signs from a look at the primary, and from one at this node's server, the secondary.
+    /// Reads the signs of life from a check of the primary, and from one of the secondary's server.
     ///
     /// How a connection failed says nothing: a machine that is off is as silent as a network that
     /// drops, and whatever answers without the pair's certificate may be anybody.
@@ -29,7 +29,7 @@ impl PrimarySeen {
             replica.receiver == Receiver::Connected && replica.pulse.as_ref().is_some_and(|pulse| pulse.moved)
         });
         match primary {
-            Observed::Seen(_) => Self::Answers("its database lets this node in".into()),
+            Observed::Seen(_) => Self::Answers("its database accepts this node".into()),
             Observed::NotSeen(_) if hears => Self::Answers("its heartbeats arrive by replication".into()),
             Observed::NotSeen(blind) => match blind.why {
                 // It let this node in, with both certificates, and answered.
@@ -103,7 +103,7 @@ pub fn plan(scene: &PromoteScene) -> Result<Plan, Vec<Refusal>> {
         refusals.push(Refusal::new(
             WHAT,
             format!("it could not apply what it received: {error}"),
-            "If the primary can still be reached, run `pmp-ha repair`. To give up the rest of what was received, add --accept-loss.",
+            "If the primary can still be reached, run `pmp-ha repair`. To continue without the rest of what was received, add --accept-loss.",
         ).code("cannot-apply"));
     }
     let (Some(old), Ok(params), true) = (&home.membership, &home.params, refusals.is_empty()) else {
@@ -172,7 +172,7 @@ fn primary_serves(scene: &PromoteScene) -> Option<Refusal> {
         PrimarySeen::NotSeen(evidence) => Some(Refusal::new(
             WHAT,
             format!(
-                "cannot tell from here whether the primary {peer} is down or only the network: {evidence}. A firewall or a forwarder on the way refuses or drops connections like a machine that is off, so a refused connection proves nothing"
+                "cannot tell from here whether the primary {peer} is down or only the network: {evidence}. A firewall or a forwarder refuses or drops connections like a machine that is off, so a refused connection proves nothing"
             ),
             "Make sure that it serves nobody: switch off its machine, or stop its database there. Then pass --fenced. A program in `fence.command` can do this for you.",
         ).code("primary-unseen")),
@@ -185,11 +185,11 @@ fn warnings(scene: &PromoteScene, primary: &str) -> Vec<String> {
         scene.loss.of(primary)
     } else {
         format!(
-            "what {primary} committed last may be lost. How much cannot be told while the database here is stopped: pmp-ha starts it, applies what it received, and tells you at the end"
+            "what {primary} committed last may be lost. pmp-ha cannot tell how much while the database here is stopped: it starts the database, applies what it received, and reports it at the end"
         )
     });
     if scene.fencing == Fencing::ByOperator {
-        let cost = format!("two nodes accept writes, and those on {primary} are not in this vault");
+        let cost = format!("two nodes accept writes, and the writes on {primary} are not in this vault");
         out.push(match &scene.primary {
             PrimarySeen::Answers(evidence) => format!(
                 "{primary} answers at this moment, although you passed --fenced: {evidence}. If it still serves users, {cost}"
@@ -200,7 +200,7 @@ fn warnings(scene: &PromoteScene, primary: &str) -> Vec<String> {
         });
     }
     if scene.accept_loss {
-        out.push("if something that was received cannot be applied, the rest of it is given up".into());
+        out.push("if something that was received cannot be applied, the rest of it is lost".into());
     }
     out
 }
@@ -211,7 +211,7 @@ impl Loss {
     pub fn of(&self, primary: &str) -> String {
         match (&self.since, self.seconds) {
             (Some(since), Some(seconds)) => format!(
-                "what {primary} committed after {since}, by its own clock, may be lost: that was {seconds:.1} s ago. Everything before is here. Only {primary} knows how many transactions that is: none, if it was down by then or nobody wrote"
+                "what {primary} committed after {since}, by its own clock, may be lost: that was {seconds:.1} s ago. Everything before is here. Only {primary} knows how many transactions that is: none, if it was already down or nobody wrote"
             ),
             _ => format!(
                 "no heartbeat of {primary} ever arrived: what it committed since the pack was made may be lost"
@@ -278,7 +278,7 @@ mod tests {
             s.loss = Loss { since: None, seconds: None };
         };
         let warning = plan(&scene(stopped)).expect("a plan").warnings[0].clone();
-        assert!(warning.contains("tells you at the end") && !warning.contains("ever arrived"), "{warning}");
+        assert!(warning.contains("reports it at the end") && !warning.contains("ever arrived"), "{warning}");
         let on_the_primary = because(|s| {
             s.home.membership.as_mut().expect("a pair").role = Role::Primary;
             s.fencing = Fencing::None;

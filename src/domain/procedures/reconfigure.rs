@@ -57,7 +57,7 @@ pub fn plan(scene: &ReconfigureScene) -> Result<Plan, Vec<Refusal>> {
     let warnings = [
         (membership.this().db_port != old.this().db_port).then(|| {
             format!(
-                "tell the other node: run there `pmp-ha reconfigure --peer-port {}`",
+                "on the other node, run `pmp-ha reconfigure --peer-port {}`",
                 membership.this().db_port
             )
         }),

@@ -223,19 +223,19 @@ fn warnings(scene: &RecoverScene) -> Vec<String> {
     let source = &scene.source;
     let mut out: Vec<String> = checks::unproved(&scene.target).into_iter().collect();
     if source.fingerprint.is_none() {
-        out.push("could not check that the data and the new home have the same build: the product's files are not beside the data".into());
+        out.push("could not check that the data and the new home have the same build: the product's files are not next to the data".into());
     }
     if let Some(primary) = source.primary() {
         let peer = &primary.peer().host;
         out.push(format!("these are the data of {}, the primary in epoch {}. If {peer} was promoted since then, its data are newer: recover from them, or rejoin this node", primary.this().host, primary.pair.epoch));
         out.push(format!(
-            "{peer} does not follow the new home. Stop it there, and set up a new pair from the new home"
+            "{peer} does not replicate from the new home. Stop it, and set up a new pair from the new home"
         ));
     }
     match &source.activity {
         Activity::Live(live) if live.is_connected => out.push("the secondary is still connected to its primary: what the primary writes from now on is not in the new home. Stop the primary for good before you start the new home".into()),
         Activity::AtRest if scene.accept_loss => out.push(
-            "if something that the secondary had received cannot be applied, the rest of it is given up".into(),
+            "if something that the secondary had received cannot be applied, the rest of it is lost".into(),
         ),
         _ => {}
     }
@@ -255,7 +255,7 @@ fn from(source: &Source) -> Vec<Refusal> {
         Activity::Live(LiveSource { applier: Some(Applier::Stopped | Applier::Failed(_)), .. }) => out.push(Refusal::new(
             WHAT,
             "the running secondary does not apply what it has received; `pmp-ha verify` there shows why",
-            "Stop its database (`pmp-ha stop`), then recover again: pmp-ha then applies to the copy as much as possible.",
+            "Stop its database (`pmp-ha stop`), then recover again. pmp-ha then applies as much as possible to the copy.",
         ).code("not-applying")),
         Activity::Live(_) | Activity::AtRest => {}
     }

@@ -232,7 +232,7 @@ fn installation(home: &Scene) -> Vec<Refusal> {
                     "the bundled server is {version}, which pmp-ha does not know: it knows {}",
                     Flavor::known()
                 ),
-                "Use an installation with one of these.",
+                "Use an installation with one of these versions.",
             )
             .code("server-unknown"),
         ),

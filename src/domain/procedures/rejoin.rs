@@ -15,7 +15,7 @@ pub struct RejoinScene {
     pub running: bool,
     /// Evidence that the product itself runs here.
     pub product_runs: Vec<String>,
-    /// What the other node says about itself, or why it could not be asked.
+    /// The role that the other node publishes, or why it is unknown.
     pub other: Result<Option<NodeState>, String>,
     /// The file for rows that only this node has.
     pub file: String,
@@ -53,7 +53,7 @@ pub fn change(scene: &RejoinScene) -> Result<RoleChange, Vec<Refusal>> {
             refusals.push(
                 Refusal::new(
                     WHAT,
-                    format!("this node is the secondary already, in epoch {}", own.pair.epoch),
+                    format!("this node is already the secondary, in epoch {}", own.pair.epoch),
                     "See `pmp-ha verify`. If it is stopped, `pmp-ha start` is enough.",
                 )
                 .code("already-secondary"),
@@ -105,7 +105,7 @@ pub fn plan(scene: &RejoinScene) -> Result<Plan, Vec<Refusal>> {
         return Err(vec![
             Refusal::new(
                 WHAT,
-                format!("{} does not know how far it followed this node", membership.peer()),
+                format!("{} does not know how far it had replicated from this node", membership.peer()),
                 "Make a new pack there (`pmp-ha pack`), copy it here, and run `pmp-ha rejoin --pack FILE`.",
             )
             .code("place-unknown"),
@@ -210,7 +210,7 @@ mod tests {
             s.home.membership =
                 s.home.membership.as_ref().map(|m| m.changed_to(Role::Secondary, Claim::by_hand_over(1)));
         };
-        assert!(because(secondary)[0].contains("is the secondary already"));
+        assert!(because(secondary)[0].contains("is already the secondary"));
         let unknown = |s: &mut RejoinScene| {
             if let Ok(Some(said)) = &mut s.other {
                 said.followed = None;

@@ -1,4 +1,4 @@
-//! `rejoin --pack`: the plan that makes an old primary the secondary by a pack of the node that replaced it.
+//! `rejoin --pack`: the plan that makes an old primary the secondary, with the new one's pack.
 
 use super::checks;
 use super::incoming::{PackForHome, WHAT, end, membership, misfits, steps};

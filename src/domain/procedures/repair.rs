@@ -25,7 +25,7 @@ pub struct Look {
     pub there: Option<String>,
     /// The replica side of the server here.
     pub replica: Option<ReplicaView>,
-    /// The variable by which sessions here may only read, if they may.
+    /// The variable that makes sessions here read-only, if one does.
     pub read_only: Option<&'static str>,
     /// By whom all writes here are blocked, if they are.
     pub blocked: Option<String>,
@@ -73,17 +73,15 @@ pub struct RepairScene {
     pub extra: Vec<(String, String)>,
     /// What differs.
     pub changes: Vec<TableChange>,
-    /// Views, triggers, routines and events that go: only the secondary has them, or they would be set off.
+    /// Views, triggers, routines and events to drop: those only here, and those that would fire.
     pub undefine: Vec<Named>,
     /// Those that are made as on the primary.
     pub define: Vec<Named>,
     /// Tables that are left as they are, and why.
     pub left_out: Vec<(String, String)>,
-    /// The position in the local binlog up to which comparing these tables corrects errant writes,
-    /// if there are any.
+    /// The position in the local binlog up to which this run corrects errant writes, if any.
     pub put_right: Option<(String, u64)>,
-    /// Audit rows of this node that have not reached the primary, because its return channel is
-    /// stopped.
+    /// Audit rows that have not reached the primary, because its return channel is stopped.
     pub on_their_way: usize,
     /// Full path of the file that the old rows are saved in.
     pub file: String,
@@ -128,8 +126,10 @@ pub fn written(found: &[Errant], whole: bool, schema: &str) -> Written {
 pub const NEW_PACK: &str =
     "Install a new pack: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.";
 
-/// Whether the applier may leave out what it stopped at, because it cannot be executed here and comparing
-/// everything afterwards leads to the same end.
+/// Returns whether the applier may leave out what it stopped at.
+///
+/// It may if the statement cannot be executed here, and comparing everything afterwards has the same
+/// result.
 ///
 /// These are statements about definitions that need a table of a schema that is not replicated, or one that
 /// is not as the statement expects it; transactions of XA of which the filter leaves nothing; and on `MySQL`
@@ -156,7 +156,7 @@ pub fn too_long(tables: &[String], most: u64) -> Refusal {
             tables.join(", ")
         ),
         format!(
-            "Run `SET GLOBAL max_allowed_packet = {wanted}` on both nodes, and repair again. It may be set back afterwards."
+            "Run `SET GLOBAL max_allowed_packet = {wanted}` on both nodes, and repair again. You can restore the old value afterwards."
         ),
     )
     .code("row-too-long")
@@ -220,7 +220,7 @@ pub fn check(look: &Look) -> Vec<Refusal> {
         out.push(
             Refusal::new(
                 WHAT,
-                format!("transactions of this server only read, those of its applier, too: {variable} is ON"),
+                format!("this server allows only read-only transactions, even for its applier: {variable} is ON"),
                 format!(
                     "Run `SET GLOBAL {variable} = OFF` here. Or run `pmp-ha stop` and `pmp-ha start`: the pair's option file turns it off."
                 ),
@@ -233,7 +233,7 @@ pub fn check(look: &Look) -> Vec<Refusal> {
             Refusal::new(
                 WHAT,
                 format!("cannot read the primary's database: {why}"),
-                "Its rows are needed: repair when it can be reached again.",
+                "Its rows are needed: run `pmp-ha repair` when it is reachable again.",
             )
             .code("cannot-ask-peer"),
         );
@@ -322,7 +322,7 @@ fn warnings(scene: &RepairScene, passing: bool) -> Vec<String> {
         out.push(format!("{table} is left out: {why}"));
     }
     if !scene.changes.is_empty() {
-        out.push("if a row differs, the primary's wins; the old rows stay in the file".into());
+        out.push("if a row differs, the primary's row wins; the old rows stay in the file".into());
     }
     out
 }

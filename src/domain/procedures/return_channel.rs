@@ -33,7 +33,7 @@ pub fn check(look: &ReturnScene) -> Vec<Refusal> {
     if look.role == Role::Secondary {
         return vec![Refusal::new(
             WHAT,
-            "this home is the secondary, and what it sends is refused or executed on the primary",
+            "this home is the secondary, and the primary refuses or executes what it sends",
             "Run `pmp-ha repair --return-channel` on the primary. `pmp-ha repair` makes the rows here equal to the primary's.",
         ).code("is-secondary")];
     }
@@ -75,7 +75,7 @@ pub fn plan(look: &ReturnScene) -> Option<Plan> {
     {
         steps.push(Step::LeaveOut { what: format!("error {number}: {}", without_statement(message)) });
         warnings.push(
-            "every later transaction that the server refuses is left out, too, with the audit rows in it; `pmp-ha repair` on the secondary sends those rows again".into(),
+            "every later transaction that the server refuses is left out, too, with its audit rows; `pmp-ha repair` on the secondary sends those rows again".into(),
         );
     }
     if let Some(reading) = look.returned.as_ref().filter(|reading| reading.total > 0) {

@@ -53,7 +53,7 @@ pub fn plan(scene: &RollbackScene) -> Result<Plan, Vec<Refusal>> {
     let Some(state) = &scene.kept else {
         refusals.push(Refusal::new(
             WHAT,
-            "there is nothing to go back to: this home has no kept state",
+            "there is no earlier state to return to: this home has no kept state",
             "Only `install-pack` (with --keep, or on a home that was in a pair) and `rejoin --pack` keep a state.",
         ).code("nothing-kept"));
         return Err(refusals);
@@ -177,7 +177,7 @@ mod tests {
             change(&mut scene);
             plan(&scene).expect_err("a refusal").remove(0).because
         };
-        assert!(refusals(&|s| s.kept = None).contains("nothing to go back to"));
+        assert!(refusals(&|s| s.kept = None).contains("no earlier state to return to"));
         assert!(refusals(&|s| s.home.running = vec!["the database runs".into()]).contains("runs"));
         let other = Fingerprint { product: Sha256Hex::from_bytes([9; 32]), ..fingerprint() };
         assert!(refusals(&|s| s.home.fingerprint = Some(other.clone())).contains("another build"));

@@ -72,7 +72,7 @@ pub fn next(scene: &RotateScene) -> Result<Next, Vec<Refusal>> {
             if other_uses_new {
                 return Err(vec![Refusal::new(
                     WHAT,
-                    "the secondary uses the new secrets already",
+                    "the secondary already uses the new secrets",
                     "Run `pmp-ha rotate` here, without --cancel.",
                 )]);
             }
@@ -81,8 +81,8 @@ pub fn next(scene: &RotateScene) -> Result<Next, Vec<Refusal>> {
         }
         (_, _) if scene.cancel => Err(vec![Refusal::new(
             WHAT,
-            "there are no new secrets on this node that the secondary has not taken",
-            "Run --cancel on the primary that began the change.",
+            "there are no new secrets on this node that the secondary has not accepted",
+            "Run --cancel on the primary that began the rotation.",
         )]),
         (Role::Primary, Some(HowFar::Offered)) if other_uses_new => {
             let parts = vec![Renewal::UseNew { account, restarts }, Renewal::EndOld { restarts }];
@@ -95,8 +95,8 @@ pub fn next(scene: &RotateScene) -> Result<Next, Vec<Refusal>> {
         (Role::Primary, Some(HowFar::Taken)) | (Role::Secondary, Some(HowFar::Offered)) => {
             Err(vec![Refusal::new(
                 WHAT,
-                "the roles were swapped during an earlier change of the secrets",
-                "Swap them back with `pmp-ha switchover`, and run `pmp-ha rotate` on both nodes. Or end it with a new pack: `pmp-ha pack --new-secrets`.",
+                "the roles were swapped during an earlier rotation",
+                "Swap them back with `pmp-ha switchover`, and run `pmp-ha rotate` on both nodes. Or end the rotation with a new pack: `pmp-ha pack --new-secrets`.",
             )])
         }
         (Role::Primary, None) => begin(scene, restarts),
@@ -105,9 +105,9 @@ pub fn next(scene: &RotateScene) -> Result<Next, Vec<Refusal>> {
 }
 
 const CANCEL: &str =
-    "if the secondary has taken the new secrets and is only not connected, it needs a new pack afterwards";
+    "if the secondary has accepted the new secrets and is only disconnected, it needs a new pack afterwards";
 
-const BOTH_ACCEPTED: &str = "until the secondary has taken the new secrets and `pmp-ha rotate` has ended on both nodes, the old ones are accepted as well";
+const BOTH_ACCEPTED: &str = "until the secondary has accepted the new secrets and `pmp-ha rotate` has ended on both nodes, the old ones are accepted as well";
 
 fn begin(scene: &RotateScene, restarts: bool) -> Result<Next, Vec<Refusal>> {
     not_alive(&scene.health)?;
@@ -134,7 +134,7 @@ fn take(scene: &RotateScene, account: String, restarts: bool) -> Result<Next, Ve
         return Err(vec![Refusal::new(
             WHAT,
             "there is no file with new secrets",
-            "Run `pmp-ha rotate` on the primary, and carry the file that it writes into this home.",
+            "Run `pmp-ha rotate` on the primary, and copy the file that it writes into this home.",
         )]);
     };
     not_alive(&scene.health)?;

@@ -1,4 +1,6 @@
-//! `setup`: which steps of the manual are due on a node. It is told by what is there, and by nothing else.
+//! `setup`: the steps of the manual that a node still needs.
+//!
+//! They follow only from the state of the home.
 
 use std::fmt;
 
@@ -42,11 +44,11 @@ impl SetupStep {
             Self::Stop => "stop the database",
             Self::Pack => "make the pack",
             Self::InstallPack => "install the pack",
-            Self::Key => "say where the encryption key is",
+            Self::Key => "enter the path of the encryption key",
             Self::Start => "start the database",
-            Self::Carry => "carry the pack to the other node",
+            Self::Carry => "copy the pack to the other node",
             Self::OtherNode => "set up the other node",
-            Self::Verify => "see whether the pair is Alive",
+            Self::Verify => "check that the pair is Alive",
         }
     }
 
@@ -54,7 +56,7 @@ impl SetupStep {
     #[must_use]
     pub fn why(self, role: Role) -> &'static str {
         match (self, role) {
-            (Self::Check, _) => "pmp-ha looks at everything that it can see, and changes nothing.",
+            (Self::Check, _) => "pmp-ha checks everything that it can, and changes nothing.",
             (Self::Stop, Role::Primary) => "The files must not change while they are packed.",
             (Self::Stop, Role::Secondary) => "The files must not be in use while they are replaced.",
             (Self::Pack, _) => {
@@ -63,11 +65,13 @@ impl SetupStep {
             (Self::InstallPack, _) => {
                 "It replaces the data of this installation with the primary's, and prepares replication."
             }
-            (Self::Key, _) => "The data are encrypted with the primary's key, and the pack does not hold it.",
+            (Self::Key, _) => {
+                "The data are encrypted with the primary's key, and the pack does not contain it."
+            }
             (Self::Start, Role::Primary) => "It serves, and waits for the secondary.",
             (Self::Start, Role::Secondary) => "It begins to replicate.",
-            (Self::Carry, _) => "The pack holds the vault's data: only you decide which way it takes.",
-            (Self::OtherNode, _) => "The pack goes there by ssh, and `pmp-ha setup` runs there.",
+            (Self::Carry, _) => "The pack contains the vault's data: you decide how to copy it.",
+            (Self::OtherNode, _) => "pmp-ha copies the pack with ssh, and runs `pmp-ha setup` there.",
             (Self::Verify, _) => "A heartbeat of each node must arrive on the other one.",
         }
     }

@@ -17,7 +17,7 @@ pub struct SwitchoverScene {
     pub running: bool,
     /// The verdict on the pair.
     pub health: Health,
-    /// What the other node says about itself, or why it could not be asked.
+    /// The role that the other node publishes, or why it is unknown.
     pub other: Result<Option<NodeState>, String>,
     /// Its turn, if it has one.
     pub turn: Option<Turn>,
@@ -67,7 +67,7 @@ pub fn plan(scene: &SwitchoverScene) -> Result<Plan, Vec<Refusal>> {
     if word.is_none() && refusals.is_empty() {
         refusals.push(Refusal::new(
             WHAT,
-            "the word for a secondary in conf/serverstate.conf is unknown: the other node was not installed as one",
+            "the product's word for a secondary in conf/serverstate.conf is unknown: the other node was not installed as a secondary",
             "Install a new pack: `pmp-ha pack` here, `pmp-ha install-pack` on the secondary, which keeps its old data.",
         ).code("secondary-word"));
     }

@@ -1,4 +1,4 @@
-//! `teardown`: takes high availability off a node.
+//! `teardown`: removes high availability from a node.
 
 use super::{Scene, checks};
 use crate::domain::pair::{Membership, Role};
@@ -39,7 +39,7 @@ pub enum ScriptSeen {
     NothingBefore,
 }
 
-const WHAT: &str = "cannot take high availability off this home";
+const WHAT: &str = "cannot remove high availability from this home";
 
 /// Returns the plan, or every reason why there is none.
 ///
@@ -58,8 +58,8 @@ pub fn plan(scene: &TeardownScene) -> Result<Plan, Vec<Refusal>> {
         refusals.push(
             Refusal::new(
                 WHAT,
-                "bin/startDB.sh is wired, and bin/startDB.sh.before-pmp-ha is not there",
-                "Take the script of the same build from another installation, or write --no-defaults in the place of the option that names conf/pmp-ha/mysqld.cnf.",
+                "pmp-ha has changed bin/startDB.sh, and bin/startDB.sh.before-pmp-ha is missing",
+                "Take the script of the same build from another installation, or replace the option that names conf/pmp-ha/mysqld.cnf with --no-defaults.",
             )
             .code("start-script"),
         );
@@ -127,7 +127,7 @@ fn what_is_kept(scene: &TeardownScene) -> Vec<Refusal> {
     let kept = scene.kept.iter().map(|name| {
         Refusal::new(
             WHAT,
-            format!("mysql/{name} holds the data that this home had before"),
+            format!("mysql/{name} contains the data that this home had before"),
             "`pmp-ha rollback` returns to them. `pmp-ha teardown --discard-kept` removes them.",
         )
         .code("kept-state")
@@ -135,7 +135,7 @@ fn what_is_kept(scene: &TeardownScene) -> Vec<Refusal> {
     let rows = scene.saved_rows.iter().map(|file| {
         Refusal::new(
             WHAT,
-            format!("{file} holds rows that were saved before they were changed"),
+            format!("{file} contains rows that were saved before they were changed"),
             "Move the file elsewhere, or pass --discard-kept to remove it.",
         )
         .code("kept-state")
@@ -143,16 +143,15 @@ fn what_is_kept(scene: &TeardownScene) -> Vec<Refusal> {
     kept.chain(rows).collect()
 }
 
-const HISTORY: &str =
-    "the journal and the log of pmp-ha go as well: `pmp-ha history` and `pmp-ha events` then list nothing";
+const HISTORY: &str = "the journal and the log of pmp-ha are deleted as well: `pmp-ha history` and `pmp-ha events` then list nothing";
 
 fn warnings(scene: &TeardownScene, membership: &Membership) -> Vec<String> {
     let peer = membership.peer().to_string();
     let mut out = vec![for_the_other_node(membership.role, &peer), HISTORY.to_owned()];
     if membership.role == Role::Secondary {
-        out.push(format!("audit rows that {peer} has not received yet stay here only"));
+        out.push(format!("audit rows that {peer} has not received yet stay only here"));
         out.push(
-            "this home keeps a whole copy of the vault, and conf/manage_key.conf keeps the path of its key: if nobody needs them, remove the installation"
+            "this home keeps a complete copy of the vault, and conf/manage_key.conf keeps the path of its key: if nobody needs them, remove the installation"
                 .to_owned(),
         );
     } else {
@@ -160,7 +159,7 @@ fn warnings(scene: &TeardownScene, membership: &Membership) -> Vec<String> {
     }
     if scene.script == ScriptSeen::Changed {
         out.push(
-            "bin/startDB.sh was changed after the first pack: those changes go, and bin/startDB.sh.before-pmp-ha takes its place"
+            "bin/startDB.sh was changed after the first pack: those changes are lost, because bin/startDB.sh.before-pmp-ha replaces it"
                 .to_owned(),
         );
     }
@@ -187,7 +186,7 @@ pub const fn next(role: Role) -> &'static str {
     match role {
         Role::Primary => "start Password Manager Pro with its own service",
         Role::Secondary => {
-            "leave Password Manager Pro stopped here: the vault would be served twice. Remove the installation if you need no copy"
+            "leave Password Manager Pro stopped here, otherwise both installations serve the vault. Remove the installation if you need no copy"
         }
     }
 }
@@ -196,10 +195,10 @@ pub const fn next(role: Role) -> &'static str {
 fn for_the_other_node(role: Role, peer: &str) -> String {
     match role {
         Role::Primary => format!(
-            "{peer} keeps its copy of the vault, and replicates nothing any more. Run `pmp-ha teardown` there as well, if that is not done, or `pmp-ha recover --promote` if it takes over"
+            "{peer} keeps its copy of the vault, and no longer replicates. Run `pmp-ha teardown` there as well, or `pmp-ha recover --promote` if it should become the primary"
         ),
         Role::Secondary => format!(
-            "{peer} serves on, and keeps its binlogs for a secondary that is gone: its disk fills. Run `pmp-ha teardown` there as well, if that is not done, or make a new pack for another secondary"
+            "{peer} continues to serve, and keeps its binlogs for a secondary that is gone: its disk fills. Run `pmp-ha teardown` there as well, or make a new pack for another secondary"
         ),
     }
 }
@@ -251,9 +250,9 @@ mod tests {
     #[test]
     fn the_plan_says_what_it_means_for_the_other_node() {
         let of = |role| plan(&scene(role, |_| {})).expect("a plan").to_string();
-        assert!(of(Role::Primary).contains("replicates nothing any more"), "{}", of(Role::Primary));
+        assert!(of(Role::Primary).contains("no longer replicates"), "{}", of(Role::Primary));
         assert!(of(Role::Secondary).contains("its disk fills"), "{}", of(Role::Secondary));
-        assert!(of(Role::Secondary).contains("a whole copy of the vault"));
+        assert!(of(Role::Secondary).contains("a complete copy of the vault"));
     }
 
     #[test]

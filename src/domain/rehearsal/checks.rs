@@ -43,12 +43,12 @@ pub fn version(
     match server {
         Ok(version) if *version != manifest.server => defects.push(Defect::new(
             Code::WrongVersion,
-            format!("the pack holds data of {}, but the server here is {version}", manifest.server),
+            format!("the pack contains data of {}, but the server here is {version}", manifest.server),
             hint,
         )),
         _ if fingerprint.is_some_and(|here| *here != manifest.fingerprint) => defects.push(Defect::new(
             Code::WrongVersion,
-            "the pack was made by another build of the product",
+            "the pack comes from another build of the product",
             hint,
         )),
         _ => {}
@@ -133,8 +133,7 @@ pub fn age(manifest: &Manifest, packs: &Packs) -> Check {
     Check::of(Topic::Age, defects, format!("it is the latest pack{reached}"))
 }
 
-/// Checks that the accounts are in the data: each wanted one by name and host, `product` from any
-/// host.
+/// Checks that the data have the accounts: each by name and host, `product` from any host.
 #[must_use]
 pub fn accounts(product: &str, wanted: &[(String, String)], found: &[(String, String)]) -> Check {
     let mut missing: Vec<String> = wanted

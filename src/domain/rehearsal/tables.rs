@@ -109,7 +109,7 @@ fn with_copied(copy: &Tables, before: &Tables, after: &Tables) -> (Vec<TableLine
             let rows = |figures: Option<&TableFigures>| figures.map_or(0, |figures| figures.rows);
             let (low, high) = (rows(old).min(rows(new)), rows(old).max(rows(new)));
             defects.push(differs(if old == new {
-                format!("{name} has {} rows in the copy and {high} in the database, or different ones, although nobody wrote to it", here.rows)
+                format!("{name} has {} rows in the copy and {high} in the database, or different rows, although nobody wrote to it", here.rows)
             } else {
                 format!("{name} has {} rows in the copy, but had {low} to {high} in the database during the copy", here.rows)
             }));
@@ -119,7 +119,7 @@ fn with_copied(copy: &Tables, before: &Tables, after: &Tables) -> (Vec<TableLine
     let evidence = [
         format!("{} tables equal those of the running database", count(&lines, Likeness::Equal)),
         rest(
-            "written to meanwhile; their row counts lie between those before and after",
+            "written to during the copy; their row counts are between those before and after",
             &named(&lines, Likeness::Between),
         ),
         rest("not compared", &named(&lines, Likeness::NotCompared)),

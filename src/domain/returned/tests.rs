@@ -113,7 +113,7 @@ fn whatever_else_the_primary_may_execute_is_found() {
             "rows of pmp_ha.heartbeat of another node were changed",
             "rows of passtrix.ptrx_useraudit under the number of pmp_ha_local.role",
             "rows of passtrix.ptrx_useraudit were deleted",
-            "events that are laid out in another way",
+            "events with another layout",
         ]
     );
     for (statement, told) in [

@@ -1,4 +1,4 @@
-//! The option with which a server lets everybody in, whoever they say they are.
+//! The option with which a server accepts every login.
 
 use super::shell::Shell;
 use super::starts_server;
@@ -23,7 +23,7 @@ pub fn lets_everybody_in(option: &str) -> bool {
     name.starts_with(SHORTEST) && SKIP_GRANT_TABLES.starts_with(name) && !off
 }
 
-/// The option of a script with which the server lets everybody in, if it has one.
+/// Returns the option of a script with which the server accepts every login, if there is one.
 #[must_use]
 pub fn everybody_is_let_in_by(script: &str) -> Option<&str> {
     // A script that cannot be read is refused for that.

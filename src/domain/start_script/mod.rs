@@ -19,8 +19,9 @@ use shell::{Quote, Shell};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotWirable(pub String);
 
-/// The folder, from the home, that the script is given for the socket of an offline boot. It is
-/// another one than the product's, so that nobody who looks for the database finds it.
+/// The folder for the socket of an offline boot, below the home.
+///
+/// It is not the product's folder, so that no client finds the database.
 pub const BOOT_TMP: &str = "mysql/tmp/boot";
 
 /// Its name in the product's own one.
@@ -36,7 +37,7 @@ const NO_DEFAULTS: &str = "--no-defaults";
 const DEFAULTS_FILE: &str = "--defaults-file";
 const DEFAULTS_EXTRA_FILE: &str = "--defaults-extra-file";
 
-/// The options by which the server gets an option file.
+/// The options that name an option file to the server.
 pub const OPTIONS: [&str; 2] = [DEFAULTS_FILE, DEFAULTS_EXTRA_FILE];
 
 /// Options that would keep the peer out; the vendor's server listens on its own machine only.
@@ -84,12 +85,12 @@ const NO_START: [&str; 7] = [
     "--install",
 ];
 
-/// The start gate: a program that is asked before the server starts, and may refuse.
+/// The start gate: a program that runs before the server starts, and may refuse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gate {
     /// Full path of this tool.
     pub program: String,
-    /// The home that it is asked about.
+    /// The home that it checks.
     pub home: String,
 }
 
@@ -115,7 +116,7 @@ pub struct Installation<'a> {
 pub struct Wired {
     /// Its text.
     pub script: String,
-    /// The option by which the server gets our option file, as it reaches it.
+    /// The option with which the server gets our option file, as it reaches the server.
     pub option: String,
     /// The option file of the installation's own, which ours must take in.
     pub own_file: Option<String>,
@@ -192,7 +193,7 @@ pub fn wire(
         for start in &starts {
             let Some(at) = line_before(&script, &shell, start.at) else {
                 return Err(NotWirable(
-                    "it names an option file of its own in a line that does not stand by itself".into(),
+                    "it names an option file in a line that contains other commands".into(),
                 ));
             };
             edits.push(Edit { from: at, to: at, text: own.check() });
@@ -294,7 +295,7 @@ fn spelled(shell: &Shell<'_>, at: usize, option: &str, file: &str) -> Result<Str
             Ok(format!("{option}=\"{file}\""))
         }
         _ => Err(NotWirable(format!(
-            "it keeps mysqld's options in a variable or in quotes, which cannot carry the path {file}"
+            "it keeps mysqld's options in a variable or in quotes, which cannot contain the path {file}"
         ))),
     }
 }

@@ -21,7 +21,7 @@ pub enum Asked {
 /// Other words of `mysqld_safe`, which hands on what it does not know itself.
 const HANDS_ON: [&str; 3] = ["mysqld_safe", "mariadbd-safe", "safe_mysqld"];
 
-/// What the start around a place gives to the server besides the option file.
+/// What a start line passes to the server in addition to the option file.
 pub(super) fn asked(script: &str, shell: &Shell<'_>, at: usize) -> Vec<Asked> {
     let place = shell.place(at);
     if HANDS_ON.iter().any(|name| shell.statement(place.statement).contains(name)) {
@@ -79,7 +79,7 @@ pub fn serves(words: &[String], programs: &[&str]) -> bool {
     words.iter().any(is_program) && !words.iter().any(|word| NO_START.contains(&word.as_str()))
 }
 
-/// Compares the words of a server's process with what it was to get: `option`, and one of the lists.
+/// Compares the words of a server's process with what it should get: `option`, and one list.
 #[must_use]
 pub fn not_reached(option: &str, asked: &[Vec<Asked>], words: &[String]) -> Vec<String> {
     let mut out = Vec::new();

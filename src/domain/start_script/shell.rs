@@ -27,7 +27,7 @@ pub struct Spot {
     pub word: usize,
     /// Where its statement begins.
     pub statement: usize,
-    /// Whether it stands in no quotes, brackets or substitution at all.
+    /// Whether it is outside all quotes, brackets and substitutions.
     pub outermost: bool,
     /// Whether it begins or ends a substitution, which is a part of its word.
     joint: bool,
@@ -90,7 +90,7 @@ impl<'a> Shell<'a> {
         self.places[at]
     }
 
-    /// Where `word` stands in the code as the beginning of an option.
+    /// Where the code contains `word` as the beginning of an option.
     pub fn options<'s>(&'s self, option: &'s str) -> impl Iterator<Item = usize> + 's {
         let bytes = self.text.as_bytes();
         let ends =

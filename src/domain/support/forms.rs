@@ -1,4 +1,4 @@
-//! Secrets in forms other than `name=value`: pairs of a name and a value, options of programs, functions of SQL.
+//! Secrets in other forms than `name=value`: pairs, options of programs, functions of SQL.
 
 use super::names::{MASK, speaks_of_a_secret};
 
@@ -27,8 +27,10 @@ const CLIENTS: [&str; 3] = ["mysql", "mariadb", "mysqladmin"];
 /// What may stand between a word for a password and the password.
 const BETWEEN: [&str; 7] = ["is", "to", "was", "set", "=>", "->", "now"];
 
-/// Returns a line without the values of elements and objects whose name speaks of a secret:
-/// `<p name="password" value="x"/>`, `<password>x</password>`, `{"key": "password", "value": "x"}`.
+/// Returns a line without the values of elements and objects with the name of a secret.
+///
+/// Examples are `<p name="password" value="x"/>`, `<password>x</password>` and `{"key": "password",
+/// "value": "x"}`.
 pub(super) fn without_pairs(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut masks_text = false;
@@ -104,8 +106,9 @@ pub(super) fn without_texts_of_functions(line: &str) -> String {
     out
 }
 
-/// Returns a line without the words behind options and behind words for a password: `mysql -px`, `--password x`,
-/// `-u name:x`, `password is x`.
+/// Returns a line without the words after options and words for a password.
+///
+/// Examples are `mysql -px`, `--password x`, `-u name:x` and `password is x`.
 pub(super) fn without_words(line: &str) -> String {
     let is_client = |word: &str| {
         let program = word.rsplit('/').next().unwrap_or_default();

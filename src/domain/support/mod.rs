@@ -111,7 +111,7 @@ impl fmt::Display for Bundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&list(&self.entries, &self.left_out))?;
         writeln!(f, "\n{}  {}", self.file, Bytes(self.size))?;
-        writeln!(f, "next: look through it, then send it to support")
+        writeln!(f, "next: review it, then send it to support")
     }
 }
 

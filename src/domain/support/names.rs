@@ -1,6 +1,6 @@
 //! Which names speak of a secret.
 
-/// What stands in the place of a secret.
+/// The text that replaces a secret.
 pub(super) const MASK: &str = "[masked]";
 
 /// Parts of names whose value is a secret.

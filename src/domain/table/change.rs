@@ -26,8 +26,7 @@ pub enum Correction {
     Merge,
 }
 
-/// What has to be done about a difference in this table, and about how many rows; `None` where the
-/// row is left alone.
+/// What to do about a difference in this table, and for how many rows; `None` if nothing.
 #[must_use]
 pub fn change(
     pair: &Pair,

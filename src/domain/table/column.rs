@@ -1,4 +1,4 @@
-//! A column: what both nodes have to agree on, and how its values are read, told apart and written.
+//! A column: what must be equal on both nodes, and how its values are read and written.
 
 use super::super::flavor::Flavor;
 use super::super::sql::quote_name;
@@ -18,7 +18,7 @@ pub struct Column {
     pub charset: Option<String>,
     /// Its collation.
     pub collation: Option<String>,
-    /// What a row has there that says nothing about it.
+    /// A value of a row that says nothing about the row.
     pub default: Option<String>,
     /// `auto_increment`, `VIRTUAL GENERATED`, `on update CURRENT_TIMESTAMP`, …
     pub extra: String,
@@ -54,7 +54,7 @@ impl Column {
         matches!(self.kind.as_str(), "bit" | "enum" | "set")
     }
 
-    /// How its values work as a key; `None` where they cannot be ordered in a statement as in the index.
+    /// How its values work as a key; `None` if a statement cannot order them as the index does.
     #[must_use]
     pub fn key_kind(&self) -> Option<KeyKind> {
         Some(match self.kind.as_str() {
@@ -68,8 +68,9 @@ impl Column {
         })
     }
 
-    /// What the value adds to the digest of its row: equal for equal values, and for no others. With it
-    /// whether its length has to be told as well.
+    /// What the value adds to the digest of its row: equal only for equal values.
+    ///
+    /// It comes with whether the digest needs its length as well.
     #[must_use]
     pub fn digested(&self, flavor: &Flavor) -> (String, bool) {
         let name = quote_name(&self.name);
@@ -87,7 +88,7 @@ impl Column {
         }
     }
 
-    /// Reads the value so that no byte is lost: `N` for NULL, else `V` and hexadecimal digits.
+    /// Reads the value without losing a byte: `N` for NULL, otherwise `V` and hexadecimal digits.
     #[must_use]
     pub fn read(&self) -> String {
         let name = quote_name(&self.name);

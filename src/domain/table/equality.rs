@@ -7,8 +7,9 @@ use super::super::sql::quote_name;
 use super::column::Column;
 use super::range::Bound;
 
-/// The digest of a row. No two different rows have the same text under it: NULL is not the empty
-/// text, and the length of each text says where it ends.
+/// The digest of a row. Two different rows never have the same text.
+///
+/// NULL is not the empty text, and the length of each text marks its end.
 #[must_use]
 pub fn row(flavor: &Flavor, columns: &[Column]) -> String {
     let mut parts = Vec::new();
@@ -33,8 +34,10 @@ pub fn row(flavor: &Flavor, columns: &[Column]) -> String {
     flavor.digest(&format!("CONCAT_WS('#', {})", parts.join(", ")))
 }
 
-/// The number of 128 bits for all rows, whatever their order: 64 bits of their digests joined by
-/// exclusive or, the next 64 added up, so that two rows that are the same do not cancel each other.
+/// The digest of 128 bits for all rows, in any order.
+///
+/// It is 64 bits of their digests joined by exclusive or, and the next 64 bits added, so that two equal
+/// rows do not cancel out.
 #[must_use]
 pub fn rows(flavor: &Flavor, columns: &[Column]) -> String {
     let row = row(flavor, columns);

@@ -37,7 +37,7 @@ pub struct Shape {
     pub columns: Vec<Column>,
     /// The unique indexes, by name.
     pub unique: Vec<UniqueIndex>,
-    /// Whether writing to it sets something else off. No difference by itself.
+    /// Whether writing to it fires a trigger. This is not a difference by itself.
     pub triggers: bool,
 }
 
@@ -52,7 +52,7 @@ pub struct KeyColumn {
     pub charset: String,
 }
 
-/// The unique key by which a table is walked.
+/// The unique key that orders a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// The name of the index.
@@ -77,8 +77,9 @@ fn of(schema: &str, table: Option<&str>) -> String {
     format!("TABLE_SCHEMA = {}{table}", quote(schema))
 }
 
-/// Asks for the names (`tbl`) of the tables of a schema, or for one of them: also of those that the server
-/// cannot open. MySQL 5.6 hides them when it is asked for anything more.
+/// Queries the names (`tbl`) of a schema's tables, or one of them, even if unreadable.
+///
+/// MySQL 5.6 hides tables that it cannot open if the query asks for anything more.
 #[must_use]
 pub fn names_query(schema: &str, table: Option<&str>) -> Sql {
     Sql::new(format!(
@@ -87,7 +88,7 @@ pub fn names_query(schema: &str, table: Option<&str>) -> Sql {
     ))
 }
 
-/// Asks for the tables of a schema, or for one of them: `tbl`, `bytes`, `estimate` of the rows, `engine`.
+/// Queries the tables of a schema, or one: `tbl`, `bytes`, `estimate` of the rows, `engine`.
 #[must_use]
 pub fn tables_query(schema: &str, table: Option<&str>) -> Sql {
     Sql::new(format!(
@@ -109,8 +110,9 @@ pub fn columns_query(schema: &str, table: Option<&str>) -> Sql {
     ))
 }
 
-/// Asks for the unique indexes. Some servers tell by a column of its own whether statements may ask
-/// for an index; hence all columns.
+/// Queries the unique indexes, with all columns.
+///
+/// In some servers, a column shows whether statements may name an index.
 #[must_use]
 pub fn unique_query(schema: &str, table: Option<&str>) -> Sql {
     Sql::new(format!(
@@ -136,7 +138,7 @@ impl Shape {
         !self.columns.is_empty()
     }
 
-    /// The key by which the table is walked: the primary key, or another that is as good.
+    /// The key that orders the table: the primary key, or another one that is as good.
     #[must_use]
     pub fn key(&self) -> Option<Key> {
         let key_of = |index: &UniqueIndex| -> Option<Key> {
@@ -178,7 +180,7 @@ impl Shape {
             }
         }
         if out.is_empty() && self.columns != secondary.columns {
-            out.push("the columns stand in another order".into());
+            out.push("the columns are in another order".into());
         }
         if self.unique != secondary.unique {
             out.push("the unique keys are not the same".into());
@@ -253,7 +255,7 @@ pub(in crate::domain) mod tests {
             ]
         );
         let turned = Shape { columns: vec![column("b", "int"), column("a", "int")], ..Shape::default() };
-        assert_eq!(here.differences(&turned), ["the columns stand in another order"]);
+        assert_eq!(here.differences(&turned), ["the columns are in another order"]);
         let keyed = Shape { unique: vec![index("PRIMARY", &["a"])], ..here.clone() };
         assert_eq!(here.differences(&keyed), ["the unique keys are not the same"]);
         let elsewhere = Shape { engine: Some("MyISAM".into()), ..here.clone() };

@@ -29,7 +29,7 @@ impl Catalogue {
         self.tables.keys().find(same).cloned()
     }
 
-    /// The table that an operator or a message means by this name: in its case, else in any.
+    /// The table that an operator or a message names: with the same case, otherwise with any.
     #[must_use]
     pub fn meant(&self, name: &str) -> Option<&String> {
         let exact = self.tables.get_key_value(name).map(|(name, _)| name);
@@ -51,8 +51,9 @@ pub struct Names {
     pub left_out: Vec<String>,
 }
 
-/// Sorts out the tables of both nodes; `folds` tells whether the secondary's server finds names
-/// whatever their case.
+/// Sorts the tables of both nodes.
+///
+/// `folds`: the secondary's server ignores case in names.
 #[must_use]
 pub fn sort_out(pair: &Pair, primary: &[String], secondary: &[String], folds: bool) -> Names {
     let spelt = |name: &String| if folds { name.to_lowercase() } else { name.clone() };

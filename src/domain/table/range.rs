@@ -34,7 +34,7 @@ pub fn as_json(bound: &Bound) -> String {
     serde_json::Value::from(texts).to_string()
 }
 
-/// The expressions that read a key's values, `t0`, `h0`, `t1` …: the text, and its bytes if they count.
+/// The expressions that read a key's values, `t0`, `h0`, `t1` …: text, and bytes if they count.
 #[must_use]
 pub fn key_values(key: &Key) -> String {
     let of = |(index, column): (usize, &KeyColumn)| {

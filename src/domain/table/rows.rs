@@ -1,5 +1,6 @@
-//! The statements that read, write and remove rows, so that whoever compares and whoever repairs mean
-//! the same rows by them.
+//! The statements that read, write and delete rows.
+//!
+//! `verify --deep` and `repair` both use them, so they mean the same rows.
 //!
 //! A row is known by its id: the values of its key. In a table without a key it is known by its digest,
 //! and what is compared is how often it is there.
@@ -30,7 +31,7 @@ pub struct Rows<'a> {
     pub schema: &'a str,
     /// What the table is made of.
     pub shape: &'a Shape,
-    /// The key by which it is walked.
+    /// The key that orders it.
     pub key: Option<Key>,
 }
 
@@ -53,8 +54,9 @@ impl<'a> Rows<'a> {
         format!("{}.{}", quote_name(self.schema), quote_name(&self.shape.name))
     }
 
-    /// The rows of a range, behind `FROM`. The servers do not always see for themselves which index
-    /// gives them in order.
+    /// The rows of a range, after `FROM`.
+    ///
+    /// The servers do not always find the index with this order by themselves.
     #[must_use]
     pub fn within(&self, range: &Range) -> String {
         let index = self.key.as_ref().map(|key| format!(" FORCE INDEX ({})", quote_name(&key.index)));
@@ -91,7 +93,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// How many columns stand before the values in what [`Self::values_of`] asks for.
+    /// The number of columns before the values in the query of [`Self::values_of`].
     #[must_use]
     pub fn before_values(&self) -> usize {
         self.key.as_ref().map_or(1, width) + 1
@@ -142,8 +144,9 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// Asks for the rows of these ids: the id, the `digest`, and each value as [`Column::read`] gives it.
-    /// One that is too long for the server comes as NULL itself.
+    /// Queries the rows of these ids: the id, the `digest`, and each value as in [`Column::read`].
+    ///
+    /// A value that is too long for the server is NULL.
     #[must_use]
     pub fn values_of(&self, ids: &[&Bound]) -> Sql {
         let columns: Vec<String> = self.written().map(Column::read).collect();
@@ -157,7 +160,7 @@ impl<'a> Rows<'a> {
         ))
     }
 
-    /// Asks whether a row of these ids (`pmp_ha_rows`) takes more than so many bytes in a statement.
+    /// Queries whether a row of these ids (`pmp_ha_rows`) needs more than so many bytes.
     #[must_use]
     pub fn longer_than(&self, ids: &[&Bound], bytes: u64) -> Sql {
         // Two hexadecimal digits a byte, and what stands around a value.

@@ -19,8 +19,7 @@ pub struct Structure {
     pub otherwise: Vec<String>,
     /// Those that cannot be read on a node.
     pub unreadable: Vec<LeftOut>,
-    /// The views, triggers, routines and events on the secondary, and on the primary; nothing where a
-    /// node does not show them.
+    /// The views, triggers, routines and events of both nodes; empty if a node does not show them.
     pub defined: Option<(Definitions, Definitions)>,
     /// Those that are not the same.
     pub definitions: Vec<Differs>,
@@ -52,7 +51,7 @@ impl Structure {
         self.unreadable.iter().any(|(table, _)| table == name)
     }
 
-    /// Forgets what another look, a round of replication later, has not seen as well.
+    /// Removes what another look, a round of replication later, has not seen as well.
     pub fn keep_what_lasts(&mut self, earlier: &Self) {
         self.names.only_on_primary.retain(|name| earlier.names.only_on_primary.contains(name));
         self.names.only_on_secondary.retain(|name| earlier.names.only_on_secondary.contains(name));

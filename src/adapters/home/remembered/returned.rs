@@ -1,4 +1,4 @@
-//! What this home remembers of the relay logs of a primary: how far they were read, and what was found.
+//! What this home stores about the relay logs of a primary: how far it read, and what it found.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ fn notes(home: &Home, history: &str) -> PathBuf {
     home.replication().join(format!("pmp-ha-returned-{node}.json"))
 }
 
-/// Returns what this home remembers of the relay logs of the pair's primary.
+/// Returns what this home has recorded about the relay logs of the pair's primary.
 #[must_use]
 pub fn remembered_of(home: &Home, membership: &Membership) -> Returned {
     let history = format!("{} {}", membership.pair.id, membership.pair.node(Role::Primary).number);
@@ -42,8 +42,9 @@ fn remembered(home: &Home, history: &str) -> Option<Returned> {
     }
 }
 
-/// Notes that pmp-ha lets the relay logs of this node go, whatever its role is. What it has not read of them by
-/// now stays unread.
+/// Records that pmp-ha drops the relay logs of this node, whatever its role is.
+///
+/// What it has not read by then stays unread.
 ///
 /// # Errors
 /// An unwritable folder: then the next look would take it for something that somebody else did.
