@@ -8,14 +8,12 @@ use pmp_ha::adapters::home::{Credential, Home};
 use pmp_ha::domain::questions;
 
 use crate::harness::{Lab, Node, wait_until};
-use crate::on_every_server;
 use crate::sql::{Db, credentials};
 use crate::verify::wait_for;
+use crate::{on_every_server, on_servers};
 
-on_every_server!(
-    a_heartbeat_comes_when_it_is_asked_for_and_by_itself_where_nobody_may_ask,
-    whoever_may_ask_for_a_heartbeat_can_do_nothing_else,
-);
+on_every_server!(whoever_may_ask_for_a_heartbeat_can_do_nothing_else);
+on_servers!(a_heartbeat_comes_when_it_is_asked_for_and_by_itself_where_nobody_may_ask: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 
 const CALL: &str = "CALL pmp_ha.ask_for_beat()";
 

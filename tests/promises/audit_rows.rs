@@ -12,7 +12,7 @@ use crate::wire::{Link, Links, holds};
 use crate::{on_every_server, on_servers};
 
 on_every_server!(audit_rows_flow_both_ways_and_nothing_else_flows_back);
-on_servers!(a_pack_ends_nothing_before_it_is_installed_however_late_that_is: mysql_5_6, mysql_9_7, mariadb_11_8; left: mariadb_10_11);
+on_servers!(a_pack_ends_nothing_before_it_is_installed_however_late_that_is: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 
 /// Stands in audit rows, and in no certificate and no greeting.
 const MARKER: &str = "AuditedInClearText";

@@ -48,7 +48,7 @@ pub fn this_program_in_a_namespace() -> Command {
 #[track_caller]
 fn again_in_a_namespace(name: &str) {
     let mut command = this_program_in_a_namespace();
-    command.args(["--exact", name, "--nocapture", "--test-threads=2"]);
+    command.args(["--exact", name, "--nocapture", "--include-ignored", "--test-threads=2"]);
     let ran = Ran::from_command(command).ok();
     assert!(ran.stdout.contains("1 passed"), "{ran}");
     #[expect(clippy::print_stdout, reason = "what was measured is shown when asked for")]

@@ -2,10 +2,10 @@
 //! the secondary of the new one.
 
 use crate::harness::{Lab, Node, Ran, wait_alive_both, wait_until};
+use crate::on_servers;
 use crate::sql::{Db, stranger};
-use crate::{on_every_server, on_servers};
 
-on_every_server!(a_dead_primary_is_replaced_and_comes_back_as_the_secondary);
+on_servers!(a_dead_primary_is_replaced_and_comes_back_as_the_secondary: mysql_5_6, mysql_9_7; left: mariadb_10_11, mariadb_11_8);
 on_servers!(what_only_the_old_primary_has_is_saved_before_it_is_made_anew: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 on_servers!(a_primary_that_comes_back_from_behind_a_cut_is_taken_down: mariadb_11_8; left: mysql_5_6, mysql_9_7, mariadb_10_11);
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use crate::harness::{Lab, NOBODY, Node, Put, Ran, assert_same, cut, is_root};
-use crate::on_every_server;
+use crate::on_servers;
 use crate::protected::keys;
 
 const ANY: &str = "mariadb-10.11";
@@ -44,7 +44,7 @@ fn modes(node: &Node, folder: &str) -> Vec<String> {
     files.map(shown).collect()
 }
 
-on_every_server!(what_was_unpacked_by_hand_becomes_a_secondary_without_anything_of_the_old_data);
+on_servers!(what_was_unpacked_by_hand_becomes_a_secondary_without_anything_of_the_old_data: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 
 fn what_was_unpacked_by_hand_becomes_a_secondary_without_anything_of_the_old_data(server: &str) {
     let lab = Lab::up(server);

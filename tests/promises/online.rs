@@ -14,13 +14,11 @@ use nix::sys::signal::Signal;
 
 use crate::crash::{TABLE, UNDER_LOAD, Writer, everything_is_there_once};
 use crate::harness::{Lab, Node, Ran, assert_same, cut, wait_until};
+use crate::on_servers;
 use crate::sql::Db;
-use crate::{on_every_server, on_servers};
 
-on_every_server!(
-    a_pack_made_online_under_load_makes_a_pair_that_lacks_nothing,
-    an_online_pack_that_was_cut_off_anywhere_leaves_the_pair_as_it_was
-);
+on_servers!(a_pack_made_online_under_load_makes_a_pair_that_lacks_nothing: mysql_5_6, mysql_9_7, mariadb_11_8; left: mariadb_10_11);
+on_servers!(an_online_pack_that_was_cut_off_anywhere_leaves_the_pair_as_it_was: mysql_5_6, mysql_9_7, mariadb_11_8; left: mariadb_10_11);
 on_servers!(with_restart_the_database_is_back_before_the_pack_is_written: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 on_servers!(an_online_pack_needs_a_running_database_that_was_set_up: mysql_9_7; left: mysql_5_6, mariadb_10_11, mariadb_11_8);
 

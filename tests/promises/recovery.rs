@@ -12,13 +12,11 @@ use crate::{on_every_server, on_servers};
 
 const ANY: &str = "mariadb-10.11";
 
-on_every_server!(
-    a_crashed_primary_s_own_disk_loses_nothing_that_was_acknowledged,
-    a_secondary_that_crashed_loses_no_row,
-    what_was_received_and_not_applied_is_applied,
-    a_new_primary_grows_from_whatever_is_left_of_the_secondary,
-);
-
+// Each way to copy has its server.
+on_every_server!(a_new_primary_grows_from_whatever_is_left_of_the_secondary);
+on_servers!(a_crashed_primary_s_own_disk_loses_nothing_that_was_acknowledged: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
+on_servers!(a_secondary_that_crashed_loses_no_row: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
+on_servers!(what_was_received_and_not_applied_is_applied: mysql_5_6, mysql_9_7, mariadb_11_8; left: mariadb_10_11);
 on_servers!(a_node_that_was_the_primary_applies_what_it_received: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
 
 fn recover(from: &Node, into: &Node, lab: &Lab) -> Ran {

@@ -10,10 +10,10 @@ use nix::sys::signal::Signal;
 
 use crate::crash::Writer;
 use crate::harness::{Lab, Node, Ran, assert_same, cut, wait_until};
+use crate::on_servers;
 use crate::sql::{Db, root};
-use crate::{on_every_server, on_servers};
 
-on_every_server!(an_applier_that_failed_goes_on_and_every_table_is_equal);
+on_servers!(an_applier_that_failed_goes_on_and_every_table_is_equal: mysql_9_7, mariadb_11_8; left: mysql_5_6, mariadb_10_11);
 on_servers!(quiet_drift_is_corrected_and_audit_rows_are_merged: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 on_servers!(a_place_that_the_binlog_no_longer_has_is_refused: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);
 on_servers!(a_repair_that_was_killed_is_taken_up_by_the_next: mysql_5_6; left: mysql_9_7, mariadb_10_11, mariadb_11_8);

@@ -8,14 +8,12 @@ use nix::sys::signal::Signal;
 use crate::cut_off_changes::roles;
 use crate::harness::{Going, Lab, Node, Ran, cut, send_signal, wait_alive_both, wait_until, wait_until_or};
 use crate::load::Load;
+use crate::on_servers;
 use crate::sql::Db;
 use crate::wire::Links;
-use crate::{on_every_server, on_servers};
 
-on_every_server!(
-    roles_are_exchanged_under_load_and_back_again,
-    a_fault_in_the_middle_of_a_switchover_leaves_one_primary_that_serves,
-);
+on_servers!(roles_are_exchanged_under_load_and_back_again: mysql_5_6, mysql_9_7, mariadb_11_8; left: mariadb_10_11);
+on_servers!(a_fault_in_the_middle_of_a_switchover_leaves_one_primary_that_serves: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 on_servers!(of_two_that_were_promoted_without_knowing_of_each_other_one_stays_down: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);
 
 pub fn begin(node: &Node, args: &[&str]) -> Child {

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use crate::harness::{Lab, Node, wait_until};
 pub use crate::harness::{wait_for, wait_for_only};
+use crate::on_servers;
 use crate::sql::{Db, root};
 use crate::wire::Link;
-use crate::{on_every_server, on_servers};
 
-on_every_server!(each_thing_that_is_wrong_has_its_code_and_goes_away_with_it);
+on_servers!(each_thing_that_is_wrong_has_its_code_and_goes_away_with_it: mysql_5_6, mysql_9_7, mariadb_11_8; left: mariadb_10_11);
 on_servers!(a_place_that_the_binlog_no_longer_has_is_told_and_a_new_pack_heals_it: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 on_servers!(a_start_script_that_an_upgrade_replaced_is_told: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
 
