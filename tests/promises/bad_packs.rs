@@ -384,7 +384,11 @@ fn refuses_a_pack_that_was_made_for_another_home() {
     let mut forged = Forged::from(&lab.pack_file());
     forged.manifest["server"]["number"] = json!([10, 11, 1]);
     forged.write(&bad);
-    node.refuses(&pack, 4, &["the pack contains data of MariaDB 10.11.1, but the server here is MariaDB 10.11"]);
+    node.refuses(
+        &pack,
+        4,
+        &["the pack contains data of MariaDB 10.11.1, but the server here is MariaDB 10.11"],
+    );
 
     // Several at once are all said.
     let jar = Put::content(node.path("lib/AdventNetPassTrix.jar"), "build 6303");

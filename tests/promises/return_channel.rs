@@ -446,7 +446,10 @@ fn no_trace_is_removed_unseen(lab: &Lab) {
     let (code, evidence) = told(&lab.primary).expect("a finding");
     assert!(code == "back-foreign-write" && evidence.contains("dropped before"), "{code}: {evidence}");
     let deep = lab.primary.run(&["verify", "--deep"]);
-    assert!(deep.stdout.contains("trigger: only the primary has it\n  hint: First find out who created"), "{deep}");
+    assert!(
+        deep.stdout.contains("trigger: only the primary has it\n  hint: First find out who created"),
+        "{deep}"
+    );
     primary.rows("SET SESSION sql_log_bin = 0");
     primary.rows("DROP TRIGGER passtrix.vanished");
     acknowledge(lab);

@@ -72,9 +72,7 @@ pub fn cut(mending: &mut Mending, file: &str, size: u64, scan: &Scan<'_>) {
     match scan.end() {
         (_, End::Whole) => {}
         (at, End::Torn) => {
-            mending
-                .says
-                .push(format!("{file} ended with {} bytes of an incomplete event", size - at));
+            mending.says.push(format!("{file} ended with {} bytes of an incomplete event", size - at));
             mending.cuts.push(Cut { file: file.to_owned(), at });
         }
         (_, End::Strange(why)) => mending.says.push(format!("{why}: it stays as it is")),
