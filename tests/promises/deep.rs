@@ -171,7 +171,7 @@ fn every_planted_difference_is_found_and_nothing_else(server: &str) {
     );
 
     let ran = lab.primary.run(&["verify", "--deep"]).exits(5);
-    assert!(ran.stdout.contains("11 tables not the same") && ran.stdout.contains("`pmp-ha repair`"), "{ran}");
+    assert!(ran.stdout.contains("11 tables different") && ran.stdout.contains("`pmp-ha repair`"), "{ran}");
     assert!(ran.stdout.contains("structure differs: only the secondary has the column extra"), "{ran}");
     // What another command reads on the secondary is what was said here.
     let rows = stray.rows("SELECT tbl, lower_key, upper_key FROM pmp_ha.checksum WHERE rows_here <> rows_source OR crc_here <> crc_source");

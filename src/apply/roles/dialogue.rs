@@ -61,6 +61,15 @@ pub async fn session(runner: &Runner<'_>) -> Result<Session> {
     Ok(session)
 }
 
+/// A session that says turns. A server that dies while it is opened ends any of its statements.
+async fn speaking(runner: &Runner<'_>) -> Result<Session> {
+    let mut here = session(runner).await?;
+    if runner.flavor().await?.has_lock_wait_timeout() {
+        here.run(format!("SET SESSION lock_wait_timeout = {LOCKED}")).await?;
+    }
+    Ok(here)
+}
+
 /// A node in a switchover, for as long as its turn stays the same.
 pub struct Dialogue {
     pub here: Session,
@@ -75,14 +84,11 @@ impl Dialogue {
     /// Starts to say a turn.
     pub async fn begin(runner: &Runner<'_>, phase: Phase) -> Result<Self> {
         let run = runner.taking.run.clone().context("the exchange has no name")?;
-        let mut here = match session(runner).await {
+        let here = match speaking(runner).await {
             Ok(here) => here,
             Err(error) if phase == Phase::CaughtUp => revived(runner, error).await?,
             Err(error) => return Err(error),
         };
-        if runner.flavor().await?.has_lock_wait_timeout() {
-            here.run(format!("SET SESSION lock_wait_timeout = {LOCKED}")).await?;
-        }
         Ok(Self { here, there: runner.take_other()?, run, phase, said: None, heard: Instant::now() })
     }
 
@@ -196,7 +202,7 @@ async fn revived(runner: &Runner<'_>, error: anyhow::Error) -> Result<Session> {
             runner.ui.warn("the database here died; pmp-ha restarts it");
         }
         let up = match start::database(runner).await {
-            Ok(()) => session(runner).await,
+            Ok(()) => speaking(runner).await,
             Err(error) => Err(error),
         };
         match up {

@@ -166,7 +166,7 @@ fn an_option_file_of_the_installation_is_taken_in() {
         ("mysqld --defaults-file=/etc/gone.cnf\n", "/etc/gone.cnf"),
         ("mysqld --defaults-file=\"$X\"\n", "$X"),
         ("mysqld --defaults-file=\"$X/two.cnf\"\n", "two.cnf"),
-        ("a && mysqld --defaults-file=/etc/pmp.cnf\n", "a line that contains other commands"),
+        ("a && mysqld --defaults-file=/etc/pmp.cnf\n", "other commands"),
         ("mysqld --defaults-file=/etc/pmp.cnf\nmysqld --no-defaults\n", "not read the same"),
     ] {
         let refused = wire(script, ours, None).expect_err(script).0;
