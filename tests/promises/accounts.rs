@@ -271,7 +271,7 @@ fn whoever_sets_a_pair_up_the_other_account_can_go_on() {
     ]);
     let command = [&pack_args(&lab)[..], &["--online"]].concat();
     for ran in [accounts.as_nobody(primary, &command), accounts.as_root(primary, &command)] {
-        let ran = ran.refused(&["nobody has does not have enough rights to", "credentials.toml"]);
+        let ran = ran.refused(&["nobody does not have enough rights to", "credentials.toml"]);
         let hint = ran.stderr.split('`').nth(1).expect("a command");
         assert!(hint.starts_with("chown -R --no-dereference nobody "), "{ran}");
     }
