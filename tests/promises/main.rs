@@ -81,3 +81,4 @@ mod verify;
 mod verify_output;
 mod way_back;
 mod wire;
+mod waits;

@@ -11,6 +11,7 @@ mod notify;
 mod process;
 mod reading;
 mod socket;
+mod terminal;
 
 use std::fs::Permissions;
 use std::io::Write;
@@ -41,6 +42,7 @@ pub use process::{
 };
 pub use reading::{LARGE, SMALL, open_regular, read_bytes, read_end, read_head, read_text};
 pub use socket::{OneCaller, connect_local, datagram_to_local, is_local_address, one_caller};
+pub use terminal::TerminalModes;
 
 /// The product's script that starts the bundled database: `startDB.sh PORT TMPDIR`.
 pub const START_SCRIPT: &str = "startDB.sh";
