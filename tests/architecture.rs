@@ -346,6 +346,12 @@ fn each_outside_thing_has_one_door() {
     nobody_in("src", &["cli/generate.rs", "cli/practise.rs"], &["clap_complete::", "clap_mangen::"]);
 }
 
+/// Somebody else may exchange what a path names between two looks at it.
+#[test]
+fn an_owner_is_changed_by_descriptor() {
+    nobody_in("src", &[], &["fs::chown(", "lchown(", "unistd::chown(", "chown::"]);
+}
+
 /// A pipe is waited for, a device has no end, and a file may be larger than the memory.
 #[test]
 fn files_are_read_through_one_door() {
