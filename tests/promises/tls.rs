@@ -217,9 +217,10 @@ fn the_other_node_s_certificate_is_judged(lab: &Lab, strangers: &Strangers) {
     let ours = |host: &str, valid| issue_within(&ca, &ca_key, host, valid).expect("a certificate");
     let stranger = Issued { cert: text(strangers.cert.clone()), key: text(strangers.key.clone()) };
     // MySQL 5.6 breaks off every handshake if its own certificate is not valid now, and does not say why.
-    let (ended, not_begun) = match lab.is_mysql_5_6() {
-        true => ("certificate-not-in-time", "certificate-not-in-time"),
-        false => ("certificate-expired", "certificate-not-yet-valid"),
+    let (ended, not_begun) = if lab.is_mysql_5_6() {
+        ("certificate-not-in-time", "certificate-not-in-time")
+    } else {
+        ("certificate-expired", "certificate-not-yet-valid")
     };
     for (issued, code, exit, there) in [
         (ours("127.0.0.2", now - 9 * DAY..now - DAY), ended, 5, "certificate-ends"),
