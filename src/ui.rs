@@ -1,5 +1,6 @@
 //! The only door for output: data to stdout, talk to stderr, questions to a terminal only.
 
+mod ask;
 mod dress;
 mod log;
 mod progress;
@@ -11,14 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::cli::Global;
 use crate::domain::hints::with_home;
 use crate::domain::nagios;
 use crate::domain::words::printable;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 
 use self::dress::{Dress, Wishes};
 use self::log::Log;
@@ -54,6 +55,8 @@ pub struct Ui {
     verbose: u8,
     yes: bool,
     terminal: bool,
+    /// Whether the operator wants to stop, who is asked something.
+    stop: Arc<AtomicBool>,
     /// Whether it is a part of another command, which alone has stdout.
     inner: bool,
     work: Shows,
@@ -91,6 +94,7 @@ impl Ui {
             verbose,
             yes,
             terminal,
+            stop: Arc::default(),
             inner: false,
             work,
             out: dress(std::io::stdout().is_terminal()),
@@ -277,64 +281,6 @@ impl Ui {
         self.to_stderr(&text);
     }
 
-    /// Whether pmp-ha can ask a question.
-    #[must_use]
-    pub fn can_ask(&self) -> bool {
-        self.terminal && !self.yes && !self.quiet && !self.json
-    }
-
-    /// Asks for agreement, on a terminal only.
-    ///
-    /// Without a terminal, the command itself is the agreement: every command can be undone.
-    pub fn confirm(&self, question: &str) -> Result<()> {
-        if !self.can_ask() {
-            return Ok(());
-        }
-        let refused = || Failure::interrupted().because("it was not confirmed; nothing was changed");
-        if !can_paint() {
-            let answer = typed(&format!("{question} [y/N]"))?.to_lowercase();
-            return if ["y", "yes"].contains(&answer.as_str()) { Ok(()) } else { Err(refused().into()) };
-        }
-        match dialoguer::Confirm::new().with_prompt(question).default(false).interact_opt() {
-            Ok(Some(true)) => Ok(()),
-            Ok(Some(false) | None) => bail!(refused()),
-            Err(dialoguer::Error::IO(error)) if error.kind() == std::io::ErrorKind::Interrupted => {
-                bail!(Failure::interrupted())
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Asks for a text, on a terminal only; without one, it returns `otherwise` as the failure.
-    pub fn ask(&self, question: &str, otherwise: Failure) -> Result<String> {
-        self.ask_with(question, None, otherwise)
-    }
-
-    /// The same, with an answer for those who only press Enter.
-    pub fn ask_with(&self, question: &str, default: Option<&str>, otherwise: Failure) -> Result<String> {
-        if !self.can_ask() {
-            bail!(otherwise);
-        }
-        if !can_paint() {
-            let shown = default.map(|default| format!(" [{default}]")).unwrap_or_default();
-            let answer = typed(&format!("{question}{shown}:"))?;
-            return Ok(if answer.is_empty() { default.unwrap_or_default().to_owned() } else { answer });
-        }
-        let mut input = dialoguer::Input::<String>::new().with_prompt(question);
-        if let Some(default) = default {
-            input = input.default(default.to_owned());
-        }
-        match input.interact_text() {
-            Ok(text) => Ok(text),
-            Err(dialoguer::Error::IO(error)) if error.kind() == std::io::ErrorKind::Interrupted => {
-                bail!(Failure::interrupted())
-            }
-            Err(error) => {
-                Err(anyhow::Error::from(error).context(Failure::new(Kind::Failed, "cannot read your answer")))
-            }
-        }
-    }
-
     /// A bar for work of `bytes` bytes. Its one word stands in front.
     #[must_use]
     pub fn progress(&self, word: &str, bytes: u64) -> Progress {
@@ -398,18 +344,6 @@ fn can_paint() -> bool {
 fn window() -> (usize, usize) {
     terminal_size::terminal_size_of(std::io::stdout())
         .map_or((80, 24), |(columns, rows)| (usize::from(columns.0), usize::from(rows.0)))
-}
-
-/// Asks in plain characters and reads a line. The end of the input is an empty one.
-fn typed(question: &str) -> Result<String> {
-    {
-        let mut stderr = std::io::stderr().lock();
-        write!(stderr, "{question} ")?;
-        stderr.flush()?;
-    }
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
-    Ok(line.trim().to_owned())
 }
 
 fn to_stderr(text: &str) {

@@ -413,6 +413,7 @@ fn each_outside_thing_has_one_door() {
             "system/process.rs",
             "system/reading.rs",
             "system/socket.rs",
+            "system/terminal.rs",
         ],
         &[
             "nix::",
@@ -436,8 +437,18 @@ fn each_outside_thing_has_one_door() {
         &["rustls::", "rustls_native_certs::", "tokio_rustls::"],
     );
     nobody_in("src", &["ui/progress.rs"], &["indicatif::"]);
-    nobody_in("src", &["ui.rs"], &["dialoguer::", "io::stdout", "io::stderr", "terminal_size::"]);
+    nobody_in(
+        "src",
+        &["ui.rs", "ui/ask.rs"],
+        &["dialoguer::", "io::stdout", "io::stderr", "terminal_size::"],
+    );
     nobody_in("src", &["cli/generate.rs", "cli/practise.rs"], &["clap_complete::", "clap_mangen::"]);
+}
+
+/// Somebody else may exchange what a path names between two looks at it.
+#[test]
+fn an_owner_is_changed_by_descriptor() {
+    nobody_in("src", &[], &["fs::chown(", "lchown(", "unistd::chown(", "chown::"]);
 }
 
 /// A pipe is waited for, a device has no end, and a file may be larger than the memory.

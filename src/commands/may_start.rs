@@ -144,14 +144,15 @@ async fn hold(context: &Context<'_>, home: &Home, membership: &Membership) -> Re
         return Ok(());
     }
     context.ui.text(&format!("{MAY}\n"))?;
-    until_it_answers(home).await?;
+    until_it_answers(home, &context.interrupt).await?;
     session.close().await;
     Ok(())
 }
 
-async fn until_it_answers(home: &Home) -> Result<()> {
-    let interrupt = Interrupt::default();
-    let database = Database::of(home, &interrupt);
+/// A signal ends it, too: that of whoever stops the server while it starts.
+async fn until_it_answers(home: &Home, interrupt: &Interrupt) -> Result<()> {
+    let uninterrupted = Interrupt::default();
+    let database = Database::of(home, &uninterrupted);
     let begun = tokio::time::Instant::now();
     let mut seen = false;
     while begun.elapsed() < if seen { ANSWER_GRACE } else { SERVER_GRACE } {
@@ -164,7 +165,9 @@ async fn until_it_answers(home: &Home) -> Result<()> {
         if holds && greeting_of_socket(&home.socket(), Duration::from_secs(1)).await.is_ok() {
             return Ok(());
         }
-        tokio::time::sleep(TICK).await;
+        if interrupt.sleep(TICK).await.is_err() {
+            return Ok(());
+        }
     }
     Ok(())
 }

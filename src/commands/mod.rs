@@ -41,6 +41,7 @@ mod verify;
 mod verify_deep;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Result, bail};
 
@@ -118,6 +119,11 @@ pub fn explained(failure: Failure) -> Failure {
 /// Runs the command from the command line.
 pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
     let context = Context { ui, interrupt: Interrupt::listen()?, global: cli.global };
+    let (interrupt, stop) = (context.interrupt.clone(), ui.stop());
+    tokio::spawn(async move {
+        interrupt.wanted().await;
+        stop.store(true, Ordering::SeqCst);
+    });
     match cli.command {
         Commands::Setup(args) => Box::pin(setup::run(&context, args)).await,
         Commands::ReceivePack(args) => receive_pack::run(&context, args).await,

@@ -13,6 +13,8 @@ pub struct InUse {
     pub whose: String,
     /// Whether it is that of the pair's CA, which signs the others.
     pub is_ca: bool,
+    /// When it begins, seconds since 1970, UTC; `None` if that is not known.
+    pub begins: Option<i64>,
     /// When it ends, seconds since 1970, UTC.
     pub ends: i64,
 }
@@ -28,6 +30,8 @@ pub enum Fault {
     WrongHost,
     /// Another CA signed it.
     WrongCa,
+    /// It has ended or has not begun: its server breaks off without a word which.
+    NotInTime,
 }
 
 /// A certificate because of which a connection failed.

@@ -369,6 +369,10 @@ const CONNECTED: [&str; 4] = [
 /// heartbeat has come in since the last look, is made to connect anew. One that somebody has stopped
 /// is left alone; one that the watchdog itself has stopped, and could not start, is started.
 ///
+/// While somebody holds a global read lock, nothing is applied. So nothing is heard, though rows come in all
+/// the time and no heartbeats with them. The events wait as well, and the watchdog is as quick as the applier when the lock goes. So it
+/// looks once more a beat later. Before, it writes, which waits for a lock that came meanwhile.
+///
 /// An applier that met a full disk has stopped. Why it stopped cannot be read from inside the
 /// server, but while the disk is full the watchdog itself fails; so after a gap the applier is
 /// started. It goes on where it stopped: nothing is skipped.
@@ -376,20 +380,30 @@ fn watchdog_of_old_servers(timing: &Timing) -> String {
     let seconds = timing.net_timeout.max(2 * timing.beat + 1);
     let gap = 3_000_000 * seconds;
     let states = CONNECTED.map(|state| format!("'{state}'")).join(", ");
-    let body = format!(
+    let look = format!(
         "{HEARD}\n\
          SET pulses = IFNULL((SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS \
-         WHERE VARIABLE_NAME = 'SLAVE_RECEIVED_HEARTBEATS'), 0);\n\
+         WHERE VARIABLE_NAME = 'SLAVE_RECEIVED_HEARTBEATS'), 0);"
+    );
+    let is_silent = format!(
+        "EXISTS (SELECT 1 FROM {LOCAL_SCHEMA}.watch w WHERE w.beat = heard AND w.pulses = pulses) \
+         AND EXISTS (SELECT 1 FROM information_schema.PROCESSLIST \
+         WHERE USER = 'system user' AND STATE IN ({states}))"
+    );
+    let body = format!(
+        "{look}\n\
          IF EXISTS (SELECT 1 FROM {LOCAL_SCHEMA}.watch w WHERE w.at < {CLOCK} - {gap}) THEN\n\
          START SLAVE SQL_THREAD;\nEND IF;\n\
          IF EXISTS (SELECT 1 FROM {LOCAL_SCHEMA}.watch w WHERE w.stopped) THEN\n\
          START SLAVE IO_THREAD;\nEND IF;\n\
-         IF EXISTS (SELECT 1 FROM {LOCAL_SCHEMA}.watch w WHERE w.beat = heard AND w.pulses = pulses) \
-         AND EXISTS (SELECT 1 FROM information_schema.PROCESSLIST \
-         WHERE USER = 'system user' AND STATE IN ({states})) THEN\n\
+         IF {is_silent} THEN\n\
+         UPDATE {LOCAL_SCHEMA}.watch SET stopped = stopped;\n\
+         DO SLEEP({beat});\n{look}\n\
+         IF {is_silent} THEN\n\
          UPDATE {LOCAL_SCHEMA}.watch SET stopped = TRUE;\n\
-         STOP SLAVE IO_THREAD;\nSTART SLAVE IO_THREAD;\nEND IF;\n\
-         REPLACE INTO {LOCAL_SCHEMA}.watch VALUES (@@GLOBAL.server_id, heard, pulses, {CLOCK}, FALSE);"
+         STOP SLAVE IO_THREAD;\nSTART SLAVE IO_THREAD;\nEND IF;\nEND IF;\n\
+         REPLACE INTO {LOCAL_SCHEMA}.watch VALUES (@@GLOBAL.server_id, heard, pulses, {CLOCK}, FALSE);",
+        beat = timing.beat
     );
     event_named("watchdog", WATCHDOG_LOCK, seconds, "", &body)
 }

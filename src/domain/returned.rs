@@ -148,6 +148,12 @@ impl Returned {
         self.turn += 1;
     }
 
+    /// Notes that pmp-ha lets the relay logs go although it could not read them: what was in them is unknown.
+    pub fn lets_go_unread(&mut self) {
+        self.lets_go();
+        self.behind = true;
+    }
+
     /// Notes which server sends, and returns whether it is a new one in the place of the secondary. Then the
     /// return channel begins anew: a server that finds its place by file and position drops its relay logs.
     /// Whoever only has rights in a database cannot give its server another identity.

@@ -18,13 +18,13 @@ const ANY: &str = "mariadb-10.11";
 const RUNS: usize = 6;
 
 /// A folder of root's that nobody else may touch.
-struct Treasure {
-    folder: PathBuf,
+pub struct Treasure {
+    pub folder: PathBuf,
     before: Vec<String>,
 }
 
 impl Treasure {
-    fn beside(lab: &Lab) -> Self {
+    pub fn beside(lab: &Lab) -> Self {
         let folder = lab.dir().join("of-root");
         std::fs::create_dir_all(folder.join("folder")).expect("made");
         for name in ["file", "folder/file", "ibdata1", "mysqld.cnf", "data"] {
@@ -54,20 +54,20 @@ impl Treasure {
     }
 
     #[track_caller]
-    fn is_untouched(&self, after: &Ran) {
+    pub fn is_untouched(&self, after: &Ran) {
         assert_eq!(Self::look(&self.folder), self.before, "{after}");
     }
 }
 
 /// A lab whose homes belong to an account without rights.
-fn lab_of_nobody(server: &str) -> (Lab, Accounts) {
+pub fn lab_of_nobody(server: &str) -> (Lab, Accounts) {
     let lab = Lab::up(server);
     let accounts = Accounts::of(&lab);
     give(&lab.root);
     (lab, accounts)
 }
 
-fn pack_args(lab: &Lab) -> [&str; 3] {
+pub fn pack_args(lab: &Lab) -> [&str; 3] {
     ["pack", &lab.primary.endpoint, &lab.secondary.endpoint]
 }
 
@@ -121,11 +121,11 @@ fn what_a_home_s_owner_plants_reaches_nothing_of_root_s() {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     done(Command::new("cp").arg("-a").arg(from).arg(to));
 }
 
-fn put_back(pristine: &Path, home: &Path) {
+pub fn put_back(pristine: &Path, home: &Path) {
     std::fs::remove_dir_all(home).expect("removed");
     copy(pristine, home);
 }
@@ -428,11 +428,16 @@ fn root_directs_a_server_of_another_account_and_is_not_directed_by_it(server: &s
 /// A home of root's in which somebody else could direct it is refused, with what helps.
 fn what_directs_root_must_be_root_s(lab: &Lab, accounts: &Accounts) {
     let primary = &lab.primary;
+    std::fs::create_dir_all(primary.path("mysql/lib")).expect("made");
+    std::fs::write(primary.path("mysql/lib/libssl.so"), "").expect("written");
     for (path, mode, why) in [
         ("conf/pmp-ha/mysqld.cnf", 0o666, "is writable for everybody"),
         ("conf", 0o777, "is writable for everybody"),
         ("replication/pmp-ha-journal.jsonl", 0o620, ""),
         ("bin", 0o1777, "is writable for everybody"),
+        // A program of the server's takes in what is there, as root.
+        ("mysql/lib", 0o777, "is writable for everybody"),
+        ("mysql/lib/libssl.so", 0o666, "is writable for everybody"),
     ] {
         let path = primary.path(path);
         let before = path.metadata().expect("there").permissions();

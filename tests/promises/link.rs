@@ -60,6 +60,30 @@ fn a_link_that_was_cut_or_silent_heals_by_itself(server: &str) {
     lab.tables_are_equal();
 }
 
+/// Rows come in all the time, and for a moment nothing is applied, as behind a copy under a lock: that is no silence.
+#[test]
+fn a_receiver_goes_on_when_the_applier_was_held_up_for_a_moment() {
+    let lab = Lab::pair("mysql-5.6");
+    let (mut db, mut holder) = (Db::admin(&lab.primary), Db::admin(&lab.primary));
+    let in_state = |db: &mut Db, state: &str| {
+        db.list(&format!("SELECT ID FROM information_schema.PROCESSLIST WHERE STATE = '{state}'"))
+    };
+    let receiver = |db: &mut Db| in_state(db, "Waiting for master to send event");
+    let before = receiver(&mut db);
+    assert_eq!(before.len(), 1);
+    holder.rows("STOP SLAVE SQL_THREAD");
+    // A source that has something to send sends no heartbeats.
+    let mut busy = Db::of(&lab.secondary);
+    wait_until("the watchdog hears nothing", || {
+        busy.rows("INSERT INTO Ptrx_UserAudit (NAME) VALUES ('busy')");
+        !in_state(&mut db, "User sleep").is_empty()
+    });
+    holder.rows("START SLAVE SQL_THREAD");
+    wait_until("the watchdog has looked again", || in_state(&mut db, "User sleep").is_empty());
+    assert_eq!(receiver(&mut db), before, "the receiver was left alone");
+    lab.wait_alive();
+}
+
 /// Its source does not answer its second question, which ends it: the account has asked too often.
 fn a_receiver_that_gave_up_is_started_again_by_the_monitor(server: &str) {
     let lab = Lab::pair(server);

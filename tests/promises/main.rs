@@ -76,8 +76,11 @@ mod teardown;
 mod tls;
 #[cfg(target_arch = "x86_64")]
 mod trace;
+#[cfg(target_arch = "x86_64")]
+mod two_accounts;
 mod unit;
 mod verify;
 mod verify_output;
+mod waits;
 mod way_back;
 mod wire;

@@ -465,6 +465,18 @@ fn no_trace_is_removed_unseen(lab: &Lab) {
     assert!(code == "back-foreign-write" && evidence.contains("cannot be read"), "{code}: {evidence}");
     acknowledge(lab);
     lab.wait_alive();
+    // What pmp-ha cannot read, it does not let go in silence.
+    let strange = format!("{}strange\n", files());
+    std::fs::write(&index, strange).expect("written");
+    let found = lab.primary.findings();
+    assert!(found.iter().any(|code| code == "back-not-checked"), "{found:?}");
+    lab.primary.run(&["reconfigure"]).ok();
+    wait_until("the relay logs have begun anew", || {
+        told(&lab.primary).is_some_and(|(code, _)| code == "back-foreign-write")
+    });
+    assert!(told(&lab.primary).is_some_and(|(_, evidence)| evidence.contains("dropped before")));
+    acknowledge(lab);
+    lab.wait_alive();
 }
 
 /// The secondary may change the rows of the heartbeat, also so that they are no longer those of the pair.

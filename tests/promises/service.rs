@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Lab, Node, Put, command, cut};
+use crate::harness::{Lab, Node, Put, Ran, command, cut};
 use crate::on_every_server;
 
 on_every_server!(a_stop_turns_the_event_scheduler_off_and_one_that_fails_turns_it_on_again);
@@ -91,9 +91,10 @@ fn stops_the_database_whatever_the_stop_script_does() {
 }
 
 #[test]
-fn a_home_whose_path_has_a_space_makes_a_pair() {
-    let lab = Lab::up_with("mysql-5.6", "my lab", 1);
-    assert!(lab.primary.home.to_string_lossy().contains(' '));
+fn a_home_whose_path_means_something_to_a_shell_a_server_or_systemd_makes_a_pair() {
+    const NAME: &str = "it's; #1 & 50%";
+    let lab = Lab::up_with("mysql-5.6", NAME, 1);
+    assert!(lab.primary.home.to_string_lossy().contains(NAME));
     lab.install();
     lab.primary.run(&["start"]).ok();
     lab.secondary.run(&["start"]).ok();
@@ -101,8 +102,38 @@ fn a_home_whose_path_has_a_space_makes_a_pair() {
     lab.primary.sql("INSERT INTO Ptrx_Settings VALUES ('SPACE', 'in the path')");
     let query = "SELECT VALUE FROM Ptrx_Settings WHERE NAME = 'SPACE'";
     assert_eq!(lab.wait_same(query), "in the path");
-    lab.primary.run(&["stop"]).ok();
-    lab.secondary.run(&["stop"]).ok();
+    lab.primary.run(&["verify", "--deep"]).ok();
+    lab.primary.run(&["doctor"]).ok();
+
+    // systemd reads of the unit what the home is called.
+    let units = lab.dir().to_string_lossy().into_owned();
+    lab.primary.run(&["monitor", "--install", "--unit-dir", &units]).ok();
+    let unit = lab.dir().join("pmp-ha-monitor.service");
+    let text = std::fs::read_to_string(&unit).expect("written");
+    let begins = lab.dir().canonicalize().expect("there").display().to_string();
+    let written = format!("\"{begins}/it's; #1 & 50%%/primary\"");
+    assert!(text.contains(&format!("--home {written} monitor")), "{text}");
+    assert!(text.contains(&format!("ReadWritePaths={written}\n")), "{text}");
+    let mut analyze = std::process::Command::new("systemd-analyze");
+    analyze.args(["verify", "--man=no"]).arg(&unit);
+    if std::process::Command::new("systemd-analyze").arg("--version").output().is_ok() {
+        let ran = Ran::from_command(analyze);
+        assert!(!ran.stderr.contains("pmp-ha-monitor"), "{ran}");
+    }
+    lab.primary.run(&["monitor", "--uninstall", "--unit-dir", &units]).ok();
+    lab.stop();
+    for node in [&lab.secondary, &lab.primary] {
+        node.run(&["teardown"]).ok();
+    }
+    // What a shell or an option file cannot hold is refused before the first step.
+    for odd in ["\"", "$HOME", "`id`", "\\"] {
+        let home = lab.root.join(odd).join("primary");
+        std::fs::create_dir(lab.root.join(odd)).expect("made");
+        std::fs::rename(&lab.primary.home, &home).expect("renamed");
+        let node = Node { home, endpoint: lab.primary.endpoint.clone() };
+        node.refuses(&["pack", &node.endpoint, &lab.secondary.endpoint], 4, &["the path of the home"]);
+        std::fs::rename(&node.home, &lab.primary.home).expect("renamed");
+    }
 }
 
 fn scheduler(node: &Node) -> String {

@@ -150,9 +150,14 @@ pub fn read(path: &Path) -> Result<String> {
 
 /// Returns when the certificate in a PEM ends, seconds since 1970, UTC.
 pub fn ends(text: &str) -> Result<i64> {
+    Ok(valid(text)?.end)
+}
+
+/// Returns from when until when the certificate in a PEM is valid, seconds since 1970, UTC.
+pub fn valid(text: &str) -> Result<Range<i64>> {
     let (_, pem) = parse_x509_pem(text.as_bytes()).context("this is not PEM")?;
     let cert = pem.parse_x509().context("this is not a certificate")?;
-    Ok(cert.validity().not_after.timestamp())
+    Ok(cert.validity().not_before.timestamp()..cert.validity().not_after.timestamp())
 }
 
 /// Returns the certificates of both texts, each once, in their order.
@@ -168,9 +173,9 @@ pub fn bundle(first: &str, more: &str) -> Result<String> {
     Ok(out.iter().map(|found| pem::encode_config(found, unix_lines())).collect())
 }
 
-/// Whether a text holds one certificate and no more.
-pub fn is_one(text: &str) -> Result<bool> {
-    Ok(pem::parse_many(text).context("this is not PEM")?.len() == 1)
+/// How many certificates a text holds.
+pub fn count(text: &str) -> Result<usize> {
+    Ok(pem::parse_many(text).context("this is not PEM")?.len())
 }
 
 /// Returns the first certificate of a text: that of the CA whose key this node has, if it has one.
@@ -241,7 +246,7 @@ mod tests {
         assert_eq!(both, format!("{new}{old}"));
         assert_eq!(bundle(&both, &old).expect("certificates"), both, "each of them once");
         assert_eq!(first(&both).expect("a certificate"), new);
-        assert!(is_one(&new).expect("a PEM") && !is_one(&both).expect("a PEM"));
+        assert_eq!([&new, &both].map(|text| count(text).expect("a PEM")), [1, 2]);
         assert_ne!(subject(&old).expect("a name"), subject(&new).expect("a name"));
         assert!(subject(&new).is_ok_and(|name| name.starts_with("/CN=pmp-ha pair x ")));
         assert!(first("").is_err());

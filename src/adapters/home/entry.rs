@@ -15,7 +15,7 @@ use crate::domain::acting::{Acting, SystemAccount, acting, left_by_others, not_r
 use crate::failure::{Failure, Kind};
 
 /// Folders of which root runs or reads any file, from the home.
-const TRUSTED: [&str; 3] = ["bin", "mysql/bin", "conf/pmp-ha"];
+const TRUSTED: [&str; 4] = ["bin", "mysql/bin", "mysql/lib", "conf/pmp-ha"];
 
 /// What else directs root, from the home: files that it reads, and folders that it writes to.
 const DIRECTING: [&str; 10] = [

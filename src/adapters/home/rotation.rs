@@ -1,6 +1,6 @@
 //! The files of a change of the pair's secrets, in `conf/pmp-ha`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 
@@ -74,15 +74,7 @@ impl NextSecrets {
 impl Home {
     /// The change of the pair's secrets that is under way here, if one is.
     pub fn rotation(&self) -> Result<Option<Rotation>> {
-        let path = self.node_files().join(ROTATION);
-        match system::read_text(&path, system::SMALL) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-            Ok(text) => {
-                let read = toml::from_str(&text);
-                Ok(Some(read.map_err(|error| anyhow!("{} cannot be read: {error}", path.display()))?))
-            }
-        }
+        in_folder(&self.node_files())
     }
 
     /// Notes how far it is, or that there is none any more.
@@ -104,3 +96,16 @@ impl Home {
 }
 
 const ROTATION: &str = "rotation.toml";
+
+/// The change of the pair's secrets that was under way when these node files were written, if one was.
+pub fn in_folder(node_files: &Path) -> Result<Option<Rotation>> {
+    let path = node_files.join(ROTATION);
+    match system::read_text(&path, system::SMALL) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+        Ok(text) => {
+            let read = toml::from_str(&text);
+            Ok(Some(read.map_err(|error| anyhow!("{} cannot be read: {error}", path.display()))?))
+        }
+    }
+}

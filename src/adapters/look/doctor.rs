@@ -183,7 +183,7 @@ fn own_certificates(home: &Home, membership: &Membership) -> Vec<InUse> {
         (format!("the certificate of {}", membership.this().host), false, &tls.cert),
     ]
     .into_iter()
-    .filter_map(|(whose, is_ca, path)| Some(InUse { whose, is_ca, ends: ends(path)? }))
+    .filter_map(|(whose, is_ca, path)| Some(InUse { whose, is_ca, begins: None, ends: ends(path)? }))
     .collect()
 }
 

@@ -123,15 +123,20 @@ pub async fn take(
 /// The certificates of the pair: of this node and of its CA by the files, of the other node by its server.
 fn certificates_in_use(home: &Home, membership: &Membership, peer: &Observed<ServerView>) -> Vec<InUse> {
     let tls = home.tls_paths();
-    let file = |path: &str| certificates::read(Path::new(path)).and_then(|pem| certificates::ends(&pem)).ok();
+    let file =
+        |path: &str| certificates::read(Path::new(path)).and_then(|pem| certificates::valid(&pem)).ok();
+    let here = |whose: String, is_ca: bool, path: &str| {
+        file(path).map(|valid| InUse { whose, is_ca, begins: Some(valid.start), ends: valid.end })
+    };
+    let there = peer.seen().and_then(|server| server.certificate_ends);
     let of = |host: &str| format!("the certificate of {host}");
     [
-        ("the certificate of the pair's CA".to_owned(), true, file(&tls.ca)),
-        (of(&membership.this().host), false, file(&tls.cert)),
-        (of(&membership.peer().host), false, peer.seen().and_then(|server| server.certificate_ends)),
+        here("the certificate of the pair's CA".to_owned(), true, &tls.ca),
+        here(of(&membership.this().host), false, &tls.cert),
+        there.map(|ends| InUse { whose: of(&membership.peer().host), is_ca: false, begins: None, ends }),
     ]
     .into_iter()
-    .filter_map(|(whose, is_ca, ends)| Some(InUse { whose, is_ca, ends: ends? }))
+    .flatten()
     .collect()
 }
 

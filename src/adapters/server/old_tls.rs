@@ -10,11 +10,13 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use openssl::asn1::Asn1Time;
 use openssl::error::ErrorStack;
 use openssl::pkey::PKey;
-use openssl::ssl::{Ssl, SslContext, SslMethod, SslOptions, SslVerifyMode, SslVersion};
+use openssl::ssl::{Ssl, SslContext, SslMethod, SslOptions, SslRef, SslVerifyMode, SslVersion};
 use openssl::x509::verify::X509CheckFlags;
 use openssl::x509::{X509, X509VerifyResult};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, split};
@@ -23,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio_openssl::SslStream;
 
 use crate::adapters::system::{self, OneCaller};
-use crate::domain::certificate;
+use crate::domain::certificate::{self, Fault, Unfit};
 use crate::domain::settings::TlsPaths;
 use crate::domain::snapshot::{Blind, BlindReason};
 
@@ -45,6 +47,9 @@ const TLS_REQUEST: usize = 32;
 /// `CLIENT_SSL` in the second byte of the capabilities, which are little-endian.
 const CLIENT_SSL: u8 = 0x0800_u16.to_le_bytes()[1];
 
+/// The time limit for the rest of a packet whose beginning was read.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 const OK: u8 = 0x00;
 const ERROR: u8 = 0xff;
 
@@ -57,7 +62,7 @@ pub struct Bridge {
 impl Bridge {
     /// Connects to the server and waits for its greeting, without a deadline.
     pub async fn to(host: &str, port: u16, tls: &TlsPaths) -> Result<Self, Blind> {
-        let ssl = client(host, tls).map_err(|error| turned_away(format!("{error:#}")))?;
+        let client = Client::of(host, tls).map_err(|error| turned_away(format!("{error:#}")))?;
         let mut server = TcpStream::connect((host, port)).await.map_err(|error| lost(&error))?;
         server.set_nodelay(true).map_err(|error| lost(&error))?;
         let greeting = Packet::read(&mut server).await.map_err(|error| lost(&error))?;
@@ -66,7 +71,7 @@ impl Bridge {
             .map_err(|error| turned_away(format!("cannot create a socket to reach it: {error}")))?;
         let socket = door.path().to_owned();
         let mut traffic = JoinSet::new();
-        traffic.spawn(carry(door, server, greeting, ssl));
+        traffic.spawn(carry(door, server, greeting, client));
         Ok(Self { socket, traffic })
     }
 
@@ -83,7 +88,12 @@ impl Bridge {
 }
 
 /// Serves the driver. What goes wrong on the driver's side the driver says itself.
-async fn carry(door: OneCaller, mut server: TcpStream, greeting: Packet, ssl: Ssl) -> Result<(), Blind> {
+async fn carry(
+    door: OneCaller,
+    mut server: TcpStream,
+    greeting: Packet,
+    client: Client,
+) -> Result<(), Blind> {
     let Ok(mut driver) = door.accept().await else { return Ok(()) };
     if greeting.write(&mut driver).await.is_err() || greeting.is(ERROR) {
         return Ok(());
@@ -92,8 +102,11 @@ async fn carry(door: OneCaller, mut server: TcpStream, greeting: Packet, ssl: Ss
     let request = answer.ask_for_tls()?;
     request.write(&mut server).await.map_err(|error| lost(&error))?;
 
-    let mut server = SslStream::new(ssl, server).map_err(|error| turned_away(reasons(&error)))?;
+    let mut server = SslStream::new(client.ssl, server).map_err(|error| turned_away(reasons(&error)))?;
     if let Err(error) = Pin::new(&mut server).connect().await {
+        if server.ssl().verify_result() == X509VerifyResult::OK && breaks_off(server.get_mut()).await {
+            return Err(of_a_certificate(server.ssl(), client.own));
+        }
         let evidence = failed_handshake(&error, server.ssl().verify_result());
         let why = certificate::unfit(&evidence).map_or(BlindReason::TurnedAway, BlindReason::Certificate);
         return Err(Blind { why, evidence });
@@ -144,33 +157,80 @@ fn without_tls(mut greeting: Packet) -> Result<Packet, Blind> {
     Ok(greeting)
 }
 
-/// OpenSSL, set up for one connection to `host`.
-fn client(host: &str, tls: &TlsPaths) -> Result<Ssl> {
-    let mut context = SslContext::builder(SslMethod::tls_client())?;
-    context.set_min_proto_version(Some(SslVersion::TLS1))?;
-    context.set_cipher_list(CIPHERS)?;
-    // yaSSL takes an empty fragment for the end of the connection, now and then. Nobody who listens
-    // can choose a word of what is said here, so that nothing is lost without them.
-    let quirks = LEGACY_SERVER_CONNECT | SslOptions::DONT_INSERT_EMPTY_FRAGMENTS;
-    context.set_options(quirks | SslOptions::NO_RENEGOTIATION);
-    context.set_verify(SslVerifyMode::PEER);
-    // A new context trusts nobody.
-    use_file(&tls.ca, |pem| {
-        // While a pair changes its secrets, there are two.
-        X509::stack_from_pem(pem)?.into_iter().try_for_each(|ca| context.cert_store_mut().add_cert(ca))
-    })?;
-    use_file(&tls.cert, |pem| context.set_certificate(X509::from_pem(pem)?.as_ref()))?;
-    use_file(&tls.key, |pem| context.set_private_key(PKey::private_key_from_pem(pem)?.as_ref()))?;
+/// OpenSSL, set up for one connection.
+struct Client {
+    ssl: Ssl,
+    /// What must be wrong with the certificate of this node if the server does not take it.
+    own: Fault,
+}
 
-    let mut ssl = Ssl::new(&context.build())?;
-    let expected = ssl.param_mut();
-    // As the driver does it: the common name counts for nothing.
-    expected.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS | X509CheckFlags::NEVER_CHECK_SUBJECT);
-    match host.parse::<IpAddr>() {
-        Ok(address) => expected.set_ip(address)?,
-        Err(_) => expected.set_host(host)?,
+impl Client {
+    fn of(host: &str, tls: &TlsPaths) -> Result<Self> {
+        let mut context = SslContext::builder(SslMethod::tls_client())?;
+        context.set_min_proto_version(Some(SslVersion::TLS1))?;
+        context.set_cipher_list(CIPHERS)?;
+        // yaSSL takes an empty fragment for the end of the connection, now and then. Nobody who listens
+        // can choose a word of what is said here, so that nothing is lost without them.
+        let quirks = LEGACY_SERVER_CONNECT | SslOptions::DONT_INSERT_EMPTY_FRAGMENTS;
+        context.set_options(quirks | SslOptions::NO_RENEGOTIATION);
+        context.set_verify(SslVerifyMode::PEER);
+        let mut own = Fault::WrongCa;
+        // A new context trusts nobody.
+        use_file(&tls.ca, |pem| {
+            // While a pair changes its secrets, there are two.
+            X509::stack_from_pem(pem)?.into_iter().try_for_each(|ca| context.cert_store_mut().add_cert(ca))
+        })?;
+        use_file(&tls.cert, |pem| {
+            let cert = X509::from_pem(pem)?;
+            own = refused_because(&cert)?;
+            context.set_certificate(cert.as_ref())
+        })?;
+        use_file(&tls.key, |pem| context.set_private_key(PKey::private_key_from_pem(pem)?.as_ref()))?;
+
+        let mut ssl = Ssl::new(&context.build())?;
+        let expected = ssl.param_mut();
+        // As the driver does it: the common name counts for nothing.
+        expected.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS | X509CheckFlags::NEVER_CHECK_SUBJECT);
+        match host.parse::<IpAddr>() {
+            Ok(address) => expected.set_ip(address)?,
+            Err(_) => expected.set_host(host)?,
+        }
+        Ok(Self { ssl, own })
     }
-    Ok(ssl)
+}
+
+/// Why a server refuses this certificate, by what is known of it here.
+fn refused_because(own: &X509) -> Result<Fault, ErrorStack> {
+    let now = Asn1Time::days_from_now(0)?;
+    Ok(if own.not_after() < now {
+        Fault::Expired
+    } else if own.not_before() > now {
+        Fault::NotYetValid
+    } else {
+        Fault::WrongCa
+    })
+}
+
+/// Whether the server said in clear, in the middle of the handshake, that it goes no further. Of its packet
+/// OpenSSL has read the first five bytes, for the head of a TLS record.
+async fn breaks_off(server: &mut TcpStream) -> bool {
+    const BAD_HANDSHAKE: u16 = 1043;
+    let code = tokio::time::timeout(LAST_WORD, server.read_u16_le()).await;
+    matches!(code, Ok(Ok(BAD_HANDSHAKE)))
+}
+
+/// A server of this age says no more than that it goes no further. If its own certificate has ended or has not
+/// begun, it does not come to showing that. Then it looks at this node's.
+fn of_a_certificate(ssl: &SslRef, own: Fault) -> Blind {
+    let (unfit, when) = if ssl.peer_certificate().is_some() {
+        (Unfit { fault: own, ours: true }, "when it saw the certificate of this node")
+    } else {
+        (Unfit { fault: Fault::NotInTime, ours: false }, "before it showed its own certificate")
+    };
+    Blind {
+        why: BlindReason::Certificate(unfit),
+        evidence: format!("it broke off the TLS handshake {when}: error 1043"),
+    }
 }
 
 fn use_file(path: &str, use_it: impl FnOnce(&[u8]) -> Result<(), ErrorStack>) -> Result<()> {
@@ -229,10 +289,6 @@ fn failed_handshake(error: &openssl::ssl::Error, verified: X509VerifyResult) -> 
         return format!("certificate verify failed: {}", verified.error_string());
     }
     match (error.ssl_error().map(reasons), error.io_error()) {
-        // What comes then is no TLS, but an error packet.
-        (Some(said), _) if said.contains("wrong version number") => {
-            format!("it ended the TLS handshake, as servers do if they do not trust a certificate: {said}")
-        }
         (Some(said), _) => format!("the TLS handshake failed: {said}"),
         (None, Some(error)) => format!("it ended the TLS handshake: {error}"),
         (None, None) => "it ended the TLS handshake".into(),
@@ -265,7 +321,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::thread::JoinHandle;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use tempfile::TempDir;
 

@@ -25,6 +25,9 @@ pub(super) const TICK: Duration = Duration::from_millis(50);
 /// How long after its script a server may take to lock its data before it counts as gone.
 pub(super) const LOCK_GRACE: Duration = Duration::from_secs(15);
 
+/// How long a start script that was cut off may go on without a server.
+const SCRIPT_GRACE: Duration = Duration::from_secs(3);
+
 /// How long the product's stop script may take to have an effect.
 const STOP_SCRIPT_GRACE: Duration = Duration::from_secs(10);
 
@@ -194,13 +197,21 @@ impl<'a> Database<'a> {
         )
     }
 
-    /// Waits until a script that was cut off has brought up a server that holds its data, or none.
+    /// Waits until a script that was cut off has brought up a server that holds its data, or none. One that
+    /// runs on without a server is ended: nobody waits for what it waits for.
     async fn wait_for_lock(&self, child: &mut Child) -> Result<()> {
         let begun = Instant::now();
         while self.pid()?.is_none() && begun.elapsed() < LOCK_GRACE {
             // The server is a child of its script, and of the same group.
-            if ended(child)?.is_some() && !system::is_group_alive(child.id()) {
+            let runs_on = ended(child)?.is_none();
+            if !runs_on && !system::is_group_alive(child.id()) {
                 break;
+            }
+            if runs_on
+                && begun.elapsed() > SCRIPT_GRACE
+                && system::server_of_group(child.id(), &PROGRAMS).is_none()
+            {
+                system::kill_group(child.id());
             }
             tokio::time::sleep(TICK).await;
         }

@@ -201,10 +201,28 @@ fn exchanged_by(folder: &Path) -> Result<Option<String>> {
     })
 }
 
-/// Gives everything in a folder to an account, and finally the folder itself.
-///
-/// Until then, no other account can change its content. It works on opened files, and never on the
-/// target of a link.
+/// Changes the owner of a path, if necessary and if this account may. What a link names stays as it is.
+pub fn give_to(path: &Path, owner: Owner) -> Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let context = || format!("cannot change the owner of {}", path.display());
+    let opened = nix::fcntl::open(path, ITSELF, Mode::empty()).with_context(context)?;
+    give_itself(&opened, owner).with_context(context)
+}
+
+/// Changes the owner of an opened file, if necessary and if this account may.
+pub fn give_file(file: &std::fs::File, owner: Owner) -> Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+    fchown(file, Some(uid), Some(gid)).context("cannot change the owner of a file")
+}
+
+/// Gives everything in a folder to an account, and the folder itself last: as long as it is this
+/// account's alone, nobody else can change what is in it. Every change is made to what was opened, and
+/// never to what a link names.
 pub fn give_tree(path: &Path, owner: Owner) -> Result<()> {
     if !geteuid().is_root() {
         return Ok(());
@@ -232,8 +250,17 @@ fn give_opened(at: &OwnedFd, owner: Owner) -> Result<()> {
                 Err(error) => return Err(error.into()),
             }
         }
-    } else if stat.st_nlink > 1 && stat.st_uid != owner.uid {
-        bail!("a file in it has another name elsewhere, and belongs to account {}", stat.st_uid);
+    }
+    give_itself(at, owner)
+}
+
+/// Gives what was opened, be it a link, and never a file that has another name elsewhere: an account can
+/// give a file of somebody else's a name in a folder of its own.
+fn give_itself(at: &OwnedFd, owner: Owner) -> Result<()> {
+    let stat = fstat(at)?;
+    let is_folder = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR;
+    if !is_folder && stat.st_nlink > 1 && stat.st_uid != owner.uid {
+        bail!("a file has another name elsewhere, and belongs to account {}", stat.st_uid);
     }
     if (stat.st_uid, stat.st_gid) != (owner.uid, owner.gid) {
         let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));

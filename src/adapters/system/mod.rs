@@ -11,6 +11,7 @@ mod notify;
 mod process;
 mod reading;
 mod socket;
+mod terminal;
 
 use std::fs::Permissions;
 use std::io::Write;
@@ -24,8 +25,8 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FcntlArg, Flock, FlockArg, RenameFlags};
 
 pub use account::{
-    Owner, acts_as_root, became, become_account, changed_by, give_tree, is_root, make_folder_of,
-    may_be_another_s, program, require_owner, share_with, show_to,
+    Owner, acts_as_root, became, become_account, changed_by, give_file, give_to, give_tree, is_root,
+    make_folder_of, may_be_another_s, program, require_owner, share_with, show_to,
 };
 pub use disk::{
     DIRECT_UNIT, allocate, forget_cached, forget_cached_part, is_direct, open_direct,
@@ -41,6 +42,7 @@ pub use process::{
 };
 pub use reading::{LARGE, SMALL, open_regular, read_bytes, read_end, read_head, read_text};
 pub use socket::{OneCaller, connect_local, datagram_to_local, is_local_address, one_caller};
+pub use terminal::TerminalModes;
 
 /// The product's script that starts the bundled database: `startDB.sh PORT TMPDIR`.
 pub const START_SCRIPT: &str = "startDB.sh";
@@ -139,16 +141,6 @@ pub fn owner(path: &Path) -> Result<Owner> {
     Ok(Owner::of(&fs::metadata(path)?))
 }
 
-/// Changes the owner of a path, if necessary and if this account may.
-pub fn give_to(path: &Path, owner: Owner) -> Result<()> {
-    let meta = fs::symlink_metadata(path)?;
-    if (meta.uid(), meta.gid()) != (owner.uid, owner.gid) && nix::unistd::geteuid().is_root() {
-        std::os::unix::fs::lchown(path, Some(owner.uid), Some(owner.gid))
-            .with_context(|| format!("cannot change the owner of {}", path.display()))?;
-    }
-    Ok(())
-}
-
 /// The mode bits of a file.
 pub fn mode(path: &Path) -> Result<u32> {
     Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
@@ -171,7 +163,7 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32, like: Option<Owner>)
         file.write_all(content)?;
         file.set_permissions(Permissions::from_mode(mode))?;
         if let Some(owner) = like {
-            give_to(&temporary, owner)?;
+            give_file(file.file(), owner)?;
         }
         file.sync_all()?;
         fs::rename(&temporary, path)?;

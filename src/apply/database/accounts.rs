@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 
-use crate::adapters::home::{Credential, Credentials, certificates};
+use crate::adapters::home::{Credential, Credentials, certificates, rotation};
 use crate::adapters::random;
 use crate::adapters::server::process::BOOT_USER;
 use crate::adapters::server::session::Session;
@@ -16,6 +16,7 @@ use crate::domain::accounts::{
 use crate::domain::flavor::{Account, Demand, Flavor};
 use crate::domain::own_schema::ASK_FOR_BEAT_PROCEDURE;
 use crate::domain::pair::Membership;
+use crate::domain::rotation::HowFar;
 use crate::domain::settings::{LOCAL_SCHEMA, OWN_SCHEMA};
 use crate::domain::sql::{quote, quote_name};
 use crate::domain::{definitions, locks, questions};
@@ -98,8 +99,15 @@ pub fn own(credentials: &Credentials) -> [(&Credential, &'static str); 7] {
 /// It is the other node's, from the CA that the node files in `folder` trust.
 pub fn demand(folder: &Path, membership: &Membership) -> Result<Demand> {
     let trusted = certificates::read(&folder.join("ca.pem"))?;
-    // While two are trusted, either may have issued it.
-    let issuer = if certificates::is_one(&trusted)? { Some(certificates::subject(&trusted)?) } else { None };
+    let number = certificates::count(&trusted)?;
+    let is_of_the_first = match rotation::in_folder(folder)?.map(|rotation| rotation.stage) {
+        None => number == 1,
+        // The new one comes behind the old one.
+        Some(HowFar::Offered) => number <= 2,
+        Some(HowFar::Taken) => true,
+    };
+    // The next pack of a promoted node brings a certificate of another CA than the one that is there.
+    let issuer = if is_of_the_first { Some(certificates::subject(&trusted)?) } else { None };
     Ok(Demand { subject: certificates::subject_of(&membership.peer().host), issuer })
 }
 

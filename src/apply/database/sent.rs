@@ -27,9 +27,12 @@ pub async fn lets_go(
     }
     let mut before = membership.clone();
     (before.role, before.pair.primary) = (Role::Primary, membership.this().number);
-    // ignored: where it cannot be read, `verify` has said so
-    if let Ok(read) = returned::read_on(session, flavor, runner.home, &before, None).await {
-        let _ = remembered::returned::store(runner.home, &read.reading);
+    match returned::read_on(session, flavor, runner.home, &before, None).await {
+        Ok(read) => {
+            remembered::returned::store(runner.home, &read.reading)?;
+            remembered::returned::let_go(runner.home, &before)
+        }
+        // `verify` has said why.
+        Err(_) => remembered::returned::let_go_unread(runner.home, &before),
     }
-    remembered::returned::let_go(runner.home, &before)
 }

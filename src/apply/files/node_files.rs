@@ -79,7 +79,7 @@ fn own_ca(home: &Home, membership: &Membership) -> Result<bool> {
         system::write_atomic(&key, ca.key.as_bytes(), 0o600, None)?;
     }
     let node = dir.join("node.pem");
-    if certificates::is_one(&all)? || !node.is_file() {
+    if certificates::count(&all)? == 1 || !node.is_file() {
         return Ok(false);
     }
     let left = certificates::ends(&certificates::read(&node)?)? - jiff::Timestamp::now().as_second();

@@ -52,8 +52,12 @@ const CHECKPOINT_NOW: &str = "innodb_log_checkpoint_now";
 /// Between two checkpoints that are asked for: what the server does beside the lock may need one more.
 const CHECKPOINT_AGAIN: Duration = Duration::from_millis(500);
 
-/// How long the lock may wait for a statement that still runs: new writes wait behind it.
-const LOCK_WAIT: u64 = 10;
+/// How long the lock may wait for a statement that still runs: new writes wait behind it. A signal is heard
+/// between two waits.
+const LOCK_WAIT: u64 = 2;
+
+/// The number of waits for the lock in one attempt.
+const LOCK_WAITS: usize = 5;
 
 /// What is shown meanwhile.
 const PAGES: &str = "the server writes its pages to the disk";
@@ -158,7 +162,7 @@ async fn tries(
     for _ in 0..TRIES {
         wait_for_few_pages(copying.runner, session).await?;
         let begun = Instant::now();
-        if let Err(error) = session.run("FLUSH TABLES WITH READ LOCK").await {
+        if let Err(error) = lock(copying.runner, session).await? {
             blocked += begun.elapsed();
             last = format!("{error:#}");
             continue;
@@ -177,6 +181,19 @@ async fn tries(
             .because(format!("{TRIES} copies failed: {last}"))
             .hint("Try again when there are fewer writes, or stop the database first.")
     )
+}
+
+/// Takes the lock, or returns why it cannot be had.
+async fn lock(runner: &Runner<'_>, session: &mut Session) -> Result<Result<()>> {
+    let mut last = Ok(());
+    for _ in 0..LOCK_WAITS {
+        runner.interrupt.check()?;
+        last = session.run("FLUSH TABLES WITH READ LOCK").await;
+        if last.is_ok() {
+            break;
+        }
+    }
+    Ok(last)
 }
 
 /// Copies under the lock, or returns why the copy is useless.

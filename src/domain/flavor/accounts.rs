@@ -9,7 +9,7 @@ use crate::domain::sql::{Sql, quote};
 pub struct Demand {
     /// Whose it is.
     pub subject: String,
-    /// The CA that issued it, if the pair trusts one only.
+    /// The CA that issued it, if only one can have done so.
     pub issuer: Option<String>,
 }
 

@@ -11,10 +11,22 @@ const ROTATE: &str = "Run `pmp-ha rotate` on the primary and then on the seconda
 
 const RENEW_CA: &str = "A pack keeps the pair's CA unless you ask for another: `pmp-ha pack --new-secrets` on the primary with its database stopped, then `pmp-ha install-pack` on the secondary.";
 
+const CLOCK: &str = "A clock is wrong: compare `date -u` on both machines, and correct the one that is behind. If a clock was ahead when the pack was made, make a new pack.";
+
 impl Judge<'_> {
     pub(super) fn certificates(&mut self) {
         let now = self.snapshot.now;
         for certificate in self.snapshot.certificates.clone() {
+            if let Some(begins) = certificate.begins.filter(|begins| *begins > now) {
+                self.find(
+                    "certificate-not-yet-valid",
+                    About::HighAvailability,
+                    Severity::Failed,
+                    &format!("{} is not valid yet", certificate.whose),
+                    format!("it is valid from {} on", day(begins)),
+                    CLOCK,
+                );
+            }
             let left = certificate.ends - now;
             let (severity, what) = if left <= 0 {
                 (Severity::Failed, format!("{} has ended", certificate.whose))
@@ -62,12 +74,20 @@ impl Judge<'_> {
             Fault::NotYetValid => (
                 "certificate-not-yet-valid",
                 "is not valid yet",
-                "A clock is wrong: compare `date -u` on both machines, and correct the one that is behind. If a clock was ahead when the pack was made, make a new pack.".to_owned(),
+                CLOCK.to_owned(),
             ),
             Fault::WrongHost => (
                 "certificate-wrong-host",
                 "is for another host",
                 format!("Something else may answer there: check to which machine the name {} resolves. If the node has a new name or address, make a new pack with it.", own.peer().host),
+            ),
+            Fault::NotInTime => (
+                "certificate-not-in-time",
+                "has ended or has not begun",
+                format!(
+                    "Run `pmp-ha verify` on {}: it says until when it is valid there. Compare `date -u` on both machines first. {RENEW}",
+                    own.peer().host
+                ),
             ),
             Fault::WrongCa => (
                 "certificate-wrong-ca",

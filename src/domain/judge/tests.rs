@@ -489,6 +489,7 @@ fn a_certificate_is_a_finding_from_thirty_days_before_its_end() {
         snapshot.certificates = vec![InUse {
             whose: "the certificate of n2".into(),
             is_ca: false,
+            begins: None,
             ends: snapshot.now + days * DAY,
         }];
         snapshot
@@ -505,6 +506,11 @@ fn a_certificate_is_a_finding_from_thirty_days_before_its_end() {
     of_ca.certificates[0].is_ca = true;
     let health = judge(&of_ca, LIMITS);
     assert!(health.findings[0].hint.contains("`pmp-ha pack --new-secrets`"), "{health}");
+    let mut early = ending(99);
+    early.certificates[0].begins = Some(early.now + DAY);
+    assert_eq!(verdict(&early), (Status::Failed, Status::Alive, vec!["certificate-not-yet-valid"]));
+    early.certificates[0].begins = Some(early.now);
+    assert_eq!(verdict(&early), (Status::Alive, Status::Alive, vec![]));
 }
 
 #[test]
@@ -524,6 +530,7 @@ fn each_fault_of_a_certificate_has_its_own_finding_and_hint() {
         (Fault::NotYetValid, "certificate-not-yet-valid", "clock"),
         (Fault::WrongHost, "certificate-wrong-host", "to which machine the name"),
         (Fault::WrongCa, "certificate-wrong-ca", "another pack"),
+        (Fault::NotInTime, "certificate-not-in-time", "until when it is valid"),
     ] {
         for ours in [false, true] {
             let mut snapshot = seen_from(Role::Primary);

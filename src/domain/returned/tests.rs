@@ -220,6 +220,10 @@ fn relay_logs_that_pmp_ha_did_not_let_go_itself_do_not_vanish() {
     assert_eq!(gone(gone(let_go.clone(), 1), 1).total, 0, "nothing was sent yet");
     assert_eq!(gone(let_go.clone(), 3).total, 1, "some of the new ones are gone as well");
     assert_eq!(gone(Returned { behind: true, ..let_go.clone() }, 1).total, 1, "it was not read to its end");
+    let mut unread = read.clone();
+    unread.lets_go_unread();
+    unread.lets_go();
+    assert_eq!(gone(unread, 1).total, 1, "pmp-ha let them go, and could not read them");
     let mut next = gone(let_go, 1);
     let end =
         Event { position: 300, end: 0, kind: "Xid".into(), server_id: 2, info: "COMMIT /* xid=8 */".into() };

@@ -28,13 +28,8 @@ impl Looks {
                     let codes: Option<Vec<&str>> = report["findings"].as_array().map(|findings| {
                         findings.iter().filter_map(|finding| finding["code"].as_str()).collect()
                     });
-                    // A machine that is too busy to be looked at tells nothing. Behind a copy under a lock, the
-                    // receiver of the primary connects anew: that is a moment, and no failure of the pair.
-                    let is_late = |code: &&str| {
-                        code.ends_with("-slow")
-                            || code.ends_with("-frozen")
-                            || *code == "back-receiver-connecting"
-                    };
+                    // A machine that is too busy to be looked at tells nothing.
+                    let is_late = |code: &&str| code.ends_with("-slow") || code.ends_with("-frozen");
                     match codes {
                         Some(codes) if codes.iter().any(is_late) => {}
                         // The exit code says that both words are Alive.

@@ -49,9 +49,21 @@ fn remembered(home: &Home, history: &str) -> Option<Returned> {
 /// # Errors
 /// An unwritable folder: then the next look would take it for something that somebody else did.
 pub fn let_go(home: &Home, membership: &Membership) -> Result<()> {
+    noted(home, membership, Returned::lets_go)
+}
+
+/// Notes the same of relay logs that could not be read. When they are gone, the next look says so.
+///
+/// # Errors
+/// An unwritable folder.
+pub fn let_go_unread(home: &Home, membership: &Membership) -> Result<()> {
+    noted(home, membership, Returned::lets_go_unread)
+}
+
+fn noted(home: &Home, membership: &Membership, note: impl FnOnce(&mut Returned)) -> Result<()> {
     let history = format!("{} {}", membership.pair.id, membership.this().number);
     let Some(mut reading) = remembered(home, &history) else { return Ok(()) };
-    reading.lets_go();
+    note(&mut reading);
     store(home, &reading)
 }
 
