@@ -113,7 +113,7 @@ fn one_run_sets_up_both_nodes(server: &str) {
     // Whatever is wrong on the way is said before the first change.
     let before = state(&lab);
     run("nobody-there", &home, program, &["--key", &key])
-        .refused(&["cannot reach nobody-there by ssh", "no-ssh"]);
+        .refused(&["cannot reach nobody-there with ssh", "no-ssh"]);
     run("pmp-b", &home, "/no/such/pmp-ha", &["--key", &key])
         .refused(&["cannot run /no/such/pmp-ha on pmp-b", "--peer-program"]);
     run("pmp-b", &primary.home.to_string_lossy(), program, &["--key", &key])

@@ -45,7 +45,7 @@ fn what_does_not_reach_the_server_ends_it_and_everything_is_as_it_was() {
         let text = text.replacen("BIN=", &format!("{lost}BIN="), 1);
         let _script = Put::content(script.clone(), text);
         let ran = lab.pack().exits(1).says(&["does not pass the options", said, "was ended"]);
-        assert!(!ran.stderr.contains("not complete"), "{ran}");
+        assert!(!ran.stderr.contains("is not complete"), "{ran}");
         assert!(!node.is_running() && node.processes().is_empty(), "{:?}", node.processes());
     }
     assert_eq!(node.outcome().as_deref(), Some("rolled_back"));
