@@ -262,7 +262,7 @@ fn one_bad_table_keeps_nobody_from_repairing_the_rest(server: &str) {
     lab.wait_replicating();
     lab.secondary.run(&["repair"]).exits(5).says(&["because bad: "]);
     let ran = lab.primary.run(&["verify", "--deep"]).exits(5);
-    assert!(ran.stdout.contains("cannot be read: the secondary says: "), "{ran}");
+    assert!(ran.stdout.contains("cannot be read: the secondary reports: "), "{ran}");
     assert!(!ran.stdout.contains("makes it equal"), "{ran}");
 }
 

@@ -562,7 +562,7 @@ fn a_failure_is_announced_once_and_so_is_its_end(server: &str) {
     lab.primary
         .run(&["monitor", "--once"])
         .exits(4)
-        .says(&["another monitor of this home announces already"]);
+        .says(&["another monitor of this home is already running"]);
     lab.primary.run(&["monitor", "--once", "--textfile", &file.to_string_lossy()]);
     assert!(std::fs::read_to_string(&file).is_ok_and(|text| text.contains("pmp_ha_status{")));
     primary.ends_well();

@@ -7,6 +7,7 @@ use mysql_async::{ClientIdentity, Error, SslOpts};
 use pmp_ha::adapters::home::certificates::{Issued, issue, issue_within, make_ca};
 use pmp_ha::adapters::home::{Credential, Credentials};
 use pmp_ha::adapters::server::session::{Address, Session, Speaks};
+use pmp_ha::domain::certificate::{Fault, Unfit};
 use pmp_ha::domain::settings::TlsPaths;
 use pmp_ha::domain::snapshot::{Blind, BlindReason};
 
@@ -163,7 +164,8 @@ fn old_primary_lets_in_the_secondary_only(lab: &Lab, strangers: &Strangers) {
     let (ca, cert, key) = (file("ca.pem"), file("node.pem"), file("node-key.pem"));
     let refused = |login: Result<_, Blind>| login.expect_err("a refusal");
     let strange = refused(login("127.0.0.1", &ca, &text(&strangers.cert), &text(&strangers.key)));
-    assert_eq!(strange.why, BlindReason::TurnedAway, "{}", strange.evidence);
+    let of_another_ca = Unfit { fault: Fault::WrongCa, ours: true };
+    assert_eq!(strange.why, BlindReason::Certificate(of_another_ca), "{}", strange.evidence);
     let strange = refused(login("127.0.0.1", &text(&strangers.ca), &cert, &key));
     assert!(strange.evidence.starts_with("certificate verify failed: "), "{}", strange.evidence);
     let strange = refused(login("127.0.0.3", &ca, &cert, &key));
