@@ -20,10 +20,12 @@ use crate::domain::start_script;
 /// Returns whether a process of this id exists.
 #[must_use]
 pub fn is_alive(pid: u32) -> bool {
-    // A zombie has ended, although its parent has not taken note of it yet.
+    // A zombie has ended, although its parent has not taken note of it yet. While other threads of it are ending,
+    // it still holds its files and locks.
     let zombie = fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z')));
-    !zombie
+    let ended = zombie && fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|tasks| tasks.count() <= 1);
+    !ended
         && i32::try_from(pid).is_ok_and(|pid| !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH)))
 }
 
