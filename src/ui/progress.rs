@@ -76,6 +76,8 @@ fn painted(bars: &MultiProgress, words: &str, bytes: Option<u64>) -> ProgressBar
         bar.set_style(style.with_key("how_far", how_far).with_key("waited", waited));
     }
     bar.set_message(words.to_owned());
+    // What is over within a tick is shown, too.
+    bar.force_draw();
     bar.enable_steady_tick(TICK);
     bar
 }
