@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{Lab, Node, Ran, assert_same, cut, free_port, listens, wait_until, wait_until_or};
+use crate::harness::{Lab, Node, Ran, assert_same, cut, free_port, listens, wait_until_or};
 use crate::on_servers;
 
 on_servers!(one_run_sets_up_both_nodes: mariadb_11_8; left: mysql_5_6, mysql_9_7, mariadb_10_11);
@@ -143,7 +143,14 @@ fn one_run_sets_up_both_nodes(server: &str) {
     let mode = std::fs::metadata(secondary.path("HAPack.zip")).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     // A look at a busy moment may come too late to say Alive, and then the guide asks there.
-    wait_until("nothing is due", || !run("pmp-b", &home, program, &[]).ok().stderr.contains("$ ssh"));
+    wait_until_or("nothing is due", || {
+        let ran = run("pmp-b", &home, program, &[]).ok();
+        if ran.stderr.contains("$ ssh") {
+            Err(format!("{ran}\n{}", primary.run(&["verify"])))
+        } else {
+            Ok(())
+        }
+    });
 
     // What is missing there is done, and the pack is not sent twice.
     secondary.run(&["stop"]).ok();
