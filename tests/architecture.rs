@@ -353,9 +353,8 @@ fn the_suite_starts_every_program_of_tests() {
         let starts = [format!("--test {program}"), format!("$(program {program})")];
         // It measures, and is started by hand.
         let is_measure = program == "switchover_bench" && read("scripts/bench").contains("switchover_bench");
-        let is_soak = program == "soak";
         assert!(
-            is_measure || is_soak || starts.iter().any(|start| suite.contains(start)),
+            is_measure || starts.iter().any(|start| suite.contains(start)),
             "scripts/test starts no program {program}"
         );
     }
