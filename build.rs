@@ -33,10 +33,12 @@ fn main() {
     }
     println!("cargo::rerun-if-changed=Cargo.lock");
     // A debug build at a fixed address: 160 000 addresses of its tables need no change at each start, which was
-    // most of a start's work. The tests start it 12 000 times. Each released build has no fixed address.
+    // most of a start's work. The symbols of libraries are looked up at their first use, not at the start.
+    // The tests start it 12 000 times. Each released build has no fixed address, and looks all symbols up.
     let fixed = target.is_some_and(|target| target.ends_with("-linux-gnu"));
     if fixed && !asks {
         println!("cargo::rustc-link-arg-bins=-no-pie");
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,lazy");
     }
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=PMP_HA_COMMIT");
