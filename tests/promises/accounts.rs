@@ -506,8 +506,12 @@ fn processes_with(argument: &str) -> Vec<u32> {
 /// A home of root's in which somebody else could direct it is refused, with what helps.
 fn what_directs_root_must_be_root_s(lab: &Lab, accounts: &Accounts) {
     let primary = &lab.primary;
-    std::fs::create_dir_all(primary.path("mysql/lib")).expect("made");
-    std::fs::write(primary.path("mysql/lib/libssl.so"), "").expect("written");
+    for folder in ["private", "plugin"] {
+        std::fs::create_dir_all(primary.path("mysql/lib").join(folder)).expect("made");
+    }
+    for library in ["libssl.so", "private/libx.so", "plugin/auth.so"] {
+        std::fs::write(primary.path("mysql/lib").join(library), "").expect("written");
+    }
     for (path, mode, why) in [
         ("conf/pmp-ha/mysqld.cnf", 0o666, "is writable for everybody"),
         ("conf", 0o777, "is writable for everybody"),
@@ -516,6 +520,10 @@ fn what_directs_root_must_be_root_s(lab: &Lab, accounts: &Accounts) {
         // A program of the server's takes in what is there, as root.
         ("mysql/lib", 0o777, "is writable for everybody"),
         ("mysql/lib/libssl.so", 0o666, "is writable for everybody"),
+        ("mysql/lib/private", 0o777, "is writable for everybody"),
+        ("mysql/lib/private/libx.so", 0o666, "is writable for everybody"),
+        ("mysql/lib/plugin/auth.so", 0o620, ""),
+        ("conf/pmp-ha/ca.pem", 0o666, "is writable for everybody"),
     ] {
         let path = primary.path(path);
         let before = path.metadata().expect("there").permissions();
