@@ -219,7 +219,7 @@ pub async fn copy_live(runner: &Runner<'_>, from: &Path, way: &CopyWay) -> Resul
     datadir::drop_staged(runner.home)?;
     let copying = Copying::for_recovery(runner, &from);
     let spinner = runner.ui.spinner("the secondary is applying what it received");
-    let mut session = session(&from).await?;
+    let mut session = session(&from).await?.until(runner.interrupt);
     backlog::wait_until_caught_up(copying.flavor().await?, &mut session, runner.interrupt).await?;
     session.close().await;
     drop(spinner);
