@@ -407,6 +407,7 @@ fn each_outside_thing_has_one_door() {
             "system/mod.rs",
             "system/account.rs",
             "system/disk.rs",
+            "system/folder.rs",
             "system/limits.rs",
             "system/lock.rs",
             "system/notify.rs",

@@ -63,7 +63,7 @@ pub async fn run(context: &Context<'_>, args: RecoverArgs) -> Result<()> {
     if context.settled(&mut runner).await?.finished(Command::Promote).is_some() {
         return context.ui.data(&promoted(&home).await?);
     }
-    let scene = observe(context, &home, &config, &args).await?;
+    let scene = Box::pin(observe(context, &home, &config, &args)).await?;
     let plan = plan(&scene).map_err(Failure::refused)?.with_hooks(&config.hooks.programs());
     if !context.agreed(&plan)? {
         return Ok(());

@@ -306,6 +306,8 @@ pub struct Snapshot {
     pub open_run: Option<String>,
     /// How far a change of the pair's secrets is here, if one is under way.
     pub rotating: Option<HowFar>,
+    /// Whether this node trusts two CAs of the pair, and no change of the secrets is the reason.
+    pub trusts_two_cas: bool,
     /// Whether the product itself answers on both nodes.
     pub web: WebLook,
     /// The proof that rows flow both ways, if it was asked for, or why there is none.

@@ -17,6 +17,9 @@ const ANY: &str = "mariadb-10.11";
 /// In how many runs the links are planted, each with others.
 const RUNS: usize = 6;
 
+/// How often a link is planted where a copy is made.
+const TRIES: usize = 20;
+
 /// A folder of root's that nobody else may touch.
 pub struct Treasure {
     pub folder: PathBuf,
@@ -46,7 +49,7 @@ impl Treasure {
                 folders
                     .extend(std::fs::read_dir(&next).expect("readable").flatten().map(|entry| entry.path()));
             } else {
-                out.push(std::fs::read_to_string(&next).expect("readable"));
+                out.push(String::from_utf8_lossy(&std::fs::read(&next).expect("readable")).into_owned());
             }
         }
         out.sort();
@@ -291,11 +294,15 @@ fn whoever_sets_a_pair_up_the_other_account_can_go_on() {
 
 /// The account that a process has now.
 fn account_of(pid: u32) -> u32 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    account_if_it_runs(pid).expect("it runs")
+}
+
+fn account_if_it_runs(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).expect("a line");
     let ids: Vec<u32> = line.split_whitespace().map(|id| id.parse().expect("a number")).collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
-    ids[0]
+    Some(ids[0])
 }
 
 /// A lab whose homes are root's, and whose data belong to the account of the server.
@@ -317,17 +324,20 @@ fn lab_of_root(server: &str) -> (Lab, Accounts) {
     (lab, accounts)
 }
 
+/// A line of the shell as the account of the server.
+fn as_the_server(script: &str) -> Ran {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).uid(NOBODY).gid(NOBODY);
+    Ran::from_command(command)
+}
+
 on_servers!(root_directs_a_server_of_another_account_and_is_not_directed_by_it: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
 
 fn root_directs_a_server_of_another_account_and_is_not_directed_by_it(server: &str) {
     let (lab, accounts) = lab_of_root(server);
     let treasure = Treasure::beside(&lab);
     let (primary, secondary) = (&lab.primary, &lab.secondary);
-    let as_server = |script: &str| {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]).uid(NOBODY).gid(NOBODY);
-        Ran::from_command(command)
-    };
+    let as_server = as_the_server;
 
     // What looks like an earlier rehearsal's is not removed, be it another account's or in its folder.
     let (there, root_s) = (lab.dir().join("everybody-s"), std::fs::Permissions::from_mode(0o1777));
@@ -384,9 +394,11 @@ fn root_directs_a_server_of_another_account_and_is_not_directed_by_it(server: &s
         assert_eq!(of_others(&node.path("conf"), 0), Vec::<String>::new());
         assert_eq!(of_others(&node.path("replication"), 0), Vec::<String>::new());
     }
-    accounts.as_root(primary, &[&pack_args(&lab)[..], &["--online"]].concat()).ok();
-    accounts.as_root(secondary, &["rehearse"]).ok();
+    no_link_is_followed_where_a_copy_is_made(&lab, &accounts, &treasure);
     assert_eq!(of_others(&primary.path("replication"), 0), Vec::<String>::new());
+    if server.starts_with("mariadb") {
+        the_backup_tool_reads_nothing_of_root_s(&lab, &accounts, &treasure);
+    }
     treasure.is_untouched(&accounts.as_root(primary, &["stop"]).ok());
 
     // A killed run leaves a copy that is the server's.
@@ -425,11 +437,81 @@ fn root_directs_a_server_of_another_account_and_is_not_directed_by_it(server: &s
     what_directs_root_must_be_root_s(&lab, &accounts);
 }
 
+/// What the server's account plants where a copy of its data is made, at any moment, leads nowhere.
+fn no_link_is_followed_where_a_copy_is_made(lab: &Lab, accounts: &Accounts, treasure: &Treasure) {
+    let online = [&pack_args(lab)[..], &["--online"]].concat();
+    for (node, command, place) in [
+        (&lab.primary, &online[..], "replication/pmp-ha-work/source/mysql"),
+        (&lab.secondary, &["rehearse"], "replication/pmp-ha-rehearsal/mysql"),
+    ] {
+        let (place, own) = (node.path(place), node.path("mysql/data/folder"));
+        as_the_server(&format!("mkdir {0} && echo planted > {0}/file", own.display())).ok();
+        let plant = format!("ln -s {} {}/data", treasure.folder.display(), place.display());
+        let mut tried = 0;
+        let whole = traced(accounts.root(node, command), &node.home, |_| {
+            if tried < TRIES && place.exists() {
+                as_the_server(&plant);
+                tried += 1;
+            }
+            Then::Go
+        });
+        treasure.is_untouched(&whole.ran);
+        assert_eq!(tried, TRIES, "{}", whole.ran);
+        whole.ran.ok();
+        std::fs::remove_dir_all(&own).expect("removed");
+    }
+}
+
+/// The tool works as the account of the server, and so reads no more than that can.
+fn the_backup_tool_reads_nothing_of_root_s(lab: &Lab, accounts: &Accounts, treasure: &Treasure) {
+    let node = &lab.primary;
+    let copy = node.path("replication/pmp-ha-work/source/mysql/data");
+    let links = ["passtrix/of_root.MYD", "passtrix/of_root.frm", "passtrix/of_root.ibd"];
+    let target = format!("--target-dir={}", copy.display());
+    let mut worked_as = BTreeSet::new();
+    let (mut planted, mut read) = (false, false);
+    let command = [&pack_args(lab)[..], &["--online"]].concat();
+    let whole = traced(accounts.root(node, &command), &node.home, |_| {
+        let tool = processes_with(&target);
+        worked_as.extend(tool.iter().filter_map(|pid| account_if_it_runs(*pid)));
+        if !tool.is_empty() && !planted {
+            for link in links {
+                symlink(treasure.folder.join("file"), node.path("mysql/data").join(link)).expect("planted");
+            }
+            planted = true;
+        }
+        read |= links.iter().any(|link| copy.join(link).exists());
+        Then::Go
+    });
+    assert!(!read, "{}", whole.ran);
+    assert_eq!(worked_as, BTreeSet::from([NOBODY]), "{}", whole.ran);
+    treasure.is_untouched(&whole.ran);
+    for link in links {
+        std::fs::remove_file(node.path("mysql/data").join(link)).expect("removed");
+    }
+}
+
+/// The processes that have this argument.
+fn processes_with(argument: &str) -> Vec<u32> {
+    let mut found = Vec::new();
+    for process in std::fs::read_dir("/proc").expect("there").flatten() {
+        let words = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        if words.split(|byte| *byte == 0).any(|word| word == argument.as_bytes()) {
+            found.extend(process.file_name().to_string_lossy().parse::<u32>());
+        }
+    }
+    found
+}
+
 /// A home of root's in which somebody else could direct it is refused, with what helps.
 fn what_directs_root_must_be_root_s(lab: &Lab, accounts: &Accounts) {
     let primary = &lab.primary;
-    std::fs::create_dir_all(primary.path("mysql/lib")).expect("made");
-    std::fs::write(primary.path("mysql/lib/libssl.so"), "").expect("written");
+    for folder in ["private", "plugin"] {
+        std::fs::create_dir_all(primary.path("mysql/lib").join(folder)).expect("made");
+    }
+    for library in ["libssl.so", "private/libx.so", "plugin/auth.so"] {
+        std::fs::write(primary.path("mysql/lib").join(library), "").expect("written");
+    }
     for (path, mode, why) in [
         ("conf/pmp-ha/mysqld.cnf", 0o666, "is writable for everybody"),
         ("conf", 0o777, "is writable for everybody"),
@@ -438,6 +520,10 @@ fn what_directs_root_must_be_root_s(lab: &Lab, accounts: &Accounts) {
         // A program of the server's takes in what is there, as root.
         ("mysql/lib", 0o777, "is writable for everybody"),
         ("mysql/lib/libssl.so", 0o666, "is writable for everybody"),
+        ("mysql/lib/private", 0o777, "is writable for everybody"),
+        ("mysql/lib/private/libx.so", 0o666, "is writable for everybody"),
+        ("mysql/lib/plugin/auth.so", 0o620, ""),
+        ("conf/pmp-ha/ca.pem", 0o666, "is writable for everybody"),
     ] {
         let path = primary.path(path);
         let before = path.metadata().expect("there").permissions();

@@ -3,6 +3,7 @@
 
 use crate::harness::{Lab, Node, Ran, wait_alive_both, wait_until};
 use crate::on_servers;
+use crate::pair::accounts_demand_one_certificate;
 use crate::sql::{Db, stranger};
 
 on_servers!(a_dead_primary_is_replaced_and_comes_back_as_the_secondary: mysql_5_6, mysql_9_7; left: mariadb_10_11, mariadb_11_8);
@@ -71,6 +72,7 @@ fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {
     old.run(&["rejoin"]).ok();
     assert_eq!(word(old), secondary_word);
     wait_alive_both([old, new]);
+    [old, new].into_iter().for_each(accounts_demand_one_certificate);
     exchanged(&lab);
     wait_until("the secondary has heard of the epoch of its primary", || {
         old.admin_sql("SELECT epoch FROM pmp_ha.heartbeat WHERE node = 2") == "3"
@@ -219,6 +221,31 @@ fn what_only_the_old_primary_has_is_saved_before_it_is_made_anew(server: &str) {
         }
     }
     wait_alive_both([old, new]);
+    the_ca_of_the_old_primary_ends(old, new);
+}
+
+/// The lost disk of a primary has the key of its CA: `verify` says so until it opens nothing any more.
+fn the_ca_of_the_old_primary_ends(old: &Node, new: &Node) {
+    for node in [old, new] {
+        let verified = node.run(&["verify"]).ok();
+        assert!(verified.stdout.contains("[two-cas]"), "{verified}");
+    }
+    new.run(&["rotate", "--wait", "0"]).exits(3);
+    let file = "replication/HASecrets.toml";
+    std::fs::rename(new.path(file), old.path(file)).expect("carried");
+    wait_alive_both([old, new]);
+    old.run(&["rotate", "--wait", "0"]).exits(3);
+    for node in [new, old] {
+        // A server with old TLS restarts for it.
+        wait_alive_both([old, new]);
+        node.run(&["rotate", "--wait", "0"]).ok();
+    }
+    wait_alive_both([old, new]);
+    for node in [old, new] {
+        let verified = node.run(&["verify"]).ok();
+        assert!(!verified.stdout.contains("two-cas"), "{verified}");
+        accounts_demand_one_certificate(node);
+    }
 }
 
 fn a_primary_that_comes_back_from_behind_a_cut_is_taken_down(server: &str) {

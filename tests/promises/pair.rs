@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use pmp_ha::adapters::home::{Home, certificates};
+
 use crate::harness::{Lab, Node};
 use crate::on_every_server;
 use crate::sql::{Db, credentials};
@@ -144,7 +146,7 @@ fn the_accounts_may_do_what_they_need_and_no_more(lab: &Lab) {
             expected.insert(1, "pmp_ha_applier@localhost ");
         }
         assert_eq!(shown, expected);
-        // The other node's certificate, and no other one of the same CA or of another one.
+        accounts_demand_one_certificate(node);
         let names = "SELECT COUNT(*) FROM mysql.user WHERE User LIKE 'pmp%' AND x509_subject <> '' AND x509_issuer <> ''";
         assert_eq!(db.list(names), ["4"]);
         for user in ["repl", "back"] {
@@ -156,6 +158,24 @@ fn the_accounts_may_do_what_they_need_and_no_more(lab: &Lab) {
             assert_eq!(grants(&mut db, &format!("'pmp_ha_reader'@'{host}'")), reader);
         }
     }
+}
+
+/// Each account that the other node uses demands that node's certificate, and no other one of the same CA or
+/// of another one.
+#[track_caller]
+pub fn accounts_demand_one_certificate(node: &Node) {
+    let membership = Home::open(&node.home).and_then(|home| home.require_membership()).expect("of a pair");
+    let ca = std::fs::read_to_string(node.path("conf/pmp-ha/ca.pem")).expect("readable");
+    let wanted = format!(
+        "{} {}",
+        certificates::subject_of(&membership.peer().host),
+        certificates::subject(&ca).expect("a certificate")
+    );
+    let demanded = "SELECT CONCAT(x509_subject, ' ', x509_issuer) FROM mysql.user WHERE User LIKE 'pmp%' AND ssl_type = 'SPECIFIED'";
+    let found = Db::admin(node).list(demanded);
+    assert!(found.iter().all(|found| *found == wanted), "{}: {found:?} for {wanted}", node.endpoint);
+    // A node that has changed its role has no account of its former one.
+    assert!(matches!(found.len(), 3 | 4), "{}: {found:?}", node.endpoint);
 }
 
 fn set(texts: &[&str]) -> BTreeSet<String> {

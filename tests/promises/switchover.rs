@@ -9,6 +9,7 @@ use crate::cut_off_changes::roles;
 use crate::harness::{Going, Lab, Node, Ran, cut, send_signal, wait_alive_both, wait_until, wait_until_or};
 use crate::load::Load;
 use crate::on_servers;
+use crate::pair::accounts_demand_one_certificate;
 use crate::sql::Db;
 use crate::wire::Links;
 
@@ -72,6 +73,7 @@ fn roles_are_exchanged_under_load_and_back_again(server: &str) {
     assert_eq!((told["role"].as_str(), told["epoch"].as_u64()), (Some("primary"), Some(2)), "{taken}");
     assert!(told["writes_refused_seconds"].is_number(), "{taken}");
     wait_alive_both([a, b]);
+    [a, b].into_iter().for_each(accounts_demand_one_certificate);
     assert!(awake(b) && !awake(a), "an event runs where the primary is");
     load.goes_on_with_audit(10);
     load.goes_on_as_the_primary_there(20);
@@ -95,6 +97,7 @@ fn roles_are_exchanged_under_load_and_back_again(server: &str) {
     b.configure(&format!("[switchover]\npeer_command = [\"{program}\", \"--home\", \"{home}\"]\n"));
     b.run(&["switchover"]).ok();
     wait_alive_both([a, b]);
+    [a, b].into_iter().for_each(accounts_demand_one_certificate);
     assert!(awake(a) && !awake(b), "an event runs where the primary is");
     load.goes_on(10);
     load.everything_is_there_once(&lab);

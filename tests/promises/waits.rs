@@ -59,7 +59,7 @@ fn every_wait_ends_with_a_signal_and_leaves_what_was_there() {
         let ran = ends(node, command, 130, |said| said.contains("1/") || waits(said));
         assert!(ran.stderr.contains("interrupted"), "for the {other}: {ran}");
     }
-    // For a program of the other node's, of a fence, of a hook.
+    // For a program of the other node's, of a hook.
     let (program, begun) = endless(&lab, "peer-begun");
     let config = "[replication]\nconnect_retry = 1\n";
     primary.configure(&format!("{config}[switchover]\npeer_command = {program}\n"));
@@ -97,6 +97,35 @@ fn every_wait_ends_with_a_signal_and_leaves_what_was_there() {
     lab.wait_alive();
 }
 
+/// An undo asks a server that says nothing, too, and gives up.
+const UNDO: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_pack_of_a_database_that_froze_ends_with_a_signal_and_goes_on_from_there() {
+    let lab = Lab::pair("mysql-5.6");
+    let node = &lab.primary;
+    let before = settled(node);
+    let mut frozen = None;
+    let mut sent = Instant::now();
+    let online = ["pack", &node.endpoint, &lab.secondary.endpoint, "--online"];
+    let ran = cut(node.command(&online), Signal::SIGTERM, |said| {
+        let copies = said.contains("2/4");
+        if copies {
+            frozen = Some(node.freeze());
+            sent = Instant::now();
+        }
+        copies
+    });
+    let took = sent.elapsed();
+    assert!(took < SOON + UNDO, "{took:?} after the signal: {ran}");
+    assert!(matches!(ran.code, Some(3 | 130)), "{ran}");
+    drop(frozen);
+    node.run(&["resume"]).ok();
+    lab.wait_alive();
+    assert_same(&before, &settled(node), &ran.to_string());
+    assert!(!node.path("replication/pmp-ha-work").exists(), "{ran}");
+}
+
 /// It has had the time to come to its wait.
 fn waits_long() -> impl FnMut(&str) -> bool {
     let begun = Instant::now();
@@ -109,6 +138,13 @@ fn silent_links(lab: &Lab, links: &Links) {
     for args in [&["verify", "--watch"][..], &["monitor", "--every", "60"]] {
         ends(&lab.primary, lab.primary.command(args), 0, waits_long());
     }
+    // For a fence, which is asked because nobody can tell whether the primary lives.
+    let (program, begun) = endless(lab, "fence-begun");
+    let config = "[replication]\nconnect_retry = 1\n";
+    let secondary = &lab.secondary;
+    secondary.configure(&format!("{config}[fence]\ncommand = {program}\ndeadline = 600\n"));
+    ends(secondary, secondary.command(&["recover", "--promote"]), 130, |_| begun.exists());
+    secondary.configure(config);
     links.open();
     lab.wait_alive();
     lab.stop();

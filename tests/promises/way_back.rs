@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::harness::{Lab, Node, cut, is_alive, wait_until};
 use crate::on_servers;
+use crate::pair::accounts_demand_one_certificate;
 
 const ANY: &str = "mariadb-10.11";
 
@@ -45,6 +46,7 @@ fn a_pack_for_other_names_that_is_undone_leaves_the_pair_alive(server: &str) {
     cut(node.command(&args), Signal::SIGINT, |said| said.contains("4/4")).exits(130);
     node.run(&["start"]).ok();
     lab.wait_alive();
+    [node, &lab.secondary].into_iter().for_each(accounts_demand_one_certificate);
     node.sql("INSERT INTO Ptrx_Settings VALUES ('STILL', 'a pair')");
     lab.wait_same("SELECT NAME, VALUE FROM Ptrx_Settings ORDER BY NAME");
     assert_eq!(node.sql("SELECT User FROM mysql.user WHERE User = 'pmp_ha_boot'"), "");

@@ -189,14 +189,11 @@ pub fn copy_quickly(
 ) -> Result<()> {
     let mut buffer = vec![0; CHUNK];
     let owner = system::owner(from)?;
+    let folder = system::Folder::private(to)?;
     for (path, _) in files {
-        let target = to.join(path.as_str());
-        if let Some(folder) = target.parent() {
-            system::private_dir(folder)?;
-        }
         let mut source = system::open_regular(&from.join(path.as_str()))?;
         system::require_owner(&source, owner)?;
-        let mut file = system::private_file(&target)?;
+        let mut file = folder.private_file(path.as_str().as_ref())?;
         if share_blocks(&source, &file) {
             progress.add(file.metadata()?.len());
             continue;

@@ -12,10 +12,14 @@ use fs_err as fs;
 use super::{DATABASE_PARAMS, Home, KEY_FILE, ROLE_FILE, datadir};
 use crate::adapters::system;
 use crate::domain::acting::{Acting, SystemAccount, acting, left_by_others, not_root_s_alone};
+use crate::domain::manifest::Manifest;
 use crate::failure::{Failure, Kind};
 
 /// Folders of which root runs or reads any file, from the home.
-const TRUSTED: [&str; 4] = ["bin", "mysql/bin", "mysql/lib", "conf/pmp-ha"];
+const TRUSTED: [&str; 2] = ["bin", "conf/pmp-ha"];
+
+/// Folders from which the server's programs load while they are root, at any depth.
+const PROGRAMS: [&str; 2] = ["mysql/bin", "mysql/lib"];
 
 /// What else directs root, from the home: files that it reads, and folders that it writes to.
 const DIRECTING: [&str; 10] = [
@@ -166,6 +170,7 @@ fn is_gone(error: &anyhow::Error) -> bool {
 /// Everything by which the home tells root what to do.
 fn directing(home: &Home) -> Result<Vec<PathBuf>> {
     let mut out: Vec<PathBuf> = Vec::new();
+    let is_unpacked = home.path(Manifest::PATH).exists() && !home.node_files().join("pair.toml").exists();
     for folder in TRUSTED.map(|folder| home.path(folder)) {
         if !folder.is_dir() {
             continue;
@@ -173,12 +178,19 @@ fn directing(home: &Home) -> Result<Vec<PathBuf>> {
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
             // What was unpacked by hand is verified, and written anew; folders in it direct nobody.
-            let is_verified = folder.ends_with("conf/pmp-ha") && is_of_a_pack(&path);
+            let is_verified = is_unpacked && folder.ends_with("conf/pmp-ha") && is_of_a_pack(&path);
             if !path.is_dir() && !is_verified {
                 out.push(path);
             }
         }
         out.push(folder);
+    }
+    for folder in PROGRAMS.map(|folder| home.path(folder)) {
+        // Where the folder is a link, what it names is what the programs load.
+        if let Ok(real) = fs::canonicalize(&folder) {
+            tree(&real, None, &mut out)?;
+            out.push(folder);
+        }
     }
     out.extend(DIRECTING.map(|path| home.path(path)));
     own_files(&home.replication(), &mut out)?;
@@ -197,21 +209,22 @@ fn own_files(folder: &Path, out: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(OWN) {
-            tree(&entry.path(), out)?;
+            // A copy of the data that a killed run has left is the server's. It is removed, or made anew.
+            tree(&entry.path(), Some("mysql"), out)?;
         }
     }
     Ok(())
 }
 
-fn tree(path: &Path, out: &mut Vec<PathBuf>) -> Result<()> {
+/// Adds a path and everything below it, without what has the name `except`. It follows no link.
+fn tree(path: &Path, except: Option<&str>, out: &mut Vec<PathBuf>) -> Result<()> {
     out.push(path.to_path_buf());
     if path.is_dir() && !path.is_symlink() {
         // A folder that cannot be listed is named itself.
         for entry in fs::read_dir(path).into_iter().flatten() {
             let entry = entry?;
-            // A copy of the data that a killed run has left is the server's. It is removed, or made anew.
-            if entry.file_name() != "mysql" {
-                tree(&entry.path(), out)?;
+            if except.is_none_or(|name| entry.file_name() != name) {
+                tree(&entry.path(), except, out)?;
             }
         }
     }
@@ -231,7 +244,7 @@ pub fn require_usable(home: &Home) -> Result<()> {
         .chain(["bin", "conf", "logs", "mysql", "mysql/tmp", "replication"])
         .map(|path| home.path(path))
         .collect();
-    tree(&home.node_files(), &mut touched)?;
+    tree(&home.node_files(), None, &mut touched)?;
     own_files(&home.replication(), &mut touched)?;
     let closed = |path: &PathBuf| {
         let Ok(meta) = path.symlink_metadata() else { return false };

@@ -100,6 +100,9 @@ pub async fn take(
     let now = jiff::Timestamp::now().as_second();
     // ignored: what cannot be read is no change that is under way, and `rotate` says why
     let rotating = home.rotation().ok().flatten().map(|rotation| rotation.stage);
+    let trusted = certificates::read(home.tls_paths().ca.as_ref()).and_then(|pem| certificates::count(&pem));
+    // ignored: what cannot be read is told by the connection
+    let trusts_two_cas = rotating.is_none() && trusted.is_ok_and(|number| number > 1);
     let own_options = home.changed_own_option_file();
     Ok(Snapshot {
         membership,
@@ -115,6 +118,7 @@ pub async fn take(
         now,
         certificates,
         rotating,
+        trusts_two_cas,
         web,
         proof: None,
     })

@@ -23,6 +23,8 @@ pub fn target_argument(target: &Path) -> String {
 }
 
 /// The command that copies the data of the running server of `home`; `work` is for its options.
+///
+/// The tool runs as the owner of the data: what that account has put there must not make root read for it.
 pub fn backup(program: &Path, home: &Home, target: &Path, work: &Path) -> Result<Command> {
     let account = home.credentials()?.admin;
     let options = work.join("backup.cnf");
@@ -34,8 +36,13 @@ pub fn backup(program: &Path, home: &Home, target: &Path, work: &Path) -> Result
         quoted(&account.password),
         quoted(&home.socket().to_string_lossy())
     );
+    let owner = system::owner(&home.data())?;
     system::write_atomic(&options, text.as_bytes(), 0o600, None)?;
-    let mut command = Command::from(system::program(program));
+    system::show_to(&options, owner)?;
+    system::show_to(work, owner)?;
+    system::private_dir(target)?;
+    system::give_to(target, owner)?;
+    let mut command = Command::from(system::program_as(program, owner));
     command
         .arg(format!("--defaults-file={}", options.display()))
         .arg("--backup")
@@ -44,17 +51,19 @@ pub fn backup(program: &Path, home: &Home, target: &Path, work: &Path) -> Result
     Ok(command)
 }
 
-/// Returns the command that makes a copy consistent.
-#[must_use]
-pub fn prepare(program: &Path, target: &Path) -> Command {
-    let mut command = Command::from(system::program(program));
+/// Returns the command that makes a copy consistent, as its owner.
+pub fn prepare(program: &Path, target: &Path) -> Result<Command> {
+    let mut command = Command::from(system::program_as(program, system::owner(target)?));
     command.arg("--no-defaults").arg("--prepare").arg(target_argument(target));
-    command
+    Ok(command)
 }
 
 /// Runs the tool in `work` to its end.
 pub async fn run(mut command: Command, work: &Path, interrupt: &Interrupt) -> Result<()> {
-    let shown = format!("{}", command.as_std().get_program().to_string_lossy());
+    let words = std::iter::once(command.as_std().get_program()).chain(command.as_std().get_args());
+    // One that runs as another account has another program before it.
+    let shown = words.take(2).find(|word| *word != system::APART).unwrap_or_default();
+    let shown = shown.to_string_lossy().into_owned();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     command.current_dir(work);
     let mut child = command.spawn().with_context(|| format!("cannot run {shown}"))?;

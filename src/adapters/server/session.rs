@@ -11,6 +11,7 @@ use mysql_async::{ClientIdentity, Column, Conn, Opts, OptsBuilder, SslOpts, Valu
 use tokio::io::AsyncReadExt;
 
 use crate::adapters::home::Credential;
+use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::old_tls::Bridge;
 use crate::domain::certificate;
 use crate::domain::dialect::Dialect;
@@ -118,6 +119,8 @@ pub struct Session {
     /// Whether it no longer has the server's defaults, which an administrator may have set for everybody.
     has_own_defaults: bool,
     deadline: Duration,
+    /// What ends a wait for an answer before its time.
+    interrupt: Option<Interrupt>,
     bounds: Bounds,
     /// What the connection runs over, and ends with it.
     bridge: Option<Bridge>,
@@ -166,6 +169,7 @@ impl Session {
                 conn: Some(conn),
                 has_own_defaults: false,
                 deadline: STATEMENT_DEADLINE,
+                interrupt: None,
                 bounds: MOST,
                 bridge,
             }),
@@ -183,6 +187,14 @@ impl Session {
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// From now on, a signal ends each wait for an answer, and the session with it. What takes something
+    /// back needs another session.
+    #[must_use]
+    pub fn until(mut self, interrupt: &Interrupt) -> Self {
+        self.interrupt = Some(interrupt.clone());
         self
     }
 
@@ -220,9 +232,19 @@ impl Session {
 
     async fn answer_in_time(&mut self, sql: &Sql) -> Result<Vec<Row>> {
         // On the heap: it is large, and every wait for an answer would carry it.
-        tokio::time::timeout(self.deadline, Box::pin(self.answer(sql)))
-            .await
-            .map_err(|_| anyhow!("`{}` did not end within {} s", sql.name(), self.deadline.as_secs()))?
+        Box::pin(async {
+            let (deadline, interrupt) = (self.deadline, self.interrupt.clone());
+            let in_time = async {
+                let answered = tokio::time::timeout(deadline, self.answer(sql)).await;
+                answered
+                    .map_err(|_| anyhow!("`{}` did not end within {} s", sql.name(), deadline.as_secs()))?
+            };
+            match interrupt {
+                Some(interrupt) => interrupt.or(in_time).await,
+                None => in_time.await,
+            }
+        })
+        .await
     }
 
     /// Reads an answer that fits into its bounds. Beyond them, the session cannot be used any more.

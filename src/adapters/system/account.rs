@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -117,7 +118,7 @@ pub fn became() -> Option<&'static str> {
 }
 
 /// A session of its own has no terminal: a program in it cannot type into the one that it was started from.
-const APART: &str = "/usr/bin/setsid";
+pub const APART: &str = "/usr/bin/setsid";
 
 /// What a program of the account may know of root's environment.
 const KEPT: [&str; 4] = ["PATH", "LANG", "TZ", "TERM"];
@@ -128,13 +129,32 @@ const KEPT: [&str; 4] = ["PATH", "LANG", "TZ", "TERM"];
 /// environment do not reach it.
 #[must_use]
 pub fn program(path: &Path) -> Command {
-    let Some((name, user)) = BECAME.get() else { return Command::new(path) };
+    match BECAME.get() {
+        Some((name, user)) => apart(path, name, user.as_ref()),
+        None => Command::new(path),
+    }
+}
+
+/// The command that runs a program as another account, if this is root. It is as apart as in [`program`].
+#[must_use]
+pub fn program_as(path: &Path, owner: Owner) -> Command {
+    if owner.is_this_account() || !is_root() {
+        return program(path);
+    }
+    let user = owner.user();
+    let mut command = apart(path, &owner.name(), user.as_ref());
+    // Root's further groups are given up with this.
+    command.uid(owner.uid).gid(user.map_or(owner.gid, |user| user.gid.as_raw()));
+    command
+}
+
+fn apart(path: &Path, name: &str, user: Option<&User>) -> Command {
     let mut command = Command::new(APART);
     command.arg(path).env_clear();
     let is_kept = |word: &str| KEPT.contains(&word) || word.starts_with("LC_");
     command.envs(std::env::vars_os().filter(|(word, _)| word.to_str().is_some_and(is_kept)));
     command.env("USER", name).env("LOGNAME", name);
-    command.env("HOME", user.as_ref().map_or(Path::new("/"), |user| user.dir.as_path()));
+    command.env("HOME", user.map_or(Path::new("/"), |user| user.dir.as_path()));
     command
 }
 

@@ -5,6 +5,7 @@
 
 mod account;
 mod disk;
+mod folder;
 mod limits;
 mod lock;
 mod notify;
@@ -25,13 +26,14 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FcntlArg, Flock, FlockArg, RenameFlags};
 
 pub use account::{
-    Owner, acts_as_root, became, become_account, changed_by, give_file, give_to, give_tree, is_root,
-    make_folder_of, may_be_another_s, program, require_owner, share_with, show_to,
+    APART, Owner, acts_as_root, became, become_account, changed_by, give_file, give_to, give_tree, is_root,
+    make_folder_of, may_be_another_s, program, program_as, require_owner, share_with, show_to,
 };
 pub use disk::{
     DIRECT_UNIT, allocate, forget_cached, forget_cached_part, is_direct, open_direct,
     open_direct_for_writing, read_direct_at, read_exact_at, write_all_at, write_direct_at,
 };
+pub use folder::Folder;
 pub use limits::{ProcessLimits, limits_of, machine};
 pub use lock::{DirLock, LOCK_FILE, is_dir_locked, is_home_locked, lock_dir, lock_home};
 pub use notify::ServiceManager;

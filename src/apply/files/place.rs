@@ -13,6 +13,7 @@ use crate::domain::procedures::pack::COPY;
 use crate::failure::{Failure, Kind};
 
 /// A folder for a copy of the data.
+#[derive(Clone)]
 pub struct Place {
     root: PathBuf,
 }
@@ -47,13 +48,28 @@ impl Place {
         self.root.join("mysql/data")
     }
 
-    /// Creates the folder for the copy, for the account of the server.
+    /// Creates the folder for the copy. The account of the server can only enter it.
+    ///
+    /// Where that account could make a name, it could plant a link that this account then follows.
     pub fn make(&self, home: &Home) -> Result<()> {
         make_folder(home, &self.root)?;
-        let mysql = self.root.join("mysql");
-        system::private_dir(&mysql)?;
-        // A server that copies itself makes the folder of the data.
-        system::share_with(&mysql, system::owner(&home.data())?)
+        make_folder(home, &self.root.join("mysql"))
+    }
+
+    /// Lets a server that copies itself make the folder of the data.
+    pub fn open_for_clone(&self, home: &Home) -> Result<()> {
+        system::share_with(&self.root.join("mysql"), system::owner(&home.data())?)
+    }
+
+    /// Takes that back. Refuses what is no folder of the server's, because this account works in it now.
+    pub fn close_after_clone(&self, home: &Home) -> Result<()> {
+        let server = system::owner(&home.data())?;
+        system::show_to(&self.root.join("mysql"), server)?;
+        let made = system::Folder::open(&self.data())?.owner()?;
+        if !made.is_account_of(server) {
+            bail!("the folder {} belongs to {}", self.data().display(), made.name());
+        }
+        Ok(())
     }
 
     /// Removes the copy with everything around it.

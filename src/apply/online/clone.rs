@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::{COPY_DEADLINE, Copying, session, while_probing};
 use crate::adapters::home::Home;
 use crate::adapters::home::saved::remove;
-use crate::adapters::server::session::Session;
+use crate::adapters::server::session::{STATEMENT_DEADLINE, Session};
 use crate::adapters::system;
 use crate::apply::work::Runner;
 use crate::domain::accounts::ADMIN_USER;
@@ -27,7 +27,7 @@ fn note(home: &Home) -> PathBuf {
 /// Copies the data. Returns how long a write had to wait at most.
 pub(super) async fn copy(copying: &Copying<'_>, install: bool) -> Result<Duration> {
     let runner = copying.runner;
-    let mut session = session(copying.home).await?.with_deadline(COPY_DEADLINE);
+    let mut session = session(copying.home).await?.until(runner.interrupt);
     if install {
         system::write_atomic(&note(runner.home), b"", 0o600, None)?;
         session.run(MAKE_CLONE_PLUGIN).await.map_err(|error| {
@@ -39,9 +39,11 @@ pub(super) async fn copy(copying: &Copying<'_>, install: bool) -> Result<Duratio
     }
     let spinner = runner.ui.spinner("the database copies itself");
     let statement = format!("{CLONE} = {}", quote(&copying.target.to_string_lossy()));
+    session = session.with_deadline(COPY_DEADLINE);
     let longest = while_probing(copying, session.run(statement)).await;
     drop(spinner);
     let longest = longest?;
+    session = session.with_deadline(STATEMENT_DEADLINE);
     forget_plugin(runner, &mut session).await?;
     session.close().await;
     Ok(longest)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{COPY_DEADLINE, Copying, Replication, session};
+use super::{Copying, Replication, session};
 use crate::adapters::home::saved::remove;
 use crate::adapters::home::{Home, datadir};
 use crate::adapters::server::session::Session;
@@ -82,9 +82,11 @@ fn note(home: &Home) -> PathBuf {
 /// Copies the data. Returns the copy's position and how long writes had to wait.
 pub(super) async fn copy(copying: &Copying<'_>) -> Result<(Option<Coordinates>, Duration)> {
     let flavor = copying.flavor().await?;
-    let mut session = session(copying.home).await?.with_deadline(COPY_DEADLINE);
+    let mut session = session(copying.home).await?.until(copying.runner.interrupt);
     hurry(copying, flavor, &mut session).await?;
     let copied = tries(copying, flavor, &mut session).await;
+    // After a signal, the undo takes it back in a session of its own.
+    copying.runner.interrupt.check()?;
     restore(copying.runner, flavor, &mut session).await?;
     session.close().await;
     copied

@@ -44,6 +44,8 @@ struct Copying<'a> {
     home: &'a Home,
     /// Where the copy of its data directory is made.
     target: PathBuf,
+    /// The folder around the copy, if this tool has made one.
+    place: Option<Place>,
     /// What happens to its replication under the lock.
     replication: Replication,
 }
@@ -60,19 +62,23 @@ enum Replication {
 impl<'a> Copying<'a> {
     /// The primary's own data, for a pack.
     fn for_pack(runner: &'a Runner<'_>) -> Self {
-        let target = Place::of_pack(runner.home).data();
-        Self { runner, home: runner.home, target, replication: Replication::GoesOn }
+        Self::into(runner, Place::of_pack(runner.home))
     }
 
     /// A secondary's data, for a new primary.
     fn for_recovery(runner: &'a Runner<'_>, from: &'a Home) -> Self {
         let target = datadir::staging(runner.home);
-        Self { runner, home: from, target, replication: Replication::RestsWhenCaughtUp }
+        Self { runner, home: from, target, place: None, replication: Replication::RestsWhenCaughtUp }
     }
 
     /// A secondary's own data, for a throw-away server.
     fn for_rehearsal(runner: &'a Runner<'_>, place: &Place) -> Self {
-        Self { runner, home: runner.home, target: place.data(), replication: Replication::GoesOn }
+        Self::into(runner, place.clone())
+    }
+
+    fn into(runner: &'a Runner<'_>, place: Place) -> Self {
+        let target = place.data();
+        Self { runner, home: runner.home, target, place: Some(place), replication: Replication::GoesOn }
     }
 
     async fn flavor(&self) -> Result<&'static Flavor> {
@@ -85,7 +91,16 @@ impl<'a> Copying<'a> {
     async fn copy(&self, way: &CopyWay) -> Result<(Option<Coordinates>, Duration)> {
         match way {
             // The copy says where it stands when it is booted.
-            CopyWay::Clone { install } => Ok((None, clone::copy(self, *install).await?)),
+            CopyWay::Clone { install } => {
+                if let Some(place) = &self.place {
+                    place.open_for_clone(self.home)?;
+                }
+                let blocked = clone::copy(self, *install).await?;
+                if let Some(place) = &self.place {
+                    place.close_after_clone(self.home)?;
+                }
+                Ok((None, blocked))
+            }
             CopyWay::BackupTool { program } => tool::copy(self, program.as_ref()).await,
             CopyWay::Lock => lock::copy(self).await,
         }
@@ -204,7 +219,7 @@ pub async fn copy_live(runner: &Runner<'_>, from: &Path, way: &CopyWay) -> Resul
     datadir::drop_staged(runner.home)?;
     let copying = Copying::for_recovery(runner, &from);
     let spinner = runner.ui.spinner("the secondary is applying what it received");
-    let mut session = session(&from).await?;
+    let mut session = session(&from).await?.until(runner.interrupt);
     backlog::wait_until_caught_up(copying.flavor().await?, &mut session, runner.interrupt).await?;
     session.close().await;
     drop(spinner);

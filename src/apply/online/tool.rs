@@ -24,7 +24,7 @@ pub(super) async fn copy(copying: &Copying<'_>, program: &Path) -> Result<(Optio
     let backup = backup_tool::backup(program, home, target, &work)?;
     let blocked = while_probing(copying, backup_tool::run(backup, &work, runner.interrupt)).await?;
     let at = place(target)?;
-    backup_tool::run(backup_tool::prepare(program, target), &work, runner.interrupt).await?;
+    backup_tool::run(backup_tool::prepare(program, target)?, &work, runner.interrupt).await?;
     for entry in fs::read_dir(target)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();

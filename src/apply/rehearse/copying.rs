@@ -40,13 +40,13 @@ pub(super) async fn running(
     proof: &mut Gathered,
 ) -> Result<Option<Around>> {
     let home = runner.home;
-    let mut session = admin_session(home).await?;
+    let mut session = admin_session(home).await?.until(runner.interrupt);
     let (check, behind) = live::applied(&mut session, runner.flavor().await?).await?;
     session.close().await;
     proof.checks.push(check);
     proof.seconds.apply = behind;
 
-    let before = ConsistentRead::take(home).await?;
+    let before = ConsistentRead::take(home, runner.interrupt).await?;
     make_work(home)?;
     let begun = Instant::now();
     let copied = online::copy_for_rehearsal(runner, way, folder.place()).await;
@@ -65,7 +65,7 @@ pub(super) async fn running(
     datadir::adopt(&folder.place().data(), &home.data())?;
     proof.seconds.copy = Some(seconds(begun.elapsed()));
     proof.waited = Some(seconds(blocked));
-    Ok(Some(Around { before, after: ConsistentRead::take(home).await? }))
+    Ok(Some(Around { before, after: ConsistentRead::take(home, runner.interrupt).await? }))
 }
 
 /// Copies the data of the stopped database as recovery does.

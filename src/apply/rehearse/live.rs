@@ -40,16 +40,16 @@ pub(super) struct ConsistentRead(Session);
 
 impl ConsistentRead {
     /// Takes one of the database of this home. It holds no lock.
-    pub(super) async fn take(home: &Home) -> Result<Self> {
+    pub(super) async fn take(home: &Home, interrupt: &Interrupt) -> Result<Self> {
         let opened = look::rows::open_here(home).await?;
         let session =
             opened.map_err(|blind| anyhow!("the running database refuses the login: {}", blind.evidence))?;
-        let mut session = session.with_deadline(WHOLE_TABLE);
+        let mut session = session.until(interrupt);
         // A product may have made idle sessions short-lived.
         session.run("SET SESSION wait_timeout = 28800").await?;
         session.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
         session.run("START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
-        Ok(Self(session))
+        Ok(Self(session.with_deadline(WHOLE_TABLE)))
     }
 
     /// Reads every table of the product.
@@ -149,7 +149,7 @@ pub(super) async fn tables_of_pair(
     };
     let why = match opened {
         Ok(Ok(session)) => {
-            let mut session = session.with_deadline(WHOLE_TABLE);
+            let mut session = session.with_deadline(WHOLE_TABLE).until(interrupt);
             let now = tables(&mut session, flavor, schema, None, ui, interrupt).await?;
             session.close().await;
             return Ok(Counterpart::GoneOn { whom: node.to_string(), now });

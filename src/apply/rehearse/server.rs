@@ -118,7 +118,7 @@ impl<'a> Server<'a> {
         let error = match database.boot_offline(self.flavor, &options, deadline).await {
             Ok(mut session) => match look::rows::read_alike(&mut session).await {
                 Ok(()) => {
-                    self.session = Some(session.with_deadline(WHOLE_TABLE));
+                    self.session = Some(session.with_deadline(WHOLE_TABLE).until(self.runner.interrupt));
                     return Ok(Ok(()));
                 }
                 Err(error) => error,

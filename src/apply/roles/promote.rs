@@ -36,9 +36,14 @@ pub async fn fence(runner: &Runner<'_>, command: &[String]) -> Result<()> {
     let deadline = Duration::from_secs(runner.config.fence.deadline);
     let _spinner = runner.ui.spinner("fencing the other node");
     let environment = [("PMP_HA_OTHER_NODE", membership.peer().host.as_str())];
-    let said = program::ask_within(deadline, command, &environment, "")
-        .await
-        .map_err(|error| refused(format!("{error:#}")))?;
+    let runs = Box::pin(program::ask_within(deadline, command, &environment, ""));
+    let said = match runner.interrupt.or(runs).await {
+        Ok(said) => said,
+        Err(error) => match error.downcast::<Failure>() {
+            Ok(interrupted) => bail!(interrupted),
+            Err(error) => bail!(refused(format!("{error:#}"))),
+        },
+    };
     if !said.lines().any(|line| line.trim().eq_ignore_ascii_case(FENCED)) {
         bail!(refused(format!("{name} succeeded but did not print the line `{FENCED}`")));
     }

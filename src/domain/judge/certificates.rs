@@ -61,6 +61,15 @@ impl Judge<'_> {
         self.find("secrets-change", About::HighAvailability, Severity::Warning, what, evidence, hint);
     }
 
+    /// The key of the first CA is on the disk of the node that was the primary before.
+    pub(super) fn two_cas(&mut self) {
+        if self.snapshot.trusts_two_cas {
+            let evidence = "conf/pmp-ha/ca.pem holds two certificates: a promoted node made a CA of its own, and the primary before it has the key of the first one";
+            let what = "the pair still trusts the CA of an earlier primary";
+            self.find("two-cas", About::HighAvailability, Severity::Warning, what, evidence.into(), ROTATE);
+        }
+    }
+
     /// Says why the other node and this one do not trust each other.
     pub(super) fn unfit_certificate(&mut self, unfit: Unfit, evidence: String) {
         let own = &self.snapshot.membership;

@@ -70,6 +70,7 @@ pub fn judge(snapshot: &Snapshot, limits: Limits) -> Health {
         judge.connection();
         judge.certificates();
         judge.rotation();
+        judge.two_cas();
         judge.channel(&channel::FORTH, limits);
         judge.channel(&channel::BACK, limits);
         judge.semi_sync();

@@ -80,6 +80,7 @@ fn seen_from(role: Role) -> Snapshot {
         now: 0,
         certificates: vec![],
         rotating: None,
+        trusts_two_cas: false,
         web: WebLook::default(),
         proof: None,
     }
@@ -520,6 +521,14 @@ fn a_change_of_the_secrets_that_has_not_ended_is_told() {
         snapshot.rotating = Some(stage);
         assert_eq!(verdict(&snapshot), (Status::Alive, Status::Alive, vec!["secrets-change"]));
     }
+}
+
+#[test]
+fn two_cas_are_told_because_the_key_of_the_first_may_be_on_a_lost_disk() {
+    let mut snapshot = seen_from(Role::Primary);
+    snapshot.trusts_two_cas = true;
+    assert_eq!(verdict(&snapshot), (Status::Alive, Status::Alive, vec!["two-cas"]));
+    assert!(judge(&snapshot, LIMITS).findings[0].hint.contains("`pmp-ha rotate`"));
 }
 
 #[test]
