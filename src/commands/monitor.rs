@@ -14,13 +14,13 @@ use crate::adapters::system::{self, DirLock, ServiceManager};
 use crate::apply::{start_receiver_again, tell_hook};
 use crate::cli::MonitorArgs;
 use crate::config::Config;
-use crate::domain::alarm::AlarmEvent;
+use crate::domain::alarm::{AlarmEvent, Reason};
 use crate::domain::chronicle::occurrence::{Happening, Occurrence};
 use crate::domain::judge::judge;
 use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::{HookChange, HookEvent};
 use crate::domain::receiver::Restarts;
-use crate::domain::report::{Report, Verdict, Watch as Changes};
+use crate::domain::report::{PairNode, Report, Verdict, Watch as Changes};
 use crate::domain::snapshot::Snapshot;
 use crate::failure::{Failure, Kind};
 use crate::watch::{Announcer, Glance, TransitionHook, Witness};
@@ -153,6 +153,9 @@ impl Monitor<'_> {
             waits &= is_replaced;
             if is_replaced && let Some(why) = replaced_for_good(context, home, &mut waits).await? {
                 manager.say("STATUS=stopping a primary that was replaced");
+                if why.1.is_some() {
+                    tell_of_the_stop(context, home, watch.as_mut(), witness.as_mut(), &why.0).await?;
+                }
                 return Box::pin(alive_during(manager, take_down(context, home, config, why))).await;
             }
             let begun = Instant::now();
@@ -301,6 +304,34 @@ async fn replaced_for_good(
         }
     };
     Ok(replaced(home).await?.map(|why| (why, lock)))
+}
+
+/// Announces that the database is stopped, and stores it, before that is done.
+async fn tell_of_the_stop(
+    context: &Context<'_>,
+    home: &Home,
+    watch: Option<&mut Announcer>,
+    witness: Option<&mut Witness>,
+    why: &str,
+) -> Result<()> {
+    let membership = home.require_membership()?;
+    let reason = Reason {
+        code: "superseded".into(),
+        what: "this node is no longer the primary, so the monitor stops its database".into(),
+        evidence: why.to_owned(),
+        hint: "Run `pmp-ha rejoin` here: it makes this node the secondary of the other one. If nobody promoted that one, read `pmp-ha explain superseded` first.".into(),
+    };
+    let event = watch.and_then(|watch| watch.replaced(reason, PairNode::of(&membership)));
+    if let Some(event) = &event {
+        context.ui.say(format!("announced: {}", event.title()));
+    }
+    if let Some(witness) = witness {
+        if let Some(event) = &event {
+            witness.announced(event);
+        }
+        witness.note_at_once(Happening::StoppedReplaced { why: why.to_owned() }).await;
+    }
+    Ok(())
 }
 
 /// Stops the database of a replaced primary.

@@ -114,6 +114,11 @@ impl Keeper {
         self.happened(Occurrence { at: clock::seconds(), what });
     }
 
+    /// Begins to write what waits, at once.
+    pub async fn store(&mut self) {
+        self.write(clock::seconds(), true).await;
+    }
+
     fn happened(&mut self, occurrence: Occurrence) {
         self.occurrences.push(occurrence.clone());
         self.pending.occurrences.push(occurrence);

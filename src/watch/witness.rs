@@ -13,7 +13,7 @@ use crate::adapters::{clock, look, system};
 use crate::config::{Config, ConfigFile};
 use crate::domain::alarm::AlarmEvent;
 use crate::domain::chronicle::Sample;
-use crate::domain::chronicle::occurrence::Happening;
+use crate::domain::chronicle::occurrence::{Happening, Occurrence};
 use crate::domain::page::PageView;
 use crate::domain::page::metrics::{WatchFigures, metrics};
 use crate::domain::report::Report;
@@ -104,6 +104,17 @@ impl Witness {
     /// Stores occurrences that no look finds.
     pub fn note(&mut self, what: Happening) {
         self.keeper.note(what);
+    }
+
+    /// Stores what was announced without a look.
+    pub fn announced(&mut self, event: &AlarmEvent) {
+        self.keeper.note(Occurrence::alarm(event).what);
+    }
+
+    /// Stores an occurrence before something that can take minutes.
+    pub async fn note_at_once(&mut self, what: Happening) {
+        self.keeper.note(what);
+        self.keeper.store().await;
     }
 
     fn view(&self, look: Glance<'_>, now: u64) -> PageView {

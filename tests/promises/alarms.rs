@@ -474,7 +474,7 @@ impl Switch {
 }
 
 /// The events that a command was given, each with its name.
-fn events(file: &Path) -> Vec<(String, Value)> {
+pub fn events(file: &Path) -> Vec<(String, Value)> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let events = serde_json::Deserializer::from_str(&text).into_iter::<Value>().filter_map(Result::ok);
     events.map(|event| (event["event"].as_str().unwrap_or_default().to_owned(), event)).collect()

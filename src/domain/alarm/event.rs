@@ -159,6 +159,12 @@ impl AlarmEvent {
         }
     }
 
+    /// The same with the pair as a report has it.
+    pub(super) fn seen_in(self, report: &Report) -> Self {
+        let (node, peer) = (report.node.clone(), report.peer.clone());
+        Self { node, peer, summary: report.health.summary.clone(), ..self }
+    }
+
     /// Its name. For a status that turned, this is the manual's.
     #[must_use]
     pub fn name(&self) -> String {

@@ -64,6 +64,11 @@ pub enum Happening {
         /// How often that was, without a long calm in between.
         tries: u32,
     },
+    /// The monitor stops the database here, which the other node has replaced.
+    StoppedReplaced {
+        /// How it knows.
+        why: String,
+    },
     /// The monitor began to look.
     Began,
     /// The monitor ended as it was told to.
@@ -117,6 +122,7 @@ impl Occurrence {
             Happening::Status { to, .. } => Some(*to != Verdict::ALIVE),
             Happening::Compared { equal, .. } => Some(!equal),
             Happening::Rehearsed { good, .. } => Some(!good),
+            Happening::StoppedReplaced { .. } => Some(true),
             Happening::Role { .. }
             | Happening::Alarm { .. }
             | Happening::ReceiverStarted { .. }
@@ -133,6 +139,7 @@ impl Occurrence {
             Happening::Role { .. } => "role",
             Happening::Alarm { .. } => "alarm",
             Happening::ReceiverStarted { .. } => "receiver",
+            Happening::StoppedReplaced { .. } => "stop",
             Happening::Began | Happening::Ended => "monitor",
             Happening::Compared { .. } => "comparison",
             Happening::Rehearsed { .. } => "rehearsal",
@@ -159,6 +166,9 @@ impl Occurrence {
                 one_line(&format!(
                     "the monitor restarted the receiver here{again}, which had stopped with error {error}: {message}"
                 ))
+            }
+            Happening::StoppedReplaced { why } => {
+                one_line(&format!("the monitor stops the database of this node: {why}"))
             }
             Happening::Began => "the monitor began".into(),
             Happening::Ended => "the monitor ended".into(),
@@ -262,6 +272,7 @@ mod tests {
             of(Happening::Role { from: Role::Primary, to: Role::Secondary }),
             of(Happening::Compared { equal: true, result: "9 tables are equal".into() }),
             of(Happening::ReceiverStarted { error: 1597, message: "x\ny".into(), tries: 2 }),
+            of(Happening::StoppedReplaced { why: "the other node became the primary in epoch 3".into() }),
             of(Happening::Ended),
         ]
     }
@@ -294,6 +305,7 @@ mod tests {
              2026-02-03T04:04:05Z  role        this node was the primary and is now the secondary\n\
              2026-02-03T04:04:05Z  comparison  9 tables are equal\n\
              2026-02-03T04:04:05Z  receiver    the monitor restarted the receiver here (try 2), which had stopped with error 1597: x y\n\
+             2026-02-03T04:04:05Z  stop        the monitor stops the database of this node: the other node became the primary in epoch 3\n\
              2026-02-03T04:04:05Z  monitor     the monitor ended\n"
         );
         for each in all() {
