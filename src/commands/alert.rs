@@ -13,6 +13,7 @@ use crate::adapters::home::Home;
 use crate::adapters::system;
 use crate::cli::{AlertCommand, AlertTestArgs};
 use crate::domain::alarm::AlarmEvent;
+use crate::domain::alarm::event::RESTART;
 use crate::domain::report::PairNode;
 use crate::failure::{Failure, Kind};
 
@@ -91,7 +92,9 @@ async fn test(context: &Context<'_>, args: AlertTestArgs) -> Result<()> {
     bail!(
         Failure::new(Kind::Failed, format!("{} of {} channels failed", failed.len(), outcome.channels.len()))
             .because(format!("nothing was sent through {}", listed(&failed)))
-            .hint("Correct them in the configuration, then try again.")
+            .hint(format!(
+                "Correct the configuration, the secret or the receiver, then try again. {RESTART}"
+            ))
     )
 }
 
