@@ -443,13 +443,13 @@ impl Drop for Monitor {
 }
 
 /// A dead man's switch, which counts how often it is asked.
-struct Switch {
-    port: u16,
-    asked: Arc<AtomicUsize>,
+pub struct Switch {
+    pub port: u16,
+    pub asked: Arc<AtomicUsize>,
 }
 
 impl Switch {
-    fn listen() -> Self {
+    pub fn listen() -> Self {
         Self::that_answers_after(Duration::ZERO)
     }
 
@@ -481,7 +481,7 @@ pub fn events(file: &Path) -> Vec<(String, Value)> {
 }
 
 /// Configures both nodes, and returns the file of each that gets its events.
-fn configured(lab: &Lab, switch: &Switch) -> [PathBuf; 2] {
+pub fn configured(lab: &Lab, switch: &Switch) -> [PathBuf; 2] {
     [&lab.primary, &lab.secondary].map(|node| {
         let file = node.path("logs/alarms.json");
         node.configure(&format!(
@@ -495,12 +495,12 @@ fn configured(lab: &Lab, switch: &Switch) -> [PathBuf; 2] {
     })
 }
 
-fn names(file: &Path) -> Vec<String> {
+pub fn names(file: &Path) -> Vec<String> {
     events(file).into_iter().map(|(name, _)| name).collect()
 }
 
 #[track_caller]
-fn has(file: &Path, name: &'static str, times: usize) {
+pub fn has(file: &Path, name: &'static str, times: usize) {
     wait_until_or(name, || {
         let names = names(file);
         let found = names.iter().filter(|each| *each == name).count();
