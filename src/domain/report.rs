@@ -149,6 +149,17 @@ impl Report {
         self.changed_from.is_some() || self.services_changed_from.is_some()
     }
 
+    /// The nodes on which Password Manager Pro itself answers otherwise than in the report before.
+    #[must_use]
+    pub fn products_turned(&self) -> Vec<(Role, Status, Status)> {
+        let Some((before, now)) = self.services_changed_from.zip(self.services) else { return Vec::new() };
+        let turned = [
+            (Role::Primary, before.primary.pmp, now.primary.pmp),
+            (Role::Secondary, before.secondary.pmp, now.secondary.pmp),
+        ];
+        turned.into_iter().filter(|(_, from, to)| from != to).collect()
+    }
+
     /// Its two words.
     #[must_use]
     pub fn verdict(&self) -> Verdict {

@@ -102,6 +102,9 @@ impl Keeper {
         {
             self.happened(Occurrence { at, what: Happening::Role { from, to } });
         }
+        for (on, from, to) in report.products_turned() {
+            self.happened(Occurrence { at, what: Happening::Services { on, from, to } });
+        }
         for event in announced {
             self.happened(Occurrence::alarm(event));
         }
