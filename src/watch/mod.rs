@@ -24,6 +24,7 @@ use crate::adapters::home::Home;
 use crate::adapters::look::watcher::{self, Presence};
 use crate::adapters::system::{self, DirLock};
 use crate::config::{Config, ConfigFile};
+use crate::domain::alarm::outbox::AlarmFigures;
 use crate::domain::alarm::{AlarmEvent, AlarmLook, AlarmState, Reason, Rules, is_good_look, step};
 use crate::domain::pair::Role;
 use crate::domain::report::{PairNode, Report};
@@ -108,6 +109,12 @@ impl Announcer {
         self.ask_dead_man(report);
         events.extend(self.post.news());
         events
+    }
+
+    /// Which channels work, and how much waits.
+    #[must_use]
+    pub fn figures(&self) -> AlarmFigures {
+        self.post.figures()
     }
 
     /// Announces that the monitor stops the database of this node, which was replaced.

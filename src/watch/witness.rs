@@ -12,6 +12,7 @@ use crate::adapters::home::Home;
 use crate::adapters::{clock, look, system};
 use crate::config::{Config, ConfigFile};
 use crate::domain::alarm::AlarmEvent;
+use crate::domain::alarm::outbox::AlarmFigures;
 use crate::domain::chronicle::Sample;
 use crate::domain::chronicle::occurrence::{Happening, Occurrence};
 use crate::domain::page::PageView;
@@ -31,6 +32,8 @@ pub struct Glance<'a> {
     pub snapshot: &'a Snapshot,
     /// How long it took.
     pub took: Duration,
+    /// Whether alarms get out; `None` where another monitor sends them.
+    pub alarms: Option<&'a AlarmFigures>,
 }
 
 /// Takes each look.
@@ -118,7 +121,8 @@ impl Witness {
     }
 
     fn view(&self, look: Glance<'_>, now: u64) -> PageView {
-        let upkeep = look::upkeep::look(&self.home, self.keeper.occurrences());
+        let mut upkeep = look::upkeep::look(&self.home, self.keeper.occurrences());
+        upkeep.alarms = look.alarms.cloned();
         PageView::of(look.report.clone(), look.snapshot, now, self.every, upkeep)
     }
 
