@@ -359,13 +359,14 @@ mod tests {
     #[test]
     #[ignore = "the child of what_a_killed_writer_had_added_is_there"]
     fn a_writer() {
+        use std::io::Write as _;
         let Some(path) = std::env::var_os("PMP_HA_WRITER") else { return };
         let chronicle = Chronicle::at(PathBuf::from(path));
         let begin = chronicle.read(0, 0).expect("read").occurrences.len() as u64;
         for number in begin.. {
             let entries = Entries { occurrences: vec![began(NOW + number)], ..Entries::default() };
             chronicle.add(&entries).expect("added");
-            println!("\nadded {number}");
+            writeln!(std::io::stdout(), "\nadded {number}").expect("told");
         }
     }
 
