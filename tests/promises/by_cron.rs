@@ -11,7 +11,7 @@ fn what_a_look_by_cron_could_not_send_a_later_one_sends_once() {
     let (node, switch) = (&lab.primary, Switch::listen());
     let (file, stop) = (node.path("logs/alarms.json"), node.path("logs/stop"));
     node.configure(&format!(
-        "[alarm]\nhold_down = 1\nhold_up = 1\ndead_man_url = \"http://127.0.0.1:{}/ask\"\n\
+        "[alarm]\nhold_down = 5\nhold_up = 1\ndead_man_url = \"http://127.0.0.1:{}/ask\"\n\
          [[alarm.command]]\nname = \"good\"\ncommand = [\"/bin/sh\", \"-c\", \"test ! -e {} && cat >> {}\"]\n",
         switch.port,
         stop.display(),
