@@ -355,6 +355,51 @@ mod tests {
         assert!(damaged > 8, "{damaged}");
     }
 
+    /// No test: the child of the next one adds numbered occurrences until it is killed.
+    #[test]
+    #[ignore = "the child of what_a_killed_writer_had_added_is_there"]
+    fn a_writer() {
+        use std::io::Write as _;
+        let Some(path) = std::env::var_os("PMP_HA_WRITER") else { return };
+        let chronicle = Chronicle::at(PathBuf::from(path));
+        let begin = chronicle.read(0, 0).expect("read").occurrences.len() as u64;
+        for number in begin.. {
+            let entries = Entries { occurrences: vec![began(NOW + number)], ..Entries::default() };
+            chronicle.add(&entries).expect("added");
+            writeln!(std::io::stdout(), "\nadded {number}").expect("told");
+        }
+    }
+
+    #[test]
+    fn what_a_killed_writer_had_added_is_there() {
+        use std::io::BufRead;
+        let (folder, chronicle) = fresh();
+        let program = std::env::current_exe().expect("this program");
+        for round in 0..20_u64 {
+            let mut child = system::program(&program)
+                .args(["--exact", "adapters::chronicle::tests::a_writer", "--ignored", "--nocapture"])
+                .env("PMP_HA_WRITER", &chronicle.path)
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .expect("it runs");
+            let lines = std::io::BufReader::new(child.stdout.take().expect("a pipe")).lines();
+            let mut added = lines.map_while(Result::ok).filter_map(|line| {
+                line.strip_prefix("added ").and_then(|number| number.parse::<usize>().ok())
+            });
+            let first = added.next().expect("it adds");
+            // Each time at another moment of what it does next.
+            std::thread::sleep(Duration::from_micros(round * 331));
+            child.kill().expect("killed");
+            child.wait().expect("it ends");
+            let last = added.last().unwrap_or(first);
+            let kept = chronicle.read(0, 0).expect("the file is whole").occurrences;
+            assert!(kept.len() > last, "{last} of {}", kept.len());
+            assert!(kept.iter().zip(NOW..).all(|(one, at)| one.at == at), "{kept:?}");
+            assert!(!chronicle.set_aside_if_damaged().expect("looked at"));
+        }
+        assert!(!folder.path().join("events.damaged").exists());
+    }
+
     /// No test: scripts/screenshots fills the charts of its pair with this.
     #[test]
     #[ignore = "it fills a chronicle for scripts/screenshots"]

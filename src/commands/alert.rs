@@ -13,7 +13,7 @@ use crate::adapters::home::Home;
 use crate::adapters::system;
 use crate::cli::{AlertCommand, AlertTestArgs};
 use crate::domain::alarm::AlarmEvent;
-use crate::domain::pair::Pair;
+use crate::domain::alarm::event::RESTART;
 use crate::domain::report::PairNode;
 use crate::failure::{Failure, Kind};
 
@@ -92,7 +92,9 @@ async fn test(context: &Context<'_>, args: AlertTestArgs) -> Result<()> {
     bail!(
         Failure::new(Kind::Failed, format!("{} of {} channels failed", failed.len(), outcome.channels.len()))
             .because(format!("nothing was sent through {}", listed(&failed)))
-            .hint("Correct them in the configuration, then try again.")
+            .hint(format!(
+                "Correct the configuration, the secret or the receiver, then try again. {RESTART}"
+            ))
     )
 }
 
@@ -102,13 +104,7 @@ fn listed(names: &[String]) -> String {
 
 fn event_of(home: &Home) -> Result<AlarmEvent> {
     let membership = home.membership()?;
-    let place = |node: &crate::domain::pair::Node, role| PairNode {
-        host: node.host.clone(),
-        port: node.db_port,
-        role,
-    };
-    let node = membership.as_ref().map(|own| place(own.this(), own.role));
-    let peer = membership.as_ref().map(|own| place(own.peer(), Pair::peer_of(own.role)));
+    let (node, peer) = membership.as_ref().map(PairNode::of).map(|[node, peer]| (node, peer)).unzip();
     Ok(AlarmEvent::test(clock::seconds(), node, peer))
 }
 

@@ -14,13 +14,14 @@ use crate::adapters::system::{self, DirLock, ServiceManager};
 use crate::apply::{start_receiver_again, tell_hook};
 use crate::cli::MonitorArgs;
 use crate::config::Config;
-use crate::domain::alarm::AlarmEvent;
+use crate::domain::alarm::outbox::AlarmFigures;
+use crate::domain::alarm::{AlarmEvent, Reason};
 use crate::domain::chronicle::occurrence::{Happening, Occurrence};
 use crate::domain::judge::judge;
 use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::{HookChange, HookEvent};
 use crate::domain::receiver::Restarts;
-use crate::domain::report::{Report, Verdict, Watch as Changes};
+use crate::domain::report::{PairNode, Report, Verdict, Watch as Changes};
 use crate::domain::snapshot::Snapshot;
 use crate::failure::{Failure, Kind};
 use crate::watch::{Announcer, Glance, TransitionHook, Witness};
@@ -62,6 +63,9 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
         let url = witness.serve(address, &config, &source).await?;
         context.ui.say(format!("the page is at {url}"));
     }
+    if announces {
+        say_who_hears(context, watch.as_ref());
+    }
     let hook = announces.then(|| TransitionHook::open(&config.hooks)).flatten();
     let manager = ServiceManager::from_environment();
     let mut monitor = Monitor { context, home, config, watch, witness, hook, manager };
@@ -79,6 +83,17 @@ pub async fn run(context: &Context<'_>, args: MonitorArgs) -> Result<()> {
     ended
 }
 
+/// Says through what alarms are sent, or that nobody is told.
+fn say_who_hears(context: &Context<'_>, watch: Option<&Announcer>) {
+    let channels = watch.map(Announcer::figures).unwrap_or_default().channels;
+    let names: Vec<String> = channels.into_iter().map(|(name, _)| name).collect();
+    if names.is_empty() {
+        context.ui.warn("no alarm channel is configured: nobody is told of a failure");
+    } else {
+        context.ui.say(format!("alarms go to {}", names.join(", ")));
+    }
+}
+
 /// Checks once, and sends what is due.
 async fn once(
     context: &Context<'_>,
@@ -91,13 +106,14 @@ async fn once(
     let begun = Instant::now();
     let (report, snapshot) = Box::pin(context.interrupt.or(look(home, config, &context.interrupt))).await?;
     let took = begun.elapsed();
-    let announced = match watch {
+    let (announced, alarms) = match watch {
         Some(watch) => announce(context, watch, &report).await?,
-        None => Vec::new(),
+        None => (Vec::new(), AlarmFigures::default()),
     };
     if !context.global.dry_run {
         let mut witness = Witness::open(home, None);
-        let look = Glance { report: &report, snapshot: &snapshot, took };
+        let look =
+            Glance { report: &report, snapshot: &snapshot, took, alarms: (!is_beside).then_some(&alarms) };
         if !is_beside {
             witness.see(look, &announced).await;
         }
@@ -114,7 +130,11 @@ async fn once(
 }
 
 /// Announces what is due, and waits until it was tried.
-async fn announce(context: &Context<'_>, mut watch: Announcer, report: &Report) -> Result<Vec<AlarmEvent>> {
+async fn announce(
+    context: &Context<'_>,
+    mut watch: Announcer,
+    report: &Report,
+) -> Result<(Vec<AlarmEvent>, AlarmFigures)> {
     let mut announced = watch.see(report).await;
     let settled = async {
         watch.settled().await;
@@ -122,8 +142,9 @@ async fn announce(context: &Context<'_>, mut watch: Announcer, report: &Report) 
     };
     context.interrupt.or(settled).await?;
     announced.extend(watch.news());
+    let figures = watch.figures();
     warn(context, watch.end().await);
-    Ok(announced)
+    Ok((announced, figures))
 }
 
 fn warn(context: &Context<'_>, warnings: Vec<String>) {
@@ -153,6 +174,9 @@ impl Monitor<'_> {
             waits &= is_replaced;
             if is_replaced && let Some(why) = replaced_for_good(context, home, &mut waits).await? {
                 manager.say("STATUS=stopping a primary that was replaced");
+                if why.1.is_some() {
+                    tell_of_the_stop(context, home, watch.as_mut(), witness.as_mut(), &why.0).await?;
+                }
                 return Box::pin(alive_during(manager, take_down(context, home, config, why))).await;
             }
             let begun = Instant::now();
@@ -184,7 +208,9 @@ impl Monitor<'_> {
                 warn(context, watch.warnings());
             }
             if let Some(witness) = witness {
-                witness.see(Glance { report: &report, snapshot: &snapshot, took }, &announced).await;
+                let alarms = watch.as_ref().map(Announcer::figures).unwrap_or_default();
+                let look = Glance { report: &report, snapshot: &snapshot, took, alarms: Some(&alarms) };
+                witness.see(look, &announced).await;
                 warn(context, witness.warnings());
             }
             let here = snapshot.local.seen().and_then(|server| server.replica.as_ref());
@@ -301,6 +327,34 @@ async fn replaced_for_good(
         }
     };
     Ok(replaced(home).await?.map(|why| (why, lock)))
+}
+
+/// Announces that the database is stopped, and stores it, before that is done.
+async fn tell_of_the_stop(
+    context: &Context<'_>,
+    home: &Home,
+    watch: Option<&mut Announcer>,
+    witness: Option<&mut Witness>,
+    why: &str,
+) -> Result<()> {
+    let membership = home.require_membership()?;
+    let reason = Reason {
+        code: "superseded".into(),
+        what: "this node is no longer the primary, so the monitor stops its database".into(),
+        evidence: why.to_owned(),
+        hint: "Run `pmp-ha rejoin` here: it makes this node the secondary of the other one. If nobody promoted that one, read `pmp-ha explain superseded` first.".into(),
+    };
+    let event = watch.and_then(|watch| watch.replaced(reason, PairNode::of(&membership)));
+    if let Some(event) = &event {
+        context.ui.say(format!("announced: {}", event.title()));
+    }
+    if let Some(witness) = witness {
+        if let Some(event) = &event {
+            witness.announced(event);
+        }
+        witness.note_at_once(Happening::StoppedReplaced { why: why.to_owned() }).await;
+    }
+    Ok(())
 }
 
 /// Stops the database of a replaced primary.

@@ -8,8 +8,11 @@ use fs_err as fs;
 use serde::Serialize;
 
 use super::{Context, page_address};
+use crate::adapters::alert::{self, CREDENTIAL};
+use crate::adapters::home::Home;
 use crate::adapters::system;
 use crate::cli::MonitorArgs;
+use crate::config::{Config, ConfigFile};
 use crate::domain::unit::{MonitorUnit, UNIT};
 use crate::failure::{Failure, Kind};
 
@@ -66,11 +69,12 @@ pub fn install(context: &Context<'_>, args: &MonitorArgs) -> Result<()> {
         options.push(("--config", super::absolute(config).to_string_lossy().into_owned()));
     }
     options.push(("--every", args.every.to_string()));
+    let (config, source) = context.config_with_source(&home)?;
+    page_address::listens(&config, &source, args.listen)?;
     if let Some(address) = args.listen {
-        let (config, source) = context.config_with_source(&home)?;
-        page_address::listens(&config, &source, Some(address))?;
         options.push(("--listen", address.to_string()));
     }
+    let goes_to = channels_of(&home, &config, &source)?;
     let unit = MonitorUnit { program: &program, home: &root, user: &user, options: &options };
     let text = unit
         .text()
@@ -88,12 +92,36 @@ pub fn install(context: &Context<'_>, args: &MonitorArgs) -> Result<()> {
     };
     let change =
         Change { unit: place.file(), text: Some(text.clone()), commands: place.shown(commands), done: false };
+    context.ui.say(goes_to);
     if !agreed(context, &change)? {
         return Ok(());
     }
     system::write_atomic(&change.unit, text.as_bytes(), 0o644, None)?;
     place.run(commands)?;
     context.ui.done(&Change { done: true, ..change })
+}
+
+/// Reads what the service will read at its start, and says where its alarms go.
+fn channels_of(home: &Home, config: &Config, source: &ConfigFile) -> Result<String> {
+    let read = || {
+        let channels = alert::open(&config.alarm, source, &home.alarms())?;
+        alert::dead_man(&config.alarm, source)?;
+        #[cfg(feature = "page")]
+        crate::adapters::page::check(&config.page, source)?;
+        anyhow::Ok(channels)
+    };
+    let channels = match read() {
+        Ok(channels) => channels,
+        Err(error) if format!("{error:?}").contains(CREDENTIAL) => {
+            return Ok(format!("the alarms could not be checked: {CREDENTIAL}"));
+        }
+        Err(error) => return Err(error),
+    };
+    let names: Vec<String> = channels.into_iter().map(|channel| channel.name).collect();
+    Ok(match names.as_slice() {
+        [] => "no alarm channel is configured: nobody will be told of a failure".into(),
+        names => format!("alarms will go to {}", names.join(", ")),
+    })
 }
 
 pub fn uninstall(context: &Context<'_>, args: &MonitorArgs) -> Result<()> {

@@ -65,6 +65,16 @@ pub struct PairNode {
     pub role: Role,
 }
 
+impl PairNode {
+    /// This node and the other one, as this node knows them.
+    #[must_use]
+    pub fn of(membership: &Membership) -> [Self; 2] {
+        let place = |node: &Node, role| Self { host: node.host.clone(), port: node.db_port, role };
+        let own = membership.role;
+        [place(membership.this(), own), place(membership.peer(), Pair::peer_of(own))]
+    }
+}
+
 /// `HOST:PORT`, the host in brackets if it is an IPv6 address.
 impl fmt::Display for PairNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,11 +133,10 @@ impl Report {
     /// Adds information from the snapshot to the verdict.
     #[must_use]
     pub fn about(self, snapshot: &Snapshot) -> Self {
-        let Membership { role, .. } = snapshot.membership;
-        let place = |node: &Node, role| Some(PairNode { host: node.host.clone(), port: node.db_port, role });
+        let [node, peer] = PairNode::of(&snapshot.membership);
         Self {
-            node: place(snapshot.membership.this(), role),
-            peer: place(snapshot.membership.peer(), Pair::peer_of(role)),
+            node: Some(node),
+            peer: Some(peer),
             measures: Measures::of(snapshot),
             services: Some(NodeServices::of(snapshot)),
             ..self
@@ -138,6 +147,17 @@ impl Report {
     #[must_use]
     pub fn has_changed(&self) -> bool {
         self.changed_from.is_some() || self.services_changed_from.is_some()
+    }
+
+    /// The nodes on which Password Manager Pro itself answers otherwise than in the report before.
+    #[must_use]
+    pub fn products_turned(&self) -> Vec<(Role, Status, Status)> {
+        let Some((before, now)) = self.services_changed_from.zip(self.services) else { return Vec::new() };
+        let turned = [
+            (Role::Primary, before.primary.pmp, now.primary.pmp),
+            (Role::Secondary, before.secondary.pmp, now.secondary.pmp),
+        ];
+        turned.into_iter().filter(|(_, from, to)| from != to).collect()
     }
 
     /// Its two words.

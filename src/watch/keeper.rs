@@ -102,6 +102,9 @@ impl Keeper {
         {
             self.happened(Occurrence { at, what: Happening::Role { from, to } });
         }
+        for (on, from, to) in report.products_turned() {
+            self.happened(Occurrence { at, what: Happening::Services { on, from, to } });
+        }
         for event in announced {
             self.happened(Occurrence::alarm(event));
         }
@@ -112,6 +115,11 @@ impl Keeper {
     /// Records an occurrence that no look finds.
     pub fn note(&mut self, what: Happening) {
         self.happened(Occurrence { at: clock::seconds(), what });
+    }
+
+    /// Begins to write what waits, at once.
+    pub async fn store(&mut self) {
+        self.write(clock::seconds(), true).await;
     }
 
     fn happened(&mut self, occurrence: Occurrence) {
@@ -219,5 +227,48 @@ impl Keeper {
         self.write(now, true).await;
         self.write(now, true).await;
         self.warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_samples_become_coarser_on_the_disk() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let chronicle = Chronicle::at(folder.path().join("events.redb"));
+        let now = 1_770_000_000;
+        let sample = |at| Sample {
+            at,
+            verdict: Verdict::ALIVE,
+            lag: None,
+            back_lag: None,
+            primary_beat: None,
+            secondary_beat: None,
+        };
+        let mut keeper = Keeper {
+            chronicle: chronicle.clone(),
+            samples: Vec::new(),
+            occurrences: Vec::new(),
+            tally: Tally::default(),
+            pending: Entries {
+                samples: (0..600).map(|second| sample(now - 3 * 3600 + second)).collect(),
+                ..Entries::default()
+            },
+            patience: 60,
+            last: None,
+            wrote: 0,
+            thinned: 0,
+            writing: None,
+            warnings: Vec::new(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            keeper.write(now, true).await;
+            keeper.write(now, true).await;
+        });
+        assert_eq!(keeper.warnings, Vec::<String>::new());
+        assert_eq!(chronicle.read(0, 0).expect("read").samples.len(), 10);
     }
 }

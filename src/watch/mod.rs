@@ -24,9 +24,10 @@ use crate::adapters::home::Home;
 use crate::adapters::look::watcher::{self, Presence};
 use crate::adapters::system::{self, DirLock};
 use crate::config::{Config, ConfigFile};
-use crate::domain::alarm::{AlarmEvent, AlarmLook, AlarmState, Rules, is_good_look, step};
+use crate::domain::alarm::outbox::AlarmFigures;
+use crate::domain::alarm::{AlarmEvent, AlarmLook, AlarmState, Reason, Rules, is_good_look, step};
 use crate::domain::pair::Role;
-use crate::domain::report::Report;
+use crate::domain::report::{PairNode, Report};
 use crate::failure::{Failure, Kind};
 
 use self::post::Post;
@@ -104,15 +105,25 @@ impl Announcer {
             self.post.put(event.clone());
         }
         // After the queue: an event that is told twice is better than one that is lost.
-        if !self.state.is_as(&self.saved) {
-            match self.save() {
-                Ok(()) => self.saved = self.state.clone(),
-                Err(error) => self.post.warn(format!("cannot store the state of the alarms: {error:#}")),
-            }
-        }
+        self.keep_state();
         self.ask_dead_man(report);
         events.extend(self.post.news());
         events
+    }
+
+    /// Which channels work, and how much waits.
+    #[must_use]
+    pub fn figures(&self) -> AlarmFigures {
+        self.post.figures()
+    }
+
+    /// Announces that the monitor stops the database of this node, which was replaced.
+    pub fn replaced(&mut self, why: Reason, nodes: [PairNode; 2]) -> Option<AlarmEvent> {
+        self.post.speaks_for(nodes.first().cloned());
+        let event = self.state.replaced(clock::seconds(), why, nodes)?;
+        self.post.put(event.clone());
+        self.keep_state();
+        Some(event)
     }
 
     /// Returns what was announced of channels since the last look.
@@ -168,6 +179,16 @@ impl Announcer {
                 post.warn(format!("the dead man's switch cannot be reached: {error:#}"));
             }
         }));
+    }
+
+    fn keep_state(&mut self) {
+        if self.state.is_as(&self.saved) {
+            return;
+        }
+        match self.save() {
+            Ok(()) => self.saved = self.state.clone(),
+            Err(error) => self.post.warn(format!("cannot store the state of the alarms: {error:#}")),
+        }
     }
 
     fn save(&self) -> Result<()> {

@@ -14,7 +14,7 @@ use crate::adapters::alert::AlarmChannel;
 use crate::adapters::{clock, system};
 use crate::config::ConfigFile;
 use crate::domain::alarm::AlarmEvent;
-use crate::domain::alarm::outbox::{DueLetter, Outbox};
+use crate::domain::alarm::outbox::{AlarmFigures, DueLetter, Outbox};
 use crate::domain::report::PairNode;
 
 /// How often the queue is looked at while something waits.
@@ -89,6 +89,11 @@ impl Post {
         self.save(&mut inside);
         drop(inside);
         self.wake.notify_one();
+    }
+
+    /// Which channels work, and how much waits.
+    pub fn figures(&self) -> AlarmFigures {
+        self.inside().outbox.figures(&self.names)
     }
 
     /// Whether there is no channel at all.

@@ -12,8 +12,9 @@ use crate::adapters::home::Home;
 use crate::adapters::{clock, look, system};
 use crate::config::{Config, ConfigFile};
 use crate::domain::alarm::AlarmEvent;
+use crate::domain::alarm::outbox::AlarmFigures;
 use crate::domain::chronicle::Sample;
-use crate::domain::chronicle::occurrence::Happening;
+use crate::domain::chronicle::occurrence::{Happening, Occurrence};
 use crate::domain::page::PageView;
 use crate::domain::page::metrics::{WatchFigures, metrics};
 use crate::domain::report::Report;
@@ -31,6 +32,8 @@ pub struct Glance<'a> {
     pub snapshot: &'a Snapshot,
     /// How long it took.
     pub took: Duration,
+    /// Whether alarms get out; `None` where another monitor sends them.
+    pub alarms: Option<&'a AlarmFigures>,
 }
 
 /// Takes each look.
@@ -106,8 +109,20 @@ impl Witness {
         self.keeper.note(what);
     }
 
+    /// Stores what was announced without a look.
+    pub fn announced(&mut self, event: &AlarmEvent) {
+        self.keeper.note(Occurrence::alarm(event).what);
+    }
+
+    /// Stores an occurrence before something that can take minutes.
+    pub async fn note_at_once(&mut self, what: Happening) {
+        self.keeper.note(what);
+        self.keeper.store().await;
+    }
+
     fn view(&self, look: Glance<'_>, now: u64) -> PageView {
-        let upkeep = look::upkeep::look(&self.home, self.keeper.occurrences());
+        let mut upkeep = look::upkeep::look(&self.home, self.keeper.occurrences());
+        upkeep.alarms = look.alarms.cloned();
         PageView::of(look.report.clone(), look.snapshot, now, self.every, upkeep)
     }
 

@@ -123,7 +123,7 @@ def drive(browser, url, folder, stop_database, write_markup, stop_monitor):
     browser.look(WIDTHS["wide"], "light")
     browser.ask("Page.navigate", url=url)
     browser.until("both statuses are Alive", "document.querySelectorAll('.status.alive').length === 2")
-    browser.until("the script runs", "document.getElementById('age').textContent.startsWith('Looked ')")
+    browser.until("the script runs", "document.getElementById('age').textContent.startsWith('Checked ')")
     for name, width in WIDTHS.items():
         for scheme in ["light", "dark"]:
             browser.look(width, scheme)

@@ -4,8 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Child;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -24,6 +27,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// How long a fault lasts: longer than the hold-down.
 const LASTS: Duration = Duration::from_secs(15);
 
+/// How long every seventh fault lasts: longer than the time after which the secondary's monitor would speak.
+const LONG: Duration = Duration::from_secs(90);
+
 /// How long the end of a fault may take until it is announced, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -40,32 +46,43 @@ enum Trouble {
     Restart(Node),
     Kill(Node),
     Freeze(Node),
+    StopApplier,
     Cut,
     Silence,
     Reject,
 }
 
 impl Trouble {
-    /// Of minute `number`: first the monitors are restarted, so that those that are measured run long.
-    fn of(number: u64) -> Self {
-        const LOUD: [Trouble; 7] = [
+    /// Of minute `number`, and how long it lasts: first the monitors are restarted, so that those that are
+    /// measured run long. A long fault leaves the link as it is: without it, both monitors announce.
+    fn of(number: u64) -> (Self, Duration) {
+        const LOUD: [Trouble; 8] = [
             Trouble::Kill(Node::B),
             Trouble::Cut,
             Trouble::Freeze(Node::A),
+            Trouble::StopApplier,
             Trouble::Kill(Node::A),
             Trouble::Silence,
             Trouble::Freeze(Node::B),
             Trouble::Reject,
         ];
+        const LASTING: [Trouble; 3] = [Trouble::StopApplier, Trouble::Kill(Node::B), Trouble::Kill(Node::A)];
+        let nth = |number: u64, of: &[Trouble]| of[usize::try_from(number).expect("small") % of.len()];
         match number {
-            0 => Self::Restart(Node::A),
-            1 => Self::Restart(Node::B),
-            number => LOUD[usize::try_from(number - 2).expect("small") % LOUD.len()],
+            0 => (Self::Restart(Node::A), LASTS),
+            1 => (Self::Restart(Node::B), LASTS),
+            number if number % 7 == 6 => (nth(number / 7, &LASTING), LONG),
+            number => (nth(number - 2, &LOUD), LASTS),
         }
     }
 
-    fn is_announced(self) -> bool {
-        !matches!(self, Self::Restart(_))
+    /// What is announced, and its end.
+    fn wanted(self) -> &'static [&'static str] {
+        match self {
+            Self::Restart(_) => &[],
+            Self::StopApplier => &["Replication Failed", "Replication Alive"],
+            _ => &["High Availability Failed", "High Availability Alive"],
+        }
     }
 }
 
@@ -73,15 +90,40 @@ impl Trouble {
 struct Watched {
     child: Child,
     log: PathBuf,
+    /// Where it serves its page, and whether that is asked for.
+    page: Option<(u16, Arc<AtomicBool>)>,
 }
 
 impl Watched {
-    fn over(node: &harness::Node, every: &str) -> Self {
+    fn over(node: &harness::Node, args: &[&str]) -> Self {
         let path = node.path("logs/soak.log");
         let log = File::options().create(true).append(true).open(&path).expect("a file");
-        let mut command = node.command(&["monitor", "--every", every]);
+        let mut command = node.command(&[&["monitor"], args].concat());
         command.stdout(log.try_clone().expect("a handle")).stderr(log);
-        Self { child: command.spawn().expect("it runs"), log: path }
+        Self { child: command.spawn().expect("it runs"), log: path, page: None }
+    }
+
+    /// It serves its page, which somebody opens each second until it ends.
+    fn asked_each_second(node: &harness::Node) -> Self {
+        let port = harness::free_port();
+        let mut watched = Self::over(node, &["--every", "1", "--listen", &port.to_string()]);
+        let asks = Arc::new(AtomicBool::new(true));
+        watched.page = Some((port, Arc::clone(&asks)));
+        std::thread::spawn(move || {
+            while asks.load(Ordering::SeqCst) {
+                // ignored: in its first moment, nobody is let in
+                let _ = opens_the_page(port);
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        });
+        watched
+    }
+
+    /// Whether its page is served now.
+    fn serves(&self) -> bool {
+        self.page.as_ref().is_none_or(|(port, _)| {
+            opens_the_page(*port).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 "))
+        })
     }
 
     /// Ends it as a system does; what is wrong with that.
@@ -120,10 +162,23 @@ fn hears(process: u32) -> bool {
 
 impl Drop for Watched {
     fn drop(&mut self) {
+        if let Some((_, asks)) = &self.page {
+            asks.store(false, Ordering::SeqCst);
+        }
         // ignored: it may have ended by itself
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What the page of a monitor answers.
+fn opens_the_page(port: u16) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET / HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 const LONGEST_END: Duration = Duration::from_secs(10);
@@ -197,7 +252,7 @@ fn cost(pair: &Pair) -> String {
         asked() - before
     };
     let alone = over(QUIET / 2) * 2;
-    let monitors = pair.both().map(|node| Watched::over(node, "5"));
+    let monitors = pair.both().map(|node| Watched::over(node, &["--every", "5"]));
     std::thread::sleep(Duration::from_secs(10));
     let before = monitors.each_ref().map(Watched::size);
     let with = over(QUIET);
@@ -248,7 +303,7 @@ fn files(pair: &Pair) -> u64 {
 }
 
 fn course(pair: &Pair, minutes: u64, ended: &AtomicBool, found: &mut Soaked) {
-    let mut monitors = pair.both().map(|node| Some(Watched::over(node, "1")));
+    let mut monitors = pair.both().map(|node| Some(Watched::asked_each_second(node)));
     let writers = Writers::start(pair, 1);
     let mut told = 0;
     let mut first: Option<([Size; 2], u64, u64)> = None;
@@ -262,14 +317,10 @@ fn course(pair: &Pair, minutes: u64, ended: &AtomicBool, found: &mut Soaked) {
             break;
         }
         let begun = Instant::now();
-        let trouble = Trouble::of(number);
+        let (trouble, lasts) = Trouble::of(number);
         let before = events(pair).len();
-        strike(pair, trouble, &mut monitors, found);
-        let wanted: &[&str] = if trouble.is_announced() {
-            &["High Availability Failed", "High Availability Alive"]
-        } else {
-            &[]
-        };
+        strike(pair, (trouble, lasts), &mut monitors, found);
+        let wanted = trouble.wanted();
         // Announced, well again, and nothing more until the next minute.
         let waits = Instant::now();
         while events(pair).len() < before + wanted.len() && waits.elapsed() < PATIENCE {
@@ -289,6 +340,9 @@ fn course(pair: &Pair, minutes: u64, ended: &AtomicBool, found: &mut Soaked) {
             told += wanted.len();
         } else {
             found.problems.push(format!("minute {number}, {trouble:?}: announced {said:?}, not {wanted:?}"));
+        }
+        if !monitors.iter().flatten().all(Watched::serves) {
+            found.problems.push(format!("minute {number}, {trouble:?}: a page is not served"));
         }
         println!("{}: minute {number}, {trouble:?}: {said:?}", found.server);
         last = (sizes(&monitors), connections(pair), files(pair));
@@ -368,18 +422,23 @@ static SEEN: std::sync::Mutex<BTreeMap<PathBuf, Told>> = std::sync::Mutex::new(B
 type Told = (usize, usize, Vec<String>);
 
 /// Does what a minute brings, and takes it away again.
-fn strike(pair: &Pair, trouble: Trouble, monitors: &mut [Option<Watched>; 2], found: &mut Soaked) {
+fn strike(
+    pair: &Pair,
+    (trouble, lasts): (Trouble, Duration),
+    monitors: &mut [Option<Watched>; 2],
+    found: &mut Soaked,
+) {
     match trouble {
         Trouble::Restart(node) => {
             let at = usize::from(node == Node::B);
             if let Some(Err(why)) = monitors[at].take().map(Watched::end) {
                 found.problems.push(why);
             }
-            monitors[at] = Some(Watched::over(pair.node(node), "1"));
+            monitors[at] = Some(Watched::asked_each_second(pair.node(node)));
         }
         Trouble::Kill(node) => {
             kill_server(pair, node);
-            std::thread::sleep(LASTS);
+            std::thread::sleep(lasts);
             let started = pair.node(node).run(&["start"]);
             if started.code != Some(0) {
                 found.problems.push(format!("{node} does not start: {started}"));
@@ -387,15 +446,22 @@ fn strike(pair: &Pair, trouble: Trouble, monitors: &mut [Option<Watched>; 2], fo
         }
         Trouble::Freeze(node) => {
             let frozen = freeze(pair, node);
-            std::thread::sleep(LASTS);
+            std::thread::sleep(lasts);
             drop(frozen);
+        }
+        Trouble::StopApplier => {
+            let words = if found.server.starts_with("mysql-9") { "REPLICA" } else { "SLAVE" };
+            let mut db = Db::admin(pair.node(Node::B));
+            db.rows(&format!("STOP {words} SQL_THREAD"));
+            std::thread::sleep(lasts);
+            db.rows(&format!("START {words} SQL_THREAD"));
         }
         Trouble::Cut => pair.links.cut(),
         Trouble::Silence => pair.links.swallow(),
         Trouble::Reject => pair.links.reject(),
     }
     if matches!(trouble, Trouble::Cut | Trouble::Silence | Trouble::Reject) {
-        std::thread::sleep(LASTS);
+        std::thread::sleep(lasts);
         pair.links.open();
     }
 }

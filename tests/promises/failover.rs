@@ -1,7 +1,9 @@
 //! The primary is gone: the secondary is promoted, and the old primary never serves again, but as
 //! the secondary of the new one.
 
+use crate::alarms::events;
 use crate::harness::{Lab, Node, Ran, wait_alive_both, wait_until};
+use crate::hooks::Told;
 use crate::on_servers;
 use crate::pair::accounts_demand_one_certificate;
 use crate::sql::{Db, stranger};
@@ -282,6 +284,10 @@ fn a_primary_that_comes_back_from_behind_a_cut_is_taken_down(server: &str) {
             .contains("1142")
     );
 
+    let (hooks, alarms) = (Told::of(&lab, old, "hooks"), old.path("logs/alarms.json"));
+    let configured = std::fs::read_to_string(old.path("conf/pmp-ha.toml")).expect("there");
+    let channel = format!("command = [\"/bin/sh\", \"-c\", \"cat >> {}\"]\n", alarms.display());
+    old.configure(&format!("{configured}[[alarm.command]]\n{channel}"));
     let mut monitor = Watched::over(old);
     fence(r#"["/bin/sh", "-c", "echo $PMP_HA_OTHER_NODE >&2; echo fenced"]"#);
     new.run(&["recover", "--promote"]).ok();
@@ -294,9 +300,34 @@ fn a_primary_that_comes_back_from_behind_a_cut_is_taken_down(server: &str) {
     let said = monitor.ends_with(6);
     assert!(said.contains("became the primary in epoch 3"), "{said}");
     assert!(!old.is_running());
+    the_stop_was_announced(old, &alarms);
+    // An address that the old primary has leaves with it.
+    let told: Vec<String> =
+        hooks.lines().into_iter().filter(|line| !line.starts_with("transition")).collect();
+    assert_eq!(told, ["before", "after"]);
     old.run(&["rejoin"]).ok();
     wait_alive_both([old, new]);
     wait_until("the new primary is followed", || has(old, "on the new primary"));
+}
+
+/// Its channel got one message of it, and the history has it.
+fn the_stop_was_announced(old: &Node, alarms: &std::path::Path) {
+    let told = events(alarms);
+    let stops =
+        told.iter().filter(|(_, event)| event["reasons"][0]["what"].as_str().is_some_and(stops_its_database));
+    let [(name, event)] = stops.collect::<Vec<_>>()[..] else { panic!("{told:?}") };
+    assert_eq!(
+        (name.as_str(), &event["reasons"][0]["code"]),
+        ("High Availability Failed", &"superseded".into())
+    );
+    let evidence = event["reasons"][0]["evidence"].as_str().expect("a text");
+    assert!(evidence.contains("became the primary in epoch 3"), "{event}");
+    let history = old.run(&["events"]).ok().stdout;
+    assert!(history.contains("  stop        the monitor stops the database of this node: "), "{history}");
+}
+
+fn stops_its_database(what: &str) -> bool {
+    what.ends_with("the monitor stops its database")
 }
 
 /// A `pmp-ha monitor` that runs, and the file with what it says of itself.

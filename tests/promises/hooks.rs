@@ -24,12 +24,12 @@ const SCRIPT: &str = "#!/bin/sh\n\
     [ ! -e \"$dir/fail-$PMP_HA_EVENT\" ] || { echo 'not today' >&2; exit 3; }\n";
 
 /// The hooks of one node, and what they were told.
-struct Told {
+pub struct Told {
     dir: PathBuf,
 }
 
 impl Told {
-    fn of(lab: &Lab, node: &Node, name: &str) -> Self {
+    pub fn of(lab: &Lab, node: &Node, name: &str) -> Self {
         let dir = lab.dir().join(name);
         std::fs::create_dir(&dir).expect("made");
         let script = lab.dir().join("hook.sh");
@@ -50,7 +50,7 @@ impl Told {
         std::fs::remove_file(self.dir.join(name)).expect("removed");
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.dir.join("told")).unwrap_or_default();
         text.lines().map(|line| line.trim_end().to_owned()).collect()
     }

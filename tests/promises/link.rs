@@ -14,7 +14,7 @@ use crate::verify::wait_for;
 use crate::wire::Link;
 
 on_servers!(a_link_that_was_cut_or_silent_heals_by_itself: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
-on_servers!(a_receiver_that_gave_up_is_started_again_by_the_monitor: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
+on_servers!(a_receiver_that_gave_up_is_started_again_by_the_monitor: mysql_5_6, mysql_9_7; left: mariadb_10_11, mariadb_11_8);
 on_servers!(a_frozen_server_is_told_and_forgotten_when_it_goes_on: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);
 
 /// More tries than the ten after which `MySQL` 8.1 and later give up by default.

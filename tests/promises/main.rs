@@ -17,6 +17,7 @@ mod bad_input;
 mod bad_packs;
 #[cfg(target_arch = "x86_64")]
 mod both;
+mod by_cron;
 mod cli;
 mod crafted_log;
 mod crash;
@@ -74,6 +75,7 @@ mod switchover;
 #[cfg(target_arch = "x86_64")]
 mod teardown;
 mod tls;
+mod told_once;
 #[cfg(target_arch = "x86_64")]
 mod trace;
 #[cfg(target_arch = "x86_64")]

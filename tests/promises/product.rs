@@ -4,7 +4,8 @@ use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Bare, Lab, Node, wait_until};
+use crate::alarms::Monitor;
+use crate::harness::{Bare, Lab, Node, wait_until, wait_until_or};
 
 const ANY: &str = "mariadb-11.8";
 
@@ -51,7 +52,17 @@ fn the_product_is_told_apart_from_its_database() {
         assert_eq!(node.findings(), Vec::<String>::new());
     }
 
+    let monitor = Monitor::over(&lab.secondary);
+    monitor.sees("Alive");
     drop(web);
+    for node in ["primary", "secondary"] {
+        let line = format!("  product     Password Manager Pro on the {node}: Alive -> Failed\n");
+        wait_until_or("the history has it", || {
+            let history = lab.secondary.run(&["events"]).ok().stdout;
+            if history.contains(&line) { Ok(()) } else { Err(history) }
+        });
+    }
+    monitor.ends_well();
     assert_eq!(services(&lab.secondary), json!({"primary": word("Failed"), "secondary": word("Failed")}));
     assert_eq!(lab.secondary.findings(), ["pmp-down", "pmp-down"]);
     assert_eq!(lab.primary.findings(), ["pmp-down"]);

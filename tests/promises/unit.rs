@@ -12,6 +12,20 @@ fn the_monitor_is_installed_after_it_was_shown_and_removed_again() {
     let file = home.path("units/pmp-ha-monitor.service");
     let run = |args: &[&str]| home.run(&[args, &["--unit-dir", &units]].concat());
 
+    // What the service could not start with is named before anything is written.
+    home.configure("[health]\nmax_lagg = 3\n");
+    run(&["monitor", "--install"]).exits(2).says(&["pmp-ha.toml:2: health.max_lagg"]);
+    let channel = "[[alarm.webhook]]\nurl = \"https://localhost/x\"\nsecret_file = ";
+    home.configure(&format!("{channel}\"/no/such/secret\"\n"));
+    run(&["monitor", "--install"]).exits(2).says(&["pmp-ha.toml:3: alarm.webhook.secret_file"]);
+    assert!(!file.exists());
+    home.configure(&format!("{channel}\"signing\"\n"));
+    run(&["--dry-run", "monitor", "--install"]).ok().says(&["only the service itself sees a credential"]);
+    home.secret("signing", "x\n");
+    run(&["--dry-run", "monitor", "--install"]).ok().says(&["alarms will go to webhook"]);
+    home.configure("");
+    run(&["--dry-run", "monitor", "--install"]).ok().says(&["nobody will be told of a failure"]);
+
     let shown = run(&["--dry-run", "monitor", "--install"]).ok();
     assert!(!file.exists());
     run(&["monitor", "--install", "--every", "7"]).ok().says(&["ExecStart=", "User="]);
@@ -27,6 +41,7 @@ fn the_monitor_is_installed_after_it_was_shown_and_removed_again() {
     if Command::new("systemd-analyze").arg("--version").output().is_ok() {
         let ran = Ran::from_command(verify);
         assert!(!ran.stderr.contains("pmp-ha-monitor"), "{ran}");
+        ran.ok();
     }
 
     // The same again, with another option: it is the tool's own file.

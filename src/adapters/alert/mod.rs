@@ -18,6 +18,7 @@ use crate::config::ConfigFile;
 use crate::config::alarm::AlarmConfig;
 use crate::domain::alarm::AlarmEvent;
 
+pub use self::secret::CREDENTIAL;
 use self::secret::Files;
 pub use self::webhook::DeadMan;
 

@@ -47,8 +47,7 @@ impl fmt::Debug for Secret {
 pub fn read(files: &Files<'_>, key: &str, named: &Path) -> Result<Secret> {
     let (path, is_credential) = place(files, named);
     let wrong = |why: String| files.wrong(key, format!("names the secret {}, and {why}", path.display()));
-    let text = system::read_text(&path, system::SMALL)
-        .map_err(|error| wrong(format!("it cannot be read: {error}")))?;
+    let text = system::read_text(&path, system::SMALL).map_err(|error| wrong(unreadable(&error, named)))?;
     // systemd gives a service its credentials by an access list, whose mask looks like a group.
     if !is_credential && system::mode(&path)? & 0o077 != 0 {
         return Err(wrong("other users than its owner can read it: run chmod 600".into()));
@@ -57,6 +56,19 @@ pub fn read(files: &Files<'_>, key: &str, named: &Path) -> Result<Secret> {
         Some(line) if !line.is_empty() => Ok(Secret(line.to_owned())),
         _ => Err(wrong("its first line is empty".into())),
     }
+}
+
+/// Nobody else sees what systemd gives a service.
+pub const CREDENTIAL: &str = "only the service itself sees a credential of the service";
+
+/// Why a secret cannot be read. One that is not there may be a credential of the service.
+fn unreadable(error: &std::io::Error, named: &Path) -> String {
+    let is_bare = named.parent().is_none_or(|folder| folder.as_os_str().is_empty());
+    let is_service = std::env::var_os("CREDENTIALS_DIRECTORY").is_some();
+    if is_bare && !is_service && error.kind() == std::io::ErrorKind::NotFound {
+        return format!("it cannot be read: {error} ({CREDENTIAL})");
+    }
+    format!("it cannot be read: {error}")
 }
 
 /// Returns where a named secret is, and whether it is a credential of the service: its own rules keep others away.
@@ -71,4 +83,19 @@ pub fn place(files: &Files<'_>, named: &Path) -> (PathBuf, bool) {
         return (path, true);
     }
     (files.source.path.with_file_name("").join(named), false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_is_not_there_may_be_a_credential_of_the_service() {
+        let told = |kind: std::io::ErrorKind, named: &str| {
+            unreadable(&kind.into(), Path::new(named)).contains(CREDENTIAL)
+        };
+        assert!(told(std::io::ErrorKind::NotFound, "password"));
+        assert!(!told(std::io::ErrorKind::NotFound, "/etc/password"));
+        assert!(!told(std::io::ErrorKind::PermissionDenied, "password"));
+    }
 }

@@ -27,6 +27,7 @@ pub fn look(home: &Home, occurrences: &[Occurrence]) -> Upkeep {
         certificates: Vec::new(),
         binlogs: binlogs(home),
         free: None,
+        alarms: None,
     }
 }
 

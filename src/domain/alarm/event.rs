@@ -13,6 +13,9 @@ use crate::domain::report::{PairNode, Report};
 /// The number of the schema of an event.
 pub const SCHEMA: u32 = 1;
 
+/// The monitor reads configuration and secrets only at its start.
+pub const RESTART: &str = "Then restart the monitor: `systemctl restart pmp-ha-monitor`.";
+
 /// The meaning of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -144,19 +147,31 @@ impl AlarmEvent {
             code: "channel".into(),
             what: format!("the channel {name} cannot send"),
             evidence: one_line(error),
-            hint: format!("Correct it, then run `pmp-ha alert test {name}`. Its messages wait in a queue."),
+            hint: format!(
+                "Correct the configuration, the secret or the receiver, then run `pmp-ha alert test {name}`. {RESTART}"
+            ),
         });
+        let summary = match error {
+            Some(_) => format!("The channel {name} sends nothing; its messages wait in the queue."),
+            None => format!("The channel {name} sends again; what waits for it follows."),
+        };
         Self {
             kind: if error.is_some() { AlarmKind::ChannelFailed } else { AlarmKind::ChannelWorks },
             incident: format!("channel-{name}-{}", super::in_format(since, "%Y%m%d-%H%M%S")),
             message: if error.is_some() { 1 } else { 2 },
             since,
             lasted: error.is_none().then(|| at.saturating_sub(since)),
-            summary: format!("pmp-ha sends its alarms through the channel {name}."),
+            summary,
             reasons: reasons.into_iter().collect(),
             channel: Some(name.to_owned()),
             ..Self::test(at, node, None)
         }
+    }
+
+    /// The same with the pair as a report has it.
+    pub(super) fn seen_in(self, report: &Report) -> Self {
+        let (node, peer) = (report.node.clone(), report.peer.clone());
+        Self { node, peer, summary: report.health.summary.clone(), ..self }
     }
 
     /// Its name. For a status that turned, this is the manual's.
@@ -389,6 +404,19 @@ mod tests {
             let text = serde_json::to_string(&event).expect("JSON");
             assert_eq!(serde_json::from_str::<AlarmEvent>(&text).expect("an event"), event);
         }
+    }
+
+    #[test]
+    fn a_channel_that_fails_is_told_as_it_is_with_what_cures_it() {
+        let failed = AlarmEvent::of_channel("night", 9, 3, Some("535 no"), None).text();
+        for told in [
+            "The channel night sends nothing; its messages wait",
+            "alert test night`. Then restart the monitor",
+        ] {
+            assert!(failed.contains(told), "no {told:?} in\n{failed}");
+        }
+        let works = AlarmEvent::of_channel("night", 9, 3, None, None).text();
+        assert!(works.contains("The channel night sends again") && !works.contains("restart"), "{works}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::event::{AlarmEvent, AlarmKind, Reason};
 use super::{UnixSeconds, in_format};
 use crate::domain::health::{About, Status};
 use crate::domain::pair::Role;
-use crate::domain::report::Report;
+use crate::domain::report::{PairNode, Report};
 
 /// The times of the rule, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +145,32 @@ impl AlarmState {
         self
     }
 
+    /// Returns the message that the monitor stops the database of this node, which was replaced. It belongs to the
+    /// failure of the connection, which begins now unless it is open. Nothing if that was told before.
+    pub fn replaced(&mut self, now: UnixSeconds, why: Reason, nodes: [PairNode; 2]) -> Option<AlarmEvent> {
+        let course = &mut self.high_availability;
+        let is_told = course.incident.as_ref().is_some_and(|open| {
+            open.told == Some(AlarmKind::Failed) && open.reasons.iter().any(|reason| reason.what == why.what)
+        });
+        if is_told {
+            return None;
+        }
+        course.open(About::HighAvailability, AlarmKind::Failed, now, now);
+        let incident = course.incident.as_mut()?;
+        incident.reasons = vec![why];
+        incident.told = Some(AlarmKind::Failed);
+        incident.last = now;
+        incident.messages += 1;
+        let [node, peer] = nodes;
+        let summary = format!("The monitor of {} stops the database.", node.host);
+        Some(AlarmEvent {
+            node: Some(node),
+            peer: Some(peer),
+            summary,
+            ..incident.event(AlarmKind::Failed, About::HighAvailability, now)
+        })
+    }
+
     /// A clock that was set back makes nothing last longer.
     fn set_back(&mut self, now: UnixSeconds) {
         self.alone_since = self.alone_since.map(|at| at.min(now));
@@ -252,7 +278,7 @@ impl Course {
         }
         incident.last = now;
         incident.messages += 1;
-        Some(incident.event(kind, about, look, None, repeats))
+        Some(AlarmEvent { failures: repeats, ..incident.event(kind, about, look.now).seen_in(look.report) })
     }
 
     /// Notes what was seen.
@@ -315,33 +341,26 @@ impl Course {
         let ended = self.known.map_or(look.now, |(_, since)| since.max(self.held_from));
         let mut incident = self.incident.take().filter(|incident| incident.told.is_some())?;
         incident.messages += 1;
-        let lasted = ended.saturating_sub(incident.since);
-        Some(incident.event(AlarmKind::Alive, about, look, Some(lasted), 0))
+        let lasted = Some(ended.saturating_sub(incident.since));
+        Some(AlarmEvent { lasted, ..incident.event(AlarmKind::Alive, about, look.now).seen_in(look.report) })
     }
 }
 
 impl Incident {
-    fn event(
-        &self,
-        kind: AlarmKind,
-        about: About,
-        look: &AlarmLook<'_>,
-        lasted: Option<u64>,
-        failures: usize,
-    ) -> AlarmEvent {
+    fn event(&self, kind: AlarmKind, about: About, at: UnixSeconds) -> AlarmEvent {
         AlarmEvent {
             schema: super::event::SCHEMA,
             kind,
             about: Some(about),
             incident: self.id.clone(),
             message: self.messages,
-            at: look.now,
+            at,
             since: self.since,
-            lasted,
-            failures,
-            node: look.report.node.clone(),
-            peer: look.report.peer.clone(),
-            summary: look.report.health.summary.clone(),
+            lasted: None,
+            failures: 0,
+            node: None,
+            peer: None,
+            summary: String::new(),
             reasons: self.reasons.clone(),
             channel: None,
         }

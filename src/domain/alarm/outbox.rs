@@ -24,6 +24,15 @@ const REPORT_AFTER: u32 = 3;
 /// The pauses between attempts, in seconds. The last one repeats.
 const PAUSES: [u64; 5] = [5, 15, 45, 120, 300];
 
+/// Whether alarms get out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AlarmFigures {
+    /// Each channel, and whether its last attempt succeeded, or none was made.
+    pub channels: Vec<(String, bool)>,
+    /// The messages that wait.
+    pub waiting: usize,
+}
+
 /// The queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -194,6 +203,13 @@ impl Outbox {
         !channels.is_empty() && channels.iter().all(|name| self.failing.contains_key(name))
     }
 
+    /// Which of the channels work, and how much waits.
+    #[must_use]
+    pub fn figures(&self, channels: &BTreeSet<String>) -> AlarmFigures {
+        let works = |name: &String| (name.clone(), !self.failing.contains_key(name));
+        AlarmFigures { channels: channels.iter().map(works).collect(), waiting: self.letters.len() }
+    }
+
     /// What waits, one line a channel that fails.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
@@ -256,7 +272,10 @@ mod tests {
             "{:?}",
             outbox.complaints()
         );
+        let of = |mail| vec![("mail".to_owned(), mail), ("trap".to_owned(), true)];
+        assert_eq!(outbox.figures(&all), AlarmFigures { channels: of(false), waiting: 2 });
         let works = outbox.sent(0, "mail", 20_000, None).expect("news");
+        assert_eq!(outbox.figures(&all), AlarmFigures { channels: of(true), waiting: 2 });
         assert_eq!((works.kind, works.lasted), (AlarmKind::ChannelWorks, Some(20_000)));
         assert!(outbox.complaints().is_empty());
     }

@@ -1,6 +1,7 @@
 //! An event as an SNMP notification: its object identifiers and values. `templates/PMP-HA-MIB.txt`
 //! describes them.
 
+use super::bounded::cut;
 use super::event::{AlarmEvent, AlarmKind};
 use super::text_of;
 use crate::domain::health::About;
@@ -40,13 +41,7 @@ pub fn notification(event: &AlarmEvent) -> u32 {
 /// The objects of a notification: each number is below `BASE.1`, and is a scalar.
 #[must_use]
 pub fn objects(event: &AlarmEvent) -> Vec<(u32, Value)> {
-    let text = |text: &str| {
-        let mut text = one_line(text);
-        while text.len() > LONGEST {
-            text.pop();
-        }
-        Value::Text(text)
-    };
+    let text = |text: &str| Value::Text(cut(ascii(&one_line(text)), LONGEST));
     let place = |place: &Option<crate::domain::report::PairNode>| {
         place.as_ref().map(|place| format!("{place} ({})", place.role)).unwrap_or_default()
     };
@@ -57,11 +52,16 @@ pub fn objects(event: &AlarmEvent) -> Vec<(u32, Value)> {
         (3, text(&place(&event.peer))),
         (4, text(&text_of(event.since))),
         (5, number(event.lasted.unwrap_or_else(|| event.at.saturating_sub(event.since)))),
-        (6, Value::Text(event.why_within(LONGEST))),
-        (7, Value::Text(event.what_to_do_within(LONGEST))),
+        (6, text(&event.why_within(LONGEST))),
+        (7, text(&event.what_to_do_within(LONGEST))),
         (8, text(&event.incident)),
         (9, Value::Number(event.message)),
     ]
+}
+
+/// The objects are of the type `DisplayString`, which is ASCII. Receivers show any other text as hexadecimal.
+fn ascii(text: &str) -> String {
+    text.replace('…', "...").chars().map(|c| if c.is_ascii() { c } else { '?' }).collect()
 }
 
 #[cfg(test)]
@@ -98,6 +98,9 @@ mod tests {
             })
             .sum();
         assert!(bytes < 1200, "{bytes}");
+        assert!(matches!(&objects[5].1, Value::Text(why) if why.ends_with("???...")), "{objects:?}");
+        let is_ascii = |value: &Value| !matches!(value, Value::Text(text) if !text.is_ascii());
+        assert!(objects.iter().all(|(_, value)| is_ascii(value)), "{objects:?}");
         assert!(matches!(&objects[6].1, Value::Text(hint) if hint.ends_with("PORT`.")), "{objects:?}");
         // With several reasons, the first is told whole if it fits, and the others are counted.
         event.reasons[0].evidence = "refused".into();

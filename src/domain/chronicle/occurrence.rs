@@ -64,6 +64,20 @@ pub enum Happening {
         /// How often that was, without a long calm in between.
         tries: u32,
     },
+    /// Password Manager Pro itself answers on a node, or no longer does.
+    Services {
+        /// The node.
+        on: Role,
+        /// Whether it answered.
+        from: Status,
+        /// Whether it answers.
+        to: Status,
+    },
+    /// The monitor stops the database here, which the other node has replaced.
+    StoppedReplaced {
+        /// How it knows.
+        why: String,
+    },
     /// The monitor began to look.
     Began,
     /// The monitor ended as it was told to.
@@ -117,6 +131,8 @@ impl Occurrence {
             Happening::Status { to, .. } => Some(*to != Verdict::ALIVE),
             Happening::Compared { equal, .. } => Some(!equal),
             Happening::Rehearsed { good, .. } => Some(!good),
+            Happening::StoppedReplaced { .. } => Some(true),
+            Happening::Services { to, .. } => Some(*to != Status::Alive),
             Happening::Role { .. }
             | Happening::Alarm { .. }
             | Happening::ReceiverStarted { .. }
@@ -133,6 +149,8 @@ impl Occurrence {
             Happening::Role { .. } => "role",
             Happening::Alarm { .. } => "alarm",
             Happening::ReceiverStarted { .. } => "receiver",
+            Happening::StoppedReplaced { .. } => "stop",
+            Happening::Services { .. } => "product",
             Happening::Began | Happening::Ended => "monitor",
             Happening::Compared { .. } => "comparison",
             Happening::Rehearsed { .. } => "rehearsal",
@@ -159,6 +177,12 @@ impl Occurrence {
                 one_line(&format!(
                     "the monitor restarted the receiver here{again}, which had stopped with error {error}: {message}"
                 ))
+            }
+            Happening::Services { on, from, to } => {
+                format!("Password Manager Pro on the {on}: {from} -> {to}")
+            }
+            Happening::StoppedReplaced { why } => {
+                one_line(&format!("the monitor stops the database of this node: {why}"))
             }
             Happening::Began => "the monitor began".into(),
             Happening::Ended => "the monitor ended".into(),
@@ -262,6 +286,8 @@ mod tests {
             of(Happening::Role { from: Role::Primary, to: Role::Secondary }),
             of(Happening::Compared { equal: true, result: "9 tables are equal".into() }),
             of(Happening::ReceiverStarted { error: 1597, message: "x\ny".into(), tries: 2 }),
+            of(Happening::Services { on: Role::Primary, from: Status::Alive, to: Status::Failed }),
+            of(Happening::StoppedReplaced { why: "the other node became the primary in epoch 3".into() }),
             of(Happening::Ended),
         ]
     }
@@ -294,6 +320,8 @@ mod tests {
              2026-02-03T04:04:05Z  role        this node was the primary and is now the secondary\n\
              2026-02-03T04:04:05Z  comparison  9 tables are equal\n\
              2026-02-03T04:04:05Z  receiver    the monitor restarted the receiver here (try 2), which had stopped with error 1597: x y\n\
+             2026-02-03T04:04:05Z  product     Password Manager Pro on the primary: Alive -> Failed\n\
+             2026-02-03T04:04:05Z  stop        the monitor stops the database of this node: the other node became the primary in epoch 3\n\
              2026-02-03T04:04:05Z  monitor     the monitor ended\n"
         );
         for each in all() {

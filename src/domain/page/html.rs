@@ -350,6 +350,8 @@ mod tests {
             "href=\"/health#peer-unreachable\"",
             "it found a defect",
             "12.3 GB",
+            "a channel fails",
+            "sends nothing; 3 messages wait",
         ] {
             assert!(html.contains(words), "no {words} in\n{html}");
         }

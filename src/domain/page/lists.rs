@@ -2,6 +2,7 @@
 
 use super::markup::Markup;
 use super::{Upkeep, bytes, class};
+use crate::domain::alarm::outbox::AlarmFigures;
 use crate::domain::alarm::{UnixSeconds, in_format, length};
 use crate::domain::chronicle::availability::{Availability, percent};
 use crate::domain::chronicle::occurrence::{Happening, Occurrence};
@@ -35,8 +36,29 @@ pub(super) fn upkeep(upkeep: &Upkeep, now: UnixSeconds) -> Markup {
     let size = |number: Option<u64>| number.map_or_else(|| "unknown".into(), bytes);
     card("Binlogs", size(upkeep.binlogs), "of this node".into());
     card("Disk free", size(upkeep.free), "on the disk with the data of this node".into());
+    if let Some(alarms) = &upkeep.alarms {
+        let (value, more) = heard(alarms);
+        card("Alarms", value, more);
+    }
     out.raw("</dl></section>\n");
     out
+}
+
+/// Whether anybody hears of a failure.
+fn heard(alarms: &AlarmFigures) -> (String, String) {
+    let AlarmFigures { channels, waiting } = alarms;
+    let named = |works: bool| {
+        let names = channels.iter().filter(|(_, is)| *is == works).map(|(name, _)| name.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let (good, bad) = (named(true), named(false));
+    if channels.is_empty() {
+        ("no channel".into(), "nobody is told of a failure".into())
+    } else if bad.is_empty() {
+        (format!("through {good}"), format!("{waiting} messages wait"))
+    } else {
+        ("a channel fails".into(), format!("{bad} sends nothing; {waiting} messages wait"))
+    }
 }
 
 fn day(at: UnixSeconds) -> String {

@@ -4,6 +4,7 @@ use std::fmt::{Display, Write as _};
 
 use super::{NodeView, PageView};
 use crate::domain::alarm::UnixSeconds;
+use crate::domain::alarm::outbox::AlarmFigures;
 use crate::domain::health::{Severity, Status};
 use crate::domain::pair::Role;
 use crate::domain::snapshot::ChannelTls;
@@ -26,6 +27,7 @@ const SERVER: &str = "pmp_ha_server_answers";
 const SEEN: &str = "pmp_ha_database_seen";
 const BEAT: &str = "pmp_ha_heartbeat_age_seconds";
 const LAG: &str = "pmp_ha_lag_seconds";
+const WORKS: &str = "pmp_ha_alarm_channel_works";
 const ENDS: &str = "pmp_ha_certificate_expiry_timestamp_seconds";
 
 /// What a metric says of a channel.
@@ -220,12 +222,24 @@ fn upkeep(out: &mut Text, view: &PageView) {
         "Whether the last rehearsal found no defect.",
         upkeep.rehearsed.map(|(_, good)| u8::from(good)),
     );
+    alarms(out, upkeep.alarms.as_ref());
     if !upkeep.certificates.is_empty() {
         out.family(ENDS, "gauge", "When a certificate of the pair ends.");
     }
     for (name, ends) in &upkeep.certificates {
         out.value(ENDS, &[("certificate", name)], ends);
     }
+}
+
+fn alarms(out: &mut Text, alarms: Option<&AlarmFigures>) {
+    let Some(AlarmFigures { channels, waiting }) = alarms else { return };
+    if !channels.is_empty() {
+        out.family(WORKS, "gauge", "Whether an alarm channel works. No value: no channel is configured.");
+    }
+    for (name, works) in channels {
+        out.value(WORKS, &[("channel", name)], u8::from(*works));
+    }
+    out.gauge("pmp_ha_alarm_messages_waiting", "Alarm messages that wait in the queue.", Some(waiting));
 }
 
 #[cfg(test)]
@@ -248,6 +262,8 @@ mod tests {
             "pmp_ha_rehearsal_good 0",
             "pmp_ha_look_duration_seconds 1.042",
             "pmp_ha_looks_total 7",
+            "pmp_ha_alarm_channel_works{channel=\"<script>alert(1)</script>\"} 0",
+            "pmp_ha_alarm_messages_waiting 3",
         ] {
             assert!(text.lines().any(|each| each == line), "no {line} in\n{text}");
         }
@@ -265,6 +281,31 @@ mod tests {
             } else if !line.starts_with('#') {
                 assert_eq!(line.split(['{', ' ']).next(), Some(family), "{line}");
             }
+        }
+    }
+
+    #[test]
+    fn the_rules_and_the_dashboard_name_metrics_that_exist() {
+        let mut view = hostile();
+        view.nodes[0].product = Status::Alive;
+        let text = metrics(&view, WatchFigures { looks: Some(7), took_ms: 1 });
+        let known: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next())
+            .chain(["pmp_ha_comparison_timestamp_seconds", "pmp_ha_comparison_equal", "pmp_ha_binlog_bytes"])
+            .collect();
+        let rules = include_str!("../../../templates/prometheus-rules.yml");
+        let board = include_str!("../../../templates/grafana-dashboard.json");
+        for (template, least) in [(rules, 8), (board, 8)] {
+            let is_of_name = |c: char| c.is_ascii_lowercase() || c == '_';
+            let uses = template.match_indices("pmp_ha_").map(|(at, _)| {
+                let rest = &template[at..];
+                &rest[..rest.find(|c| !is_of_name(c)).unwrap_or(rest.len())]
+            });
+            let uses: std::collections::BTreeSet<&str> = uses.collect();
+            assert!(uses.len() >= least, "{uses:?}");
+            let unknown: Vec<&&str> = uses.iter().filter(|name| !known.contains(*name)).collect();
+            assert!(unknown.is_empty(), "{unknown:?} are in no metrics");
         }
     }
 }

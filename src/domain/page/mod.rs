@@ -11,6 +11,7 @@ pub mod serving;
 use std::sync::Arc;
 
 use super::alarm::UnixSeconds;
+use super::alarm::outbox::AlarmFigures;
 use super::chronicle::availability::Availability;
 use super::chronicle::occurrence::Occurrence;
 use super::chronicle::{Sample, beat_age};
@@ -112,6 +113,8 @@ pub struct Upkeep {
     pub binlogs: Option<u64>,
     /// Bytes free on the disk with the data.
     pub free: Option<u64>,
+    /// Whether alarms get out.
+    pub alarms: Option<AlarmFigures>,
 }
 
 /// What the monitor remembers, for the charts and lists.
@@ -277,6 +280,7 @@ mod tests {
                 rehearsed: Some((1_770_050_000, false)),
                 free: Some(12_345_678_901),
                 certificates: vec![(format!("the certificate of {evil}"), 1_770_950_000)],
+                alarms: Some(AlarmFigures { channels: vec![(evil.into(), false)], waiting: 3 }),
                 ..Upkeep::default()
             },
         }

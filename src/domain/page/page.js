@@ -18,7 +18,7 @@
     const now = Date.now();
     const silent = now - heard > 2.5 * EVERY;
     const stale = now - looked > Number(page.dataset.stale) * 1000;
-    age.textContent = 'Looked ' + ago(now - looked) + ' ago';
+    age.textContent = 'Checked ' + ago(now - looked) + ' ago';
     const text = silent ? 'pmp-ha has not answered for ' + ago(now - heard) + '. What you see is old.' : '';
     if (silent && lost.hidden) lost.textContent = text;   // said once to a screen reader
     lost.hidden = !silent;

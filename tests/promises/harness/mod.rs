@@ -30,7 +30,7 @@ pub use pristine::pristine;
 pub use process::{command_lines, is_alive, send_signal};
 pub use put::Put;
 #[allow(unused_imports, reason = "the proof by chaos sends no alarms")]
-pub use receiver::{Bare, free_port, listens};
+pub use receiver::{Bare, Receiver, free_port, listens};
 pub use terminal::OnTerminal;
 pub use wait::{PATIENCE, wait_until, wait_until_or, wait_within};
 pub use writer::{TABLE, UNDER_LOAD, Writer, everything_is_there_once};

@@ -325,3 +325,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_stop_of_a_replaced_primary_is_told_once_and_belongs_to_the_failure_that_is_open() {
+    let why = || Reason {
+        code: "superseded".into(),
+        what: "it stops".into(),
+        evidence: "e".into(),
+        hint: "h".into(),
+    };
+    let nodes = || {
+        let report = report(Role::Primary, Status::Alive, Status::Alive);
+        [report.node.expect("a node"), report.peer.expect("a node")]
+    };
+    for open in [false, true] {
+        let mut monitor = Monitor::of(Role::Primary);
+        monitor.sees(60, Status::Alive, Status::Alive, None);
+        if open {
+            monitor.sees(60, Status::Failed, Status::Unknown, None);
+        }
+        let told = monitor.state.replaced(monitor.now, why(), nodes()).expect("it is told");
+        assert_eq!((told.kind, told.message), (AlarmKind::Failed, if open { 2 } else { 1 }));
+        assert_eq!(monitor.events.last().map(|event| event.incident == told.incident), open.then_some(true));
+        assert_eq!(monitor.state.replaced(monitor.now + 1, why(), nodes()), None);
+        // It is the secondary when its monitor runs again, and ends what it began.
+        monitor.state = monitor.state.clone().resumed(monitor.now);
+        monitor.role = Role::Secondary;
+        monitor.sees(60, Status::Alive, Status::Alive, None);
+        let end = monitor.events.last().expect("an end");
+        assert_eq!((end.kind, &end.incident), (AlarmKind::Alive, &told.incident));
+    }
+}
