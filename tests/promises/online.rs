@@ -134,7 +134,7 @@ pub fn variables(node: &Node) -> Vec<String> {
 
 /// The tool's own files of a node and its start script. (The home of a running database cannot be
 /// compared as a whole.)
-fn own_files(node: &Node) -> Vec<(String, Vec<u8>)> {
+pub fn own_files(node: &Node) -> Vec<(String, Vec<u8>)> {
     let mut out = Vec::new();
     for folder in ["conf/pmp-ha", "bin"] {
         for entry in std::fs::read_dir(node.path(folder)).expect("readable").flatten() {

@@ -89,7 +89,12 @@ const ATTACKS: &[Attack] = &[
     (STATEMENT, "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'"),
     (MIXED, "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'"),
     (ROW, "UPDATE passtrix.ptrx_useraudit SET REASON = 'secret' WHERE NAME = 'kept {n}'"),
+    (MIXED, "UPDATE passtrix.ptrx_useraudit SET REASON = 'secret' WHERE NAME = 'kept {n}'"),
     (STATEMENT, "UPDATE passtrix.ptrx_useraudit SET REASON = 'secret' WHERE NAME = 'kept {n}'"),
+    (
+        STATEMENT,
+        "REPLACE INTO passtrix.ptrx_useraudit (AUDITID, NAME) SELECT AUDITID, 'secret' FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'",
+    ),
     (
         ROW,
         "REPLACE INTO passtrix.ptrx_useraudit (AUDITID, NAME) SELECT AUDITID, 'secret' FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'",
@@ -120,35 +125,69 @@ const ATTACKS: &[Attack] = &[
         "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'",
     ),
     (&["XA START 'x{n}'"], "DELETE FROM passtrix.ptrx_useraudit WHERE NAME = 'kept {n}'"),
-    // What has no table, or another kind of object.
-    (ROW, "CREATE USER 'evil{n}'@'localhost' IDENTIFIED BY 'secret'"),
-    (ROW, "GRANT ALL ON *.* TO 'pmp_ha_monitor'@'localhost'"),
+    // What is no table.
     (
         ROW,
         "CREATE TRIGGER passtrix.evil{n} BEFORE INSERT ON passtrix.ptrx_useraudit FOR EACH ROW UPDATE passtrix.aaalogin SET NAME = 'secret{n}'",
     ),
     (ROW, "CREATE PROCEDURE passtrix.evil{n}() DELETE FROM passtrix.aaalogin"),
+    (ROW, "CREATE FUNCTION passtrix.evil{n}() RETURNS INT NO SQL DETERMINISTIC RETURN 1"),
     (ROW, "CREATE EVENT passtrix.evil{n} ON SCHEDULE EVERY 1 DAY DO DELETE FROM passtrix.aaalogin"),
-    (ROW, "CREATE DATABASE evil{n}"),
-    (ROW, "CREATE TABLE passtrix.evil{n} (a INT)"),
-    (
-        ROW,
-        "INSERT INTO mysql.servers (Server_name, Host, Db, Username, Password, Port, Socket, Wrapper, Owner) VALUES ('evil{n}', '', '', '', 'secret', 1, '', '', '')",
-    ),
-    (STATEMENT, "UPDATE passtrix.aaalogin SET NAME = 'secret{n}'"),
-    (ROW, "UPDATE passtrix.aaalogin SET NAME = 'secret{n}'"),
-    // The tool's own tables.
-    (STATEMENT, "UPDATE pmp_ha.heartbeat SET epoch = 77"),
-    (ROW, "DELETE FROM pmp_ha.heartbeat WHERE node = 1"),
+    // An audit row as a statement, which could ask for more than the row.
+    (STATEMENT, "INSERT INTO passtrix.ptrx_useraudit (NAME) VALUES ('kept {n}, and more')"),
     // The tables themselves, at the end.
     (ROW, "ALTER TABLE passtrix.ptrx_resourceaudit ADD COLUMN evil{n} INT"),
     (ROW, "TRUNCATE TABLE passtrix.ptrx_resourceaudit"),
     (ROW, "DROP TABLE passtrix.ptrx_resourceaudit"),
 ];
 
+/// The tool's own rows, which the primary puts right by itself: perhaps before anybody looks.
+const HEARTBEAT: &[Attack] = &[
+    (STATEMENT, "UPDATE pmp_ha.heartbeat SET epoch = 77"),
+    (ROW, "DELETE FROM pmp_ha.heartbeat WHERE node = 1"),
+    (ROW, "INSERT INTO pmp_ha.heartbeat VALUES (100 + {n}, 1, 1, 1)"),
+];
+
+/// What the filter of the primary drops. A statement is found all the same.
+const KEPT_OUT: &[Attack] = &[
+    (ROW, "CREATE USER 'evil{n}'@'localhost' IDENTIFIED BY 'secret'"),
+    (ROW, "GRANT ALL ON *.* TO 'pmp_ha_monitor'@'localhost'"),
+    (ROW, "CREATE DATABASE evil{n}"),
+    (ROW, "CREATE TABLE passtrix.evil{n} (a INT)"),
+    (STATEMENT, "UPDATE passtrix.aaalogin SET NAME = 'secret{n}'"),
+];
+
+/// What the filter drops by the table that it names.
+const ELSEWHERE: &[Attack] = &[
+    (
+        ROW,
+        "INSERT INTO mysql.servers (Server_name, Host, Db, Username, Password, Port, Socket, Wrapper, Owner) VALUES ('evil{n}', '', '', '', 'secret', 1, '', '', '')",
+    ),
+    (ROW, "UPDATE passtrix.aaalogin SET NAME = 'secret{n}'"),
+];
+
+/// How an attack ends on a server that limits nothing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Ends {
+    /// It is found, and executed as far as it concerns a row that is there.
+    Executed,
+    KeptOutAndFound,
+    KeptOut,
+}
+
+fn attacks() -> Vec<(&'static Attack, Ends)> {
+    let of = |attacks: &'static [Attack], ends| attacks.iter().map(move |attack| (attack, ends));
+    of(ATTACKS, Ends::Executed)
+        .chain(of(HEARTBEAT, Ends::Executed))
+        .chain(of(KEPT_OUT, Ends::KeptOutAndFound))
+        .chain(of(ELSEWHERE, Ends::KeptOut))
+        .collect()
+}
+
 /// What administrators and their timers do on every server.
-const UPKEEP: [&str; 9] = [
+const UPKEEP: [&str; 10] = [
     "FLUSH LOGS",
+    "FLUSH RELAY LOGS",
     "FLUSH PRIVILEGES",
     "FLUSH STATUS",
     "FLUSH TABLES",
@@ -162,8 +201,7 @@ const UPKEEP: [&str; 9] = [
 /// Audit rows that were written in one transaction with something else.
 const WITH_IT: &str = "SELECT COUNT(*) FROM passtrix.ptrx_useraudit WHERE NAME = 'with it'";
 
-/// Everything on the primary that an attack is about, but for audit rows that are new and the secondary's
-/// own heartbeat.
+/// Everything on the primary that an attack is about, but for audit rows that are new and the heartbeats.
 fn state(primary: &mut Db) -> Vec<String> {
     [
         "SELECT * FROM passtrix.ptrx_useraudit WHERE NAME LIKE 'kept%' ORDER BY AUDITID",
@@ -172,7 +210,6 @@ fn state(primary: &mut Db) -> Vec<String> {
         "SELECT * FROM mysql.servers ORDER BY 1",
         "SELECT * FROM pmp_ha.role",
         "SELECT * FROM pmp_ha.errant_cleared ORDER BY node",
-        "SELECT epoch < 77 FROM pmp_ha.heartbeat WHERE node = 1",
         "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA ORDER BY 1",
         "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'passtrix' ORDER BY 1, 2",
         "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'passtrix'",
@@ -218,6 +255,7 @@ fn attack(lab: &Lab, (before, statement): &Attack, n: usize) -> Result<(), Strin
     evil.rows("SET SESSION sql_log_bin = 0");
     // ignored: most attacks leave none
     let _ = evil.try_rows(&with("DROP TRIGGER IF EXISTS passtrix.evil{n}"));
+    evil.rows("DELETE FROM pmp_ha.heartbeat WHERE node > 99");
     if n.is_multiple_of(2) {
         hide(lab);
     }
@@ -238,7 +276,7 @@ fn what_is_no_audit_row_is_refused_or_found_on_the_primary(server: &str) {
         db.rows("SET SESSION sql_log_bin = 0");
         db.rows("INSERT INTO mysql.servers (Server_name, Host, Db, Username, Password, Port, Socket, Wrapper, Owner) VALUES ('one', '', '', '', '', 1, '', '', '')");
     }
-    let rows: Vec<String> = (0..ATTACKS.len()).map(|n| format!("('kept {n}')")).collect();
+    let rows: Vec<String> = (0..attacks().len()).map(|n| format!("('kept {n}')")).collect();
     Db::of(&lab.primary).rows(&format!("INSERT INTO ptrx_useraudit (NAME) VALUES {}", rows.join(", ")));
     Db::of(&lab.secondary).rows("INSERT INTO ptrx_resourceaudit (OPERATEDBY) VALUES ('root')");
     lab.wait_same("SELECT COUNT(*) FROM ptrx_useraudit");
@@ -246,8 +284,9 @@ fn what_is_no_audit_row_is_refused_or_found_on_the_primary(server: &str) {
     lab.wait_alive();
     let mut db = Db::admin(&lab.secondary);
     for statement in UPKEEP {
-        // A right to flush tables is one to lock them.
-        if server == "mysql-9.7" && statement.starts_with("FLUSH TABLES") {
+        // A right to flush tables is one to lock them, and one to flush relay logs empties binlogs.
+        let is_not_given = statement.starts_with("FLUSH TABLES") || statement == "FLUSH RELAY LOGS";
+        if server == "mysql-9.7" && is_not_given {
             continue;
         }
         db.rows(statement);
@@ -287,14 +326,14 @@ fn refused(lab: &Lab) {
     let mut primary = Db::admin(&lab.primary);
     let before = state(&mut primary);
     let (mut done, mut story) = (0, Vec::new());
-    for (n, what) in ATTACKS.iter().enumerate() {
+    for (n, (what, _)) in attacks().into_iter().enumerate() {
         beside(lab, n);
         match attack(lab, what, n) {
             Ok(()) => done += 1,
             Err(why) => story.push(format!("{what:?}: {why}")),
         }
     }
-    assert!(done > ATTACKS.len() - 9, "{done}\n{}", story.join("\n"));
+    assert!(done > attacks().len() - 9, "{done}\n{}", story.join("\n"));
     hide(lab);
     wait_for(&lab.primary, &["back-refused"]);
     for node in [&lab.primary, &lab.secondary] {
@@ -307,13 +346,15 @@ fn refused(lab: &Lab) {
     wait_until_or("the audit rows beside it have arrived", || {
         let count = "SELECT COUNT(*) FROM passtrix.ptrx_useraudit WHERE NAME LIKE 'beside%'";
         let there = primary.list(count).concat();
-        let all = there == ATTACKS.len().to_string();
+        let all = there == attacks().len().to_string();
         if all { Ok(()) } else { Err(format!("{there}\n{ran}\n{}", status(lab))) }
     });
     assert_eq!(told(&lab.primary), None);
     for (before, after) in before.iter().zip(state(&mut primary)) {
         assert_eq!(before, &after);
     }
+    // The rights end at an update of these rows.
+    assert_eq!(primary.list("SELECT node FROM pmp_ha.heartbeat ORDER BY node"), ["1", "2"]);
     // The audit row that was left out with the rest is sent again, and the secondary is what it was.
     assert_eq!(primary.list(WITH_IT), ["0"]);
     lab.secondary.run(&["repair"]).ok();
@@ -346,7 +387,7 @@ fn found(lab: &Lab) {
     let mut primary = Db::admin(&lab.primary);
     let (mut executed, mut done, mut known) = (0, 0, 0);
     let mut story = Vec::new();
-    for (n, what) in ATTACKS.iter().enumerate() {
+    for (n, (what, ends)) in attacks().into_iter().enumerate() {
         // What is larger is executed, and shown to nobody.
         primary.rows("SET GLOBAL max_allowed_packet = 1048576");
         let before = state(&mut primary);
@@ -364,7 +405,8 @@ fn found(lab: &Lab) {
         let evidence = told(&lab.primary).map(|(_, evidence)| evidence).unwrap_or_default();
         story.push(format!("{what:?}: executed {changed}, {evidence}"));
         let found = count(&evidence);
-        assert!(found > known || !changed, "{what:?} changed the primary, and nothing was found");
+        assert_eq!(found > known, ends != Ends::KeptOut, "{what:?}: executed {changed}, {evidence}");
+        assert!(!changed || ends == Ends::Executed, "{what:?} is not kept out: {evidence}");
         (executed, known) = (executed + usize::from(changed), found);
         if n == 0 {
             assert!(told(&lab.secondary).is_some());
@@ -384,8 +426,9 @@ fn found(lab: &Lab) {
         // It would write more with each row that follows.
         primary.rows("SET SESSION sql_log_bin = 0");
         primary.rows(&format!("DROP TRIGGER IF EXISTS passtrix.evil{n}"));
+        primary.rows("DELETE FROM pmp_ha.heartbeat WHERE node > 99");
     }
-    assert!(done > ATTACKS.len() - 9, "{done}\n{}", story.join("\n"));
+    assert!(done > attacks().len() - 9, "{done}\n{}", story.join("\n"));
     assert!(executed > 15, "{executed}\n{}", story.join("\n"));
     hide(lab);
     acknowledge(lab);

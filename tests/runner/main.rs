@@ -25,14 +25,16 @@ use one::Ended;
 use random::Random;
 
 /// Tests that take a minute or two. Begun last, they would leave a core idle at the end.
-const LONGEST: [&str; 7] = [
-    "accounts::whoever_sets_a_pair_up",
-    "crafted_log::a_statement_that_empties",
+const LONGEST: [&str; 9] = [
+    "audit_rows::a_pack_ends_nothing",
+    "cut_off_changes::a_switchover_whose_giver",
     "kill_points::an_install_pack_killed_before_any_change",
     "kill_points::what_was_unpacked",
+    "online::a_pack_made_online",
+    "repair::quiet_drift",
     "scenarios::a_disk_of_the_secondary",
     "scenarios::an_applier_that_met_a_full_disk",
-    "switchover::a_fault_in_the_middle_of_a_switchover",
+    "told_once::a_long_failure",
 ];
 
 /// Runs the tests of a test program, each in a process and a space of its own.

@@ -27,7 +27,8 @@ fn note(home: &Home) -> PathBuf {
 /// Copies the data. Returns how long a write had to wait at most.
 pub(super) async fn copy(copying: &Copying<'_>, install: bool) -> Result<Duration> {
     let runner = copying.runner;
-    let mut session = session(copying.home).await?.until(runner.interrupt);
+    let mut session = session(copying.home).await?;
+    // No signal ends this: a plugin that is half loaded may never load again.
     if install {
         system::write_atomic(&note(runner.home), b"", 0o600, None)?;
         session.run(MAKE_CLONE_PLUGIN).await.map_err(|error| {
@@ -39,7 +40,7 @@ pub(super) async fn copy(copying: &Copying<'_>, install: bool) -> Result<Duratio
     }
     let spinner = runner.ui.spinner("the database copies itself");
     let statement = format!("{CLONE} = {}", quote(&copying.target.to_string_lossy()));
-    session = session.with_deadline(COPY_DEADLINE);
+    session = session.until(runner.interrupt).with_deadline(COPY_DEADLINE);
     let longest = while_probing(copying, session.run(statement)).await;
     drop(spinner);
     let longest = longest?;
