@@ -23,6 +23,12 @@ pub struct AlarmChannel {
 
 enum Nobody {}
 
+/// Whether a secret is missing that only the service sees. Without channels, none is read.
+#[must_use]
+pub fn needs_the_service(_error: &anyhow::Error) -> bool {
+    false
+}
+
 /// The dead man's switch. There is none.
 pub struct DeadMan {
     /// The key that says where it is.

@@ -8,7 +8,7 @@ use fs_err as fs;
 use serde::Serialize;
 
 use super::{Context, page_address};
-use crate::adapters::alert::{self, CREDENTIAL};
+use crate::adapters::alert;
 use crate::adapters::home::Home;
 use crate::adapters::system;
 use crate::cli::MonitorArgs;
@@ -112,8 +112,8 @@ fn channels_of(home: &Home, config: &Config, source: &ConfigFile) -> Result<Stri
     };
     let channels = match read() {
         Ok(channels) => channels,
-        Err(error) if format!("{error:?}").contains(CREDENTIAL) => {
-            return Ok(format!("the alarms could not be checked: {CREDENTIAL}"));
+        Err(error) if alert::needs_the_service(&error) => {
+            return Ok("the alarms could not be checked: only the service itself sees its credentials".into());
         }
         Err(error) => return Err(error),
     };

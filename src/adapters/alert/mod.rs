@@ -18,8 +18,7 @@ use crate::config::ConfigFile;
 use crate::config::alarm::AlarmConfig;
 use crate::domain::alarm::AlarmEvent;
 
-pub use self::secret::CREDENTIAL;
-use self::secret::Files;
+use self::secret::{CREDENTIAL, Files};
 pub use self::webhook::DeadMan;
 
 /// A channel, ready to send: its secrets and certificates were read.
@@ -39,6 +38,12 @@ enum Way {
     Syslog(syslog::Syslog),
     Webhook(webhook::Webhook),
     Command(command::Program),
+}
+
+/// Whether a secret is missing that may be a credential of the service: nobody else sees it.
+#[must_use]
+pub fn needs_the_service(error: &anyhow::Error) -> bool {
+    format!("{error:?}").contains(CREDENTIAL)
 }
 
 /// Makes every channel ready. What cannot be used is named with its file, line and key.

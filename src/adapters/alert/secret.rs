@@ -59,7 +59,7 @@ pub fn read(files: &Files<'_>, key: &str, named: &Path) -> Result<Secret> {
 }
 
 /// Nobody else sees what systemd gives a service.
-pub const CREDENTIAL: &str = "only the service itself sees a credential of the service";
+pub(super) const CREDENTIAL: &str = "only the service itself sees a credential of the service";
 
 /// Why a secret cannot be read. One that is not there may be a credential of the service.
 fn unreadable(error: &std::io::Error, named: &Path) -> String {
