@@ -113,7 +113,10 @@ fn channels_of(home: &Home, config: &Config, source: &ConfigFile) -> Result<Stri
     let channels = match read() {
         Ok(channels) => channels,
         Err(error) if alert::needs_the_service(&error) => {
-            return Ok("the alarms could not be checked: only the service itself sees its credentials".into());
+            return Ok(
+                "the alarms could not be checked: only the service itself sees a credential of the service"
+                    .into(),
+            );
         }
         Err(error) => return Err(error),
     };
