@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 
 use crate::disk::Copy;
-pub use crate::harness::{BOOTED, at, kill_in, nothing_runs, when, without_logs};
+pub use crate::harness::{BOOTED, at, kill_in, left_behind, nothing_runs, when, without_logs};
 use crate::harness::{Lab, Node, assert_same, cut, wait_until};
 use crate::on_servers;
 
@@ -209,7 +209,7 @@ fn an_install_pack_that_was_killed_at_any_moment_is_put_right_by_the_next_run() 
             .run(&["install-pack", &missing])
             .refused(&["cannot open the pack"])
             .says(&["An earlier `pmp-ha install-pack` was interrupted. pmp-ha undoes its changes first"]);
-        nothing_runs(node);
+        assert_eq!(left_behind(node), [""; 0], "{moment:?}");
         assert_same(&fresh, &without_logs(node.fingerprint()), &ran.to_string());
     }
     kill_in(node, &["install-pack"], node, &at("6/6"));
@@ -257,7 +257,7 @@ fn a_recover_that_was_killed_at_any_moment_is_put_right_by_the_next_run() {
             .run(&missing)
             .exits(4)
             .says(&["An earlier `pmp-ha recover` was interrupted. pmp-ha undoes its changes first"]);
-        nothing_runs(&fresh);
+        assert_eq!(left_behind(&fresh), [""; 0], "{moment:?}");
         assert_same(&before, &without_logs(fresh.fingerprint()), &ran.to_string());
     }
     // Its last step is over in a moment: the kill may come too late for it.

@@ -145,15 +145,15 @@ pub fn processes(home: &Home, interrupt: &Interrupt) -> Result<Vec<String>> {
 pub fn product_processes(home: &Home) -> Vec<(u32, String)> {
     let root = home.root().to_string_lossy().into_owned();
     let owners = home.owners();
-    let of_the_product = |(pid, words): (u32, Vec<String>)| {
-        let program = product_program(&words, &root)?;
+    let of_the_product = |pid: u32, words: &[String]| {
+        let program = product_program(words, &root)?;
         // A command line is easily written.
         let is_real = owners.include(pid)
             && system::runs_program(pid, &[program])
             && system::works_in(pid, home.root());
         is_real.then(|| (pid, program.to_owned()))
     };
-    system::command_lines().into_iter().filter_map(of_the_product).collect()
+    system::pick_processes(of_the_product)
 }
 
 /// Returns evidence that a process uses a data directory.

@@ -113,7 +113,7 @@ pub fn is_dir_locked(path: &Path) -> bool {
 /// The process that holds a lock, with the words that it was started with.
 fn holder(path: &Path) -> Option<String> {
     let pid = pid_of_holder(path).filter(|pid| *pid != 0)?;
-    let line = super::process::command_line_of(pid);
+    let line = super::process_table::command_line_of(pid);
     let words: Vec<String> = line.iter().map(|word| word.escape_debug().to_string()).collect();
     Some(format!("process {pid} ({})", words.join(" ")))
 }

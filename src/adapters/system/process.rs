@@ -1,8 +1,7 @@
-//! Processes: finds them, ends them, and starts programs.
+//! Processes: ends them, and starts programs. [`super::process_table`] finds them.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,7 +14,6 @@ use nix::unistd::Pid;
 
 use super::account::{became, program};
 use super::private_file;
-use crate::domain::start_script;
 
 /// Returns whether a process of this id exists.
 #[must_use]
@@ -76,53 +74,6 @@ pub fn kill_at_once(pid: u32) -> Result<()> {
     }
 }
 
-/// Returns every process with the words of its command line.
-#[must_use]
-pub fn command_lines() -> Vec<(u32, Vec<String>)> {
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let words = |line: &[u8]| {
-        line.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| {
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            Some((pid, words(&fs::read(entry.path().join("cmdline")).ok()?)))
-        })
-        .collect()
-}
-
-/// The accounts whose processes count: anybody can put any words into a command line.
-#[derive(Debug, Clone)]
-pub struct Owners(Vec<u32>);
-
-impl Owners {
-    /// Root, and who owns one of these files or folders.
-    #[must_use]
-    pub fn of(paths: &[&Path]) -> Self {
-        let owners = paths.iter().filter_map(|path| fs::metadata(path).ok()).map(|meta| meta.uid());
-        Self(std::iter::once(0).chain(owners).collect())
-    }
-
-    /// Whether a process acts for one of them, by its effective user.
-    #[must_use]
-    pub fn include(&self, pid: u32) -> bool {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        // Real, effective, saved and filesystem user. Source: proc(5).
-        let effective = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1));
-        effective.and_then(|uid| uid.parse().ok()).is_some_and(|uid: u32| self.0.contains(&uid))
-    }
-}
-
-/// Finds processes of these accounts that were given exactly this argument.
-#[must_use]
-pub fn processes_with(argument: &str, owners: &Owners) -> Vec<u32> {
-    let given = |(_, words): &(u32, Vec<String>)| words.iter().any(|word| word == argument);
-    command_lines().into_iter().filter(given).map(|(pid, _)| pid).filter(|pid| owners.include(*pid)).collect()
-}
-
 /// Whether a process executes a program of one of these names.
 ///
 /// If this account may not inspect the process, because it belongs to another account, the answer is
@@ -157,35 +108,6 @@ pub fn protect_this_process() -> Result<()> {
     let before = umask(others);
     umask(before | others);
     nix::sys::prctl::set_dumpable(false).context("cannot keep secrets out of core dumps")
-}
-
-/// Returns a process of this group that runs one of these programs as a server, if there is one.
-#[must_use]
-pub fn server_of_group(group: u32, programs: &[&str]) -> Option<u32> {
-    let in_group = |pid: u32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // Field 5 of proc(5).
-        let found = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(2)?.parse().ok());
-        found == Some(group)
-    };
-    let serves = |(pid, words): &(u32, Vec<String>)| {
-        start_script::serves(words, programs) && in_group(*pid) && runs_program(*pid, programs)
-    };
-    command_lines().into_iter().find(serves).map(|(pid, _)| pid)
-}
-
-/// Returns the words of a process's command line.
-#[must_use]
-pub fn command_line_of(pid: u32) -> Vec<String> {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
-    words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
-}
-
-/// Returns whether a process has `text` in its command line.
-#[must_use]
-pub fn mentions(pid: u32, text: &str) -> bool {
-    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(text))
 }
 
 /// Calls `act` whenever the operator, or the system, asks this process to stop. Needs a tokio runtime.

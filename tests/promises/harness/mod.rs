@@ -24,7 +24,7 @@ pub use lab::alive;
 pub use lab::{Lab, wait_alive_both};
 #[allow(unused_imports, reason = "the proof by chaos has watchers of its own")]
 pub use looks::Looks;
-pub use moment::{BOOTED, at, kill_in, nothing_runs, when, without_logs};
+pub use moment::{BOOTED, at, kill_in, left_behind, nothing_runs, when, without_logs};
 pub use node::Node;
 pub use pristine::pristine;
 pub use process::{command_lines, is_alive, send_signal};

@@ -8,6 +8,7 @@ use super::command::cut;
 use super::node::Node;
 
 /// When a command is cut off: the step whose line it has said, and what has to be there besides.
+#[derive(Debug)]
 pub struct Moment {
     step: String,
     there: Option<&'static str>,
@@ -34,10 +35,14 @@ pub const BOOTED: &str = "mysql/tmp/boot/mysql.sock";
 /// No server of this home runs, and no script that could still bring one up.
 #[track_caller]
 pub fn nothing_runs(node: &Node) {
+    assert_eq!(left_behind(node), Vec::<String>::new());
+}
+
+/// The processes of this home, but for a stop script, which looks a last time whether the server is gone.
+pub fn left_behind(node: &Node) -> Vec<String> {
     let mut left = node.processes();
-    // A stop script looks a last time whether the server is gone.
     left.retain(|line| !line.contains("/bin/stopDB.sh"));
-    assert_eq!(left, Vec::<String>::new());
+    left
 }
 
 /// What a start of the database wrote to `logs` is no change.
