@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rand::seq::SliceRandom;
+use rand::RngExt;
 
 use crate::adapters::system;
 
@@ -29,12 +29,14 @@ fn claim_of(range: Range<u16>, root: &Path, register: &Path) -> Result<u16> {
     let mut claims: Vec<(u16, PathBuf)> = text.lines().filter_map(read).collect();
     claims.retain(|(_, root)| root.is_dir());
 
-    let mut untaken: Vec<u16> = range.filter(|port| claims.iter().all(|(taken, _)| taken != port)).collect();
-    untaken.shuffle(&mut rand::rng());
-    let port = untaken
-        .into_iter()
-        .find(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok())
-        .context("no free port was found")?;
+    // From a random one on, and round.
+    let first = rand::rng().random_range(range.clone());
+    let is_free = |port: &u16| {
+        claims.iter().all(|(taken, _)| taken != port)
+            && TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok()
+    };
+    let port =
+        (first..range.end).chain(range.start..first).find(is_free).context("no free port was found")?;
     claims.push((port, std::path::absolute(root)?));
 
     let lines: Vec<String> = claims.iter().map(|(port, root)| format!("{port} {}", root.display())).collect();

@@ -16,7 +16,7 @@ use crate::on_servers;
 use crate::online::variables;
 use crate::sql::Db;
 
-on_servers!(each_planted_defect_is_found_by_its_code: mysql_5_6, mysql_9_7, mariadb_11_8; left: mariadb_10_11);
+on_servers!(each_planted_defect_is_found_by_its_code: mysql_5_6, mysql_9_7; left: mariadb_10_11, mariadb_11_8);
 on_servers!(a_healthy_pair_rehearses_well_and_nothing_of_it_stays: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);
 
 /// How many rows each writer of a load adds before the next thing happens.

@@ -14,10 +14,10 @@ use crate::load::Load;
 use crate::on_servers;
 use crate::sql::Db;
 
-on_servers!(a_link_that_fails_in_any_way_heals_by_itself: mysql_9_7, mariadb_10_11; left: mysql_5_6, mariadb_11_8);
-on_servers!(servers_that_die_or_freeze_go_on_where_they_were: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
+on_servers!(a_link_that_fails_in_any_way_heals_by_itself: mysql_9_7; left: mysql_5_6, mariadb_10_11, mariadb_11_8);
+on_servers!(servers_that_die_or_freeze_go_on_where_they_were: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);
 on_servers!(a_disk_of_the_secondary_that_was_full_heals_by_itself: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
-on_servers!(a_binlog_that_is_gone_is_told_in_each_direction: mysql_9_7, mariadb_10_11; left: mysql_5_6, mariadb_11_8);
+on_servers!(a_binlog_that_is_gone_is_told_in_each_direction: mysql_9_7; left: mysql_5_6, mariadb_10_11, mariadb_11_8);
 
 /// Rows of each writer in each phase.
 const ROWS: usize = 20;

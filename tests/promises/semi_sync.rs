@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Lab, Node, wait_for, wait_for_only, wait_until_or};
+use crate::harness::{Lab, Node, wait_for, wait_for_only, wait_until, wait_until_or};
 use crate::load::Load;
 use crate::on_servers;
 use crate::sql::Db;
@@ -61,6 +61,8 @@ fn an_acknowledged_row_is_on_the_secondary_where_commits_wait_for_it(server: &st
     nothing_is_lost(&lab, &links, &load, &[true]);
     drop(load);
 
+    a_secondary_whose_commits_wait_is_set_right(&lab);
+
     // Who waits for whom changes with the roles.
     exchange(&lab.primary, &lab.secondary);
     commits_wait(&lab, [&lab.secondary, &lab.primary]);
@@ -97,6 +99,20 @@ fn it_goes_on_without_the_secondary_and_comes_back_by_itself(lab: &Lab, load: &L
     lab.secondary.run(&["start"]).ok();
     // The audit rows that were acknowledged before the blow are among them.
     load.everything_is_there_once(lab);
+    commits_wait(lab, [&lab.primary, &lab.secondary]);
+}
+
+/// As on a primary that has just given its role away: what its heartbeat changed is locked, for a long time.
+fn a_secondary_whose_commits_wait_is_set_right(lab: &Lab) {
+    let source = if lab.server == "mysql-9.7" { "source" } else { "master" };
+    let mut db = Db::admin(&lab.secondary);
+    db.rows(&format!("SET GLOBAL rpl_semi_sync_{source}_timeout = 100000"));
+    db.rows(&format!("SET GLOBAL rpl_semi_sync_{source}_enabled = ON"));
+    wait_until("a heartbeat waits", || {
+        let rows = db.rows(&format!("SHOW STATUS LIKE 'Rpl_semi_sync_{source}_wait_sessions'"));
+        rows.iter().any(|row| row["Value"] != "0")
+    });
+    lab.secondary.run(&["reconfigure"]).ok();
     commits_wait(lab, [&lab.primary, &lab.secondary]);
 }
 

@@ -18,7 +18,7 @@ use crate::{on_every_server, on_servers};
 
 on_every_server!(the_link_is_encrypted_and_shows_nothing_in_clear, only_the_two_nodes_let_each_other_in);
 on_servers!(new_secrets_end_those_of_older_packs: mysql_9_7, mariadb_10_11; left: mariadb_11_8);
-on_servers!(verify_asks_nobody_but_the_other_node: mysql_5_6, mysql_9_7, mariadb_11_8; left: mariadb_10_11);
+on_servers!(verify_asks_nobody_but_the_other_node: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 
 fn the_link_is_encrypted_and_shows_nothing_in_clear(server: &str) {
     const MARKER: &str = "a-marker-that-nobody-on-the-way-may-read";

@@ -67,6 +67,9 @@ async fn align_running(
     let mut session = admin_session(runner.home).await?;
     session.run("SET SESSION sql_log_bin = 0").await?;
     session.run("SET SESSION sql_mode = ''").await?;
+    if membership.role == Role::Secondary {
+        semi_sync::wait_no_longer(flavor, &mut session).await?;
+    }
     let mut lifted = None;
     let mut done =
         statements(runner, flavor, &mut session, membership, &credentials, account, &mut lifted).await;

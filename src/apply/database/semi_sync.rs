@@ -32,6 +32,18 @@ pub async fn set(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session, ro
     Ok(())
 }
 
+/// Makes commits of a secondary wait for nobody, at once.
+///
+/// A primary that has just given its role away may have commits that wait for the other node, which takes
+/// no part any more. They hold what they changed until the time limit.
+pub async fn wait_no_longer(flavor: &Flavor, session: &mut Session) -> Result<()> {
+    let source = flavor.option("rpl_semi_sync_source_enabled");
+    if session.variables().await?.get(&source).is_some_and(|value| value == "ON") {
+        session.run(format!("SET GLOBAL {source} = OFF")).await?;
+    }
+    Ok(())
+}
+
 async fn load(flavor: &Flavor, session: &mut Session) -> Result<()> {
     for sql in flavor.load_semi_sync() {
         session.run(sql).await?;

@@ -26,8 +26,8 @@ pub fn wait_within(patience: Duration, what: &str, mut look: impl FnMut() -> Res
         let Err(seen) = look() else { return };
         assert!(begun.elapsed() < patience, "waited {} s in vain until {what}\n{seen}", patience.as_secs());
         // What takes longer is looked at less often: looks cost the servers time, too. A busy machine gets
-        // twice as much time for other work as the look took.
-        let pause = (begun.elapsed() / 10).clamp(Duration::from_millis(50), Duration::from_millis(250));
-        std::thread::sleep(pause.max(2 * this_look.elapsed()));
+        // three times as much time for other work as the look took.
+        let pause = (begun.elapsed() / 10).clamp(Duration::from_millis(50), Duration::from_millis(500));
+        std::thread::sleep(pause.max(3 * this_look.elapsed()));
     }
 }
