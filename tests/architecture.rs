@@ -456,11 +456,19 @@ fn an_owner_is_changed_by_descriptor() {
 /// A pipe is waited for, a device has no end, and a file may be larger than the memory.
 #[test]
 fn files_are_read_through_one_door() {
-    let words = ["fs::read(", "fs::read_to_string(", "fs::File::open(", "lock_dir(home"];
+    let words = [
+        "fs::read(",
+        "fs::read_to_string(",
+        "fs::File::open(",
+        "OpenOptions",
+        "File::options(",
+        "lock_dir(home",
+    ];
     nobody_in(
         "src",
         &[
             "system/account.rs",
+            "system/disk.rs",
             "system/mod.rs",
             "system/process.rs",
             "system/process_table.rs",

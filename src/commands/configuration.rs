@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use fs_err as fs;
 
 use crate::adapters::home::entry;
 use crate::adapters::system;
@@ -13,14 +14,12 @@ use crate::failure::{Failure, Kind};
 /// Reads `named`, or `<home>/conf/pmp-ha.toml`, which may be missing; with the place of each key.
 pub(super) fn read(named: Option<&Path>, home: &Path) -> Result<(Config, ConfigFile)> {
     let path = named.map_or_else(|| home.join("conf/pmp-ha.toml"), Path::to_path_buf);
-    let text = match system::read_text(&path, system::SMALL) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => String::new(),
-        Err(error) => bail!(unusable(&path).because(error.to_string())),
-    };
+    let unusable = |error: std::io::Error| unusable(&path).because(error.to_string());
+    // What is read is what was checked, not what a link names by then.
+    let real = if named.is_some() { fs::canonicalize(&path).map_err(unusable)? } else { path.clone() };
     // One in the home was looked at with the home. Whoever may write one elsewhere would direct root.
     if named.is_some()
-        && let Some(why) = entry::unsafe_for_root(&path)?
+        && let Some(why) = entry::changed_on_the_way(&real)?
     {
         bail!(
             Failure::new(Kind::Refused, "root cannot use this configuration safely")
@@ -29,5 +28,10 @@ pub(super) fn read(named: Option<&Path>, home: &Path) -> Result<(Config, ConfigF
                 .hint("Make root the owner of the file and of each folder on its path, and let nobody else write to them. Or run pmp-ha as the owner of the file.")
         );
     }
+    let text = match system::read_text(&real, system::SMALL) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => String::new(),
+        Err(error) => bail!(unusable(error)),
+    };
     Config::parse(&text, path)
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::both::{Accounts, done, give, of_others};
-use crate::harness::{Lab, NOBODY, Node, Put, Ran, wait_alive_both, wait_until};
+use crate::harness::{Lab, NOBODY, Node, Put, Ran, send_signal, wait_alive_both, wait_until};
 use crate::on_servers;
 use crate::trace::{Then, traced};
 
@@ -159,14 +159,17 @@ fn a_folder_exchanged_in_the_middle_reaches_nothing_of_root_s() {
     treasure.is_untouched(&whole.ran);
 }
 
-/// A program that says as whom it runs, in a file of its own.
-fn spy(lab: &Lab) -> (String, PathBuf) {
-    let (program, said) = (lab.dir().join("spy"), lab.dir().join("spied"));
-    let text = format!("#!/bin/sh\nid -u >> {}; echo fenced\n", said.display());
+/// A program that says as whom it runs and what it knows of whoever ran it, in files of its own.
+fn spy(lab: &Lab) -> (String, [PathBuf; 2]) {
+    let (program, said) = (lab.dir().join("spy"), ["spied", "environment"].map(|name| lab.dir().join(name)));
+    let [account, environment] = said.each_ref().map(|file| file.display());
+    let text = format!("#!/bin/sh\nenv > {environment}; id -u >> {account}; echo fenced\n");
     std::fs::write(&program, text).expect("written");
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("set");
-    std::fs::write(&said, "").expect("written");
-    std::fs::set_permissions(&said, std::fs::Permissions::from_mode(0o666)).expect("set");
+    for file in &said {
+        std::fs::write(file, "").expect("written");
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o666)).expect("set");
+    }
     (program.display().to_string(), said)
 }
 
@@ -189,7 +192,7 @@ fn a_forged_journal_makes_root_do_nothing_that_its_writer_could_not_do() {
     accounts.as_nobody(&lab.primary, &pack_args(&lab)).ok();
     let (node, treasure) = (&lab.primary, Treasure::beside(&lab));
     let journal = node.path("replication/pmp-ha-journal.jsonl");
-    let (program, said) = spy(&lab);
+    let (program, [said, environment]) = spy(&lab);
     let forge = |steps: serde_json::Value, point_of_no_return: usize| {
         std::fs::write(&journal, forged(node, &steps, point_of_no_return)).expect("written");
         give(&journal);
@@ -221,8 +224,24 @@ fn a_forged_journal_makes_root_do_nothing_that_its_writer_could_not_do() {
     assert_eq!(std::fs::read_to_string(&said).expect("there"), "");
     node.configure(&format!("[fence]\ncommand = [{program:?}]\n"));
     give(&node.path("conf/pmp-ha.toml"));
-    accounts.as_root(node, &["resume"]).ok();
+    let mut resume = accounts.root(node, &["resume"]);
+    resume.env("ROOT_SECRET", "x").env("LC_TIME", "C").env("TERM", "dumb").env("USER", "root");
+    Ran::from_command(resume).ok();
     assert_eq!(std::fs::read_to_string(&said).expect("there"), format!("{NOBODY}\n"));
+    // Of root's environment it knows what the document lists. pmp-ha names the other node, and the shell adds its own words.
+    let environment = std::fs::read_to_string(environment).expect("there");
+    for line in environment.lines() {
+        let (word, text) = line.split_once('=').expect("a word");
+        let is_known = ["PATH", "TERM", "LANG", "TZ", "PMP_HA_OTHER_NODE", "PWD", "SHLVL", "_"]
+            .contains(&word)
+            || word.starts_with("LC_")
+            || (["USER", "LOGNAME"].contains(&word) && text == "nobody")
+            || (word == "HOME" && text != "/root");
+        assert!(is_known, "{line:?} in {environment}");
+    }
+    for line in ["LC_TIME=C", "TERM=dumb", "USER=nobody", "LOGNAME=nobody"] {
+        assert!(environment.lines().any(|each| each == line), "no {line} in {environment}");
+    }
 }
 
 #[test]
@@ -247,6 +266,7 @@ fn whoever_sets_a_pair_up_the_other_account_can_go_on() {
         assert_eq!(of_others(&node.home, NOBODY), Vec::<String>::new());
     }
 
+    leaves_no_core(&accounts, secondary);
     for command in [&["rehearse"][..], &["history"], &["may-start"], &["resume"], &["reconfigure"]] {
         accounts.as_root(secondary, command).ok();
     }
@@ -292,6 +312,30 @@ fn whoever_sets_a_pair_up_the_other_account_can_go_on() {
     }
 }
 
+/// The kernel writes no core dump of a process whose files in /proc belong to root, although the process does
+/// not: that is how it shows that the memory is not dumpable.
+fn leaves_no_core(accounts: &Accounts, node: &Node) {
+    let may_dump = |pid: u32| {
+        assert_eq!(account_of(pid), NOBODY);
+        match std::fs::metadata(format!("/proc/{pid}/fd")).expect("it runs").uid() {
+            0 => false,
+            NOBODY => true,
+            other => panic!("the files of {pid} belong to {other}"),
+        }
+    };
+    assert!(may_dump(node.pid()), "nothing of this account may dump: this shows nothing");
+    for mut command in
+        [accounts.nobody(node, &["verify", "--watch"]), accounts.root(node, &["verify", "--watch"])]
+    {
+        let said = node.home.with_file_name("watched");
+        let mut watch = command.stdout(std::fs::File::create(&said).expect("made")).spawn().expect("it runs");
+        wait_until("it has looked", || std::fs::metadata(&said).is_ok_and(|meta| meta.len() > 0));
+        assert!(!may_dump(watch.id()), "a crash of {command:?} writes its memory to the disk");
+        send_signal(watch.id(), "TERM");
+        assert!(watch.wait().expect("it ends").success());
+    }
+}
+
 /// The account that a process has now.
 fn account_of(pid: u32) -> u32 {
     account_if_it_runs(pid).expect("it runs")
@@ -306,22 +350,27 @@ fn account_if_it_runs(pid: u32) -> Option<u32> {
 }
 
 /// A lab whose homes are root's, and whose data belong to the account of the server.
-fn lab_of_root(server: &str) -> (Lab, Accounts) {
+pub fn lab_of_root(server: &str) -> (Lab, Accounts) {
     let lab = Lab::up(server);
     let accounts = Accounts::of(&lab);
     for node in [&lab.primary, &lab.secondary] {
-        for open in [node.home.clone(), node.path("conf")] {
-            std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o711)).expect("set");
-        }
-        for given in ["mysql/data", "mysql/tmp"] {
-            give(&node.path(given));
-        }
-        let script = node.path("bin/startDB.sh");
-        let text = std::fs::read_to_string(&script).expect("there");
-        assert!(text.contains("--user=root"), "{text}");
-        std::fs::write(&script, text.replace("--user=root", "--user=nobody")).expect("written");
+        given_to_the_server(node);
     }
     (lab, accounts)
+}
+
+/// Gives the data of a home of root's to the account of the server.
+pub fn given_to_the_server(node: &Node) {
+    for open in [node.home.clone(), node.path("conf")] {
+        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o711)).expect("set");
+    }
+    for given in ["mysql/data", "mysql/tmp"] {
+        give(&node.path(given));
+    }
+    let script = node.path("bin/startDB.sh");
+    let text = std::fs::read_to_string(&script).expect("there");
+    assert!(text.contains("--user=root"), "{text}");
+    std::fs::write(&script, text.replace("--user=root", "--user=nobody")).expect("written");
 }
 
 /// A line of the shell as the account of the server.
@@ -562,6 +611,24 @@ fn what_directs_root_must_be_root_s(lab: &Lab, accounts: &Accounts) {
     symlink(&named, primary.path("conf/pmp-ha.toml")).expect("linked");
     accounts.as_root(primary, &["start"]).refused(&["of-nobody.toml belongs to nobody", "Move the home"]);
     std::fs::remove_file(primary.path("conf/pmp-ha.toml")).expect("removed");
+    // A configuration elsewhere is one, too: itself, by a link, and in a folder in which it can be exchanged.
+    let [own, folder] = ["of-root.toml", "of-nobody"].map(|name| lab.dir().join(name));
+    std::fs::write(&own, "").expect("written");
+    std::fs::create_dir(&folder).expect("made");
+    std::fs::write(folder.join("file.toml"), "").expect("written");
+    let linked = lab.dir().join("link.toml");
+    symlink(&named, &linked).expect("linked");
+    give(&folder);
+    std::os::unix::fs::chown(folder.join("file.toml"), Some(0), Some(0)).expect("given");
+    for (file, why) in [
+        (&named, "of-nobody.toml belongs to nobody"),
+        (&linked, "of-nobody.toml belongs to nobody"),
+        (&folder.join("file.toml"), "of-nobody belongs to nobody"),
+    ] {
+        let config = ["--config", &file.to_string_lossy(), "start"];
+        accounts.as_root(primary, &config).refused(&["root cannot use this configuration safely", why]);
+    }
+    accounts.as_root(primary, &["--config", &own.to_string_lossy(), "config", "check"]).ok();
     // And so must be a script that one of its programs is given.
     let script = lab.dir().join("of-nobody.sh");
     std::fs::write(&script, "touch \"$0.ran\"\n").expect("written");

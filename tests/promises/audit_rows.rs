@@ -12,6 +12,7 @@ use crate::wire::{Link, Links, holds};
 use crate::{on_every_server, on_servers};
 
 on_every_server!(audit_rows_flow_both_ways_and_nothing_else_flows_back);
+on_servers!(a_return_channel_that_somebody_reset_goes_on_with_the_next_pack: mysql_5_6, mariadb_10_11; left: mysql_9_7, mariadb_11_8);
 on_servers!(a_pack_ends_nothing_before_it_is_installed_however_late_that_is: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 
 /// Stands in audit rows, and in no certificate and no greeting.
@@ -310,6 +311,44 @@ fn a_pack_ends_nothing_before_it_is_installed_however_late_that_is(server: &str)
     lab.secondary.run(&["repair"]).ok();
     audit.all_arrived();
     lab.tables_are_equal();
+}
+
+fn a_return_channel_that_somebody_reset_goes_on_with_the_next_pack(server: &str) {
+    let lab = Lab::pair(server);
+    let (primary, secondary) = (&lab.primary, &lab.secondary);
+    let mut audit = Audit::of(&lab);
+    audit.on_both("before the reset");
+    audit.all_arrived();
+    if server == "mysql-5.6" {
+        // What the channel once began with is not there any more.
+        secondary.drop_old_binlogs();
+    }
+    let mut db = Db::admin(primary);
+    let word = if server == "mysql-9.7" { "REPLICA" } else { "SLAVE" };
+    for statement in [format!("STOP {word}"), format!("RESET {word} ALL")] {
+        db.rows(&statement);
+    }
+    wait_for(primary, &["back-not-a-replica"]);
+
+    let args = ["pack", "--online", &primary.endpoint, &secondary.endpoint];
+    primary.run(&args).ok().says(&["the return channel was removed"]);
+    // The former secondary is the secondary until then.
+    audit.on_both("after the pack");
+    audit.all_arrived();
+    // Who removed the channel removed what it had read.
+    primary.run(&["repair", "--return-channel"]).ok();
+    lab.wait_alive();
+
+    secondary.run(&["stop"]).ok();
+    audit.row(primary, "meanwhile");
+    lab.carry();
+    install(&lab);
+    lab.wait_alive();
+    audit.on_both("under the pack");
+    secondary.run(&["repair"]).ok();
+    audit.all_arrived();
+    lab.tables_are_equal();
+    wait_for_only(primary, &[]);
 }
 
 /// Installs the pack that was carried over, and starts the secondary.

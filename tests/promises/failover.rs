@@ -260,6 +260,11 @@ fn the_ca_of_the_old_primary_ends(old: &Node, new: &Node) {
         assert!(!verified.stdout.contains("two-cas"), "{verified}");
         accounts_demand_one_certificate(node);
     }
+    // What the primary was before could not ask any more whether it was replaced.
+    old.run(&["stop"]).ok();
+    old.refuses(&["rollback"], 4, &["a primary that was replaced", "would serve as a second primary"]);
+    old.run(&["start"]).ok();
+    wait_alive_both([old, new]);
 }
 
 fn a_primary_that_comes_back_from_behind_a_cut_is_taken_down(server: &str) {

@@ -478,7 +478,10 @@ fn no_plain_byte_of_an_encrypted_pack_reaches_the_disk() {
     let given = node.command(&args);
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "umask 000; exec \"$@\"", "sh"]).arg(given.get_program()).args(given.get_args());
-    command.env_remove("PMP_HOME");
+    // A temporary file elsewhere would be as plain.
+    let elsewhere = node.path("temporary");
+    std::fs::create_dir(&elsewhere).expect("made");
+    command.env_remove("PMP_HOME").env("TMPDIR", &elsewhere);
     let (mut seen, mut sealed) = (0, 0);
     let traced = traced(command, &node.home, |_| {
         let mode =
@@ -486,7 +489,7 @@ fn no_plain_byte_of_an_encrypted_pack_reaches_the_disk() {
         assert_eq!(mode("replication/pmp-ha-work") & 0o077, 0);
         assert_eq!(mode("conf/pmp-ha") & 0o077, 0);
         assert_eq!(mode("logs") & 0o002, 0);
-        for file in files_of(&node.path("replication")) {
+        for file in files_of(&node.path("replication")).into_iter().chain(files_of(&elsewhere)) {
             let begins = |with: &[u8]| {
                 let mut found = vec![0; with.len()];
                 let read = std::fs::File::open(&file).and_then(|mut file| file.read_exact(&mut found));

@@ -144,6 +144,8 @@ fn the_accounts_may_do_what_they_need_and_no_more(lab: &Lab) {
         if lab.server == "mysql-9.7" {
             // Nobody logs in with it: it binds the applier of the primary.
             expected.insert(1, "pmp_ha_applier@localhost ");
+            let locked = "SELECT account_locked FROM mysql.user WHERE User = 'pmp_ha_applier'";
+            assert_eq!(db.list(locked), ["Y"]);
         }
         assert_eq!(shown, expected);
         accounts_demand_one_certificate(node);

@@ -89,6 +89,32 @@ fn carry(lab: &Lab) {
     fs::copy(from, lab.secondary.path("HASecrets.toml")).expect("copied");
 }
 
+/// The file for the secondary has no key of a CA, neither the present one nor the next one.
+fn no_key_of_a_ca_travels(lab: &Lab) {
+    let body = |text: &str| {
+        let lines: Vec<String> =
+            text.lines().map(str::trim).filter(|line| line.len() > 40).map(ToOwned::to_owned).collect();
+        assert!(!lines.is_empty(), "no key in {text:?}");
+        lines
+    };
+    let sent = fs::read_to_string(lab.secondary.path("HASecrets.toml")).expect("readable");
+    assert!(sent.contains("PRIVATE KEY"), "the node's own key travels");
+    let (mut folders, mut keys) = (vec![lab.primary.home.clone()], 0);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("readable").flatten() {
+            let path = entry.path();
+            if path.is_dir() && !path.is_symlink() {
+                folders.push(path);
+            } else if path.ends_with("ca-key.pem") {
+                let key = fs::read_to_string(&path).expect("readable");
+                assert!(body(&key).iter().all(|line| !sent.contains(line)), "{} travels", path.display());
+                keys += 1;
+            }
+        }
+    }
+    assert!(keys >= 2, "{keys} keys of a CA");
+}
+
 /// The codes of what `verify` finds on both nodes.
 fn wrong(lab: &Lab) -> Vec<String> {
     [&lab.primary, &lab.secondary].into_iter().flat_map(Node::findings).collect()
@@ -144,6 +170,7 @@ fn nothing_of_an_old_pack_opens_anything_after_a_rotation(server: &str) {
     lab.primary.run(&["rotate", "--wait", "0"]).exits(3);
     write_on_both(&lab, &mut rows);
     carry(&lab);
+    no_key_of_a_ca_travels(&lab);
     lab.wait_alive();
     assert_eq!(wrong(&lab), ["secrets-change"], "the primary accepts both");
     lab.secondary.run(&["rotate", "--wait", "0"]).exits(3);

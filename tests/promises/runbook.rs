@@ -1,6 +1,6 @@
 //! The runbook's own lines, typed as they stand there.
 
-use crate::harness::{Lab, Node, Ran, command, wait_until_or};
+use crate::harness::{Lab, Node, Ran, command, wait_until, wait_until_or};
 use crate::sql::Db;
 use crate::wire::Links;
 
@@ -10,6 +10,8 @@ const ANY: &str = "mariadb-10.11";
 /// A line of the runbook.
 struct Line {
     node: char,
+    /// What is carried to which node; nothing for a command of pmp-ha.
+    carries: Option<(String, char)>,
     args: Vec<String>,
     exits: i32,
     with_the_next: bool,
@@ -40,10 +42,14 @@ fn blocks() -> Vec<(Option<String>, Vec<Line>)> {
 
 /// Reads `b$ pmp-ha verify  # exit 5`.
 fn parse(line: &str) -> Line {
-    let (node, rest) = line.split_once("$ pmp-ha ").expect("a command");
+    let (node, rest) = line.split_once("$ ").expect("a command");
     let (words, remark) = rest.split_once('#').unwrap_or((rest, ""));
+    let carried = words.strip_prefix("scp ").and_then(|words| words.split_once(" pmp-"));
+    let words = words.strip_prefix("pmp-ha ").unwrap_or_default();
+    assert!(carried.is_some() || !words.is_empty(), "{line}");
     Line {
         node: node.chars().next().expect("a node"),
+        carries: carried.map(|(file, to)| (file.to_owned(), to.chars().next().expect("a node"))),
         args: words.split_whitespace().map(ToOwned::to_owned).collect(),
         exits: remark.trim().strip_prefix("exit ").map_or(0, |code| code.parse().expect("a code")),
         with_the_next: remark.contains("both at once"),
@@ -69,6 +75,7 @@ impl Stage {
         let (a, b) = (&stage.lab.primary, &stage.lab.secondary);
         match scene {
             "alive" => {}
+            "secondary-killed" => b.kill(),
             "cut" => stage.links.cut(),
             // The forwarder between is a machine of its own that still listens.
             "primary-killed" | "primary-lost" => {
@@ -104,7 +111,11 @@ impl Stage {
     }
 
     fn command(&self, line: &Line) -> std::process::Command {
-        let args: Vec<String> = line.args.iter().map(|word| self.word(word)).collect();
+        let mut args: Vec<String> = line.args.iter().map(|word| self.word(word)).collect();
+        if line.args[0] == "install-pack" {
+            // The links between the two nodes forward their ports.
+            args.push("--port-is-forwarded".into());
+        }
         let mut out = command(&args);
         out.env("PMP_HOME", &self.node(line.node).home);
         out
@@ -123,9 +134,21 @@ impl Stage {
         }
     }
 
+    /// `scp FILE pmp-b:HOME/`: both nodes are on this machine.
+    fn carry(&self, from: char, file: &str, to: char) {
+        let from = self.node(from).path(file);
+        wait_until("the file is there", || from.exists());
+        let name = from.file_name().expect("a name");
+        std::fs::copy(&from, self.node(to).home.join(name)).expect("copied");
+    }
+
     fn type_in(&self, lines: &[Line]) {
         let mut going_on = Vec::new();
         for line in lines {
+            if let Some((file, to)) = &line.carries {
+                self.carry(line.node, file, *to);
+                continue;
+            }
             if line.with_the_next {
                 going_on.push((line, self.command(line).spawn().expect("it runs")));
                 continue;
@@ -157,7 +180,7 @@ impl Stage {
 #[test]
 fn every_line_of_the_runbook_does_what_it_says() {
     let blocks = blocks();
-    assert!(blocks.len() >= 10, "{} blocks", blocks.len());
+    assert!(blocks.len() >= 12, "{} blocks", blocks.len());
     let mut stage = None;
     for (scene, lines) in blocks {
         if let Some(scene) = scene {

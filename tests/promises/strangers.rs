@@ -1,11 +1,11 @@
 //! Another account of the machine: it reads what everybody may, runs what it likes, and stops nothing.
 
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Lab, NOBODY, Node, Put, is_root, send_signal, wait_until};
+use crate::harness::{Lab, NOBODY, Node, Put, is_root, wait_until};
 
 const ANY: &str = "mariadb-10.11";
 
@@ -93,6 +93,23 @@ fn nobody_else_on_the_machine_can_stop_it() {
         .expect("it runs");
     node.run(&["start"]).ok();
     drop(own);
+    node.run(&["stop"]).ok();
+
+    // Nor a Java of our own that names this home and works elsewhere; the same one in the home counts.
+    let java = lab.dir().join("java");
+    std::fs::copy("/bin/sh", &java).expect("copied");
+    let of_our_own = |folder: &Path| {
+        let mut java = Command::new(&java);
+        java.args(["-c", "read line", "-Dserver.home", &home]).stdin(Stdio::piped()).current_dir(folder);
+        java.spawn().map(Stranger).expect("it runs")
+    };
+    let pack = ["--dry-run", "pack", &lab.primary.endpoint, &lab.secondary.endpoint];
+    let elsewhere = of_our_own(Path::new("/"));
+    node.run(&pack).ok();
+    drop(elsewhere);
+    let here = of_our_own(&node.home);
+    node.run(&pack).refused(&["Password Manager Pro"]);
+    drop(here);
 }
 
 #[test]
@@ -140,32 +157,4 @@ fn no_file_is_waited_for_or_read_without_end() {
     for file in [pipe, large] {
         std::fs::remove_file(file).expect("removed");
     }
-    leaves_no_core(&lab, node);
-}
-
-/// A crash leaves no memory with passwords behind, where that of another program stays.
-fn leaves_no_core(lab: &Lab, node: &Node) {
-    let said = lab.dir().join("said");
-    let dumps = |program: &[&std::ffi::OsStr], has_begun: &dyn Fn(u32) -> bool| {
-        let mut command = Command::new("sh");
-        command.args(["-c", "ulimit -c unlimited; exec \"$@\"", "sh"]).args(program).current_dir(lab.dir());
-        command.stdout(std::fs::File::create(&said).expect("made")).env_remove("PMP_HOME");
-        let mut child = command.spawn().expect("it runs");
-        wait_until("it is at work", || has_begun(child.id()));
-        send_signal(child.id(), "ABRT");
-        let status = child.wait().expect("it ends");
-        assert_eq!(status.signal(), Some(nix::libc::SIGABRT));
-        status.core_dumped()
-    };
-    let sleeps = |pid: u32| {
-        std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with("sleep"))
-    };
-    if !dumps(&["sleep".as_ref(), "60".as_ref()], &sleeps) {
-        // Nothing dumps on this machine.
-        return;
-    }
-    let monitor = node.command(&["monitor"]);
-    let program: Vec<_> = std::iter::once(monitor.get_program()).chain(monitor.get_args()).collect();
-    let has_spoken = |_| std::fs::metadata(&said).is_ok_and(|meta| meta.len() > 0);
-    assert!(!dumps(&program, &has_spoken), "the memory of pmp-ha is on the disk");
 }

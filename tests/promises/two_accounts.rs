@@ -2,13 +2,13 @@
 //! the owner has written.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::accounts::{Treasure, copy, lab_of_nobody, pack_args, put_back};
+use crate::accounts::{Treasure, copy, given_to_the_server, lab_of_nobody, lab_of_root, pack_args, put_back};
 use crate::both::{Accounts, done, give, of_others};
-use crate::harness::{Going, Lab, NOBODY, Node, wait_alive_both};
+use crate::harness::{Lab, NOBODY, Node, Ran, wait_alive_both};
 use crate::sql::Db;
 use crate::trace::{Then, traced};
 
@@ -30,9 +30,28 @@ impl Who {
         if self == Self::Root { accounts.root(node, args) } else { accounts.nobody(node, args) }
     }
 
-    fn run(self, accounts: &Accounts, node: &Node, args: &[&str]) -> crate::harness::Ran {
-        crate::harness::Ran::from_command(self.command(accounts, node, args))
+    /// Runs a command. Whatever root's command changes, it changes as the owner.
+    #[track_caller]
+    fn run(self, accounts: &Accounts, node: &Node, args: &[&str]) -> Ran {
+        if self == Self::Owner {
+            return Ran::from_command(self.command(accounts, node, args));
+        }
+        let mut as_root = Vec::new();
+        let whole = traced(accounts.root(node, args), &node.home, |change| {
+            let paths = change.paths();
+            if change.account() != NOBODY && paths.iter().any(|path| path.starts_with(&node.home)) {
+                as_root.push(paths);
+            }
+            Then::Go
+        });
+        assert!(as_root.is_empty(), "{args:?}: {as_root:?}");
+        whole.ran
     }
+}
+
+/// Runs a command while another one is traced, which waits for every child of its own thread.
+fn beside(command: Command) -> std::thread::JoinHandle<Ran> {
+    std::thread::spawn(move || Ran::from_command(command))
 }
 
 /// A pair of the owner's that runs.
@@ -86,9 +105,9 @@ fn root_and_the_owner_take_turns_in_the_whole_life_of_a_pair() {
 
         // The roles there and back, on one node by the one and on the other by the other.
         for (from, to) in [(a, b), (b, a)] {
-            let gives = Going::begin(who.command(&accounts, from, &["switchover", "--wait", "120"]));
+            let gives = beside(who.command(&accounts, from, &["switchover", "--wait", "120"]));
             who.other().run(&accounts, to, &["switchover", "--wait", "120"]).ok();
-            gives.end().ok();
+            gives.join().expect("no panic").ok();
             wait_alive_both(both);
             all_is_the_owner_s(both, "switchover");
             who = who.other();
@@ -102,9 +121,9 @@ fn root_and_the_owner_take_turns_in_the_whole_life_of_a_pair() {
         all_is_the_owner_s(both, "rejoin");
         if round == 0 {
             // It has its role again.
-            let gives = Going::begin(who.command(&accounts, b, &["switchover", "--wait", "120"]));
+            let gives = beside(who.command(&accounts, b, &["switchover", "--wait", "120"]));
             who.other().run(&accounts, a, &["switchover", "--wait", "120"]).ok();
-            gives.end().ok();
+            gives.join().expect("no panic").ok();
             wait_alive_both(both);
         }
         who = who.other();
@@ -239,4 +258,117 @@ fn links_at_the_names_that_a_command_writes_reach_nothing_of_root_s() {
     attacked(&accounts, secondary, &treasure, &["teardown"], &[0], &kept(secondary, "before-teardown"));
     accounts.as_root(secondary, &["teardown"]).ok();
     assert_eq!(of_others(&secondary.home, NOBODY), Vec::<String>::new());
+}
+
+/// How often a command is tried while links are planted.
+const MOST_TRIES: usize = 12;
+
+/// Whether the account of the server can make names in this folder.
+fn is_open_to_the_server(folder: &Path) -> bool {
+    folder.symlink_metadata().is_ok_and(|meta| {
+        meta.is_dir() && (meta.uid() == NOBODY || (meta.gid() == NOBODY && meta.mode() & 0o020 != 0))
+    })
+}
+
+/// Runs a command of root's until it ends with one of `codes`. At the first moment when it is about to touch a
+/// name in a folder of the server's account, there is a link. Each name has one in one run. `again` brings
+/// back what a failed run has left. Returns the names.
+#[track_caller]
+fn besieged(
+    accounts: &Accounts,
+    node: &Node,
+    treasure: &Treasure,
+    args: &[&str],
+    codes: &[i32],
+    again: &dyn Fn(),
+) -> BTreeSet<PathBuf> {
+    let mut names = BTreeSet::new();
+    for _ in 0..MOST_TRIES {
+        let mut links = Vec::new();
+        let whole = traced(accounts.root(node, args), &node.home, |change| {
+            for path in change.paths() {
+                let is_free = path.symlink_metadata().is_err();
+                if is_free && path.parent().is_some_and(is_open_to_the_server) && names.insert(path.clone()) {
+                    let kind = if path.extension().is_some() { "file" } else { "folder" };
+                    symlink(treasure.folder.join(kind), &path).expect("planted");
+                    std::os::unix::fs::lchown(&path, Some(NOBODY), Some(NOBODY)).expect("given");
+                    links.push(path);
+                }
+            }
+            Then::Go
+        });
+        treasure.is_untouched(&whole.ran);
+        weeded(&links);
+        if whole.ran.code.is_some_and(|code| codes.contains(&code)) {
+            return names;
+        }
+        assert!(!links.is_empty(), "{args:?} fails by itself: {}", whole.ran);
+        treasure.is_untouched(&accounts.as_root(node, &["resume"]));
+        again();
+    }
+    panic!("{args:?} never ends well, with links at {names:?}");
+}
+
+#[test]
+fn links_in_the_folders_of_the_server_reach_nothing_of_root_s() {
+    let (lab, accounts) = lab_of_root(ANY);
+    let (a, b) = (&lab.primary, &lab.secondary);
+    let treasure = Treasure::beside(&lab);
+    let key = lab.key().to_string_lossy().into_owned();
+    let mut attacked = BTreeSet::new();
+    let mut besiege = |node: &Node, args: &[&str], again: &dyn Fn()| {
+        let names = besieged(&accounts, node, &treasure, args, &[0], again);
+        attacked.extend(names.into_iter().map(|name| (args[0].to_owned(), name)));
+    };
+    let nothing = || {};
+    let start = |node: &Node| drop(accounts.as_root(node, &["start"]).ok());
+
+    besiege(a, &pack_args(&lab), &nothing);
+    lab.carry();
+    besiege(b, &["install-pack"], &nothing);
+    accounts.as_root(b, &["key", &key]).ok();
+    besiege(a, &["start"], &nothing);
+    besiege(b, &["start"], &nothing);
+    wait_alive_both([a, b]);
+    besiege(a, &[&pack_args(&lab)[..], &["--online"]].concat(), &nothing);
+    besiege(b, &["rehearse"], &nothing);
+    let mut past = Db::admin(b);
+    past.rows("SET SESSION sql_log_bin = 0");
+    past.rows("DELETE FROM passtrix.Ptrx_Settings LIMIT 1");
+    besiege(b, &["repair"], &nothing);
+
+    // The roles there and back: each node gives once, and takes once.
+    for (gives, takes) in [(a, b), (b, a)] {
+        let other = beside(accounts.root(gives, &["switchover", "--wait", "120"]));
+        besiege(takes, &["switchover", "--wait", "120"], &nothing);
+        other.join().expect("no panic").ok();
+        wait_alive_both([a, b]);
+    }
+    a.kill();
+    besiege(b, &["recover", "--promote", "--fenced"], &nothing);
+    besiege(a, &["rejoin"], &|| start(b));
+    wait_alive_both([a, b]);
+
+    for node in [a, b] {
+        besiege(node, &["stop"], &nothing);
+    }
+    let new = lab.fresh_home("new");
+    accounts.can_run_the_server(&new);
+    given_to_the_server(&new);
+    let names = besieged(
+        &accounts,
+        a,
+        &treasure,
+        &["recover", "--into", &new.home.to_string_lossy(), "--key", &key],
+        &[0],
+        &nothing,
+    );
+    attacked.extend(names.into_iter().map(|name| ("recover --into".to_owned(), name)));
+    for node in [a, b] {
+        assert_eq!(of_others(&node.path("conf"), 0), Vec::<String>::new());
+    }
+    let commands: BTreeSet<&str> = attacked.iter().map(|(command, _)| command.as_str()).collect();
+    // The others write nothing there.
+    let write = ["install-pack", "pack", "recover --into", "rehearse", "rejoin"];
+    assert_eq!(commands.into_iter().collect::<Vec<_>>(), write, "{attacked:#?}");
 }

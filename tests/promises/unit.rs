@@ -42,6 +42,10 @@ fn the_monitor_is_installed_after_it_was_shown_and_removed_again() {
         let ran = Ran::from_command(verify);
         assert!(!ran.stderr.contains("pmp-ha-monitor"), "{ran}");
         ran.ok();
+        // Exposure, times ten.
+        let mut judge = Command::new("systemd-analyze");
+        judge.args(["security", "--offline=true", "--threshold=30", "--no-pager"]).arg(&file);
+        Ran::from_command(judge).ok();
     }
 
     // The same again, with another option: it is the tool's own file.

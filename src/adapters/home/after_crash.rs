@@ -9,7 +9,7 @@ use fs_err as fs;
 
 use super::{Home, datadir};
 use crate::adapters::clock;
-use crate::adapters::system;
+use crate::adapters::system::{self, Owner};
 use crate::domain::after_crash::{self, Coming, MasterInfo, Mending, RelayInfo, Scan, WhichLog, base, takes};
 use crate::domain::relay_log::{HEADER, MAGIC};
 use crate::domain::settings::{RELAY_LOG, binlog_named, is_mended_before_start, wild_do_tables};
@@ -53,7 +53,7 @@ pub fn writer_of_binlogs(data: &Path) -> Result<Option<u32>> {
     let Some(newest) = own.last().map(|name| data.join(base(name))).filter(|path| path.exists()) else {
         return Ok(None);
     };
-    Ok(writer(&beginning(&newest)?))
+    Ok(writer(&beginning(&newest, system::owner(data)?)?))
 }
 
 /// The number of the node that wrote a log with this beginning.
@@ -64,9 +64,10 @@ fn writer(beginning: &[u8]) -> Option<u32> {
 /// Reads everything, and decides; `None` if the server was not killed lately.
 fn decide(data: &Path, patterns: &[String]) -> Result<Option<Mending>> {
     let own = listed(data, &binlog_named(datadir::history(data)))?;
+    let owner = system::owner(data)?;
     let recent = &own[own.len().saturating_sub(OWN_LOGS)..];
     let beginnings: Vec<Vec<u8>> =
-        recent.iter().map(|name| beginning(&data.join(base(name)))).collect::<Result<_>>()?;
+        recent.iter().map(|name| beginning(&data.join(base(name)), owner)).collect::<Result<_>>()?;
     let (Some(newest), true) =
         (beginnings.last(), beginnings.iter().any(|bytes| after_crash::is_open(bytes)))
     else {
@@ -85,7 +86,7 @@ fn decide(data: &Path, patterns: &[String]) -> Result<Option<Mending>> {
         // One that was torn before stays so when its server was started past this: at it, receivers stop.
         let is_open = after_crash::is_open(beginning);
         if was_killed || is_open {
-            read(&data.join(base(name)), &mut of_own)?;
+            read(&data.join(base(name)), owner, &mut of_own)?;
         }
         if is_open {
             let size = fs::metadata(data.join(base(name)))?.len();
@@ -109,7 +110,7 @@ fn decide(data: &Path, patterns: &[String]) -> Result<Option<Mending>> {
             if number == at {
                 of_relay.source_is(&info.source.file);
             }
-            read(&data.join(base(name)), &mut of_relay)?;
+            read(&data.join(base(name)), owner, &mut of_relay)?;
         }
         let size = fs::metadata(data.join(base(last)))?.len();
         after_crash::cut(&mut mending, base(last), size, &of_relay);
@@ -139,15 +140,15 @@ fn text(path: &Path) -> Result<Option<String>> {
     }
 }
 
-fn beginning(path: &Path) -> Result<Vec<u8>> {
+fn beginning(path: &Path, owner: Owner) -> Result<Vec<u8>> {
     let mut out = Vec::new();
-    system::open_regular(path)?.take(BEGINNING as u64).read_to_end(&mut out)?;
+    system::open_regular_of(path, owner)?.take(BEGINNING as u64).read_to_end(&mut out)?;
     Ok(out)
 }
 
 /// Walks through a file.
-fn read(path: &Path, scan: &mut Scan<'_>) -> Result<()> {
-    let file = system::open_regular(path)?;
+fn read(path: &Path, owner: Owner, scan: &mut Scan<'_>) -> Result<()> {
+    let file = system::open_regular_of(path, owner)?;
     let size = file.metadata()?.len();
     let mut file = BufReader::with_capacity(1 << 20, file);
     let mut magic = [0; 4];
@@ -186,7 +187,7 @@ fn write(home: &Home, mending: &Mending) -> Result<()> {
     for cut in &mending.cuts {
         let path = data.join(&cut.file);
         let mut torn = Vec::new();
-        let mut file = system::open_regular(&path)?;
+        let mut file = system::open_regular_of(&path, owner)?;
         file.seek(SeekFrom::Start(cut.at))?;
         file.read_to_end(&mut torn)?;
         system::write_atomic(&kept(&format!("{}-from-{}", cut.file, cut.at)), &torn, 0o600, Some(owner))?;
@@ -194,12 +195,13 @@ fn write(home: &Home, mending: &Mending) -> Result<()> {
     let infos = [("relay-log.info", &mending.relay_info), ("master.info", &mending.master_info)];
     for (name, text) in infos {
         if text.is_some() {
-            let before = system::read_bytes(&data.join(name), system::SMALL)?;
+            let mut before = Vec::new();
+            system::open_regular_of(&data.join(name), owner)?.take(system::SMALL).read_to_end(&mut before)?;
             system::write_atomic(&kept(name), &before, 0o600, Some(owner))?;
         }
     }
     for cut in &mending.cuts {
-        let file = fs::OpenOptions::new().write(true).open(data.join(&cut.file))?;
+        let file = system::open_for_a_cut_of(&data.join(&cut.file), owner)?;
         file.set_len(cut.at)?;
         file.sync_all()?;
     }

@@ -173,6 +173,12 @@ pub fn bundle(first: &str, more: &str) -> Result<String> {
     Ok(out.iter().map(|found| pem::encode_config(found, unix_lines())).collect())
 }
 
+/// Whether a certificate is in both texts.
+pub fn share_one(one: &str, other: &str) -> Result<bool> {
+    let found = pem::parse_many(other).context("this is not PEM")?;
+    Ok(pem::parse_many(one).context("this is not PEM")?.iter().any(|each| found.contains(each)))
+}
+
 /// How many certificates a text holds.
 pub fn count(text: &str) -> Result<usize> {
     Ok(pem::parse_many(text).context("this is not PEM")?.len())

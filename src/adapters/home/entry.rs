@@ -76,7 +76,17 @@ pub fn unsafe_for_root(folder: &Path) -> Result<Option<String>> {
     if !system::is_root() {
         return Ok(None);
     }
-    let real = fs::canonicalize(folder)?;
+    changed_on_the_way(&fs::canonicalize(folder)?)
+}
+
+/// Returns why root cannot safely go by what is at this path; `None` if it can.
+///
+/// The path must be the real one, which has no links. Where nobody else can write to a folder on it, it
+/// names the same file from then on.
+pub fn changed_on_the_way(real: &Path) -> Result<Option<String>> {
+    if !system::is_root() {
+        return Ok(None);
+    }
     for path in real.ancestors() {
         if let Some(why) = system::changed_by(path, true)? {
             return Ok(Some(format!("{} {why}", path.display())));

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use fs_err as fs;
 
 use crate::adapters::system;
 use crate::domain::journal::Record;
@@ -64,7 +63,7 @@ impl JournalFile {
         };
         let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         if whole < text.len() {
-            fs::OpenOptions::new().write(true).open(&self.path)?.set_len(whole as u64)?;
+            system::open_for_a_cut(&self.path)?.set_len(whole as u64)?;
         }
         Ok(())
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::Result;
 use fs_err as fs;
 
-use crate::adapters::home::{Home, datadir, kept, key_fingerprint, read_key};
+use crate::adapters::home::{
+    Credentials, Home, certificates, datadir, kept, key_fingerprint, read_key, read_membership,
+};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::server::process::Database;
 use crate::adapters::system;
@@ -88,7 +90,23 @@ pub fn kept_state(home: &Home) -> Result<Option<KeptState>> {
     let Some(kept) = kept::read(home)? else { return Ok(None) };
     let data = datadir::parent(home).join(&kept.data);
     let layout = Layout::detect(|name| data.join(name).exists());
-    Ok(Some(KeptState { missing: lacking(&data, layout), layout, kept }))
+    let files = kept::files(home).copy_of(NODE_FILES);
+    let membership = match files.as_ref().map(|files| files.join("pair.toml")).filter(|file| file.is_file()) {
+        Some(file) => Some(read_membership(&system::read_text(&file, system::SMALL)?)?),
+        None => None,
+    };
+    // Secrets that cannot be read open nothing.
+    let could_ask = files.is_some_and(|files| has_the_secrets(home, &files).unwrap_or(false));
+    Ok(Some(KeptState { missing: lacking(&data, layout), layout, membership, could_ask, kept }))
+}
+
+/// Whether a node with these files would get an answer of the other node, as this home does: with the same
+/// account, and by a CA that both trust.
+fn has_the_secrets(home: &Home, files: &Path) -> Result<bool> {
+    let trusted = |folder: &Path| certificates::read(&folder.join("ca.pem"));
+    let accounts = Credentials::read(&files.join("credentials.toml"))?;
+    Ok(accounts.monitor == home.credentials()?.monitor
+        && certificates::share_one(&trusted(files)?, &trusted(&home.node_files())?)?)
 }
 
 /// Returns the essential files that a data directory of this layout lacks. The redo log has no

@@ -9,6 +9,7 @@ mod folder;
 mod limits;
 mod lock;
 mod notify;
+mod owned;
 mod process;
 mod process_table;
 mod reading;
@@ -38,13 +39,14 @@ pub use folder::Folder;
 pub use limits::{ProcessLimits, limits_of, machine};
 pub use lock::{DirLock, LOCK_FILE, is_dir_locked, is_home_locked, lock_dir, lock_home};
 pub use notify::ServiceManager;
+pub use owned::{open_for_a_cut_of, open_regular_of};
 pub use process::{
     Resizes, first_line_of, host_name, is_alive, is_group_alive, kill_at_once, kill_group, on_stop_signal,
     protect_this_process, runs_program, spawn_script, spawn_self, started_at, terminate, this_program,
     works_in,
 };
 pub use process_table::{Owners, command_line_of, mentions, pick_processes, processes_with, server_of_group};
-pub use reading::{LARGE, SMALL, open_regular, read_bytes, read_end, read_head, read_text};
+pub use reading::{LARGE, SMALL, open_for_a_cut, open_regular, read_bytes, read_end, read_head, read_text};
 pub use socket::{OneCaller, connect_local, datagram_to_local, is_local_address, one_caller};
 pub use terminal::TerminalModes;
 

@@ -24,6 +24,30 @@ pub fn open_regular(path: &Path) -> Result<fs::File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular(path)) }
 }
 
+/// As [`open_regular`], but not one that a link names.
+///
+/// # Errors
+/// As [`open_regular`], and a link.
+pub(super) fn open_itself(path: &Path) -> Result<fs::File> {
+    open_as(path, |options| options.read(true))
+}
+
+/// Opens a file to cut it off, not one that a link names.
+///
+/// # Errors
+/// What is not there, cannot be opened, is a link, or is not a regular file.
+pub fn open_for_a_cut(path: &Path) -> Result<fs::File> {
+    open_as(path, |options| options.write(true))
+}
+
+fn open_as(path: &Path, how: impl Fn(&mut fs::OpenOptions) -> &mut fs::OpenOptions) -> Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW;
+    std::os::unix::fs::OpenOptionsExt::custom_flags(how(&mut options).options_mut(), flags);
+    let file = options.open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular(path)) }
+}
+
 pub(super) fn not_regular(path: &Path) -> Error {
     // Not `InvalidInput`, which a filesystem says that cannot bypass the cache.
     Error::other(format!("{} is not a regular file", path.display()))

@@ -127,6 +127,62 @@ pub async fn point_back(
     point(runner, flavor, session, membership, &credentials.back, from).await
 }
 
+/// Points the primary at its secondary again, where somebody has removed the channel or pointed it elsewhere.
+///
+/// It goes on from `from`, in the binlogs of the secondary that there is. The next one is told apart from that
+/// as in any other pack.
+pub async fn point_again(
+    runner: &Runner<'_>,
+    flavor: &Flavor,
+    session: &mut Session,
+    membership: &Membership,
+    from: &Coordinates,
+) -> Result<()> {
+    let note = Note::of(runner.home);
+    if !note.exists() {
+        let before = position(flavor, session).await?;
+        note.write(before.as_ref())?;
+    }
+    system::write_atomic(&goes_on_note(runner.home), b"", 0o600, None)?;
+    remembered::returned::let_go(runner.home, membership)?;
+    forget(flavor, session).await?;
+    let account = runner.home.credentials()?.back;
+    let from = match from {
+        Coordinates::Gtid { .. } => Start::Kept(from),
+        _ => Start::At(from),
+    };
+    point(runner, flavor, session, membership, &account, from).await
+}
+
+/// Returns where a channel that was removed goes on; `None` if the other node does not answer as the
+/// secondary of this primary.
+///
+/// A server with GTIDs still has its place. One with file and position has lost it: the channel goes on where
+/// the binlogs of the secondary end now.
+pub async fn place_without_channel(
+    home: &Home,
+    flavor: &Flavor,
+    session: &mut Session,
+    membership: &Membership,
+) -> Result<Option<Coordinates>> {
+    use crate::domain::flavor::Positioning;
+    if !flavor.return_channel_can_go_on() {
+        return Ok(None);
+    }
+    let Ok(mut other) = look::other_node::open(home, membership).await else { return Ok(None) };
+    let said = look::other_node::says(&mut other).await.ok().flatten();
+    let end = other.one(flavor.coordinates_query()).await.ok().flatten().unwrap_or_default();
+    other.close().await;
+    // A node that was promoted has no channel either, and its old primary is not its secondary yet.
+    if !said.is_some_and(|said| said.role == Role::Secondary && said.epoch == membership.pair.epoch) {
+        return Ok(None);
+    }
+    if flavor.positioning == Positioning::FilePosition {
+        return Ok(flavor.read_coordinates(|column| end.get(column)));
+    }
+    Ok(Some(position_of(flavor, session).await?))
+}
+
 /// Restores the return channel as it was before a pack that is undone.
 pub async fn put_back(
     runner: &Runner<'_>,
@@ -153,8 +209,18 @@ pub async fn put_back(
 }
 
 /// Whether this run has pointed the primary at a secondary.
-pub fn was_begun(home: &Home) -> bool {
+pub fn was_pointed(home: &Home) -> bool {
     Note::of(home).exists()
+}
+
+/// Whether the return channel begins anew with the secondary of this run's pack.
+pub fn begins_anew(home: &Home) -> bool {
+    was_pointed(home) && !goes_on_note(home).exists()
+}
+
+/// The note that this run has pointed the primary at the secondary that there is.
+fn goes_on_note(home: &Home) -> PathBuf {
+    home.work().join("way-back-goes-on")
 }
 
 /// Returns the position of the stopped applier; `None` if there is no channel.

@@ -10,7 +10,7 @@ use crate::adapters::server::session::Session;
 use crate::adapters::{look, system};
 use crate::apply::work::Runner;
 use crate::domain::coordinates::Coordinates;
-use crate::domain::flavor::Flavor;
+use crate::domain::flavor::{Flavor, Positioning};
 use crate::domain::manifest::NODE_FILES;
 use crate::domain::own_schema::beat_now;
 use crate::domain::pair::{Membership, Role};
@@ -67,8 +67,8 @@ pub async fn programs(runner: &Runner<'_>, flavor: &Flavor, session: &mut Sessio
 
 /// Creates the accounts and schemas of a primary, points it at its secondary, and marks the pack.
 ///
-/// A return channel that there is goes on: returns whether it does. Whoever works with the pair sees nothing
-/// of the pack.
+/// A return channel that there is goes on. One that somebody has removed goes on from its place again.
+/// Returns whether it does. Whoever works with the pair sees nothing of the pack.
 pub async fn become_source(
     runner: &Runner<'_>,
     flavor: &Flavor,
@@ -80,7 +80,11 @@ pub async fn become_source(
     system::write_atomic(&home.work().join(ACCOUNTS_TOUCHED), b"", 0o600, None)?;
     let membership = home.require_membership()?;
     let credentials = home.credentials()?;
-    let goes_on = return_channel_goes_on(runner, flavor, session, &membership, &credentials).await?;
+    let same_secrets = keeps_its_secrets(runner, &credentials)?;
+    let is_there = same_secrets && has_return_channel(flavor, session, &membership, &credentials).await?;
+    let lost = same_secrets && !is_there;
+    let again =
+        if lost { channel::place_without_channel(home, flavor, session, &membership).await? } else { None };
     let demand = accounts::demand(&home.node_files(), &membership)?;
     accounts::make(flavor, session, &credentials, &membership.pair.schema, &demand).await?;
     accounts::drop_others(session, &credentials).await?;
@@ -96,13 +100,22 @@ pub async fn become_source(
         session.run(sql).await?;
     }
     session.run(locks::forget_word()).await?;
-    if !goes_on {
+    if !is_there {
         session.run(flavor.stop_replica()).await?;
         sent::lets_go(runner, flavor, session, &membership).await?;
     }
     role::say_at_setup(runner, session).await?;
-    if !goes_on {
-        channel::point_back(runner, flavor, session, &membership).await?;
+    match &again {
+        _ if is_there => {}
+        Some(from) => {
+            runner.ui.warn(if flavor.positioning == Positioning::FilePosition {
+                WAS_REMOVED_WITH_ITS_PLACE
+            } else {
+                WAS_REMOVED
+            });
+            channel::point_again(runner, flavor, session, &membership, from).await?;
+        }
+        None => channel::point_back(runner, flavor, session, &membership).await?,
     }
     // The secondary that there is tells by its own mark with which pack its binlogs began.
     session.run(format!("REPLACE INTO {OWN_SCHEMA}.pack VALUES (1, {})", quote(pack_id))).await?;
@@ -110,23 +123,27 @@ pub async fn become_source(
     session.run("SET SESSION sql_log_bin = 1").await?;
     session.run(beat_now()).await?;
     session.run("SET SESSION sql_log_bin = 0").await?;
-    Ok(goes_on)
+    Ok(is_there || again.is_some())
+}
+
+const WAS_REMOVED: &str = "the return channel was removed, or pointed elsewhere: it goes on from its place";
+
+const WAS_REMOVED_WITH_ITS_PLACE: &str = "the return channel was removed, or pointed elsewhere, and its place with it: it goes on where the binlogs of the secondary end now. Audit rows that the secondary wrote meanwhile are not here: run `pmp-ha repair` there";
+
+/// Whether the secondary that there is still lets the primary in after this pack.
+fn keeps_its_secrets(runner: &Runner<'_>, credentials: &Credentials) -> Result<bool> {
+    let before = runner.saved().copy_of(NODE_FILES).map(|dir| dir.join("credentials.toml"));
+    let Some(before) = before.filter(|file| file.is_file()) else { return Ok(false) };
+    Ok(Credentials::read(&before)?.back == credentials.back)
 }
 
 /// Whether the primary reads from the secondary of the pack, with the account that it has.
-async fn return_channel_goes_on(
-    runner: &Runner<'_>,
+async fn has_return_channel(
     flavor: &Flavor,
     session: &mut Session,
     membership: &Membership,
     credentials: &Credentials,
 ) -> Result<bool> {
-    let Some(before) = runner.saved().copy_of(NODE_FILES).map(|dir| dir.join("credentials.toml")) else {
-        return Ok(false);
-    };
-    if !before.is_file() || Credentials::read(&before)?.back != credentials.back {
-        return Ok(false);
-    }
     let Some(row) = session.one(flavor.show_replica_status()).await? else { return Ok(false) };
     let (view, peer) = (look::pair::parse_replica(flavor, &row), membership.peer());
     let user = row.get(&flavor.column("Source_User"));

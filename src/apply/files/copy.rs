@@ -66,7 +66,7 @@ pub async fn settle(runner: &Runner<'_>, way: &CopyWay, pack_id: &str) -> Result
         // Only the copy itself knows up to where it goes.
         let coordinates = source::coordinates(flavor, &mut session).await?;
         let coordinates = coordinates.context("the copy has no position in the binlogs")?;
-        let return_channel_goes_on = !channel::was_begun(runner.home);
+        let return_channel_goes_on = !channel::begins_anew(runner.home);
         SourceState { pack_id: pack_id.to_owned(), coordinates, return_channel_goes_on }
             .store(runner.home)?;
         if *install {

@@ -82,7 +82,8 @@ fn note(home: &Home) -> PathBuf {
 /// Copies the data. Returns the copy's position and how long writes had to wait.
 pub(super) async fn copy(copying: &Copying<'_>) -> Result<(Option<Coordinates>, Duration)> {
     let flavor = copying.flavor().await?;
-    let mut session = session(copying.home).await?.until(copying.runner.interrupt);
+    let interrupt = copying.runner.interrupt;
+    let mut session = interrupt.or(session(copying.home)).await?.until(interrupt);
     hurry(copying, flavor, &mut session).await?;
     let copied = tries(copying, flavor, &mut session).await;
     // After a signal, the undo takes it back in a session of its own.

@@ -132,8 +132,8 @@ pub async fn mark_pack(runner: &Runner<'_>, membership: &Membership, pack_id: &s
     if let (true, Some(sql)) = (made_a_ca, flavor.reload_tls()) {
         session.run(sql).await?;
     }
-    let goes_on = source::become_source(runner, flavor, &mut session, pack_id).await?;
-    if !goes_on {
+    source::become_source(runner, flavor, &mut session, pack_id).await?;
+    if channel::was_pointed(runner.home) {
         session.run(flavor.start_replica()).await?;
     }
     session.close().await;
@@ -151,7 +151,7 @@ pub async fn unmark_pack(runner: &Runner<'_>) -> Result<()> {
     if database.serving_pid().await?.is_some() {
         let mut session = session(runner.home).await?;
         clone::forget_plugin(runner, &mut session).await?;
-        let begun = channel::was_begun(runner.home);
+        let begun = channel::was_pointed(runner.home);
         if begun {
             session.run(flavor.stop_replica()).await?;
         }
@@ -182,7 +182,7 @@ pub async fn copy(runner: &Runner<'_>, way: &CopyWay, pack_id: &str) -> Result<D
     let (at, blocked) = Copying::for_pack(runner).copy(way).await?;
     if !matches!(way, CopyWay::Clone { .. }) {
         let coordinates = at.context("the server does not give the copy's position in its binlogs")?;
-        let return_channel_goes_on = !channel::was_begun(runner.home);
+        let return_channel_goes_on = !channel::begins_anew(runner.home);
         SourceState { pack_id: pack_id.to_owned(), coordinates, return_channel_goes_on }
             .store(runner.home)?;
     }

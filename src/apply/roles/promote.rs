@@ -81,7 +81,23 @@ pub async fn drain(runner: &Runner<'_>, accept_loss: bool) -> Result<()> {
 }
 
 /// Restarts replication as it was, on the running server or in an offline boot.
+///
+/// An applier that still runs is left alone: it may wait for a lock of somebody else, and a stop would wait
+/// as well.
 pub async fn undrain(runner: &Runner<'_>, account: &str) -> Result<()> {
+    if runner.database().serving_pid().await?.is_some() {
+        let flavor = runner.flavor().await?;
+        let mut session = admin_session(runner.home).await?;
+        let row = session.one(flavor.show_replica_status()).await?;
+        let goes_on = row.is_some_and(|row| look::pair::parse_replica(flavor, &row).applier_runs);
+        if goes_on {
+            session.run(flavor.start_receiver()).await?;
+        }
+        session.close().await;
+        if goes_on {
+            return Ok(());
+        }
+    }
     align::apply(runner, account).await.map(|_| ())
 }
 

@@ -3,6 +3,7 @@
 use super::{Scene, checks};
 use crate::domain::datafiles::Layout;
 use crate::domain::kept::Kept;
+use crate::domain::pair::{Membership, Role};
 use crate::domain::plan::{Command, Plan, Step};
 use crate::domain::refusal::Refusal;
 
@@ -15,6 +16,10 @@ pub struct KeptState {
     pub layout: Option<Layout>,
     /// Essential files that its data lack.
     pub missing: Vec<String>,
+    /// What the home was in a pair then.
+    pub membership: Option<Membership>,
+    /// Whether the other node would still answer it.
+    pub could_ask: bool,
 }
 
 /// The scene of `rollback`.
@@ -117,6 +122,16 @@ fn kept(home: &Scene, state: &KeptState) -> Option<Refusal> {
             .code("keep-behind"),
         );
     }
+    if was_replaced(home, state) && !state.could_ask {
+        return Some(
+            Refusal::new(
+                WHAT,
+                "the kept state is a primary that was replaced, with secrets that are no longer valid: it could not ask the other node, and would serve as a second primary",
+                "Keep the present state. If the other node is lost, run `pmp-ha recover --promote` here.",
+            )
+            .code("kept-primary-replaced"),
+        );
+    }
     let other =
         matches!((&state.kept.fingerprint, &home.fingerprint), (Some(then), Some(now)) if then != now);
     other.then(|| {
@@ -129,12 +144,20 @@ fn kept(home: &Scene, state: &KeptState) -> Option<Refusal> {
     })
 }
 
+/// Whether the kept state is the primary of this pair in an epoch that has ended, as this home knows.
+fn was_replaced(home: &Scene, state: &KeptState) -> bool {
+    let (Some(then), Some(now)) = (&state.membership, &home.membership) else { return false };
+    then.role == Role::Primary
+        && then.pair.id == now.pair.id
+        && then.pair.claim().epoch < now.pair.claim().epoch
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::digest::Sha256Hex;
     use crate::domain::manifest::Fingerprint;
-    use crate::domain::pair::Role;
+    use crate::domain::pair::{Claim, Pair};
     use crate::domain::procedures::examples::{fingerprint, home};
 
     fn scene() -> RollbackScene {
@@ -151,6 +174,8 @@ mod tests {
                 },
                 layout: Some(Layout::MySql5),
                 missing: vec![],
+                membership: None,
+                could_ask: true,
             }),
             current_name: "data.rolled-back".into(),
         }
@@ -184,6 +209,27 @@ mod tests {
         assert!(refusals(&|s| s.kept.as_mut().expect("kept").layout = None).contains("is not there"));
         let lacks = |s: &mut RollbackScene| s.kept.as_mut().expect("kept").missing = vec!["ibdata1".into()];
         assert!(refusals(&lacks).contains("ibdata1 is missing"));
+    }
+
+    #[test]
+    fn a_primary_that_was_replaced_comes_back_only_if_it_can_ask() {
+        let refused = |role: Role, epoch: u64, id: &str, could_ask: bool| {
+            let mut scene = scene();
+            let of_this_pair = Membership { format: 1, role, key_fingerprint: None, pair: Pair::example() };
+            let mut then = of_this_pair.changed_to(role, Claim::by_promotion(epoch));
+            then.pair.id = id.into();
+            let now = of_this_pair.changed_to(Role::Secondary, Claim::by_promotion(3));
+            scene.home.membership = Some(now);
+            let kept = scene.kept.as_mut().expect("kept");
+            (kept.membership, kept.could_ask) = (Some(then), could_ask);
+            plan(&scene).err().map(|refusals| refusals[0].because.clone())
+        };
+        let id = Pair::example().id;
+        assert!(refused(Role::Primary, 1, &id, false).is_some_and(|why| why.contains("was replaced")));
+        assert_eq!(refused(Role::Primary, 1, &id, true), None);
+        assert_eq!(refused(Role::Secondary, 1, &id, false), None);
+        assert_eq!(refused(Role::Primary, 3, &id, false), None);
+        assert_eq!(refused(Role::Primary, 1, "another", false), None);
     }
 
     #[test]

@@ -166,8 +166,14 @@ impl Going {
         self.waits_until(&format!("it said {text:?}"), |said| said.contains(text));
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        super::send_signal(self.child.id(), signal);
+    }
+
+    /// Waits until `moment` holds for what it has said; it must not end before.
     #[track_caller]
-    fn waits_until(&mut self, what: &str, mut moment: impl FnMut(&str) -> bool) {
+    pub fn waits_until(&mut self, what: &str, mut moment: impl FnMut(&str) -> bool) {
         while !moment(&self.said()) {
             let ended = self.child.try_wait().expect("a child");
             assert!(ended.is_none(), "{}: it ended before {what}; it said\n{}", self.shown, self.said());
