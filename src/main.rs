@@ -61,13 +61,33 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     let failure = if let Some(word) = unknown {
         Failure::new(Kind::Usage, format!("there is no command `{word}`")).hint(cli::tried::hint(&word))
     } else {
-        let text = error.to_string();
-        let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        let command = if nagios { " verify" } else { "" };
-        Failure::new(Kind::Usage, what).hint(format!("See `pmp-ha{command} --help`."))
+        let (what, tip) = said(error);
+        let command = if nagios { "pmp-ha verify".to_owned() } else { command_of(error) };
+        Failure::new(Kind::Usage, what).hint(format!("{tip}See `{command} --help`."))
     };
     Ui::new(&Global { json, ..Global::default() }, nagios).failure(&failure);
     if nagios { failure.exit_code_for_nagios() } else { failure.exit_code() }
+}
+
+/// What clap says is wrong, and its tip as a sentence, each in one line.
+fn said(error: &clap::Error) -> (String, String) {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return ("a command or an argument is missing".into(), String::new());
+    }
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let what = lines.iter().take_while(|line| !line.is_empty()).copied().collect::<Vec<_>>().join(" ");
+    let tips: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("tip: ")).collect();
+    let tips = if tips.is_empty() { String::new() } else { format!("Tip: {}. ", tips.join("; ")) };
+    (what.trim_start_matches("error: ").to_owned(), tips)
+}
+
+/// The command that was meant, by the usage that clap shows: `pmp-ha pack`.
+fn command_of(error: &clap::Error) -> String {
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    let words = usage.trim_start_matches("Usage: ").split_whitespace();
+    let names: Vec<&str> = words.take_while(|word| !word.starts_with(['[', '<', '-'])).collect();
+    if names.is_empty() { "pmp-ha".into() } else { names.join(" ") }
 }
 
 /// Returns the word that stands where a command of `pmp-ha` itself is wanted, and is none.

@@ -43,7 +43,8 @@ fn is_the_screen(name: &str, seen: &str) {
     );
     for line in seen.lines() {
         // Commands are never broken, and what has no space cannot be.
-        let is_command = line.trim_start().starts_with("$ ") || line.contains('`');
+        let is_command =
+            ["$ ", "more: "].iter().any(|mark| line.trim_start().starts_with(mark)) || line.contains('`');
         let is_json = line.trim_start().starts_with('"');
         assert!(line.chars().count() <= COLUMNS || is_command || is_json, "too long for a window: {line}");
     }
@@ -188,6 +189,11 @@ fn what_is_wrong_with_a_command_line() {
     screen(&["--json", "verify", "--every"], &mut out);
     screen(&["--json", "verify"], &mut out);
     screen(&["verify", "--nagios", "--frobnicate"], &mut out);
+    screen(&["--json", "pack"], &mut out);
+    screen(&["--json", "pack", "--onlin", "a", "b"], &mut out);
+    screen(&["--json", "config"], &mut out);
+    screen(&["recover"], &mut out);
+    screen(&["recover", "--fenced"], &mut out);
     is_the_screen("usage.txt", &out);
 }
 

@@ -128,6 +128,7 @@ impl Runner<'_> {
                     run.plan.command
                 )
             )
+            .code("undo-needs-a-stop")
             .because(evidence)
             .hint("Stop Password Manager Pro and its database (`pmp-ha stop`), then try again.")
         )

@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::set_up::OpeningArgs;
 
 /// Arguments of `recover`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("way").required(true).args(["promote", "into"]))]
 pub struct RecoverArgs {
     /// A fresh installation of the same version, which becomes the primary. You need not start it first.
-    #[arg(long, value_name = "NEW_HOME", required_unless_present = "promote", conflicts_with = "promote")]
+    #[arg(long, value_name = "NEW_HOME")]
     pub into: Option<PathBuf>,
     /// The source of the data: a node's home, a copy of it, or a copy of its folder mysql. A secondary's database may keep running; a primary's must be stopped or crashed. By default, the home of the secondary that --home names.
     #[arg(long, value_name = "DIR", conflicts_with = "promote")]

@@ -54,8 +54,8 @@ pub async fn run(context: &Context<'_>, command: ConfigCommand) -> Result<()> {
             }
             let names = channels.iter().map(|channel| channel.name.clone()).collect();
             if !context.global.dry_run {
-                let unreachable = async { Ok(unreachable(channels, dead_man).await) };
-                if let Some(failure) = source.all_wrong(&context.interrupt.or(unreachable).await?) {
+                let not_working = async { Ok(not_working(channels, dead_man).await) };
+                if let Some(failure) = source.all_wrong(&context.interrupt.or(not_working).await?) {
                     return Err(failure.into());
                 }
             }
@@ -67,8 +67,8 @@ pub async fn run(context: &Context<'_>, command: ConfigCommand) -> Result<()> {
     }
 }
 
-/// Tries every receiver at once, each within its deadline, and returns those that cannot be reached.
-async fn unreachable(channels: Vec<AlarmChannel>, dead_man: Option<DeadMan>) -> Vec<Complaint> {
+/// Tries every receiver at once, each within its deadline, and returns those that do not work.
+async fn not_working(channels: Vec<AlarmChannel>, dead_man: Option<DeadMan>) -> Vec<Complaint> {
     let mut tasks = tokio::task::JoinSet::new();
     for (number, channel) in channels.into_iter().enumerate() {
         tasks.spawn(async move { (number, channel.receiver.clone(), channel.reach().await) });
@@ -79,5 +79,5 @@ async fn unreachable(channels: Vec<AlarmChannel>, dead_man: Option<DeadMan>) -> 
     let mut tried = tasks.join_all().await;
     tried.sort_by_key(|(number, ..)| *number);
     let failed = tried.into_iter().filter_map(|(_, key, reached)| reached.err().map(|error| (key, error)));
-    failed.map(|(key, error)| Complaint { key, why: format!("cannot be reached: {error:#}") }).collect()
+    failed.map(|(key, error)| Complaint { key, why: format!("does not work now: {error:#}") }).collect()
 }

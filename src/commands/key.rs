@@ -58,6 +58,7 @@ pub async fn check_only(context: &Context<'_>, args: KeyArgs) -> Result<()> {
     let membership = home.membership()?;
     let path = args.path.or_else(|| home.key_path()).ok_or_else(|| {
         Failure::new(Kind::Refused, "there is no encryption key to check")
+            .code("key-unnamed")
             .because("conf/manage_key.conf is empty, and no path was given")
             .hint("Name it: `pmp-ha key --check PATH`.")
     })?;

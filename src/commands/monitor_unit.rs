@@ -251,5 +251,5 @@ fn require_public(program: &Path, user: &str) -> Result<()> {
 }
 
 fn refused(what: &str, because: impl Into<String>, hint: &str) -> Failure {
-    Failure::new(Kind::Refused, what).because(because.into()).hint(hint)
+    Failure::new(Kind::Refused, what).code("no-service").because(because.into()).hint(hint)
 }

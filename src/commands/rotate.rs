@@ -207,6 +207,7 @@ fn offered(
     if offer.monitor == home.credentials()?.monitor {
         bail!(
             Failure::new(Kind::Refused, format!("there is nothing new in {}", path.display()))
+                .code("secrets-used")
                 .because("this node already uses these secrets")
                 .hint(
                     "Delete the file. To change the secrets again, begin with `pmp-ha rotate` on the primary."
@@ -221,6 +222,7 @@ pub(super) fn refuse_while_secrets_change(home: &Home, what: &str) -> Result<()>
     let Some(Rotation { .. }) = home.rotation()? else { return Ok(()) };
     bail!(
         Failure::new(Kind::Refused, format!("cannot {what} now"))
+            .code("rotation-open")
             .because("a rotation of the pair's secrets is in progress")
             .hint("Run `pmp-ha rotate` on both nodes until it has ended, or `pmp-ha rotate --cancel` on the primary.")
     )

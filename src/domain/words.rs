@@ -115,7 +115,7 @@ pub fn wrapped(text: &str, width: usize) -> String {
 
 fn wrap_line(line: &str, width: usize, out: &mut String) {
     let trimmed = line.trim_start();
-    let is_command = ["$ ", "# "].iter().any(|start| trimmed.starts_with(start));
+    let is_command = ["$ ", "# ", "more: "].iter().any(|start| trimmed.starts_with(start));
     if line.chars().count() <= width || is_command {
         out.push_str(line);
         return;

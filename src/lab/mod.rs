@@ -206,6 +206,7 @@ pub async fn down(dir: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<Removed>
     if !dir.join(MARKER).is_file() {
         bail!(
             Failure::new(Kind::Refused, "cannot remove the lab")
+                .code("no-lab")
                 .because(format!("{} was not created by `pmp-ha lab up`", dir.display()))
                 .hint("Name the folder that `pmp-ha lab up` created.")
         );
@@ -239,6 +240,7 @@ fn find_server(named: &str) -> Result<PathBuf> {
         Some(place) => Ok(std::path::absolute(place)?),
         None => bail!(
             Failure::new(Kind::Refused, format!("there is no server {named}"))
+                .code("no-server")
                 .because("neither a folder of that name nor a fetched server has bin/mysqld and bin/initdb")
                 .hint(format!("Fetch it: scripts/fetch-servers {named}"))
         ),

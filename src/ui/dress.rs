@@ -99,7 +99,7 @@ fn line(text: &str) -> String {
     out + end
 }
 
-/// Replaces each time `2026-11-30T01:39:20Z` of a text by what `local` says of it.
+/// Replaces each time `2026-11-30T01:39:20Z` of a text by what `local` says of it. Nobody reads its fraction.
 fn in_local_time(text: &str, local: impl Fn(&str) -> Option<String>) -> String {
     const LENGTH: usize = "2026-11-30T01:39:20Z".len();
     let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
@@ -110,16 +110,21 @@ fn in_local_time(text: &str, local: impl Fn(&str) -> Option<String>) -> String {
             4 | 7 => *byte == b'-',
             10 => *byte == b'T',
             13 | 16 => *byte == b':',
-            19 => *byte == b'Z',
+            19 => matches!(byte, b'Z' | b'.'),
             _ => byte.is_ascii_digit(),
         });
+        let digits = bytes[at + LENGTH - 1..].iter().skip(1).take_while(|byte| byte.is_ascii_digit()).count();
+        let fraction = if bytes[at + LENGTH - 1] == b'.' { digits + 1 } else { 0 };
+        let end = at + LENGTH + fraction;
         let alone = !is_part(at.checked_sub(1).and_then(|before| bytes.get(before)))
-            && !is_part(bytes.get(at + LENGTH));
-        match (fits && alone).then(|| local(&text[at..at + LENGTH])).flatten() {
+            && bytes.get(end - 1) == Some(&b'Z')
+            && !is_part(bytes.get(end));
+        let seconds = || local(&format!("{}Z", &text[at..at + LENGTH - 1]));
+        match (fits && alone).then(seconds).flatten() {
             Some(time) => {
                 out.push_str(&text[copied..at]);
                 out.push_str(&time);
-                at += LENGTH;
+                at = end;
                 copied = at;
             }
             None => at += 1,
@@ -176,7 +181,14 @@ mod tests {
         let shown = |text| in_local_time(text, local);
         assert_eq!(shown("at 2026-11-30T01:39:20Z, then"), "at 2026-11-30T02:39:20+01:00, then");
         assert_eq!(shown("2026-11-30T01:39:20Z"), "2026-11-30T02:39:20+01:00");
-        for kept in ["x-2026-11-30T01:39:20Z", "2026-11-30T01:39:20Zx", "2026-11-30 01:39:20Z", "ö2026"] {
+        assert_eq!(shown("after 2026-11-30T01:39:20.795753Z."), "after 2026-11-30T02:39:20+01:00.");
+        for kept in [
+            "x-2026-11-30T01:39:20Z",
+            "2026-11-30T01:39:20Zx",
+            "2026-11-30T01:39:20.5",
+            "2026-11-30 01:39:20Z",
+            "ö2026",
+        ] {
             assert_eq!(shown(kept), kept);
         }
     }

@@ -89,7 +89,7 @@ impl Witness {
     ) -> Result<String> {
         use crate::domain::built_in::Feature;
         use crate::failure::{Failure, Kind};
-        let failure = Failure::new(Kind::Refused, "cannot serve the page");
+        let failure = Failure::new(Kind::Refused, "cannot serve the page").code("not-built-in");
         Err(failure.because(Feature::Page.absent()).hint(Feature::Page.hint()).into())
     }
 

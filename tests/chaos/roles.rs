@@ -198,18 +198,19 @@ fn insist(
     Err(format!("it never comes to an end: {}", last.expect("a try")))
 }
 
-/// What a promotion announced: the moment since which rows may be lost, or that none is.
+/// What a promotion announced: the moment since which rows may be lost. Without a heartbeat that is the making
+/// of the pack, long before the round.
 fn announced(pair: &Pair, new: Node, ran: &Ran) -> Result<Option<Micros>, String> {
     let unsaid = |why: &str| format!("the promotion does not say what is lost ({why}): {ran}");
     if ran.code == REFUSED {
         // It was killed between its end and its answer; the database remembers.
         let heard = "SELECT heard FROM pmp_ha.role WHERE node = @@GLOBAL.server_id";
-        return Ok(pair.node(new).admin_sql(heard).parse().ok());
+        return Ok(Some(pair.node(new).admin_sql(heard).parse().unwrap_or(0)));
     }
     let answer: serde_json::Value =
         serde_json::from_str(&ran.stdout).map_err(|error| unsaid(&error.to_string()))?;
     match answer["loss"].get("since").ok_or_else(|| unsaid("no since"))? {
-        serde_json::Value::Null => Ok(None),
+        serde_json::Value::Null => Ok(Some(0)),
         since => {
             let since = since.as_str().unwrap_or_default();
             let since: jiff::Timestamp = since.parse().map_err(|error| unsaid(&format!("{error}")))?;

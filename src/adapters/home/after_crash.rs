@@ -189,7 +189,10 @@ fn write(home: &Home, mending: &Mending) -> Result<()> {
         let mut torn = Vec::new();
         let mut file = system::open_regular_of(&path, owner)?;
         file.seek(SeekFrom::Start(cut.at))?;
-        file.read_to_end(&mut torn)?;
+        file.take(system::LARGE + 1).read_to_end(&mut torn)?;
+        if torn.len() as u64 > system::LARGE {
+            bail!("{} has more behind its last whole event than any event is long", path.display());
+        }
         system::write_atomic(&kept(&format!("{}-from-{}", cut.file, cut.at)), &torn, 0o600, Some(owner))?;
     }
     let infos = [("relay-log.info", &mending.relay_info), ("master.info", &mending.master_info)];

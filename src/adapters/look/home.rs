@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use fs_err as fs;
 
+use crate::adapters::clock;
 use crate::adapters::home::{
     Credentials, Home, certificates, datadir, kept, key_fingerprint, read_key, read_membership,
 };
@@ -101,11 +102,14 @@ pub fn kept_state(home: &Home) -> Result<Option<KeptState>> {
 }
 
 /// Whether a node with these files would get an answer of the other node, as this home does: with the same
-/// account, and by a CA that both trust.
+/// account, by a CA that both trust, and with a certificate that is valid.
 fn has_the_secrets(home: &Home, files: &Path) -> Result<bool> {
     let trusted = |folder: &Path| certificates::read(&folder.join("ca.pem"));
     let accounts = Credentials::read(&files.join("credentials.toml"))?;
+    let valid = certificates::valid(&certificates::read(&files.join("node.pem"))?)?;
+    let now = i64::try_from(clock::seconds())?;
     Ok(accounts.monitor == home.credentials()?.monitor
+        && valid.contains(&now)
         && certificates::share_one(&trusted(files)?, &trusted(&home.node_files())?)?)
 }
 

@@ -92,6 +92,7 @@ impl Offer {
     pub fn open(path: &Path, opening: &Opening, own: &Membership) -> Result<Self> {
         let refused = |why: String| {
             Failure::new(Kind::Refused, format!("cannot use the secrets in {}", path.display()))
+                .code("secrets-unusable")
                 .because(why)
                 .hint("Run `pmp-ha rotate` on the primary, and copy the file that it writes to this node.")
         };

@@ -178,7 +178,9 @@ pub async fn place_without_channel(
         return Ok(None);
     }
     if flavor.positioning == Positioning::FilePosition {
-        return Ok(flavor.read_coordinates(|column| end.get(column)));
+        // The first event begins at 4: no server is anywhere before.
+        let is_place = |at: &Coordinates| !matches!(at, Coordinates::FilePosition { position: ..4, .. });
+        return Ok(flavor.read_coordinates(|column| end.get(column)).filter(is_place));
     }
     Ok(Some(position_of(flavor, session).await?))
 }

@@ -92,6 +92,7 @@ async fn the_primary_accepts(runner: &Runner<'_>, next: &NextSecrets) -> Result<
         }
         Err(blind) => bail!(
             Failure::new(Kind::Refused, "the primary does not accept these secrets")
+                .code("secrets-refused")
                 .because(blind.evidence)
                 .hint("Run `pmp-ha rotate` on the primary, and copy the file that it writes now. An older file is useless.")
         ),

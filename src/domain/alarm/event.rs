@@ -112,6 +112,9 @@ impl From<&Finding> for Reason {
     }
 }
 
+/// What a status that comes and goes means for whoever is told.
+const FLAPS: &str = "pmp-ha announces no further change until it stays Alive for a while.";
+
 impl AlarmEvent {
     /// The test of a channel.
     #[must_use]
@@ -265,7 +268,7 @@ impl AlarmEvent {
         let mut out = format!("{}\n\n{}\n{}\n", self.title(), self.who(), self.duration());
         if self.failures > 0 {
             // ignored, here and below: writing into a string cannot fail
-            let _ = writeln!(out, "It failed {} times within the last hour.", self.failures);
+            let _ = writeln!(out, "It failed {} times within the last hour. {FLAPS}", self.failures);
         }
         if !self.summary.is_empty() {
             let _ = writeln!(out, "{}", self.summary);
@@ -294,7 +297,7 @@ impl AlarmEvent {
             escaped(&self.duration())
         );
         if self.failures > 0 {
-            let _ = writeln!(out, "<p>It failed {} times within the last hour.</p>", self.failures);
+            let _ = writeln!(out, "<p>It failed {} times within the last hour. {FLAPS}</p>", self.failures);
         }
         let _ = writeln!(out, "<p>{}</p>", escaped(&self.summary));
         for reason in &self.reasons {

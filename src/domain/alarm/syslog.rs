@@ -66,6 +66,7 @@ pub fn body(event: &AlarmEvent, longest: usize) -> String {
 fn reason(event: &AlarmEvent, longest: usize) -> String {
     let mut parts = vec![match event.lasted {
         Some(lasted) => format!("it lasted {}", length(lasted)),
+        None if event.kind == AlarmKind::Reminder => format!("a reminder, since {}", text_of(event.since)),
         None => format!("since {}", text_of(event.since)),
     }];
     if event.failures > 0 {

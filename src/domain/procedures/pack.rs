@@ -336,6 +336,7 @@ fn new_ca_needs_a_start(scene: &PackScene) -> Option<Refusal> {
             "the key of the pair's CA is on the other node, and this server trusts a new CA only after a start",
             "Stop Password Manager Pro, run `pmp-ha stop`, then `pmp-ha pack --restart`.",
         )
+        .code("new-ca-at-start")
     })
 }
 

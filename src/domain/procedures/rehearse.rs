@@ -303,7 +303,8 @@ fn unfit_data(source: &Source) -> Vec<Refusal> {
 
 fn place(folder: &ServerFolder, copy: &RehearsalPart) -> Vec<Refusal> {
     let hint = "Name another folder with --dir DIR.";
-    let mut out: Vec<Refusal> = folder.unfit.iter().map(|why| Refusal::new(WHAT, why, hint)).collect();
+    let mut out: Vec<Refusal> =
+        folder.unfit.iter().map(|why| Refusal::new(WHAT, why, hint).code("folder-unfit")).collect();
     out.extend(checks::boot_socket(&folder.path).map(|why| {
         Refusal::new(WHAT, why, "Name a folder with a shorter path: --dir DIR.").code("path-too-long")
     }));
@@ -339,7 +340,7 @@ impl fmt::Display for RehearsalPart {
                 f,
                 "forget the source, give '{account}' the password of this home, log in with it, stop cleanly"
             ),
-            Self::Remove => f.write_str("remove everything"),
+            Self::Remove => f.write_str("remove the copy"),
         }
     }
 }

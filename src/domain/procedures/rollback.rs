@@ -122,7 +122,18 @@ fn kept(home: &Scene, state: &KeptState) -> Option<Refusal> {
             .code("keep-behind"),
         );
     }
-    if was_replaced(home, state) && !state.could_ask {
+    let replaced = replaced(home, state);
+    if matches!(replaced, Replaced::Perhaps) {
+        return Some(
+            Refusal::new(
+                WHAT,
+                "the kept state is the primary of another pair, and this home does not know whether it was replaced there: it could serve as a second primary",
+                "Keep the present state. If no other node serves, make this one the primary: `pmp-ha recover --promote`, or `pmp-ha pack` for a new pair.",
+            )
+            .code("kept-primary-unknown"),
+        );
+    }
+    if matches!(replaced, Replaced::InThisPair) && !state.could_ask {
         return Some(
             Refusal::new(
                 WHAT,
@@ -144,12 +155,25 @@ fn kept(home: &Scene, state: &KeptState) -> Option<Refusal> {
     })
 }
 
-/// Whether the kept state is the primary of this pair in an epoch that has ended, as this home knows.
-fn was_replaced(home: &Scene, state: &KeptState) -> bool {
-    let (Some(then), Some(now)) = (&state.membership, &home.membership) else { return false };
-    then.role == Role::Primary
-        && then.pair.id == now.pair.id
-        && then.pair.claim().epoch < now.pair.claim().epoch
+/// Whether the kept state is a primary whose place another node may have taken since.
+enum Replaced {
+    No,
+    /// By this pair, in a later epoch.
+    InThisPair,
+    /// This home does not know it: it belongs to another pair by now, or to none.
+    Perhaps,
+}
+
+fn replaced(home: &Scene, state: &KeptState) -> Replaced {
+    let Some(then) = state.membership.as_ref().filter(|then| then.role == Role::Primary) else {
+        return Replaced::No;
+    };
+    match &home.membership {
+        Some(now) if then.pair.id != now.pair.id => Replaced::Perhaps,
+        Some(now) if then.pair.claim().epoch < now.pair.claim().epoch => Replaced::InThisPair,
+        Some(_) => Replaced::No,
+        None => Replaced::Perhaps,
+    }
 }
 
 #[cfg(test)]
@@ -229,7 +253,15 @@ mod tests {
         assert_eq!(refused(Role::Primary, 1, &id, true), None);
         assert_eq!(refused(Role::Secondary, 1, &id, false), None);
         assert_eq!(refused(Role::Primary, 3, &id, false), None);
-        assert_eq!(refused(Role::Primary, 1, "another", false), None);
+        // Of another pair, and of a home that has left its pair, nobody knows it.
+        let unknown = |id: &str| refused(Role::Primary, 3, id, true);
+        assert!(unknown("another").is_some_and(|why| why.contains("another pair")));
+        let mut left = scene();
+        left.home.membership = None;
+        let kept = left.kept.as_mut().expect("kept");
+        kept.membership =
+            Some(Membership { format: 1, role: Role::Primary, key_fingerprint: None, pair: Pair::example() });
+        assert_eq!(plan(&left).expect_err("refused")[0].code, "kept-primary-unknown");
     }
 
     #[test]

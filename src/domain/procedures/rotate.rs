@@ -74,7 +74,8 @@ pub fn next(scene: &RotateScene) -> Result<Next, Vec<Refusal>> {
                     WHAT,
                     "the secondary already uses the new secrets",
                     "Run `pmp-ha rotate` here, without --cancel.",
-                )]);
+                )
+                .code("cannot-cancel")]);
             }
             let warnings = vec![CANCEL.to_owned()];
             Ok(Next::Last(plan(scene, 0, warnings, vec![Renewal::Withdraw { restarts }])))
@@ -83,7 +84,8 @@ pub fn next(scene: &RotateScene) -> Result<Next, Vec<Refusal>> {
             WHAT,
             "there are no new secrets on this node that the secondary has not accepted",
             "Run --cancel on the primary that began the rotation.",
-        )]),
+        )
+        .code("cannot-cancel")]),
         (Role::Primary, Some(HowFar::Offered)) if other_uses_new => {
             let parts = vec![Renewal::UseNew { account, restarts }, Renewal::EndOld { restarts }];
             Ok(Next::Last(plan(scene, 0, Vec::new(), parts)))
@@ -97,7 +99,8 @@ pub fn next(scene: &RotateScene) -> Result<Next, Vec<Refusal>> {
                 WHAT,
                 "the roles were swapped during an earlier rotation",
                 "Swap them back with `pmp-ha switchover`, and run `pmp-ha rotate` on both nodes. Or end the rotation with a new pack: `pmp-ha pack --new-secrets`.",
-            )])
+            )
+            .code("rotation-roles")])
         }
         (Role::Primary, None) => begin(scene, restarts),
         (Role::Secondary, None) => take(scene, account, restarts),
@@ -131,11 +134,14 @@ fn begin(scene: &RotateScene, restarts: bool) -> Result<Next, Vec<Refusal>> {
 
 fn take(scene: &RotateScene, account: String, restarts: bool) -> Result<Next, Vec<Refusal>> {
     let Some((file, id)) = scene.offered.clone() else {
-        return Err(vec![Refusal::new(
-            WHAT,
-            "there is no file with new secrets",
-            "Run `pmp-ha rotate` on the primary, and copy the file that it writes into this home.",
-        )]);
+        return Err(vec![
+            Refusal::new(
+                WHAT,
+                "there is no file with new secrets",
+                "Run `pmp-ha rotate` on the primary, and copy the file that it writes into this home.",
+            )
+            .code("secrets-missing"),
+        ]);
     };
     not_alive(&scene.health)?;
     let part = Renewal::Take { file, id, account, restarts };
