@@ -648,6 +648,21 @@ fn every_file_of_the_tests_is_in_a_list_of_modules() {
     }
 }
 
+/// What several tests need is a part of the harness: then a reader knows where to look, and a test can go.
+#[test]
+fn a_test_imports_nothing_of_another_test() {
+    for (path, text) in sources("tests/promises") {
+        let inside = path.components().any(|part| part.as_os_str() == "harness");
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            for named in line.split("crate::").skip(1).filter(|_| !line.contains("$crate::")) {
+                let macros = named.starts_with("on_") || named.starts_with("{on_");
+                let ok = !inside && (macros || named.starts_with("harness"));
+                assert!(ok, "{}: {line}", path.display());
+            }
+        }
+    }
+}
+
 /// Every document, with its path below the project.
 fn documents() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -249,7 +249,8 @@ async fn give(stdin: Option<ChildStdin>, input: Option<(Box<dyn Read + Send>, Pr
 
 /// Reads both outputs of a program to their ends, line by line.
 async fn listen(child: &mut Child, mut line: impl FnMut(Output, &str)) -> Result<()> {
-    let (mut stdout, mut stderr) = (Lines::of(child.stdout.take()), Lines::of(child.stderr.take()));
+    let (mut stdout, mut stderr) =
+        (OutputLines::of(child.stdout.take()), OutputLines::of(child.stderr.take()));
     while stdout.is_open() || stderr.is_open() {
         tokio::select! {
             more = stdout.more(), if stdout.is_open() => more?,
@@ -262,12 +263,12 @@ async fn listen(child: &mut Child, mut line: impl FnMut(Output, &str)) -> Result
 }
 
 /// An output, and what has come of a line.
-struct Lines<R> {
+struct OutputLines<R> {
     output: Option<R>,
     rest: Vec<u8>,
 }
 
-impl<R: AsyncRead + Unpin> Lines<R> {
+impl<R: AsyncRead + Unpin> OutputLines<R> {
     fn of(output: Option<R>) -> Self {
         Self { output, rest: Vec::new() }
     }
@@ -310,7 +311,7 @@ mod tests {
     #[tokio::test]
     async fn lines_are_taken_apart_and_the_last_one_needs_no_end() {
         let text: &[u8] = b"one\r\ntwo\n\nthe last";
-        let (mut lines, mut seen) = (Lines::of(Some(text)), Vec::new());
+        let (mut lines, mut seen) = (OutputLines::of(Some(text)), Vec::new());
         while lines.is_open() {
             lines.more().await.expect("read");
             lines.take(|line| seen.push(line.to_owned()));

@@ -6,17 +6,17 @@ use crate::domain::words::nearest;
 
 /// The intention of a person who types a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
+enum Intention {
     /// To see something. The hint names no command that changes something.
     Look,
     /// To change something.
     Act,
 }
 
-use Wish::{Act, Look};
+use Intention::{Act, Look};
 
 /// Words, the intention behind them, and the hint.
-const TRIED: &[(&[&str], Wish, &str)] = &[
+const TRIED: &[(&[&str], Intention, &str)] = &[
     (
         &["status", "stat", "state", "check", "health", "test", "validate", "ping", "lag"],
         Look,

@@ -25,7 +25,7 @@ pub async fn run(context: &Context<'_>, command: AlertCommand) -> Result<()> {
 
 /// What happened to each message.
 #[derive(Serialize)]
-struct Outcome {
+struct SentMessages {
     channels: Vec<Tried>,
 }
 
@@ -37,7 +37,7 @@ struct Tried {
     what: String,
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for SentMessages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Tried { channel, sent, seconds, what } in &self.channels {
             let word = if *sent { "sent" } else { "FAILED" };
@@ -82,7 +82,7 @@ async fn test(context: &Context<'_>, args: AlertTestArgs) -> Result<()> {
     }
     let mut tried = context.interrupt.or(async { Ok(tasks.join_all().await) }).await?;
     tried.sort_by_key(|(number, _)| *number);
-    let outcome = Outcome { channels: tried.into_iter().map(|(_, tried)| tried).collect() };
+    let outcome = SentMessages { channels: tried.into_iter().map(|(_, tried)| tried).collect() };
     context.ui.data(&outcome)?;
     let failed: Vec<String> =
         outcome.channels.iter().filter(|tried| !tried.sent).map(|tried| tried.channel.clone()).collect();

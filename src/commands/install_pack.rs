@@ -91,9 +91,9 @@ pub async fn run(context: &Context<'_>, args: InstallPackArgs) -> Result<()> {
                     .hint(TRUST)
             );
         }
-        Source::Unpacked(unpacked)
+        ArrivedPack::Unpacked(unpacked)
     } else {
-        Source::open(&home, args.file.as_deref(), &opening)?
+        ArrivedPack::open(&home, args.file.as_deref(), &opening)?
     };
     let manifest = source.manifest().clone();
     if let Settled::Finished(plan) = settled
@@ -151,7 +151,7 @@ pub(super) async fn over_an_old_primary(
 ) -> Result<()> {
     let change = change(&scene).map_err(Failure::refused)?;
     let opening = opening(args.opening, &config.pack)?;
-    let source = Source::open(home, args.pack.as_deref(), &opening)?;
+    let source = ArrivedPack::open(home, args.pack.as_deref(), &opening)?;
     let (manifest, origin) = (source.manifest().clone(), source.origin());
     verify(context, home, source).await?;
     let file = scene.file;
@@ -256,7 +256,7 @@ async fn vouched_for(
         failure.hint(TRUST)
     };
     let path = zip_outside(home, named)?;
-    let source = Source::open(home, Some(&path), opening).map_err(untrusted)?;
+    let source = ArrivedPack::open(home, Some(&path), opening).map_err(untrusted)?;
     let manifest = source.manifest().clone();
     verify(context, home, source).await.map_err(untrusted)?;
     Ok(manifest)
@@ -267,12 +267,12 @@ fn keep(home: &Home, manifest: &Manifest) -> OldData {
 }
 
 /// A pack in the form in which it arrived here.
-enum Source {
+enum ArrivedPack {
     Zip(Pack, PathBuf),
     Unpacked(Unpacked),
 }
 
-impl Source {
+impl ArrivedPack {
     fn open(home: &Home, named: Option<&Path>, opening: &Opening) -> Result<Self> {
         let path = find_pack(home, named)?;
         Ok(Self::Zip(Pack::open(&path, opening)?, path))
@@ -294,14 +294,14 @@ impl Source {
 }
 
 /// Checks every byte of a pack before it writes anything.
-async fn verify(context: &Context<'_>, home: &Home, source: Source) -> Result<()> {
+async fn verify(context: &Context<'_>, home: &Home, source: ArrivedPack) -> Result<()> {
     let pack_id = source.manifest().pack_id.clone();
     let progress = context.ui.progress("verifying", source.manifest().total_size());
     let interrupt = context.interrupt.clone();
-    let in_place = matches!(source, Source::Unpacked(_));
+    let in_place = matches!(source, ArrivedPack::Unpacked(_));
     let verified = tokio::task::spawn_blocking(move || match source {
-        Source::Zip(pack, _) => pack.verify(&progress, &interrupt),
-        Source::Unpacked(unpacked) => unpacked.verify(&progress, &interrupt),
+        ArrivedPack::Zip(pack, _) => pack.verify(&progress, &interrupt),
+        ArrivedPack::Unpacked(unpacked) => unpacked.verify(&progress, &interrupt),
     })
     .await?;
     let Err(error) = verified else { return Ok(()) };

@@ -13,13 +13,13 @@ use crate::cli::{KeyPurpose, KeygenArgs};
 use crate::failure::{Failure, Kind};
 
 #[derive(Serialize)]
-struct Made {
+struct MadeKeys {
     private: String,
     public: String,
     next: &'static str,
 }
 
-impl fmt::Display for Made {
+impl fmt::Display for MadeKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "private key  {}  keep it here, readable only by its owner", self.private)?;
         writeln!(f, "public key   {}  copy it to the other node", self.public)?;
@@ -65,7 +65,7 @@ pub fn run(context: &Context<'_>, args: &KeygenArgs) -> Result<()> {
     }
     system::write_atomic(&private, private_text.as_bytes(), 0o600, None)?;
     system::write_atomic(&public, public_text.as_bytes(), 0o644, None)?;
-    context.ui.data(&Made {
+    context.ui.data(&MadeKeys {
         private: private.display().to_string(),
         public: public.display().to_string(),
         next,

@@ -24,7 +24,7 @@ const IN_CHARGE: &str = "/run/systemd/system";
 
 /// What will be done.
 #[derive(Serialize)]
-struct Change {
+struct UnitChange {
     unit: PathBuf,
     /// The text of the file; `None` if it is removed.
     text: Option<String>,
@@ -34,7 +34,7 @@ struct Change {
     done: bool,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for UnitChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = self.unit.display();
         if self.done {
@@ -79,7 +79,7 @@ pub fn install(context: &Context<'_>, args: &MonitorArgs) -> Result<()> {
     let text = unit
         .text()
         .map_err(|why| refused("the monitor cannot be installed", why, "Move the home to another path."))?;
-    let place = Place::of(args)?;
+    let place = UnitPlace::of(args)?;
     let existing = place.read()?;
     if let Some(existing) = &existing
         && !unit.is_ours(existing)
@@ -90,15 +90,19 @@ pub fn install(context: &Context<'_>, args: &MonitorArgs) -> Result<()> {
         Some(_) => &[&["daemon-reload"], &["enable", UNIT], &["restart", UNIT]],
         None => &[&["daemon-reload"], &["enable", "--now", UNIT]],
     };
-    let change =
-        Change { unit: place.file(), text: Some(text.clone()), commands: place.shown(commands), done: false };
+    let change = UnitChange {
+        unit: place.file(),
+        text: Some(text.clone()),
+        commands: place.shown(commands),
+        done: false,
+    };
     context.ui.say(goes_to);
     if !agreed(context, &change)? {
         return Ok(());
     }
     system::write_atomic(&change.unit, text.as_bytes(), 0o644, None)?;
     place.run(commands)?;
-    context.ui.done(&Change { done: true, ..change })
+    context.ui.done(&UnitChange { done: true, ..change })
 }
 
 /// Reads what the service will read at its start, and says where its alarms go.
@@ -130,28 +134,33 @@ fn channels_of(home: &Home, config: &Config, source: &ConfigFile) -> Result<Stri
 pub fn uninstall(context: &Context<'_>, args: &MonitorArgs) -> Result<()> {
     let home = context.home_that_is_only_named()?;
     let root = home.root().to_string_lossy().into_owned();
-    let place = Place::of(args)?;
+    let place = UnitPlace::of(args)?;
     let unit = MonitorUnit { program: "", home: &root, user: "", options: &[] };
     let Some(existing) = place.read()? else {
         context.ui.warn(format!("{} does not exist: there is nothing to remove", place.file().display()));
-        return context.ui.done(&Change { unit: place.file(), text: None, commands: Vec::new(), done: true });
+        return context.ui.done(&UnitChange {
+            unit: place.file(),
+            text: None,
+            commands: Vec::new(),
+            done: true,
+        });
     };
     if !unit.is_ours(&existing) {
         bail!(place.foreign(&root));
     }
     let (before, after): (&[&str], &[&str]) = (&["disable", "--now", UNIT], &["daemon-reload"]);
     let change =
-        Change { unit: place.file(), text: None, commands: place.shown(&[before, after]), done: false };
+        UnitChange { unit: place.file(), text: None, commands: place.shown(&[before, after]), done: false };
     if !agreed(context, &change)? {
         return Ok(());
     }
     place.run(&[before])?;
     fs::remove_file(&change.unit)?;
     place.run(&[after])?;
-    context.ui.done(&Change { done: true, ..change })
+    context.ui.done(&UnitChange { done: true, ..change })
 }
 
-fn agreed(context: &Context<'_>, change: &Change) -> Result<bool> {
+fn agreed(context: &Context<'_>, change: &UnitChange) -> Result<bool> {
     if context.global.dry_run {
         context.ui.data(change)?;
         return Ok(false);
@@ -162,12 +171,12 @@ fn agreed(context: &Context<'_>, change: &Change) -> Result<bool> {
 }
 
 /// Where units are, and whether systemd is told.
-struct Place {
+struct UnitPlace {
     folder: PathBuf,
     is_in_charge: bool,
 }
 
-impl Place {
+impl UnitPlace {
     fn of(args: &MonitorArgs) -> Result<Self> {
         let place = match &args.unit_dir {
             Some(folder) => Self { folder: super::absolute(folder), is_in_charge: false },

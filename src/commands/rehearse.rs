@@ -35,7 +35,7 @@ use crate::failure::{Failure, Kind};
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What to boot, or why there is nothing to boot.
-enum Found {
+enum ToBoot {
     With(Box<With>, Option<Box<Pack>>),
     Defect(Check),
 }
@@ -56,8 +56,8 @@ pub async fn run(context: &Context<'_>, args: RehearseArgs) -> Result<()> {
         None => data(context, &home, &scene, runs).await?,
     };
     let (with, pack) = match found {
-        Found::With(with, pack) => (with, pack),
-        Found::Defect(check) => {
+        ToBoot::With(with, pack) => (with, pack),
+        ToBoot::Defect(check) => {
             return told(context, &home, "what is there", vec![check], Gathered::default());
         }
     };
@@ -92,41 +92,41 @@ pub async fn run(context: &Context<'_>, args: RehearseArgs) -> Result<()> {
 
 /// Opens a pack. A missing pack, or one that cannot be opened here, is a refusal. A damaged one is
 /// a defect.
-fn open(home: &Home, named: Option<&Path>, opening: &Opening) -> Result<Found> {
+fn open(home: &Home, named: Option<&Path>, opening: &Opening) -> Result<ToBoot> {
     let file: PathBuf = find_pack(home, named)?;
     let readable = file.is_file() && (!is_sealed(&file) || opening.identity.is_some());
     match Pack::open(&file, opening) {
         Ok(pack) => {
             let (file, manifest) = (file.to_string_lossy().into_owned(), Box::new(pack.manifest().clone()));
-            Ok(Found::With(Box::new(With::Pack { file, manifest }), Some(Box::new(pack))))
+            Ok(ToBoot::With(Box::new(With::Pack { file, manifest }), Some(Box::new(pack))))
         }
-        Err(error) if readable => Ok(Found::Defect(damaged(Failure::from_error(error)))),
+        Err(error) if readable => Ok(ToBoot::Defect(damaged(Failure::from_error(error)))),
         Err(error) => Err(error),
     }
 }
 
 /// Reads what the rehearsal needs to know of this home's data.
-async fn data(context: &Context<'_>, home: &Home, scene: &Scene, runs: bool) -> Result<Found> {
+async fn data(context: &Context<'_>, home: &Home, scene: &Scene, runs: bool) -> Result<ToBoot> {
     let secondary = scene.membership.as_ref().is_some_and(|pair| pair.role == Role::Secondary);
     let version = scene.server.as_ref().ok();
     let flavor = version.and_then(|version| Some((version, Flavor::of(version)?)));
     let (true, true, Some((version, flavor))) = (runs, secondary, flavor) else {
         let origin = SourcePaths::Home(home.clone());
         let source = recovery_source::look(&origin, false, home, &context.interrupt).await?;
-        return Ok(Found::With(Box::new(With::Stopped(Box::new(source))), None));
+        return Ok(ToBoot::With(Box::new(With::Stopped(Box::new(source))), None));
     };
     match look::rows::open_here(home).await? {
         Ok(mut session) => {
             let way = look::copy_way::way(home, flavor, version, &mut session, true).await?;
             session.close().await;
-            Ok(Found::With(Box::new(With::Running(way)), None))
+            Ok(ToBoot::With(Box::new(With::Running(way)), None))
         }
         Err(blind) if blind.why == BlindReason::TurnedAway => {
             let defect = checks::missing_accounts(format!(
                 "the running database refuses the tool's account: {}",
                 blind.evidence
             ));
-            Ok(Found::Defect(Check::of(Topic::Accounts, vec![defect], "")))
+            Ok(ToBoot::Defect(Check::of(Topic::Accounts, vec![defect], "")))
         }
         Err(blind) => bail!(
             Failure::new(Kind::Refused, "cannot rehearse a recovery")

@@ -33,25 +33,25 @@ use crate::failure::{Failure, Kind};
 const READINGS: usize = 60;
 
 #[derive(Serialize)]
-struct Repaired {
+struct RepairedTables {
     #[serde(flatten)]
     health: Health,
     compared: Scope,
     changes: Vec<TableChange>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    left_out: Vec<LeftOut>,
+    left_out: Vec<Untouched>,
     #[serde(skip_serializing_if = "Option::is_none")]
     old_rows: Option<String>,
 }
 
 /// A table that stays as it is.
 #[derive(Serialize)]
-struct LeftOut {
+struct Untouched {
     table: String,
     why: String,
 }
 
-impl fmt::Display for Repaired {
+impl fmt::Display for RepairedTables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.health)?;
         match &self.old_rows {
@@ -68,7 +68,9 @@ impl fmt::Display for Repaired {
                 )?;
             }
         }
-        self.left_out.iter().try_for_each(|LeftOut { table, why }| writeln!(f, "  left out: {table}: {why}"))
+        self.left_out
+            .iter()
+            .try_for_each(|Untouched { table, why }| writeln!(f, "  left out: {table}: {why}"))
     }
 }
 
@@ -115,7 +117,7 @@ pub async fn run(context: &Context<'_>, args: RepairArgs) -> Result<()> {
     context.ui.data(&repaired)?;
     if !repaired.left_out.is_empty() {
         let mut failure = Failure::new(Kind::NotAlive, "not every table could be repaired");
-        let why = |LeftOut { table, why }: &LeftOut| format!("{table}: {why}");
+        let why = |Untouched { table, why }: &Untouched| format!("{table}: {why}");
         failure.because.extend(repaired.left_out.iter().map(why));
         failure =
             failure.hint(format!("Repair or drop each of them on the node that cannot read it. {NEW_PACK}"));
@@ -135,19 +137,19 @@ async fn result(
     config: &Config,
     plan: Option<&Plan>,
     scene: RepairScene,
-) -> Result<Repaired> {
+) -> Result<RepairedTables> {
     let health =
         judge(&look::pair::take(home, membership, config, &context.interrupt).await?, config.limits());
     let proven = plan.and_then(|plan| plan.steps.last()).and_then(|step| match step {
         Step::ProveEqual { scope, .. } => Some(scope.clone()),
         _ => None,
     });
-    Ok(Repaired {
+    Ok(RepairedTables {
         health,
         old_rows: proven.as_ref().map(|_| scene.file),
         compared: proven.unwrap_or(scene.compared),
         changes: scene.changes,
-        left_out: scene.left_out.into_iter().map(|(table, why)| LeftOut { table, why }).collect(),
+        left_out: scene.left_out.into_iter().map(|(table, why)| Untouched { table, why }).collect(),
     })
 }
 
@@ -338,7 +340,7 @@ async fn against_the_rules(
 }
 
 /// What is compared.
-struct Wanted {
+struct Comparison {
     /// The tables.
     scope: Scope,
     /// Those that the operator or a write against the rules names.
@@ -353,7 +355,7 @@ fn wanted(
     args: &RepairArgs,
     writes: Option<&Written>,
     can_choose: bool,
-) -> Result<Wanted> {
+) -> Result<Comparison> {
     let mut named = Vec::new();
     for table in &args.tables {
         let Some(name) = structure.meant(table) else {
@@ -376,5 +378,5 @@ fn wanted(
     }
     let some = can_choose && !args.tables.is_empty() && !proves_every;
     let scope = if some { Scope::Tables(named.clone()) } else { Scope::Every };
-    Ok(Wanted { scope, named, proves_every })
+    Ok(Comparison { scope, named, proves_every })
 }

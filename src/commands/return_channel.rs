@@ -20,13 +20,13 @@ use crate::failure::Failure;
 const READINGS: usize = 60;
 
 #[derive(Serialize)]
-struct Repaired {
+struct RepairedChannel {
     #[serde(flatten)]
     health: Health,
     nothing_to_repair: bool,
 }
 
-impl fmt::Display for Repaired {
+impl fmt::Display for RepairedChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.health, self.health.more())?;
         if self.nothing_to_repair {
@@ -93,5 +93,5 @@ pub async fn run(context: &Context<'_>) -> Result<()> {
     }
     let seen = look::pair::take(&home, membership, &config, &context.interrupt).await?;
     let health = judge(&seen, config.limits());
-    context.ui.data(&Repaired { health, nothing_to_repair: planned.is_none() })
+    context.ui.data(&RepairedChannel { health, nothing_to_repair: planned.is_none() })
 }

@@ -19,7 +19,7 @@ use crate::domain::snapshot::{Deviation, Tfa};
 use crate::failure::{Failure, Kind};
 
 #[derive(Serialize)]
-struct Service {
+struct DatabaseService {
     home: String,
     running: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,7 +28,7 @@ struct Service {
     what: String,
 }
 
-impl fmt::Display for Service {
+impl fmt::Display for DatabaseService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "The database of {} {}.", self.home, self.what)
     }
@@ -38,7 +38,7 @@ pub async fn start(context: &Context<'_>) -> Result<()> {
     let home = context.home()?;
     let config = context.config(&home)?;
     let database = Database::of(&home, &context.interrupt);
-    let up = |pid, what| Service { home: shown(&home), running: true, process: Some(pid), what };
+    let up = |pid, what| DatabaseService { home: shown(&home), running: true, process: Some(pid), what };
     let left_behind = database.offline_boots();
     if let Some(pid) = database.serving_pid().await?
         && !left_behind.contains(&pid)
@@ -147,7 +147,7 @@ pub async fn stop(context: &Context<'_>) -> Result<()> {
     };
     drop(spinner);
     let what = if stopped { "has stopped cleanly" } else { "was not running" };
-    context.ui.done(&Service { home: shown(&home), running: false, process: None, what: what.into() })
+    context.ui.done(&DatabaseService { home: shown(&home), running: false, process: None, what: what.into() })
 }
 
 fn shown(home: &Home) -> String {

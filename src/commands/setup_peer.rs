@@ -29,7 +29,7 @@ pub(super) struct OtherSide<'a> {
 
 /// What `doctor` there says, as far as it matters here.
 #[derive(Deserialize)]
-struct Seen {
+struct DoctorSaid {
     tool: String,
     role: Role,
     in_a_pair: bool,
@@ -113,7 +113,7 @@ impl<'a> OtherSide<'a> {
         let spinner = self.context.ui.spinner("the other node is checked");
         let ended = self.remote.ask(&words, &self.context.interrupt).await?;
         drop(spinner);
-        let seen: Seen = self.understood(&ended.stdout, &ended.last)?;
+        let seen: DoctorSaid = self.understood(&ended.stdout, &ended.last)?;
         let name = self.name();
         if seen.role != Role::Secondary {
             bail!(

@@ -68,6 +68,25 @@ pub fn files_query(layout: Layout) -> &'static str {
     }
 }
 
+/// Returns the files of the system tablespace and of the undo logs, as the server's variables name them. No
+/// server lists all of them among its tablespaces.
+#[must_use]
+pub fn system_files(variables: &BTreeMap<String, String>) -> Vec<String> {
+    let value = |name: &str| variables.get(name).map(String::as_str).unwrap_or_default();
+    let in_folder = |folder: &str, name: &str| match folder.trim_end_matches('/') {
+        "" => name.to_owned(),
+        _ if name.starts_with('/') => name.to_owned(),
+        folder => format!("{folder}/{name}"),
+    };
+    let names = names_of(value(FILES));
+    let system = names.split(';').filter(|name| !name.is_empty());
+    let undo = 1..=value("innodb_undo_tablespaces").parse::<u8>().unwrap_or_default();
+    system
+        .map(|name| in_folder(value("innodb_data_home_dir"), name))
+        .chain(undo.map(|number| in_folder(value("innodb_undo_directory"), &format!("undo{number:03}"))))
+        .collect()
+}
+
 /// The path of a tablespace from the data directory, or `None` if it is elsewhere.
 #[must_use]
 pub fn below<'a>(data: &str, path: &'a str) -> Option<&'a str> {
@@ -87,6 +106,17 @@ mod tests {
 
     fn variables(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_variables_name_files_that_no_list_of_tablespaces_has() {
+        let files = |pairs: &[(&str, &str)]| system_files(&variables(pairs));
+        let two = (FILES, "ibdata1:12M;/else/ibdata2:10M:autoextend");
+        assert_eq!(files(&[two]), ["ibdata1", "/else/ibdata2"]);
+        assert_eq!(files(&[two, ("innodb_data_home_dir", "/disk/")]), ["/disk/ibdata1", "/else/ibdata2"]);
+        let undo = [("innodb_undo_tablespaces", "2"), ("innodb_undo_directory", "./")];
+        assert_eq!(files(&undo), ["./undo001", "./undo002"]);
+        assert_eq!(files(&[]), [""; 0]);
     }
 
     #[test]

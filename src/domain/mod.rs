@@ -65,3 +65,4 @@ pub mod turn;
 pub mod unit;
 pub mod web;
 pub mod words;
+pub mod wrapper;

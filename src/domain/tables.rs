@@ -97,9 +97,9 @@ pub fn lets_pass(filter: &str, table: &str, case_counts: bool) -> bool {
             '\\' if !escaped => escaped = true,
             _ => {
                 pattern.push(match c {
-                    '%' if !escaped => Part::Any,
-                    '_' if !escaped => Part::One,
-                    other => Part::Just(other),
+                    '%' if !escaped => PatternPart::Any,
+                    '_' if !escaped => PatternPart::One,
+                    other => PatternPart::Just(other),
                 });
                 escaped = false;
             }
@@ -109,18 +109,18 @@ pub fn lets_pass(filter: &str, table: &str, case_counts: bool) -> bool {
 }
 
 /// A part of a server's pattern.
-enum Part {
+enum PatternPart {
     Any,
     One,
     Just(char),
 }
 
-fn passes(pattern: &[Part], text: &[char]) -> bool {
+fn passes(pattern: &[PatternPart], text: &[char]) -> bool {
     match (pattern, text) {
         ([], []) => true,
-        ([Part::Any, rest @ ..], _) => (0..=text.len()).any(|skipped| passes(rest, &text[skipped..])),
-        ([Part::One, rest @ ..], [_, tail @ ..]) => passes(rest, tail),
-        ([Part::Just(first), rest @ ..], [head, tail @ ..]) if first == head => passes(rest, tail),
+        ([PatternPart::Any, rest @ ..], _) => (0..=text.len()).any(|skipped| passes(rest, &text[skipped..])),
+        ([PatternPart::One, rest @ ..], [_, tail @ ..]) => passes(rest, tail),
+        ([PatternPart::Just(first), rest @ ..], [head, tail @ ..]) if first == head => passes(rest, tail),
         _ => false,
     }
 }

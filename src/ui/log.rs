@@ -12,10 +12,10 @@ type Sink = Box<dyn Write + Send>;
 
 /// The log of one command. Until a file is there, the lines wait.
 #[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<State>>);
+pub(super) struct Log(Arc<Mutex<LogState>>);
 
 #[derive(Default)]
-enum State {
+enum LogState {
     /// Nobody wants a log.
     #[default]
     Off,
@@ -34,23 +34,23 @@ impl std::fmt::Debug for Log {
 impl Log {
     /// Begins to collect lines.
     pub(super) fn begin(&self) {
-        self.with(|state| *state = State::Waiting(Vec::new()));
+        self.with(|state| *state = LogState::Waiting(Vec::new()));
     }
 
     /// Writes the lines into `sink` from now on, and what has waited first.
     pub(super) fn open(&self, sink: Sink) {
         self.with(|state| {
-            if let State::Waiting(lines) = std::mem::replace(state, State::Off) {
+            if let LogState::Waiting(lines) = std::mem::replace(state, LogState::Off) {
                 let mut sink = sink;
                 let wrote = lines.iter().try_for_each(|line| sink.write_all(line.as_bytes()));
-                *state = if wrote.is_ok() { State::Open(sink) } else { State::Off };
+                *state = if wrote.is_ok() { LogState::Open(sink) } else { LogState::Off };
             }
         });
     }
 
     /// Whether lines wait for a file.
     pub(super) fn waits(&self) -> bool {
-        self.with(|state| matches!(state, State::Waiting(_)))
+        self.with(|state| matches!(state, LogState::Waiting(_)))
     }
 
     /// Adds a text, a line for each of its lines. A log that cannot be written stops no command.
@@ -58,18 +58,18 @@ impl Log {
         self.with(|state| {
             let lines = || entry(&clock::now(), std::process::id(), text);
             match state {
-                State::Off => {}
-                State::Waiting(waiting) => waiting.push(lines()),
-                State::Open(sink) => {
+                LogState::Off => {}
+                LogState::Waiting(waiting) => waiting.push(lines()),
+                LogState::Open(sink) => {
                     if sink.write_all(lines().as_bytes()).is_err() {
-                        *state = State::Off;
+                        *state = LogState::Off;
                     }
                 }
             }
         });
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut LogState) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -51,9 +51,9 @@ impl Shows {
     /// Work of so many bytes; of unknown length without them. `line` writes a line of a log.
     pub(super) fn work(&self, words: &str, bytes: Option<u64>, line: fn(&str)) -> Progress {
         Progress(match self {
-            Self::Nothing => Shown::Nothing,
-            Self::Painted(bars) => Shown::Painted(painted(bars, words, bytes)),
-            Self::Lines => Shown::Lines(Lines::begin(words, bytes, PERIOD, line)),
+            Self::Nothing => OnScreen::Nothing,
+            Self::Painted(bars) => OnScreen::Painted(painted(bars, words, bytes)),
+            Self::Lines => OnScreen::Lines(Lines::begin(words, bytes, PERIOD, line)),
         })
     }
 }
@@ -121,10 +121,10 @@ fn time(time: Duration) -> String {
 
 /// Work under way, which can be handed to another thread. What is shown of it ends with it.
 #[derive(Debug)]
-pub struct Progress(Shown);
+pub struct Progress(OnScreen);
 
 #[derive(Debug)]
-enum Shown {
+enum OnScreen {
     Nothing,
     Painted(ProgressBar),
     Lines(Lines),
@@ -134,15 +134,15 @@ impl Progress {
     /// Shows nothing.
     #[must_use]
     pub fn none() -> Self {
-        Self(Shown::Nothing)
+        Self(OnScreen::Nothing)
     }
 
     /// Goes on by `bytes`.
     pub fn add(&self, bytes: u64) {
         match &self.0 {
-            Shown::Nothing => {}
-            Shown::Painted(bar) => bar.inc(bytes),
-            Shown::Lines(lines) => {
+            OnScreen::Nothing => {}
+            OnScreen::Painted(bar) => bar.inc(bytes),
+            OnScreen::Lines(lines) => {
                 lines.done.fetch_add(bytes, Ordering::Relaxed);
             }
         }
@@ -151,7 +151,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Shown::Painted(bar) = &self.0 {
+        if let OnScreen::Painted(bar) = &self.0 {
             bar.finish_and_clear();
         }
     }
@@ -232,7 +232,7 @@ mod tests {
             })
         };
         let first = || heard.recv_timeout(PERIOD).expect("a line");
-        let packing = Progress(Shown::Lines(lines("packing", Some(20_900_000))));
+        let packing = Progress(OnScreen::Lines(lines("packing", Some(20_900_000))));
         packing.add(9_405_000);
         // The first may come before anything was added.
         first();

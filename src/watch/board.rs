@@ -21,11 +21,11 @@ const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The last look, and what is remembered of those before.
 #[derive(Default)]
 pub struct Board {
-    inside: Mutex<Shown>,
+    inside: Mutex<OnBoard>,
 }
 
 #[derive(Default)]
-struct Shown {
+struct OnBoard {
     view: Option<Arc<PageView>>,
     remembered: Arc<Remembered>,
     figures: WatchFigures,
@@ -90,7 +90,7 @@ impl Board {
         page
     }
 
-    fn inside(&self) -> MutexGuard<'_, Shown> {
+    fn inside(&self) -> MutexGuard<'_, OnBoard> {
         // A panic of another task leaves nothing half done in here.
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }

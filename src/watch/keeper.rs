@@ -26,7 +26,7 @@ const AT_HAND: usize = 200;
 const WAITING: usize = 20_000;
 
 /// What one writing task was given, and the newest occurrences, which others may have added.
-type Written = (Entries, anyhow::Result<Vec<Occurrence>>);
+type WrittenTask = (Entries, anyhow::Result<Vec<Occurrence>>);
 
 /// The keeper of one home's chronicle.
 pub struct Keeper {
@@ -40,7 +40,7 @@ pub struct Keeper {
     last: Option<(Verdict, Role)>,
     wrote: UnixSeconds,
     thinned: UnixSeconds,
-    writing: Option<tokio::task::JoinHandle<Written>>,
+    writing: Option<tokio::task::JoinHandle<WrittenTask>>,
     warnings: Vec<String>,
 }
 

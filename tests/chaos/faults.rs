@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::disk::Filler;
+use crate::harness::disk::Filler;
 use crate::harness::send_signal;
 use crate::history::Node;
 use crate::operator::Operator;

@@ -21,18 +21,9 @@ mod soak;
 mod table;
 mod writers;
 
-#[allow(dead_code, reason = "shared with the tests of the promises, which use the rest")]
-#[path = "../promises/disk.rs"]
-mod disk;
-#[allow(dead_code, unused_imports, unused_macros, reason = "as above")]
+#[allow(dead_code, unused_imports, unused_macros, reason = "shared with the promises, which use the rest")]
 #[path = "../promises/harness/mod.rs"]
 mod harness;
-#[allow(dead_code, reason = "as above")]
-#[path = "../promises/sql.rs"]
-mod sql;
-#[allow(dead_code, reason = "as above")]
-#[path = "../promises/wire.rs"]
-mod wire;
 
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
@@ -84,7 +75,7 @@ struct Args {
     /// measures what the monitors cost. Use scripts/soak.
     #[arg(long, value_name = "MINUTES", hide = true)]
     soak: Option<u64>,
-    /// How many servers are played on at once.
+    /// How many pairs are played on at once.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     jobs: u64,
 }
@@ -113,9 +104,9 @@ fn main() -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
-    if !disk::is_in_a_namespace() {
+    if !harness::disk::is_in_a_namespace() {
         // The nodes get small disks of their own, which nobody else sees.
-        let mut again = disk::this_program_in_a_namespace();
+        let mut again = harness::disk::this_program_in_a_namespace();
         let error = again.args(std::env::args_os().skip(1)).exec();
         println!("error: cannot have a mount namespace: {error}");
         return ExitCode::FAILURE;
@@ -135,7 +126,16 @@ fn main() -> ExitCode {
             None => queues.push((server, vec![seed])),
         }
     }
-    let queues = Mutex::new(queues);
+    // A pair is made once for several rounds: a server gets more than one only if there is a hand for each.
+    let pairs_of_each = usize::try_from(args.jobs).expect("a number") / queues.len().max(1);
+    let pairs: Vec<(&str, Vec<u64>)> = queues
+        .into_iter()
+        .flat_map(|(server, seeds)| {
+            let share = seeds.len().div_ceil(pairs_of_each.max(1));
+            seeds.chunks(share).map(|seeds| (server, seeds.to_vec())).collect::<Vec<_>>()
+        })
+        .collect();
+    let queues = Mutex::new(pairs);
     let rounds = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..args.jobs {

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use pmp_ha::adapters::home::Home;
 use pmp_ha::domain::pair::Role;
 
-use crate::disk;
+use crate::harness::disk;
+use crate::harness::sql::Db;
+use crate::harness::wire::{Link, Links};
 use crate::harness::{self, Lab, alive};
 use crate::history::Node;
 use crate::schedule::Side;
-use crate::sql::Db;
-use crate::wire::{Link, Links};
 use crate::writers::{HELD, WORK};
 
 /// The room on the disk of a node, in MB: enough for one more copy of the data and for a pack.

@@ -2,8 +2,8 @@
 
 use clap::ValueEnum;
 
+use crate::harness::sql::Db;
 use crate::pair::Pair;
-use crate::sql::Db;
 
 /// Which promise.
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::faults::{freeze, kill_server};
+use crate::harness::sql::Db;
 use crate::harness::{self, is_alive, send_signal};
 use crate::history::Node;
 use crate::pair::Pair;
-use crate::sql::Db;
 use crate::writers::Writers;
 
 /// Between two faults.

@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mysql_async::Opts;
 
+use crate::harness::sql::{Db, root};
 use crate::harness::wait_until;
 use crate::history::{Kind, Micros, Node, Write};
 use crate::pair::Pair;
-use crate::sql::{Db, root};
 
 /// A table of the application's own. No unique key: a row that is applied twice shows.
 pub const WORK: &str =

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::harness::sql::Db;
 use crate::harness::{Lab, Node, Ran, wait_until};
 use crate::on_servers;
-use crate::sql::Db;
 
 on_servers!(whatever_the_comparison_reports_the_repair_makes_equal: mysql_5_6, mysql_9_7, mariadb_11_8; left: mariadb_10_11);
 on_servers!(one_bad_table_keeps_nobody_from_repairing_the_rest: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);

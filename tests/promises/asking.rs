@@ -7,9 +7,8 @@ use mysql_async::OptsBuilder;
 use pmp_ha::adapters::home::{Credential, Home};
 use pmp_ha::domain::questions;
 
-use crate::harness::{Lab, Node, wait_until};
-use crate::sql::{Db, credentials};
-use crate::verify::wait_for;
+use crate::harness::sql::{Db, credentials};
+use crate::harness::{Lab, Node, wait_for, wait_until};
 use crate::{on_every_server, on_servers};
 
 on_every_server!(whoever_may_ask_for_a_heartbeat_can_do_nothing_else);

@@ -5,10 +5,9 @@ use std::time::Instant;
 
 use mysql_async::Error;
 
-use crate::harness::{Lab, Looks, Node, PATIENCE, wait_for_only, wait_until, wait_until_or};
-use crate::sql::{Db, account};
-use crate::verify::wait_for;
-use crate::wire::{Link, Links, holds};
+use crate::harness::sql::{Db, account};
+use crate::harness::wire::{Link, Links, holds};
+use crate::harness::{Lab, Looks, Node, PATIENCE, wait_for, wait_for_only, wait_until, wait_until_or};
 use crate::{on_every_server, on_servers};
 
 on_every_server!(audit_rows_flow_both_ways_and_nothing_else_flows_back);
@@ -252,7 +251,7 @@ fn a_stranger_is_not_taken_for_the_secondary(lab: &Lab, links: &Links) {
     // The number of a TLS error, or 9.7's text under the number of any failed login.
     assert!(refused.starts_with("2026") || refused.contains("SSL"), "{refused}");
 
-    let back = crate::sql::credentials(&lab.primary).back;
+    let back = crate::harness::sql::credentials(&lab.primary).back;
     let without_tls = Db::open(account(&back, "127.0.0.2", lab.secondary.port(), None));
     match without_tls.map(|_| ()) {
         Err(Error::Server(error)) => assert_eq!(error.code, 1045, "{error}"),

@@ -221,6 +221,8 @@ fn refuses_to_pack_for_names_that_name_no_pair_of_machines() {
         ("Localhost", "localhost", "primary and secondary have the same name"),
         ("localhost", "127.0.0.1", "are the same machine, 127.0.0.1"),
         ("localhost:4000", "127.0.0.1:4000", "are the same machine, 127.0.0.1"),
+        ("localhost", "198.51.100.2", "localhost leads each machine to itself, so 198.51.100.2 cannot reach"),
+        ("127.0.0.1", "198.51.100.2", "127.0.0.1 leads each machine to itself"),
     ] {
         node.refuses(&["pack", first, second], 4, &["cannot make a pack", why]);
     }

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::forge::{Forged, MANIFEST, Piece, stored};
-use crate::harness::{Lab, Put, wait_until};
-use crate::kill_points::is_thorough;
+use crate::harness::forge::{Forged, MANIFEST, Piece, stored};
+use crate::harness::{Lab, Put, is_thorough, wait_until};
 
 const ANY: &str = "mariadb-10.11";
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::alarms::{Switch, has, names};
+use crate::harness::alarm::{Switch, has, names};
 use crate::harness::{Lab, wait_until_or};
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-pub use crate::harness::OnTerminal;
+use crate::harness::OnTerminal;
 use crate::harness::{Lab, Ran, assert_same};
 
 const ANY: &str = "mariadb-10.11";

@@ -3,9 +3,9 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use crate::harness::sql::Db;
 use crate::harness::{Lab, wait_for, wait_until, wait_until_or};
 use crate::on_servers;
-use crate::sql::Db;
 
 on_servers!(what_the_primary_reads_otherwise_than_it_is_meant_to_be_read_is_found: mysql_5_6, mariadb_11_8; left: mariadb_10_11);
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::harness::{Lab, Node, is_alive, send_signal, wait_until};
-pub use crate::harness::{TABLE, UNDER_LOAD, Writer, everything_is_there_once};
+use crate::harness::{TABLE, UNDER_LOAD, Writer, everything_is_there_once};
 use crate::{on_every_server, on_old_servers, on_servers};
 
 on_every_server!(

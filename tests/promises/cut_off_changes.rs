@@ -6,10 +6,8 @@
     reason = "how each kill ended is shown with --nocapture, and when the test fails"
 )]
 
-use crate::failover::word;
-use crate::harness::{Lab, Node, wait_alive_both, wait_until};
-use crate::interrupts::{at, kill_in};
-use crate::switchover::{begin, end};
+use crate::harness::change::{begin, end, is_primary, roles};
+use crate::harness::{Lab, Node, at, kill_in, wait_alive_both, wait_until};
 
 const ANY: &str = "mariadb-10.11";
 
@@ -39,20 +37,6 @@ fn steps(node: &Node, args: &[&str]) -> usize {
 #[track_caller]
 fn kill_in_step(node: &Node, args: &[&str], step: usize, of: usize) {
     kill_in(node, args, node, &at(format!("{step}/{of}")));
-}
-
-fn is_primary(node: &Node) -> bool {
-    word(node).trim() == "master"
-}
-
-/// The one that is the primary, and the one that is the secondary.
-#[track_caller]
-pub fn roles<'a>([a, b]: [&'a Node; 2], when: &str) -> [&'a Node; 2] {
-    match [a, b].map(is_primary) {
-        [true, false] => [a, b],
-        [false, true] => [b, a],
-        both => panic!("{when}: are they primaries? {both:?}"),
-    }
 }
 
 /// Writes a row on the primary that has to be on the secondary.

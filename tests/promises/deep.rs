@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::harness::sql::Db;
 use crate::harness::{Lab, Node, cut};
-use crate::sql::Db;
 use crate::{on_every_server, on_servers};
 
 on_every_server!(every_planted_difference_is_found_and_nothing_else);

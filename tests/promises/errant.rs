@@ -1,10 +1,9 @@
 //! What is written on the secondary against the rules is found, from either node; what may be
 //! written there never is; and a heartbeat proves that rows flow both ways.
 
-use crate::harness::{Lab, Node, wait_until};
+use crate::harness::sql::Db;
+use crate::harness::{Lab, Node, wait_for, wait_until};
 use crate::on_servers;
-use crate::sql::Db;
-use crate::verify::wait_for;
 
 on_servers!(writes_against_the_rules_are_found_and_audit_rows_are_not: mysql_5_6, mysql_9_7, mariadb_11_8; left: mariadb_10_11);
 on_servers!(a_heartbeat_proves_that_rows_flow_both_ways: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);

@@ -3,13 +3,14 @@
 
 use nix::sys::signal::Signal;
 
-use crate::alarms::events;
+use crate::harness::alarm::events;
+use crate::harness::change::word;
+use crate::harness::content::own_files;
+use crate::harness::hook::Told;
+use crate::harness::secret::accounts_demand_one_certificate;
+use crate::harness::sql::{Db, stranger};
 use crate::harness::{Lab, Node, Ran, cut, wait_alive_both, wait_until};
-use crate::hooks::Told;
 use crate::on_servers;
-use crate::online::own_files;
-use crate::pair::accounts_demand_one_certificate;
-use crate::sql::{Db, stranger};
 
 on_servers!(a_dead_primary_is_replaced_and_comes_back_as_the_secondary: mysql_5_6, mysql_9_7; left: mariadb_10_11, mariadb_11_8);
 on_servers!(what_only_the_old_primary_has_is_saved_before_it_is_made_anew: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
@@ -30,10 +31,6 @@ fn product_starts(node: &Node) -> Ran {
     let mut script = std::process::Command::new("/bin/sh");
     script.arg(node.path("bin/startDB.sh")).arg(node.port().to_string()).arg(node.path("mysql/tmp"));
     Ran::from_command(script)
-}
-
-pub fn word(node: &Node) -> String {
-    std::fs::read_to_string(node.path("conf/serverstate.conf")).expect("there")
 }
 
 fn a_dead_primary_is_replaced_and_comes_back_as_the_secondary(server: &str) {

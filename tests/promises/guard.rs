@@ -6,10 +6,9 @@ use std::process::Command;
 
 use mysql_async::Error;
 
-use crate::harness::{Lab, Node, is_alive, wait_until};
+use crate::harness::sql::{Db, Row};
+use crate::harness::{Lab, Node, is_alive, wait_for, wait_until};
 use crate::on_servers;
-use crate::sql::{Db, Row};
-use crate::verify::wait_for;
 
 on_servers!(the_application_reads_everything_on_the_secondary_and_writes_what_it_may: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 on_servers!(the_application_gets_every_right_and_every_event_back_byte_for_byte: mysql_5_6, mysql_9_7, mariadb_11_8; left: mariadb_10_11);

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::harness::sql::Db;
 use crate::harness::{Lab, Node, Ran, command, pristine, wait_until, wait_until_or};
-use crate::sql::Db;
 
 /// What the pages say does not depend on the server.
 const ANY: &str = "mariadb-10.11";

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
+use crate::harness::pack::keys;
 use crate::harness::{Lab, NOBODY, Node, Put, Ran, assert_same, cut, is_root};
 use crate::on_servers;
-use crate::protected::keys;
 
 const ANY: &str = "mariadb-10.11";
 

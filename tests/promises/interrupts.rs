@@ -2,8 +2,8 @@
 
 use nix::sys::signal::Signal;
 
-use crate::disk::Copy;
-pub use crate::harness::{BOOTED, at, kill_in, left_behind, nothing_runs, when, without_logs};
+use crate::harness::disk::Copy;
+use crate::harness::{BOOTED, at, kill_in, left_behind, nothing_runs, when, without_logs};
 use crate::harness::{Lab, Node, assert_same, cut, wait_until};
 use crate::on_servers;
 

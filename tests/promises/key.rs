@@ -2,9 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use crate::harness::sql::Db;
 use crate::harness::{Lab, Ran, assert_same, command_of_nobody};
 use crate::on_servers;
-use crate::sql::Db;
 
 const ANY: &str = "mariadb-10.11";
 

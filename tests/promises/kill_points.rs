@@ -8,11 +8,11 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::disk::{self, Copy, Filler};
-use crate::harness::{Lab, Node, Ran, assert_same};
+use crate::harness::disk::{self, Copy, Filler};
+use crate::harness::pack::keys;
+use crate::harness::trace::{Change, Then, Traced, traced};
+use crate::harness::{Lab, Node, Ran, assert_same, is_thorough};
 use crate::on_servers;
-use crate::protected::keys;
-use crate::trace::{Change, Then, Traced, traced};
 
 const ANY: &str = "mariadb-10.11";
 
@@ -38,11 +38,6 @@ fn run(node: &Node, args: &[&str], then: impl FnMut(Change) -> Then) -> Traced {
 /// Kills a run before the change of this number.
 fn kill_at(node: &Node, args: &[&str], number: usize) -> Traced {
     run(node, args, |change| if change.number == number { Then::Kill } else { Then::Go })
-}
-
-/// Whether each chosen point is tried, or every fourth one: `scripts/test --every-server` tries each.
-pub fn is_thorough() -> bool {
-    std::env::var_os("PMP_HA_TESTS_EVERY_SERVER").is_some()
 }
 
 /// Some of the changes that are made between two records of the journal: the first, the last, and what lies

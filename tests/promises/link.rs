@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use crate::alarms::Monitor;
-use crate::crash::{TABLE, UNDER_LOAD, Writer, everything_is_there_once};
-use crate::harness::{Lab, Node, wait_until, wait_until_or};
+use crate::harness::alarm::Monitor;
+use crate::harness::sql::Db;
+use crate::harness::wire::Link;
+use crate::harness::{
+    Lab, Node, TABLE, UNDER_LOAD, Writer, everything_is_there_once, wait_for, wait_until, wait_until_or,
+};
 use crate::on_servers;
-use crate::sql::Db;
-use crate::verify::wait_for;
-use crate::wire::Link;
 
 on_servers!(a_link_that_was_cut_or_silent_heals_by_itself: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 on_servers!(a_receiver_that_gave_up_is_started_again_by_the_monitor: mysql_5_6, mysql_9_7; left: mariadb_10_11, mariadb_11_8);

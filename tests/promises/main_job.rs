@@ -1,7 +1,8 @@
 //! The four steps of the manual, a killed primary, a lost primary.
 
+use crate::harness::disk;
 use crate::harness::{Lab, wait_until};
-use crate::{disk, on_every_server, on_old_servers};
+use crate::{on_every_server, on_old_servers};
 
 on_every_server!(the_manual_from_the_pack_to_the_recovery);
 on_old_servers!(the_manual_from_the_pack_to_the_recovery);

@@ -12,10 +12,11 @@ use std::sync::atomic::AtomicU64;
 
 use nix::sys::signal::Signal;
 
-use crate::crash::{TABLE, UNDER_LOAD, Writer, everything_is_there_once};
-use crate::harness::{Lab, Node, Ran, assert_same, cut, wait_until};
+use crate::harness::content::{own_files, variables};
+use crate::harness::{
+    Lab, Node, Ran, TABLE, UNDER_LOAD, Writer, assert_same, cut, everything_is_there_once, wait_until,
+};
 use crate::on_servers;
-use crate::sql::Db;
 
 on_servers!(a_pack_made_online_under_load_makes_a_pair_that_lacks_nothing: mysql_5_6, mysql_9_7, mariadb_11_8; left: mariadb_10_11);
 on_servers!(an_online_pack_that_was_cut_off_anywhere_leaves_the_pair_as_it_was: mysql_5_6, mysql_9_7, mariadb_11_8; left: mariadb_10_11);
@@ -118,33 +119,6 @@ fn under_load(lab: &Lab, way: &str, rounds: u32) {
 }
 
 const CLONE_PLUGIN: &str = "SELECT PLUGIN_NAME FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'clone'";
-
-/// What a pack sets for a while.
-pub fn variables(node: &Node) -> Vec<String> {
-    let mut db = Db::admin(node);
-    [
-        "innodb_io_capacity",
-        "innodb_io_capacity_max",
-        "innodb_max_dirty_pages_pct",
-        "innodb_max_dirty_pages_pct_lwm",
-    ]
-    .map(|name| db.variable(name))
-    .into()
-}
-
-/// The tool's own files of a node and its start script. (The home of a running database cannot be
-/// compared as a whole.)
-pub fn own_files(node: &Node) -> Vec<(String, Vec<u8>)> {
-    let mut out = Vec::new();
-    for folder in ["conf/pmp-ha", "bin"] {
-        for entry in std::fs::read_dir(node.path(folder)).expect("readable").flatten() {
-            let content = std::fs::read(entry.path()).expect("readable");
-            out.push((entry.path().to_string_lossy().into_owned(), content));
-        }
-    }
-    out.sort();
-    out
-}
 
 fn an_online_pack_that_was_cut_off_anywhere_leaves_the_pair_as_it_was(server: &str) {
     let lab = Lab::pair(server);

@@ -1,8 +1,8 @@
 //! What administrators, backup tools, monitoring tools and upgrades do on a primary stops no pair.
 
+use crate::harness::sql::Db;
 use crate::harness::{Lab, wait_for};
 use crate::on_every_server;
-use crate::sql::Db;
 
 on_every_server!(ordinary_statements_leave_the_pair_alive_and_equal);
 

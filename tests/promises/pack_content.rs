@@ -2,51 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
-use sha2::{Digest, Sha256};
-
-use crate::harness::{Lab, Node, command_lines, cut, is_alive};
-use crate::on_every_server;
+use crate::harness::pack::{hex, manifest};
+use crate::harness::secret::{passwords_of_the_pair, secrets};
+use crate::harness::{Lab, Put, assert_same, command_lines, cut, is_alive};
+use crate::{on_every_server, on_servers};
 
 const ANY: &str = "mariadb-10.11";
 
 on_every_server!(a_pack_holds_the_data_and_nothing_that_is_one_server_s_own);
-
-pub fn manifest(pack: &Path) -> Value {
-    let mut zip =
-        zip::ZipArchive::new(std::fs::File::open(pack).expect("there")).expect("a complete ZIP file");
-    let file = zip.by_name("replication/manifest.json").expect("a manifest");
-    serde_json::from_reader(file).expect("JSON")
-}
-
-/// Secrets of a home: they may stand in the file that they were read from, and nowhere else.
-pub fn secrets(node: &Node) -> Vec<String> {
-    let value = |file: &str, key: &str| -> Vec<String> {
-        let text = std::fs::read_to_string(node.path(file)).expect("there");
-        text.lines()
-            .filter_map(|line| line.trim().strip_prefix(key))
-            .map(|value| value.trim_matches([' ', '=', '"', '\\']).to_owned())
-            .collect()
-    };
-    let out = [value("conf/database_params.conf", "password="), value("conf/pmp_key.key", "ENCRYPTIONKEY=")]
-        .concat();
-    assert!(out.len() == 2 && out.iter().all(|secret| secret.len() > 8));
-    out
-}
-
-pub fn passwords_of_the_pair(node: &Node) -> Vec<String> {
-    let text = std::fs::read_to_string(node.path("conf/pmp-ha/credentials.toml")).expect("there");
-    let out: Vec<String> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("password = "))
-        .map(|value| value.trim_matches('"').to_owned())
-        .collect();
-    assert_eq!(out.len(), 5, "{text}");
-    out
-}
+on_servers!(a_file_of_the_system_tablespace_elsewhere_is_named: mysql_5_6; left: mysql_9_7, mariadb_10_11, mariadb_11_8);
 
 fn a_pack_holds_the_data_and_nothing_that_is_one_server_s_own(server: &str) {
     let lab = Lab::up(server);
@@ -113,10 +79,6 @@ fn a_pack_holds_the_data_and_nothing_that_is_one_server_s_own(server: &str) {
         assert!(!own, "{name} is in the pack");
         assert!(name.starts_with("mysql/data/") || name.starts_with("conf/pmp-ha/"), "{name}");
     }
-}
-
-pub fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 #[test]
@@ -200,13 +162,13 @@ fn a_second_pack_keeps_the_secrets_of_the_pair_and_replaces_the_pack() {
     let node = &lab.primary;
     let read = |name: &str| std::fs::read(node.path("conf/pmp-ha").join(name)).expect("there");
     let kept = ["ca.pem", "ca-key.pem"];
-    let before = (kept.map(read), crate::sql::credentials(node));
+    let before = (kept.map(read), crate::harness::sql::credentials(node));
     let first = manifest(&lab.pack_file());
     let script = node.fingerprint_of(&["bin/"]);
     lab.pack().ok();
     let second = manifest(&lab.pack_file());
     assert_eq!(kept.map(read), before.0);
-    assert!(crate::sql::credentials(node) == before.1);
+    assert!(crate::harness::sql::credentials(node) == before.1);
     assert_eq!(first["pair"], second["pair"]);
     assert_ne!(first["pack_id"], second["pack_id"]);
     assert_eq!(node.fingerprint_of(&["bin/"]), script);
@@ -215,6 +177,25 @@ fn a_second_pack_keeps_the_secrets_of_the_pair_and_replaces_the_pack() {
     node.run(&["pack", &node.endpoint, "127.0.0.3"]).ok();
     let other = manifest(&lab.pack_file());
     assert_ne!(other["pair"]["id"], first["pair"]["id"]);
-    assert!(crate::sql::credentials(node) != before.1);
+    assert!(crate::harness::sql::credentials(node) != before.1);
     assert_eq!(node.fingerprint_of(&["bin/"]), script);
+}
+
+fn a_file_of_the_system_tablespace_elsewhere_is_named(server: &str) {
+    let lab = Lab::up(server);
+    let node = &lab.primary;
+    let first = node.path("mysql/data/ibdata1");
+    let megabytes = std::fs::metadata(&first).expect("there").len() >> 20;
+    let elsewhere = lab.dir().join("ibdata2");
+    let options = format!(
+        "--no-defaults --innodb-data-home-dir= \"--innodb-data-file-path={}:{megabytes}M;{}:4M:autoextend\"",
+        first.display(),
+        elsewhere.display()
+    );
+    let _script = Put::replaced(node.path("bin/startDB.sh"), "--no-defaults", &options);
+    node.run(&["start"]).ok();
+    node.run(&["stop"]).ok();
+    let before = node.fingerprint_of(&["bin", "conf", "replication"]);
+    let ran = lab.pack().exits(1).says(&["the pack would not contain all of the data", "/ibdata2"]);
+    assert_same(&before, &node.fingerprint_of(&["bin", "conf", "replication"]), &ran.to_string());
 }

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use pmp_ha::adapters::home::{Home, certificates};
-
+use crate::harness::secret::accounts_demand_one_certificate;
+use crate::harness::sql::{Db, credentials};
 use crate::harness::{Lab, Node};
 use crate::on_every_server;
-use crate::sql::{Db, credentials};
 
 on_every_server!(a_pair_shares_the_vault_and_nothing_else);
 
@@ -162,24 +161,6 @@ fn the_accounts_may_do_what_they_need_and_no_more(lab: &Lab) {
     }
 }
 
-/// Each account that the other node uses demands that node's certificate, and no other one of the same CA or
-/// of another one.
-#[track_caller]
-pub fn accounts_demand_one_certificate(node: &Node) {
-    let membership = Home::open(&node.home).and_then(|home| home.require_membership()).expect("of a pair");
-    let ca = std::fs::read_to_string(node.path("conf/pmp-ha/ca.pem")).expect("readable");
-    let wanted = format!(
-        "{} {}",
-        certificates::subject_of(&membership.peer().host),
-        certificates::subject(&ca).expect("a certificate")
-    );
-    let demanded = "SELECT CONCAT(x509_subject, ' ', x509_issuer) FROM mysql.user WHERE User LIKE 'pmp%' AND ssl_type = 'SPECIFIED'";
-    let found = Db::admin(node).list(demanded);
-    assert!(found.iter().all(|found| *found == wanted), "{}: {found:?} for {wanted}", node.endpoint);
-    // A node that has changed its role has no account of its former one.
-    assert!(matches!(found.len(), 3 | 4), "{}: {found:?}", node.endpoint);
-}
-
 fn set(texts: &[&str]) -> BTreeSet<String> {
     texts.iter().map(ToString::to_string).collect()
 }
@@ -250,7 +231,7 @@ fn no_password_lies_about(node: &Node) {
             let bytes = std::fs::read(&path).expect("readable");
             for password in &passwords {
                 assert!(
-                    !crate::wire::holds(&bytes, password.as_bytes()),
+                    !crate::harness::wire::holds(&bytes, password.as_bytes()),
                     "a password stands in {}",
                     path.display()
                 );

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
-use crate::alarms::Monitor;
+use crate::harness::alarm::Monitor;
 use crate::harness::{Bare, Lab, Node, wait_until, wait_until_or};
 
 const ANY: &str = "mariadb-11.8";

@@ -3,24 +3,14 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::harness::{Lab, Node, Ran, command};
+use crate::harness::pack::keys;
+use crate::harness::secret::{passwords_of_the_pair, secrets};
+use crate::harness::{Lab, Ran, command};
 use crate::on_servers;
-use crate::pack_content::{passwords_of_the_pair, secrets};
 
 on_servers!(a_pair_is_made_from_a_pack_that_is_signed_and_encrypted: mariadb_11_8; left: mysql_5_6, mysql_9_7, mariadb_10_11);
 
 const ANY: &str = "mariadb-10.11";
-
-/// A pair of keys: the private and the public file.
-pub fn keys(lab: &Lab, node: &Node, purpose: &str, name: &str) -> [String; 2] {
-    let private = lab.dir().join(name);
-    let named = private.to_string_lossy().into_owned();
-    node.run(&["keygen", purpose, &named]).ok();
-    let mode = std::fs::metadata(&private).expect("there").permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-    node.refuses(&["keygen", purpose, &named], 4, &["already exists"]);
-    [named.clone(), format!("{named}.pub")]
-}
 
 fn pack(lab: &Lab, more: &[&str]) -> crate::harness::Ran {
     let names = ["pack", &lab.primary.endpoint, &lab.secondary.endpoint];

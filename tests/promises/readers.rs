@@ -11,7 +11,8 @@ use pmp_ha::ui::Progress;
 use sha2::{Digest, Sha256};
 
 use crate::harness::Lab;
-use crate::pack_content::{hex, manifest, secrets};
+use crate::harness::pack::{hex, manifest};
+use crate::harness::secret::secrets;
 
 const TOOLS: [&str; 4] = ["unzip", "7z", "bsdtar", "python3"];
 

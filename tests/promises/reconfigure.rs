@@ -4,10 +4,9 @@ use std::net::TcpListener;
 
 use fs_err as fs;
 
-use crate::harness::{Lab, Node, wait_until};
+use crate::harness::sql::Db;
+use crate::harness::{Lab, Node, wait_for, wait_until};
 use crate::on_servers;
-use crate::sql::Db;
-use crate::verify::wait_for;
 
 on_servers!(a_port_that_moved_is_taken_over_without_a_pack: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 on_servers!(the_secondary_is_told_to_restart_when_tfa_has_changed: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);

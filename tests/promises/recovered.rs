@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::crash::{TABLE, Writer};
-use crate::harness::{Lab, Node, wait_alive_both, wait_until};
+use crate::harness::sql::Db;
+use crate::harness::{Lab, Node, TABLE, Writer, wait_alive_both, wait_until};
 use crate::on_servers;
-use crate::sql::Db;
 
 on_servers!(a_recovered_primary_keeps_what_it_commits_and_can_be_paired_again: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 

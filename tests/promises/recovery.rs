@@ -5,9 +5,8 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Lab, Node, Put, Ran, assert_same, cut, wait_until};
-use crate::interrupts::{kill_in, when, without_logs};
-use crate::sql::Db;
+use crate::harness::sql::Db;
+use crate::harness::{Lab, Node, Put, Ran, assert_same, cut, kill_in, wait_until, when, without_logs};
 use crate::{on_every_server, on_servers};
 
 const ANY: &str = "mariadb-10.11";
@@ -126,7 +125,7 @@ fn what_was_received_and_not_applied_is_applied(server: &str) {
 /// A server drops what has its own number, so that the boot of the recovery must have that of its node.
 fn a_node_that_was_the_primary_applies_what_it_received(server: &str) {
     let lab = Lab::pair(server);
-    crate::switchover::exchange(&lab.primary, &lab.secondary);
+    crate::harness::change::exchange(&lab.primary, &lab.secondary);
     lab.wait_alive();
     let (primary, secondary) = (&lab.secondary, &lab.primary);
     secondary.admin_sql(&format!("STOP {} SQL_THREAD", replica(server)));

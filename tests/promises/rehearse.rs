@@ -9,12 +9,12 @@
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::forge::{Forged, Piece};
+use crate::harness::content::variables;
+use crate::harness::forge::{Forged, Piece};
+use crate::harness::load::Load;
+use crate::harness::sql::Db;
 use crate::harness::{Lab, Node, Put, Ran, command_lines, cut, wait_until};
-use crate::load::Load;
 use crate::on_servers;
-use crate::online::variables;
-use crate::sql::Db;
 
 on_servers!(each_planted_defect_is_found_by_its_code: mysql_5_6, mysql_9_7; left: mariadb_10_11, mariadb_11_8);
 on_servers!(a_healthy_pair_rehearses_well_and_nothing_of_it_stays: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);

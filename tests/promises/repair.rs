@@ -8,10 +8,9 @@ use std::thread::JoinHandle;
 
 use nix::sys::signal::Signal;
 
-use crate::crash::Writer;
-use crate::harness::{Lab, Node, Ran, assert_same, cut, wait_until};
+use crate::harness::sql::{Db, root};
+use crate::harness::{Lab, Node, Ran, Writer, assert_same, cut, wait_until};
 use crate::on_servers;
-use crate::sql::{Db, root};
 
 on_servers!(an_applier_that_failed_goes_on_and_every_table_is_equal: mysql_9_7, mariadb_11_8; left: mysql_5_6, mariadb_10_11);
 on_servers!(quiet_drift_is_corrected_and_audit_rows_are_merged: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
@@ -294,7 +293,7 @@ fn a_write_against_the_rules_is_put_right(lab: &Lab) {
     let mut logged = admin(&lab.secondary);
     logged.rows("SET SESSION sql_log_bin = 1");
     logged.rows("UPDATE Ptrx_Settings SET VALUE = 'against the rules' WHERE NAME = 'DRIFT'");
-    crate::verify::wait_for(&lab.secondary, &["errant-write"]);
+    crate::harness::wait_for(&lab.secondary, &["errant-write"]);
     let ran = repair(lab, &[]).ok();
     assert!(ran.stdout.contains("Replication Status: Alive"), "{ran}");
     all_is_well(lab);
@@ -370,7 +369,7 @@ fn a_place_that_the_binlog_no_longer_has_is_refused(server: &str) {
     lab.primary.sql("INSERT INTO Ptrx_Settings VALUES ('PURGED', 'with its binlog')");
     lab.primary.drop_old_binlogs();
     lab.secondary.run(&["start"]).ok();
-    crate::verify::wait_for(&lab.secondary, &["binlog-gone"]);
+    crate::harness::wait_for(&lab.secondary, &["binlog-gone"]);
     repair(&lab, &[]).refused(&[
         "no longer has the binlog",
         "Install a new pack: `pmp-ha pack` on the primary, `pmp-ha install-pack` on the secondary.",

@@ -3,9 +3,8 @@
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{Lab, Node, assert_same, cut};
-use crate::interrupts::{BOOTED, at, kill_in, nothing_runs, when, without_logs};
-use crate::sql::Db;
+use crate::harness::sql::Db;
+use crate::harness::{BOOTED, Lab, Node, assert_same, at, cut, kill_in, nothing_runs, when, without_logs};
 
 const ANY: &str = "mariadb-10.11";
 

@@ -1,10 +1,10 @@
 //! What the secondary sends to the primary: only new audit rows and the heartbeat are executed, or it is
 //! found out on the primary, whatever an administrator of the secondary does to hide it.
 
+use crate::harness::sql::{Db, Row};
+use crate::harness::trace::{Then, traced};
 use crate::harness::{Lab, Node, wait_for, wait_until, wait_until_or};
-use crate::sql::{Db, Row};
 #[cfg(target_arch = "x86_64")]
-use crate::trace::{Then, traced};
 use crate::{on_every_server, on_servers};
 
 on_every_server!(what_is_no_audit_row_is_refused_or_found_on_the_primary);

@@ -10,11 +10,11 @@ use pmp_ha::adapters::home::{Credential, Credentials};
 use pmp_ha::adapters::server::session::{Address, Session, Speaks};
 use pmp_ha::domain::settings::TlsPaths;
 
+use crate::harness::sql::{Db, credentials};
+use crate::harness::trace::{Then, traced};
 use crate::harness::{Lab, Node};
 use crate::on_servers;
-use crate::sql::{Db, credentials};
 #[cfg(target_arch = "x86_64")]
-use crate::trace::{Then, traced};
 
 on_servers!(nothing_of_an_old_pack_opens_anything_after_a_rotation: mysql_5_6, mysql_9_7, mariadb_10_11; left: mariadb_11_8);
 #[cfg(target_arch = "x86_64")]

@@ -1,8 +1,8 @@
 //! The runbook's own lines, typed as they stand there.
 
+use crate::harness::sql::Db;
+use crate::harness::wire::Links;
 use crate::harness::{Lab, Node, Ran, command, wait_until, wait_until_or};
-use crate::sql::Db;
-use crate::wire::Links;
 
 /// What the runbook says does not depend on the server.
 const ANY: &str = "mariadb-10.11";

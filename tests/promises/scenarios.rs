@@ -8,11 +8,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::disk::{self, Filler};
+use crate::harness::disk::{self, Filler};
+use crate::harness::load::Load;
+use crate::harness::sql::Db;
 use crate::harness::{Lab, Node, is_alive, send_signal, wait_until, wait_until_or, wait_within};
-use crate::load::Load;
 use crate::on_servers;
-use crate::sql::Db;
 
 on_servers!(a_link_that_fails_in_any_way_heals_by_itself: mysql_9_7; left: mysql_5_6, mariadb_10_11, mariadb_11_8);
 on_servers!(servers_that_die_or_freeze_go_on_where_they_were: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);

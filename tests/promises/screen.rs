@@ -3,8 +3,7 @@
 use std::fs::File;
 use std::process::{Command, Stdio};
 
-use crate::cli::OnTerminal;
-use crate::harness::{Bare, Lab, Ran, assert_same, wait_until};
+use crate::harness::{Bare, Lab, OnTerminal, Ran, assert_same, wait_until};
 
 const ANY: &str = "mariadb-11.8";
 

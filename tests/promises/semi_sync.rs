@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use crate::harness::change::exchange;
+use crate::harness::load::Load;
+use crate::harness::sql::Db;
+use crate::harness::wire::Links;
 use crate::harness::{Lab, Node, wait_for, wait_for_only, wait_until, wait_until_or};
-use crate::load::Load;
 use crate::on_servers;
-use crate::sql::Db;
-use crate::switchover::exchange;
-use crate::wire::Links;
 
 on_servers!(an_acknowledged_row_is_on_the_secondary_where_commits_wait_for_it: mysql_5_6, mysql_9_7, mariadb_10_11; left: mariadb_11_8);
 

@@ -1,40 +1,19 @@
 //! Two nodes that work exchange their roles: nothing is lost, never do both accept writes, and whatever
 //! fails before the role is handed over leaves the pair as it was.
 
-use std::process::{Child, Stdio};
-
 use nix::sys::signal::Signal;
 
-use crate::cut_off_changes::roles;
+use crate::harness::change::{begin, end, exchange, roles};
+use crate::harness::load::Load;
+use crate::harness::secret::accounts_demand_one_certificate;
+use crate::harness::sql::Db;
+use crate::harness::wire::Links;
 use crate::harness::{Going, Lab, Node, Ran, cut, send_signal, wait_alive_both, wait_until, wait_until_or};
-use crate::load::Load;
 use crate::on_servers;
-use crate::pair::accounts_demand_one_certificate;
-use crate::sql::Db;
-use crate::wire::Links;
 
 on_servers!(roles_are_exchanged_under_load_and_back_again: mysql_5_6, mysql_9_7, mariadb_11_8; left: mariadb_10_11);
 on_servers!(a_fault_in_the_middle_of_a_switchover_leaves_one_primary_that_serves: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);
 on_servers!(of_two_that_were_promoted_without_knowing_of_each_other_one_stays_down: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);
-
-pub fn begin(node: &Node, args: &[&str]) -> Child {
-    node.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs")
-}
-
-pub fn end(child: Child, what: &str) -> Ran {
-    let output = child.wait_with_output().expect("it ends");
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ran::of_parts(what.into(), output.status.code(), text(output.stdout), text(output.stderr))
-}
-
-/// Exchanges the roles, one command on each node.
-pub fn exchange(from: &Node, to: &Node) -> Ran {
-    let gives = begin(from, &["switchover", "--wait", "120"]);
-    let takes = begin(to, &["--json", "switchover", "--wait", "120"]);
-    let takes = end(takes, "switchover on the secondary").ok();
-    end(gives, "switchover on the primary").ok();
-    takes
-}
 
 fn set(node: &Node, name: &str) {
     node.sql(&format!("INSERT INTO Ptrx_Settings VALUES ('{name}', 'by {name}')"));

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::disk::{self, Copy};
+use crate::harness::disk::{self, Copy};
+use crate::harness::trace::{Then, traced};
 use crate::harness::{Lab, Node, assert_same};
 use crate::on_servers;
-use crate::trace::{Then, traced};
 
 /// What the database of a node keeps of a pair, in questions whose answer is empty afterwards.
 const NOTHING_LEFT: [&str; 2] =

@@ -11,9 +11,9 @@ use pmp_ha::domain::certificate::{Fault, Unfit};
 use pmp_ha::domain::settings::TlsPaths;
 use pmp_ha::domain::snapshot::{Blind, BlindReason};
 
+use crate::harness::sql::{Db, account, credentials, replication_account};
+use crate::harness::wire::holds;
 use crate::harness::{Lab, Node, Put, Ran};
-use crate::sql::{Db, account, credentials, replication_account};
-use crate::wire::holds;
 use crate::{on_every_server, on_servers};
 
 on_every_server!(the_link_is_encrypted_and_shows_nothing_in_clear, only_the_two_nodes_let_each_other_in);

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::alarms::{Monitor, Switch, configured, events, has, names};
+use crate::harness::alarm::{Monitor, Switch, configured, events, has, names};
+use crate::harness::sql::Db;
 use crate::harness::{Bare, Lab, Receiver, free_port, wait_until, wait_until_or};
 use crate::on_servers;
-use crate::sql::Db;
 
 on_servers!(a_long_failure_is_told_once_and_by_every_channel: mariadb_11_8; left: mysql_5_6, mysql_9_7, mariadb_10_11);
 

@@ -6,11 +6,13 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::accounts::{Treasure, copy, given_to_the_server, lab_of_nobody, lab_of_root, pack_args, put_back};
-use crate::both::{Accounts, done, give, of_others};
+use crate::harness::both::{Accounts, done, give, of_others};
+use crate::harness::sql::Db;
+use crate::harness::trace::{Then, traced};
+use crate::harness::treasure::{
+    Treasure, copy, given_to_the_server, lab_of_nobody, lab_of_root, pack_args, put_back,
+};
 use crate::harness::{Lab, NOBODY, Node, Ran, wait_alive_both};
-use crate::sql::Db;
-use crate::trace::{Then, traced};
 
 const ANY: &str = "mariadb-10.11";
 

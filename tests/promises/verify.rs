@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::harness::sql::{Db, root};
+use crate::harness::wire::Link;
 use crate::harness::{Lab, Node, wait_until};
-pub use crate::harness::{wait_for, wait_for_only};
+use crate::harness::{wait_for, wait_for_only};
 use crate::on_servers;
-use crate::sql::{Db, root};
-use crate::wire::Link;
 
 on_servers!(each_thing_that_is_wrong_has_its_code_and_goes_away_with_it: mysql_5_6, mysql_9_7, mariadb_11_8; left: mariadb_10_11);
 on_servers!(a_place_that_the_binlog_no_longer_has_is_told_and_a_new_pack_heals_it: mysql_5_6, mariadb_11_8; left: mysql_9_7, mariadb_10_11);

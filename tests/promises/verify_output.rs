@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::cli::OnTerminal;
-use crate::harness::{Lab, Node, Put, Ran, pmp_ha, send_signal, wait_until};
+use crate::harness::{Lab, Node, OnTerminal, Put, Ran, pmp_ha, send_signal, wait_until};
 
 const ANY: &str = "mariadb-10.11";
 

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::harness::sql::Db;
+use crate::harness::wire::Links;
 use crate::harness::{
     Going, Lab, Node, OnTerminal, Put, Ran, assert_same, cut, nothing_runs, send_signal, wait_until,
 };
-use crate::sql::Db;
-use crate::wire::Links;
 
 /// For how long a command may go on after the signal, on a busy machine.
 const SOON: Duration = Duration::from_secs(10);

@@ -4,9 +4,9 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
+use crate::harness::secret::accounts_demand_one_certificate;
 use crate::harness::{Lab, Node, cut, is_alive, wait_until};
 use crate::on_servers;
-use crate::pair::accounts_demand_one_certificate;
 
 const ANY: &str = "mariadb-10.11";
 

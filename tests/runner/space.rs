@@ -21,8 +21,8 @@ const MAY_MOUNT: &str = "PMP_HA_TEST_INSIDE";
 /// What a test may need at most, in MB: two servers of MySQL 9.7, and three copies of its data.
 const MEMORY_OF_A_TEST: u64 = 1600;
 
-/// More at once would be no faster on two cores.
-const MOST_JOBS: u64 = 6;
+/// A test waits for half of its time. More of them at once would be no faster on two cores.
+const MOST_JOBS: u64 = 8;
 
 /// The command that makes a new space, before what is to run in it.
 fn unshare() -> Command {

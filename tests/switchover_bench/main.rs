@@ -10,21 +10,15 @@ mod users;
 #[allow(dead_code, unused_imports, unused_macros, reason = "shared with the promises, which use the rest")]
 #[path = "../promises/harness/mod.rs"]
 mod harness;
-#[allow(dead_code, reason = "as above")]
-#[path = "../promises/sql.rs"]
-mod sql;
-#[allow(dead_code, reason = "as above")]
-#[path = "../promises/wire.rs"]
-mod wire;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 
+use crate::harness::wire::Links;
 use crate::harness::{Going, Lab, Node, Ran, send_signal, wait_alive_both, wait_until};
 use crate::users::Users;
-use crate::wire::Links;
 
 const SERVERS: [&str; 4] = ["mysql-5.6", "mysql-9.7", "mariadb-10.11", "mariadb-11.8"];
 

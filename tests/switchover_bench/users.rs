@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::harness::sql::{Db, root};
 use crate::harness::{Node, wait_until};
-use crate::sql::{Db, root};
 
 /// What they write into.
 pub const TABLE: &str = "CREATE TABLE passtrix.work (NUMBER INT NOT NULL AUTO_INCREMENT PRIMARY KEY, FILLER VARCHAR(200)) ENGINE=InnoDB";

@@ -29,10 +29,10 @@ pub struct AlarmChannel {
     pub receiver: String,
     /// How long a message may take.
     deadline: Duration,
-    way: Way,
+    way: Transport,
 }
 
-enum Way {
+enum Transport {
     Email(Box<email::Email>),
     Snmp(snmp::Snmp),
     Syslog(syslog::Syslog),
@@ -57,30 +57,30 @@ pub fn open(config: &AlarmConfig, source: &ConfigFile, folder: &Path) -> Result<
     for (number, channel) in config.email.iter().enumerate() {
         let key = format!("alarm.email.{number}");
         let email = email::Email::open(channel, &files, &key)?;
-        add(&channel.name, format!("{key}.server"), channel.deadline, Way::Email(Box::new(email)));
+        add(&channel.name, format!("{key}.server"), channel.deadline, Transport::Email(Box::new(email)));
     }
     for (number, channel) in config.snmp.iter().enumerate() {
         let key = format!("alarm.snmp.{number}");
         let snmp = snmp::Snmp::open(channel, &files, &key)?;
-        add(&channel.name, format!("{key}.receiver"), channel.deadline, Way::Snmp(snmp));
+        add(&channel.name, format!("{key}.receiver"), channel.deadline, Transport::Snmp(snmp));
     }
     for (number, channel) in config.syslog.iter().enumerate() {
         let key = format!("alarm.syslog.{number}");
         let syslog = syslog::Syslog::open(channel, &files, &key)?;
-        add(&channel.name, format!("{key}.receiver"), channel.deadline, Way::Syslog(syslog));
+        add(&channel.name, format!("{key}.receiver"), channel.deadline, Transport::Syslog(syslog));
     }
     for (number, channel) in config.webhook.iter().enumerate() {
         let key = format!("alarm.webhook.{number}");
         let webhook = webhook::Webhook::open(channel, &files, &key)?;
         let field = if channel.url_file.is_some() { "url_file" } else { "url" };
-        add(&channel.name, format!("{key}.{field}"), channel.deadline, Way::Webhook(webhook));
+        add(&channel.name, format!("{key}.{field}"), channel.deadline, Transport::Webhook(webhook));
     }
     for (number, channel) in config.command.iter().enumerate() {
         add(
             &channel.name,
             format!("alarm.command.{number}.command"),
             channel.deadline,
-            Way::Command(command::Program::of(channel)),
+            Transport::Command(command::Program::of(channel)),
         );
     }
     Ok(out)
@@ -96,11 +96,11 @@ impl AlarmChannel {
     pub async fn send(&self, event: &AlarmEvent) -> Result<String> {
         let sending = async {
             match &self.way {
-                Way::Email(email) => email.send(event).await,
-                Way::Snmp(snmp) => snmp.send(event).await,
-                Way::Syslog(syslog) => syslog.send(event).await,
-                Way::Webhook(webhook) => webhook.send(event, self.deadline).await,
-                Way::Command(program) => program.run(event).await,
+                Transport::Email(email) => email.send(event).await,
+                Transport::Snmp(snmp) => snmp.send(event).await,
+                Transport::Syslog(syslog) => syslog.send(event).await,
+                Transport::Webhook(webhook) => webhook.send(event, self.deadline).await,
+                Transport::Command(program) => program.run(event).await,
             }
         };
         self.within(sending).await
@@ -110,12 +110,12 @@ impl AlarmChannel {
     pub async fn reach(&self) -> Result<()> {
         let reaching = async {
             match &self.way {
-                Way::Email(email) => email.reach().await,
-                Way::Snmp(snmp) => snmp.reach().await,
-                Way::Syslog(syslog) => syslog.reach().await,
-                Way::Webhook(webhook) => webhook.reach().await,
+                Transport::Email(email) => email.reach().await,
+                Transport::Snmp(snmp) => snmp.reach().await,
+                Transport::Syslog(syslog) => syslog.reach().await,
+                Transport::Webhook(webhook) => webhook.reach().await,
                 // It is run for an event, and for nothing else.
-                Way::Command(_) => Ok(()),
+                Transport::Command(_) => Ok(()),
             }
         };
         self.within(reaching).await

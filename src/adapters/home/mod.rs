@@ -33,6 +33,7 @@ use crate::domain::properties::Properties;
 use crate::domain::settings::TlsPaths;
 use crate::domain::start_script::{BOOT_TMP, SOCKET};
 use crate::domain::web::{self, Connector};
+use crate::domain::wrapper::moved_params;
 use crate::failure::{Failure, Kind};
 
 /// Where the product keeps the role, below a home.
@@ -284,7 +285,12 @@ impl Home {
             path => self.path(path),
         };
         let gone = |path: &&&str| !place(path).exists();
-        let mut out: Vec<String> = WHOLE.iter().filter(gone).map(ToString::to_string).collect();
+        // A file that the product's configuration has moved is missing in its new place.
+        let named = |path: &&str| match (*path, self.moved_params()) {
+            (DATABASE_PARAMS, Some(_)) => self.database_params_path().display().to_string(),
+            (path, _) => path.to_owned(),
+        };
+        let mut out: Vec<String> = WHOLE.iter().filter(gone).map(named).collect();
         // Without the folder the file in it is missing, too: say it once.
         if out.iter().any(|path| path == "mysql/data") {
             out.retain(|path| path != "mysql/data/ibdata1");
@@ -335,18 +341,18 @@ impl Home {
     /// Where `conf/database_params.conf` is.
     #[must_use]
     pub fn database_params_path(&self) -> PathBuf {
-        const MOVED: &str = "-Ddatabaseparams.file=";
-        let moved = ["conf/wrapper_lin.conf", "conf/wrapper.conf"].iter().find_map(|conf| {
-            let bytes = system::read_bytes(&self.path(conf), system::SMALL).ok()?;
-            // A comment may be in any encoding.
-            let text = String::from_utf8_lossy(&bytes);
-            let line =
-                text.lines().find(|line| !line.trim_start().starts_with('#') && line.contains(MOVED))?;
-            let value = line.split_once(MOVED)?.1.trim().trim_matches('"');
-            // The product's folder bin is where relative paths begin.
-            Some(self.path("bin").join(value))
-        });
+        // The product's folder bin is where relative paths begin.
+        let moved = self.moved_params().map(|moved| self.path("bin").join(moved));
         moved.unwrap_or_else(|| self.path(DATABASE_PARAMS))
+    }
+
+    /// Where the configuration of the wrapper moves `conf/database_params.conf`, if it does.
+    fn moved_params(&self) -> Option<String> {
+        // The second one is that of Windows, which an installation may keep from another life.
+        let conf = ["conf/wrapper_lin.conf", "conf/wrapper.conf"].iter().map(|name| self.path(name));
+        let bytes = system::read_bytes(&conf.into_iter().find(|path| path.exists())?, system::SMALL).ok()?;
+        // A comment may be in any encoding.
+        moved_params(&String::from_utf8_lossy(&bytes), &self.root.to_string_lossy())
     }
 
     /// The connectors of Password Manager Pro in `conf/server.xml`, the one for users first.
@@ -356,7 +362,7 @@ impl Home {
         // An installer of another language may have written another encoding; the ports are ASCII.
         let text = String::from_utf8(text)
             .unwrap_or_else(|odd| odd.into_bytes().into_iter().map(char::from).collect());
-        let variables = system::read_text(&self.path(WEB_VARIABLES), system::SMALL).unwrap_or_default();
+        let variables = system::read_bytes(&self.path(WEB_VARIABLES), system::SMALL).unwrap_or_default();
         web::connectors(&text, &Properties::new(variables))
             .map_err(|why| format!("{}: {why}", path.display()))
     }
@@ -370,8 +376,9 @@ impl Home {
     /// The key file that `conf/manage_key.conf` names.
     #[must_use]
     pub fn key_path(&self) -> Option<PathBuf> {
-        let text = system::read_text(&self.path(KEY_FILE), system::SMALL).ok()?;
-        Some(text.trim()).filter(|path| !path.is_empty()).map(PathBuf::from)
+        let named = system::read_path(&self.path(KEY_FILE), system::SMALL).ok()??;
+        // The product runs in its folder bin.
+        Some(self.path("bin").join(named))
     }
 
     /// Returns what the home knows about its pair; `None` if it belongs to none.

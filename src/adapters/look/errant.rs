@@ -55,7 +55,7 @@ pub async fn read_on(
     let begins_in = reading.file.clone();
     // Of the other node's binlogs there are no files here.
     let folder = (membership.role == Role::Secondary).then(|| home.data());
-    let log = Log { node, pair: &membership.pair, folder };
+    let log = BinlogsOf { node, pair: &membership.pair, folder };
 
     let mut unread = 0;
     let newest = logs.last().map(|(name, _)| name.clone());
@@ -106,7 +106,7 @@ pub async fn written_since(
     let begin = logs.iter().position(|name| *name == since.file);
     let begin = begin.with_context(|| format!("the binlog {} is gone", since.file))?;
     let mut reading = Reading::since("", since);
-    let log = Log { node, pair: &membership.pair, folder: Some(home.data()) };
+    let log = BinlogsOf { node, pair: &membership.pair, folder: Some(home.data()) };
     for (index, file) in logs.iter().enumerate().skip(begin) {
         if *file != reading.file {
             reading.next_file(file);
@@ -132,7 +132,7 @@ pub(super) fn is_torn(error: &anyhow::Error) -> bool {
 }
 
 /// Whose binlogs are read.
-struct Log<'a> {
+struct BinlogsOf<'a> {
     node: u32,
     pair: &'a Pair,
     /// The folder with their files, if they are here.
@@ -145,7 +145,7 @@ struct Log<'a> {
 async fn read_file(
     session: &mut Session,
     reading: &mut Reading,
-    log: &Log<'_>,
+    log: &BinlogsOf<'_>,
     begun: Option<Instant>,
     is_over: bool,
 ) -> Result<bool> {

@@ -28,13 +28,13 @@ const TIMES: u32 = 20;
 /// What the look at one node tells the look at the other one.
 #[derive(Debug, Clone, Copy, Default)]
 struct Said {
-    wish: Wish,
-    beat: Asked,
+    wish: BeatWish,
+    beat: BeatAnswer,
 }
 
 /// What came of the question for a heartbeat.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Asked {
+enum BeatAnswer {
     /// There was none, or it was in vain.
     #[default]
     Nothing,
@@ -45,7 +45,7 @@ enum Asked {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Wish {
+enum BeatWish {
     /// It has not come so far.
     #[default]
     NotYet,
@@ -75,25 +75,26 @@ impl Bell {
 
     /// Tells the check of the other node whether it may request a heartbeat, or that none can come.
     pub fn says_what_it_wants(&self, waits: bool) {
-        let wish = if waits { Wish::Waits } else { Wish::Content };
+        let wish = if waits { BeatWish::Waits } else { BeatWish::Content };
         self.own.send_modify(|said| said.wish = wish);
     }
 
     /// Whether the look at the other node may still want a heartbeat of this one.
     fn may_be_wanted(&self) -> bool {
         let is_heard = self.other.has_changed().is_ok();
-        is_heard && self.times > 0 && self.other.borrow().wish != Wish::Content
+        is_heard && self.times > 0 && self.other.borrow().wish != BeatWish::Content
     }
 
     /// Asks this node's server, if the look at the other one waits.
     async fn ring(&mut self, asking: &mut Asking<'_>) -> Result<()> {
-        if !self.may_be_wanted() || self.other.borrow().wish != Wish::Waits {
+        if !self.may_be_wanted() || self.other.borrow().wish != BeatWish::Waits {
             return Ok(());
         }
-        self.own.send_modify(|said| said.beat = Asked::Something);
+        self.own.send_modify(|said| said.beat = BeatAnswer::Something);
         let answer = asking.ask_for_beat().await?;
         self.times = if answer == Answer::NotNow { self.times - 1 } else { 0 };
-        let came_of_it = if let Answer::Wrote(beat) = answer { Asked::Beat(beat) } else { Asked::Nothing };
+        let came_of_it =
+            if let Answer::Wrote(beat) = answer { BeatAnswer::Beat(beat) } else { BeatAnswer::Nothing };
         self.own.send_modify(|said| said.beat = came_of_it);
         Ok(())
     }
@@ -102,9 +103,9 @@ impl Bell {
     #[must_use]
     pub fn has_come(&self, beats: &[Beat], other: u32) -> bool {
         match self.other.borrow().beat {
-            Asked::Nothing => true,
-            Asked::Something => false,
-            Asked::Beat(asked) => beats.iter().any(|beat| beat.node == other && beat.beat >= asked),
+            BeatAnswer::Nothing => true,
+            BeatAnswer::Something => false,
+            BeatAnswer::Beat(asked) => beats.iter().any(|beat| beat.node == other && beat.beat >= asked),
         }
     }
 }

@@ -71,9 +71,9 @@ const UTF8: u16 = 1 << 11;
 
 /// The bytes of numbers, the lowest first.
 #[derive(Default)]
-struct Bytes(Vec<u8>);
+struct LowestFirst(Vec<u8>);
 
-impl Bytes {
+impl LowestFirst {
     fn u16(mut self, n: u16) -> Self {
         self.0.extend(n.to_le_bytes());
         self
@@ -115,7 +115,7 @@ impl Member {
     }
 
     /// The fields that both headers share, from the flags to the sizes.
-    fn fields(&self, bytes: Bytes, crc32: u32, sizes: [u32; 2]) -> Bytes {
+    fn fields(&self, bytes: LowestFirst, crc32: u32, sizes: [u32; 2]) -> LowestFirst {
         let method = if self.method == Method::Deflated { 8 } else { 0 };
         let described = if self.is_described() { DESCRIBED } else { 0 };
         let utf8 = if self.name.is_ascii() { 0 } else { UTF8 };
@@ -140,11 +140,11 @@ impl Member {
         let [crc32, packed, size] =
             if self.is_described() { [0; 3] } else { [self.crc32.into(), self.packed, self.size] };
         let (sizes, extra) = if self.is_wide() {
-            ([ELSEWHERE; 2], Bytes::default().u16(1).u16(16).u64(size).u64(packed).0)
+            ([ELSEWHERE; 2], LowestFirst::default().u16(1).u16(16).u64(size).u64(packed).0)
         } else {
             ([narrow(packed), narrow(size)], Vec::new())
         };
-        let bytes = Bytes::default().u32(0x0403_4b50).u16(self.needs());
+        let bytes = LowestFirst::default().u32(0x0403_4b50).u16(self.needs());
         self.fields(bytes, narrow(crc32), sizes)
             .u16(short(extra.len()))
             .bytes(self.name.as_bytes())
@@ -158,7 +158,7 @@ impl Member {
         if !self.is_described() {
             return Vec::new();
         }
-        let bytes = Bytes::default().u32(0x0807_4b50).u32(self.crc32);
+        let bytes = LowestFirst::default().u32(0x0807_4b50).u32(self.crc32);
         let sized = if self.is_wide() {
             bytes.u64(self.packed).u64(self.size)
         } else {
@@ -170,7 +170,7 @@ impl Member {
     /// Its line in the table of contents.
     pub(super) fn central_header(&self, offset: u64) -> Vec<u8> {
         let far = offset >= u64::from(ELSEWHERE);
-        let mut wide = Bytes::default();
+        let mut wide = LowestFirst::default();
         let mut sizes = [narrow(self.packed), narrow(self.size)];
         if self.is_wide() {
             wide = wide.u64(self.size).u64(self.packed);
@@ -182,10 +182,10 @@ impl Member {
         let extra = if wide.0.is_empty() {
             Vec::new()
         } else {
-            Bytes::default().u16(1).u16(short(wide.0.len())).bytes(&wide.0).0
+            LowestFirst::default().u16(1).u16(short(wide.0.len())).bytes(&wide.0).0
         };
         let needs = if far { WIDE_VERSION } else { self.needs() };
-        let bytes = Bytes::default().u32(0x0201_4b50).u16(MADE_ON_UNIX | WIDE_VERSION).u16(needs);
+        let bytes = LowestFirst::default().u32(0x0201_4b50).u16(MADE_ON_UNIX | WIDE_VERSION).u16(needs);
         self.fields(bytes, self.crc32, sizes)
             .u16(short(extra.len()))
             .u16(0) // comment
@@ -213,7 +213,7 @@ pub fn table_of_contents<'a>(members: impl IntoIterator<Item = (&'a Member, u64)
     let size = out.len() as u64;
     let most = u64::from(ELSEWHERE);
     if count >= u64::from(u16::MAX) || size >= most || start >= most {
-        let record = Bytes::default()
+        let record = LowestFirst::default()
             .u32(0x0606_4b50)
             .u64(44)
             .u16(MADE_ON_UNIX | WIDE_VERSION)
@@ -224,12 +224,12 @@ pub fn table_of_contents<'a>(members: impl IntoIterator<Item = (&'a Member, u64)
             .u64(count)
             .u64(size)
             .u64(start);
-        let locator = Bytes::default().u32(0x0706_4b50).u32(0).u64(start + size).u32(1);
+        let locator = LowestFirst::default().u32(0x0706_4b50).u32(0).u64(start + size).u32(1);
         out.extend(record.0);
         out.extend(locator.0);
     }
     let count = u16::try_from(count).unwrap_or(u16::MAX);
-    let end = Bytes::default().u32(0x0605_4b50).u16(0).u16(0).u16(count).u16(count);
+    let end = LowestFirst::default().u32(0x0605_4b50).u16(0).u16(0).u16(count).u16(count);
     out.extend(end.u32(narrow(size)).u32(narrow(start)).u16(0).0);
     out
 }
@@ -352,7 +352,8 @@ mod tests {
     fn a_giant_far_away_says_its_size_its_packed_size_and_its_place_in_wide_fields() {
         let giant = Member { packed: (3 << 32) + 2, ..member((5 << 32) + 1) };
         let header = giant.central_header((7 << 32) + 3);
-        let wide = Bytes::default().u16(1).u16(24).u64((5 << 32) + 1).u64((3 << 32) + 2).u64((7 << 32) + 3);
+        let wide =
+            LowestFirst::default().u16(1).u16(24).u64((5 << 32) + 1).u64((3 << 32) + 2).u64((7 << 32) + 3);
         assert!(header.ends_with(&wide.0), "{header:?}");
         assert_eq!((&header[20..28], &header[42..46]), (&[0xFF; 8][..], &[0xFF; 4][..]));
     }

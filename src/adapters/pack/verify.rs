@@ -15,7 +15,7 @@ use crate::ui::Progress;
 
 /// A file that is being verified.
 #[derive(Default)]
-struct Seen {
+struct BeingVerified {
     parts: Parts,
     order: InOrder,
 }
@@ -35,7 +35,7 @@ impl Pack {
                     self.judge(file, &Sums::of_nothing())?;
                     self.judge_sha256(file, Sha256::of(&[]))?;
                 }
-                Ok(Arc::<Seen>::default())
+                Ok(Arc::<BeingVerified>::default())
             },
             Unpacker::start,
             |block, unpacker| {

@@ -68,10 +68,10 @@ pub fn write(
     let file = system::private_file(target)?;
     let input = Mutex::new(Input::of(sources, making.data_of));
     let sink = match &making.recipient {
-        None => Sink::Plain,
-        Some(reader) => Sink::Sealed(sealed::sealing(file.try_clone()?, reader)?),
+        None => FileSink::Plain,
+        Some(reader) => FileSink::Sealed(sealed::sealing(file.try_clone()?, reader)?),
     };
-    let output = Output::to(&file, sink);
+    let output = InOneRow::to(&file, sink);
     // More threads than cores: each waits for the disk every now and then.
     workers::run(workers::MOST_PACKING, 4, |_| {
         let guard = output.ends_with_me();
@@ -89,8 +89,8 @@ pub fn write(
     state.append(&file, &tail)?;
     let OutputState { sink, hash, .. } = state;
     let sealed = match sink {
-        Sink::Plain => None,
-        Sink::Sealed(sealing) => Some(sealing.finish().context("cannot write the pack")?),
+        FileSink::Plain => None,
+        FileSink::Sealed(sealing) => Some(sealing.finish().context("cannot write the pack")?),
     };
     file.sync_all()?;
     if sealed.is_none() {
@@ -142,7 +142,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn work(
     input: &Mutex<Input<'_>>,
-    output: &Output<'_>,
+    output: &InOneRow<'_>,
     making: &Making,
     progress: &Progress,
     interrupt: &Interrupt,
@@ -164,7 +164,7 @@ fn work(
         let part = Part::of(plain, chunk.index, usize::try_from(chunk.size.div_ceil(Manifest::BLOCK))?);
         progress.add(plain.len() as u64);
         let number = chunk.number;
-        match output.take(number, Packed { chunk, block, crc, part, bytes })? {
+        match output.take(number, PackedPiece { chunk, block, crc, part, bytes })? {
             Taken::Done => {}
             Taken::Much(written) => {
                 // The disk works while the other cores do.
@@ -192,7 +192,7 @@ struct Chunk {
 }
 
 /// A piece of a file, ready to be written.
-struct Packed {
+struct PackedPiece {
     chunk: Chunk,
     block: Option<Block>,
     /// Of the piece as it was read.
@@ -202,14 +202,14 @@ struct Packed {
 }
 
 /// A file that is being read.
-struct Open {
+struct BeingRead {
     source: DirectFile,
     path: RelPath,
     size: u64,
     hashed: InOrder,
 }
 
-impl Open {
+impl BeingRead {
     fn at(path: &RelPath, source: &Path, data_of: Option<system::Owner>) -> Result<Self> {
         let source = DirectFile::open(source)?;
         if let Some(owner) = data_of.filter(|_| path.below(DATA).is_some()) {
@@ -229,7 +229,7 @@ impl Open {
 struct Input<'a> {
     sources: std::slice::Iter<'a, (RelPath, PathBuf)>,
     /// The file that is being read, and its next piece.
-    open: Option<(Arc<Open>, usize)>,
+    open: Option<(Arc<BeingRead>, usize)>,
     number: u64,
     data_of: Option<system::Owner>,
 }
@@ -244,7 +244,7 @@ impl<'a> Input<'a> {
         let (open, index) = match self.open.take() {
             Some(open) => open,
             None => match self.sources.next() {
-                Some((path, source)) => (Arc::new(Open::at(path, source, self.data_of)?), 0),
+                Some((path, source)) => (Arc::new(BeingRead::at(path, source, self.data_of)?), 0),
                 None => return Ok(None),
             },
         };
@@ -261,7 +261,7 @@ impl<'a> Input<'a> {
 
 /// A piece that somebody has to read.
 struct DuePiece {
-    open: Arc<Open>,
+    open: Arc<BeingRead>,
     number: u64,
     index: usize,
     bytes: Range<u64>,
@@ -287,7 +287,7 @@ impl DuePiece {
 }
 
 /// Where the pieces are put one behind the other.
-struct Output<'a> {
+struct InOneRow<'a> {
     state: Mutex<OutputState>,
     /// A piece was written, or all is over.
     moved: Condvar,
@@ -296,7 +296,7 @@ struct Output<'a> {
 
 /// How bytes get into the file.
 #[derive(Default)]
-enum Sink {
+enum FileSink {
     /// As they are.
     #[default]
     Plain,
@@ -306,10 +306,10 @@ enum Sink {
 
 #[derive(Default)]
 struct OutputState {
-    sink: Sink,
+    sink: FileSink,
     /// The number of the piece that is written next.
     next: u64,
-    waiting: BTreeMap<u64, Packed>,
+    waiting: BTreeMap<u64, PackedPiece>,
     /// Buffers to be used again.
     spare: Vec<Vec<u8>>,
     /// Where the next byte goes.
@@ -318,14 +318,14 @@ struct OutputState {
     hash: Sha256,
     /// What was not sent to the disk yet.
     unread: Unread,
-    current: Option<Current>,
+    current: Option<BeingWritten>,
     entries: Vec<Entry>,
     members: Vec<(Member, u64)>,
     has_failed: bool,
 }
 
 /// The file that is being written.
-struct Current {
+struct BeingWritten {
     /// Where its local header stands.
     at: u64,
     crc: crc32fast::Hasher,
@@ -381,8 +381,8 @@ const SEND_AT_ONCE: u64 = 32 << 20;
 /// Pieces that may wait for an earlier one, besides those that the workers hold.
 const MOST_WAITING: usize = 8;
 
-impl<'a> Output<'a> {
-    fn to(file: &'a fs::File, sink: Sink) -> Self {
+impl<'a> InOneRow<'a> {
+    fn to(file: &'a fs::File, sink: FileSink) -> Self {
         Self {
             state: Mutex::new(OutputState { sink, ..OutputState::default() }),
             moved: Condvar::new(),
@@ -395,7 +395,7 @@ impl<'a> Output<'a> {
     }
 
     /// Takes a piece as soon as it may wait here, and writes whatever is due.
-    fn take(&self, number: u64, packed: Packed) -> Result<Taken> {
+    fn take(&self, number: u64, packed: PackedPiece) -> Result<Taken> {
         let mut state = lock(&self.state);
         while !state.has_failed && number != state.next && state.waiting.len() >= MOST_WAITING {
             state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -432,7 +432,7 @@ impl<'a> Output<'a> {
 
 /// Lets nobody wait for a worker that has failed.
 struct EndsWithMe<'a, 'b> {
-    output: &'a Output<'b>,
+    output: &'a InOneRow<'b>,
     is_well: std::cell::Cell<bool>,
 }
 
@@ -461,21 +461,21 @@ impl OutputState {
 
     fn append(&mut self, file: &fs::File, bytes: &[u8]) -> Result<()> {
         match &mut self.sink {
-            Sink::Plain => {
+            FileSink::Plain => {
                 system::write_all_at(file, bytes, self.end).context("cannot write the pack")?;
                 self.hash.update(bytes);
                 self.unread.checksum.update(bytes);
             }
-            Sink::Sealed(sealing) => sealing.write_all(bytes).context("cannot write the pack")?,
+            FileSink::Sealed(sealing) => sealing.write_all(bytes).context("cannot write the pack")?,
         }
         self.end += bytes.len() as u64;
         Ok(())
     }
 
-    fn write(&mut self, file: &fs::File, packed: Packed) -> Result<()> {
-        let Packed { chunk, block, crc, part, mut bytes } = packed;
+    fn write(&mut self, file: &fs::File, packed: PackedPiece) -> Result<()> {
+        let PackedPiece { chunk, block, crc, part, mut bytes } = packed;
         if chunk.index == 0 {
-            self.current = Some(Current {
+            self.current = Some(BeingWritten {
                 at: self.end,
                 crc: crc32fast::Hasher::new(),
                 parts: Vec::new(),

@@ -46,7 +46,9 @@ pub use process::{
     works_in,
 };
 pub use process_table::{Owners, command_line_of, mentions, pick_processes, processes_with, server_of_group};
-pub use reading::{LARGE, SMALL, open_for_a_cut, open_regular, read_bytes, read_end, read_head, read_text};
+pub use reading::{
+    LARGE, SMALL, open_for_a_cut, open_regular, read_bytes, read_end, read_head, read_path, read_text,
+};
 pub use socket::{OneCaller, connect_local, datagram_to_local, is_local_address, one_caller};
 pub use terminal::TerminalModes;
 

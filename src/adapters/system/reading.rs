@@ -3,7 +3,8 @@
 //! A pipe would be waited for, a device has no end, and a file that somebody let grow takes the memory.
 
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
@@ -65,6 +66,16 @@ pub fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
         return Err(Error::new(ErrorKind::FileTooLarge, why));
     }
     Ok(bytes)
+}
+
+/// As [`read_bytes`], for a path in whatever encoding: on Linux, a path is bytes. `None` if the file is empty.
+///
+/// # Errors
+/// As those of [`read_bytes`].
+pub fn read_path(path: &Path, most: u64) -> Result<Option<PathBuf>> {
+    let bytes = read_bytes(path, most)?;
+    let named = bytes.trim_ascii();
+    Ok((!named.is_empty()).then(|| PathBuf::from(std::ffi::OsStr::from_bytes(named))))
 }
 
 /// As [`read_bytes`], for text.

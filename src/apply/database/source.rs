@@ -167,8 +167,9 @@ async fn programs_differ(runner: &Runner<'_>, flavor: &Flavor, session: &mut Ses
 /// Restores accounts and return channel as they were before [`become_source`].
 pub async fn unbecome_source(runner: &Runner<'_>, flavor: &Flavor, session: &mut Session) -> Result<()> {
     let before = runner.saved().copy_of(NODE_FILES).filter(|dir| dir.join("credentials.toml").is_file());
-    if channel::was_pointed(runner.home) {
-        // What the primary received meanwhile, somebody else may have sent: it is read before it goes.
+    // What the primary received meanwhile, somebody else may have sent: it is read before it goes. Without a pair
+    // before, nobody could send anything, and a note would be left behind.
+    if before.is_some() && channel::was_pointed(runner.home) {
         session.run(flavor.stop_replica()).await?;
         sent::lets_go(runner, flavor, session, &runner.home.require_membership()?).await?;
     }

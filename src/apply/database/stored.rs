@@ -27,7 +27,8 @@ pub async fn require_everything_here(
     // ignored: a server that does not tell is packed as before
     let rows = session.query(datastore::files_query(flavor.layout)).await.unwrap_or_default();
     let mut left_out = Vec::new();
-    for path in rows.iter().filter_map(|row| row.get("path")) {
+    let named = datastore::system_files(&session.variables().await?);
+    for path in rows.iter().filter_map(|row| row.get("path")).chain(named) {
         let inside = datastore::below(&data.to_string_lossy(), &path);
         let carried = inside.is_some_and(|inside| {
             // Temporary tablespaces are made anew.
@@ -35,7 +36,7 @@ pub async fn require_everything_here(
             passing || packed.contains(inside) && classify(inside) == FileClass::Data
         });
         // One whose file is gone has nothing that could be lost.
-        if !carried && data.join(&path).exists() {
+        if !carried && data.join(&path).exists() && !left_out.contains(&path) {
             left_out.push(path);
         }
     }

@@ -69,7 +69,7 @@ const STANDS_STILL: Duration = Duration::from_millis(100);
 
 /// The server's variables before the copy changed them, and the threads it stopped.
 #[derive(Serialize, Deserialize)]
-struct Before {
+struct BeforeCopy {
     variables: Vec<(String, String)>,
     receiver: bool,
     applier: bool,
@@ -101,7 +101,7 @@ async fn hurry(copying: &Copying<'_>, flavor: &Flavor, session: &mut Session) ->
     if !note.exists() {
         let now = session.variables().await?;
         let replica = look::rows::replica(session, flavor).await?;
-        let before = Before {
+        let before = BeforeCopy {
             variables: HURRY
                 .iter()
                 .filter_map(|(name, _)| Some(((*name).to_owned(), now.get(*name)?.clone())))
@@ -137,7 +137,7 @@ pub(super) async fn restore(runner: &Runner<'_>, flavor: &Flavor, session: &mut 
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    let before: Before = serde_json::from_slice(&text)?;
+    let before: BeforeCopy = serde_json::from_slice(&text)?;
     for (name, value) in before.variables.iter().rev() {
         session.run(format!("SET GLOBAL {name} = {value}")).await?;
     }

@@ -93,7 +93,7 @@ async fn write(
 
 /// What a transaction does to one table.
 #[derive(Default)]
-struct Transaction<'a> {
+struct TableChanges<'a> {
     deletes: Vec<(&'a Bound, Option<u64>)>,
     merges: Vec<(&'a Bound, Option<u64>)>,
     writes: Vec<&'a Values>,
@@ -111,7 +111,7 @@ async fn write_some(
     for (id, print, values) in rows(&mut nodes.there, table, &ids).await? {
         there.entry(id).or_default().push((print, values));
     }
-    let mut todo = Transaction::default();
+    let mut todo = TableChanges::default();
     let mut touched = Vec::new();
     for difference in differences {
         let found = there.get(&difference.id).map_or(&[][..], Vec::as_slice);
@@ -156,7 +156,7 @@ async fn write_some(
 async fn replace_rows(
     session: &mut Session,
     table: &Rows<'_>,
-    todo: &Transaction<'_>,
+    todo: &TableChanges<'_>,
     audit: bool,
 ) -> Result<()> {
     session.run("BEGIN").await?;
@@ -186,7 +186,7 @@ async fn replace_rows(
     session.run("COMMIT").await
 }
 
-async fn commit(session: &mut Session, table: &Rows<'_>, todo: &Transaction<'_>, audit: bool) -> Result<()> {
+async fn commit(session: &mut Session, table: &Rows<'_>, todo: &TableChanges<'_>, audit: bool) -> Result<()> {
     let written = replace_rows(session, table, todo, audit).await;
     if written.is_err() {
         // START REPLICA would commit the half of it.

@@ -118,7 +118,7 @@ pub struct Scan<'a> {
     position: u64,
     header: Option<Header>,
     end: End,
-    open: Option<Open>,
+    open: Option<Unfinished>,
     before: Vec<u64>,
     tables: BTreeMap<String, bool>,
     source_file: Option<String>,
@@ -131,7 +131,7 @@ pub struct Scan<'a> {
 }
 
 #[derive(Default)]
-struct Open {
+struct Unfinished {
     prints: Vec<u64>,
     statement: bool,
 }
@@ -252,7 +252,8 @@ impl<'a> Scan<'a> {
             "Format_desc" | "Rotate" | "Stop" => {}
             "Query" => match (event.info.as_str(), &mut self.open) {
                 ("BEGIN", _) => {
-                    self.open = Some(Open { prints: std::mem::take(&mut self.before), statement: false });
+                    self.open =
+                        Some(Unfinished { prints: std::mem::take(&mut self.before), statement: false });
                 }
                 ("COMMIT", Some(_)) => self.close(event.end),
                 ("ROLLBACK", Some(_)) => self.open = None,
@@ -263,7 +264,7 @@ impl<'a> Scan<'a> {
                 (text, None) => {
                     let mut prints = std::mem::take(&mut self.before);
                     prints.push(print(text.as_bytes()));
-                    self.open = Some(Open { prints, statement: true });
+                    self.open = Some(Unfinished { prints, statement: true });
                     self.close(event.end);
                 }
             },

@@ -6,14 +6,14 @@ const SOURCE: u32 = 1;
 const OWN: u32 = 2;
 
 /// The bytes of a log, event by event.
-struct Bytes {
+struct LogBytes {
     log: WhichLog,
     written: Vec<u8>,
     /// Where the source is.
     there: u32,
 }
 
-impl Bytes {
+impl LogBytes {
     fn new(log: WhichLog) -> Self {
         let mut out = Self { log, written: b"\xfebin".to_vec(), there: 4 };
         out.event(15, OWN, 0, b"format");
@@ -94,7 +94,7 @@ fn decide(own: &[u8], relay: &[u8], position: u64) -> Mending {
 
 #[test]
 fn a_note_that_is_behind_the_data_moves_to_where_the_data_are() {
-    let (mut own, mut relay) = (Bytes::new(WhichLog::Own), Bytes::new(WhichLog::Relay));
+    let (mut own, mut relay) = (LogBytes::new(WhichLog::Own), LogBytes::new(WhichLog::Relay));
     let mut ends = Vec::new();
     for at in 0..12 {
         relay.row(SOURCE, at, "a", &[7]);
@@ -119,7 +119,7 @@ fn a_note_that_is_behind_the_data_moves_to_where_the_data_are() {
 
 #[test]
 fn what_cannot_be_told_apart_or_is_not_there_changes_nothing() {
-    let (mut own, mut relay) = (Bytes::new(WhichLog::Own), Bytes::new(WhichLog::Relay));
+    let (mut own, mut relay) = (LogBytes::new(WhichLog::Own), LogBytes::new(WhichLog::Relay));
     assert_eq!(decide(&own.written, &relay.written, 4).relay_info, None, "nothing of the source");
     for _ in 0..3 {
         relay.row(SOURCE, 1, "a", &[7]);
@@ -132,7 +132,7 @@ fn what_cannot_be_told_apart_or_is_not_there_changes_nothing() {
 
 #[test]
 fn a_statement_counts_as_applied_only_where_the_own_binlog_has_it() {
-    let (mut own, mut relay) = (Bytes::new(WhichLog::Own), Bytes::new(WhichLog::Relay));
+    let (mut own, mut relay) = (LogBytes::new(WhichLog::Own), LogBytes::new(WhichLog::Relay));
     relay.row(SOURCE, 1, "a", &[1]);
     own.row(SOURCE, 1, "a", &[1]);
     let before = relay.written.len() as u64;
@@ -153,7 +153,7 @@ fn a_statement_counts_as_applied_only_where_the_own_binlog_has_it() {
 
 #[test]
 fn a_table_of_another_engine_and_a_statement_format_are_followed() {
-    let (mut own, mut relay) = (Bytes::new(WhichLog::Own), Bytes::new(WhichLog::Relay));
+    let (mut own, mut relay) = (LogBytes::new(WhichLog::Own), LogBytes::new(WhichLog::Relay));
     for log in [&mut own, &mut relay] {
         log.row(SOURCE, 1, "a", &[1]);
     }
@@ -170,7 +170,7 @@ fn a_table_of_another_engine_and_a_statement_format_are_followed() {
 
 #[test]
 fn a_transaction_goes_on_in_the_next_relay_log() {
-    let mut first = Bytes::new(WhichLog::Relay);
+    let mut first = LogBytes::new(WhichLog::Relay);
     first.row(SOURCE, 1, "a", &[1]);
     let whole = first.written.clone();
     let xid = first.written.split_off(whole.len() - 27);
@@ -186,7 +186,7 @@ fn a_transaction_goes_on_in_the_next_relay_log() {
 
 #[test]
 fn a_binlog_says_whether_it_was_closed() {
-    let mut open = Bytes::new(WhichLog::Own).written;
+    let mut open = LogBytes::new(WhichLog::Own).written;
     assert!(!is_open(&open));
     open[FLAGS] = IN_USE;
     assert!(is_open(&open));
@@ -199,7 +199,7 @@ proptest! {
     /// Wherever a log ends, what is left behind the last whole event goes, and nothing before it.
     #[test]
     fn a_log_is_cut_behind_its_last_whole_event(rows in 0_u32..6, keep in 0.0..1.0_f64) {
-        let mut log = Bytes::new(WhichLog::Own);
+        let mut log = LogBytes::new(WhichLog::Own);
         let mut ends = vec![4, log.written.len()];
         for at in 0..rows {
             for kind in [2, 19, 23, 16] {
@@ -226,7 +226,7 @@ proptest! {
         rows in proptest::collection::vec((0_u32..2, 0_u8..2), 1..40), applied in 0_usize..40, behind in 0_usize..4,
     ) {
         let applied = applied.min(rows.len());
-        let (mut own, mut relay) = (Bytes::new(WhichLog::Own), Bytes::new(WhichLog::Relay));
+        let (mut own, mut relay) = (LogBytes::new(WhichLog::Own), LogBytes::new(WhichLog::Relay));
         let mut ends = vec![relay.written.len()];
         let mut clock = 0;
         for (number, (ticks, row)) in rows.iter().enumerate() {

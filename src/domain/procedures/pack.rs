@@ -373,6 +373,14 @@ fn running_database(seen: &Online) -> Option<Refusal> {
     Some(Refusal::new(WHAT, because, hint).code("cannot-pack-online"))
 }
 
+/// Whether a name means the machine itself on each machine.
+fn leads_to_itself(host: &str) -> bool {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || ["localhost", "localhost.localdomain", "ip6-localhost"].contains(&name.as_str())
+        || name.ends_with(".localhost")
+}
+
 fn names(scene: &PackScene) -> Vec<Refusal> {
     let mut out = Vec::new();
     let longest =
@@ -415,6 +423,19 @@ fn names(scene: &PackScene) -> Vec<Refusal> {
                 "Run `pmp-ha pack` on the primary, and name the primary first.",
             )
             .code("names-swapped"),
+        );
+    }
+    if leads_to_itself(&first.host) && scene.secondary.addresses.is_ok() && !scene.secondary.local {
+        out.push(
+            Refusal::new(
+                WHAT,
+                format!(
+                    "{} leads each machine to itself, so {} cannot reach this primary under that name",
+                    first.host, second.host
+                ),
+                "Use the name or the address under which the other machine reaches this one.",
+            )
+            .code("name-local-only"),
         );
     }
     let port_of =

@@ -125,7 +125,7 @@ pub struct Wired {
 }
 
 /// A place of the script that says which option file the server reads.
-struct Start {
+struct NamesOptionFile {
     at: usize,
     end: usize,
     /// The file that is named, as it is written.
@@ -246,7 +246,7 @@ pub fn is_only_wired(script: &str, wired: &str) -> bool {
 }
 
 /// Every place that says which option file the server reads.
-fn starts(script: &str, shell: &Shell<'_>) -> Vec<Start> {
+fn starts(script: &str, shell: &Shell<'_>) -> Vec<NamesOptionFile> {
     let mut out = Vec::new();
     for option in [NO_DEFAULTS, DEFAULTS_FILE, DEFAULTS_EXTRA_FILE] {
         for at in shell.options(option).filter(|at| starts_server(shell, *at)) {
@@ -256,7 +256,7 @@ fn starts(script: &str, shell: &Shell<'_>) -> Vec<Start> {
             if option == NO_DEFAULTS || names.is_some_and(|word| !word.is_empty()) {
                 let end = if option == NO_DEFAULTS { at + option.len() } else { end };
                 let names = names.map(ToOwned::to_owned);
-                out.push(Start { at, end, names, extra: option == DEFAULTS_EXTRA_FILE });
+                out.push(NamesOptionFile { at, end, names, extra: option == DEFAULTS_EXTRA_FILE });
             }
         }
     }
@@ -301,7 +301,7 @@ fn spelled(shell: &Shell<'_>, at: usize, option: &str, file: &str) -> Result<Str
 }
 
 /// What opens the server up to the other node.
-fn openings(script: &str, shell: &Shell<'_>, starts: &[Start]) -> Vec<Edit> {
+fn openings(script: &str, shell: &Shell<'_>, starts: &[NamesOptionFile]) -> Vec<Edit> {
     let bytes = script.as_bytes();
     let mut out = Vec::new();
     for option in CLOSED {

@@ -8,6 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
+use super::Node;
+use super::sql::Db;
+
 /// Fails with the differences when two fingerprints are not the same.
 #[track_caller]
 pub fn assert_same(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>, what: &str) {
@@ -73,4 +76,31 @@ fn unless_gone<T>(read: std::io::Result<T>) -> Option<T> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
         read => Some(read.expect("readable")),
     }
+}
+
+/// The tool's own files of a node and its start script. (The home of a running database cannot be
+/// compared as a whole.)
+pub fn own_files(node: &Node) -> Vec<(String, Vec<u8>)> {
+    let mut out = Vec::new();
+    for folder in ["conf/pmp-ha", "bin"] {
+        for entry in std::fs::read_dir(node.path(folder)).expect("readable").flatten() {
+            let content = std::fs::read(entry.path()).expect("readable");
+            out.push((entry.path().to_string_lossy().into_owned(), content));
+        }
+    }
+    out.sort();
+    out
+}
+
+/// What a pack sets for a while.
+pub fn variables(node: &Node) -> Vec<String> {
+    let mut db = Db::admin(node);
+    [
+        "innodb_io_capacity",
+        "innodb_io_capacity_max",
+        "innodb_max_dirty_pages_pct",
+        "innodb_max_dirty_pages_pct_lwm",
+    ]
+    .map(|name| db.variable(name))
+    .into()
 }

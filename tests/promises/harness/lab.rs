@@ -8,7 +8,7 @@ use super::node::Node;
 use super::pristine::{self, Names};
 use super::process::{command_lines, is_alive, send_signal};
 use super::wait::{PATIENCE, wait_until, wait_until_or};
-use crate::wire::{Link, Links};
+use super::wire::{Link, Links};
 
 /// A folder with a primary and a secondary in it. It ends with the test.
 pub struct Lab {
@@ -247,10 +247,19 @@ impl Lab {
     }
 }
 
+/// How long the servers are asked before `verify` is: what they tell of is nearly all of that time.
+const SERVERS_FIRST: Duration = Duration::from_secs(10);
+
 /// Waits until `verify` on two nodes says Alive twice.
 #[track_caller]
 pub fn wait_alive_both(nodes: [&Node; 2]) {
-    wait_until_or("both nodes say Alive, Alive", || alive(nodes));
+    let begun = Instant::now();
+    wait_until_or("both nodes say Alive, Alive", || {
+        if begun.elapsed() < SERVERS_FIRST {
+            nodes.iter().try_for_each(|node| node.channels_run())?;
+        }
+        alive(nodes)
+    });
 }
 
 /// Whether `verify` on two nodes says Alive twice, or what it says.

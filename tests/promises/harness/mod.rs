@@ -1,19 +1,35 @@
 //! Labs, commands and conditions for the tests: a file for each.
 
+pub mod alarm;
+#[cfg(target_arch = "x86_64")]
+pub mod both;
+pub mod change;
 mod command;
-mod content;
+pub mod content;
+pub mod disk;
 mod findings;
+pub mod forge;
+pub mod hook;
 pub mod json;
 mod lab;
+pub mod load;
 mod looks;
 mod moment;
 mod node;
+pub mod pack;
 mod pristine;
 mod process;
 mod put;
 mod receiver;
+pub mod secret;
+pub mod sql;
 mod terminal;
+#[cfg(target_arch = "x86_64")]
+pub mod trace;
+#[cfg(target_arch = "x86_64")]
+pub mod treasure;
 mod wait;
+pub mod wire;
 mod writer;
 
 pub use command::{Going, NOBODY, Ran, command, command_of_nobody, cut, is_root, pmp_ha};
@@ -94,4 +110,9 @@ pub fn server_called(test: &str) -> &'static str {
     let servers = ["mysql-5.5", "mysql-5.6", "mysql-9.7", "mariadb-10.11", "mariadb-11.8"];
     let named = servers.into_iter().find(|server| server.replace(['-', '.'], "_") == test);
     named.expect("the name of a server")
+}
+
+/// Whether each chosen point is tried, or every fourth one: `scripts/test --every-server` tries each.
+pub fn is_thorough() -> bool {
+    std::env::var_os("PMP_HA_TESTS_EVERY_SERVER").is_some()
 }

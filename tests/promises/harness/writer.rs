@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::lab::Lab;
 use super::node::Node;
+use super::sql::{Db, root};
 use super::wait::wait_until;
-use crate::sql::{Db, root};
 
 /// No unique key: a row that is applied twice shows.
 pub const TABLE: &str =

@@ -28,7 +28,7 @@ fn report(role: Role, high_availability: Status, replication: Status) -> Report 
 }
 
 /// A monitor in a test: it looks, and remembers what it announced.
-struct Monitor {
+struct TestMonitor {
     state: AlarmState,
     rules: Rules,
     role: Role,
@@ -37,7 +37,7 @@ struct Monitor {
     events: Vec<AlarmEvent>,
 }
 
-impl Monitor {
+impl TestMonitor {
     fn of(role: Role) -> Self {
         let state = AlarmState::default();
         Self { state, rules: RULES, role, now: 1_000_000, told: vec![], events: vec![] }
@@ -75,7 +75,7 @@ impl Monitor {
 
 #[test]
 fn a_failure_is_announced_once_and_so_is_its_end_with_its_length() {
-    let mut monitor = Monitor::of(Role::Primary);
+    let mut monitor = TestMonitor::of(Role::Primary);
     monitor.alive(600).failed(600).alive(600);
     assert_eq!(monitor.names(), ["High Availability Failed (a)", "High Availability Alive after 10 min (a)"]);
     let [failed, alive] = monitor.events.try_into().expect("two");
@@ -87,7 +87,7 @@ fn a_failure_is_announced_once_and_so_is_its_end_with_its_length() {
 
 #[test]
 fn each_status_has_its_own_alarm() {
-    let mut monitor = Monitor::of(Role::Primary);
+    let mut monitor = TestMonitor::of(Role::Primary);
     monitor.alive(60).sees(60, Status::Alive, Status::Failed, None).sees(
         60,
         Status::Failed,
@@ -104,21 +104,21 @@ fn each_status_has_its_own_alarm() {
 
 #[test]
 fn what_heals_within_the_hold_down_is_no_alarm() {
-    let mut monitor = Monitor::of(Role::Primary);
+    let mut monitor = TestMonitor::of(Role::Primary);
     monitor.alive(600).failed(15).alive(3600).failed(15).alive(600);
     assert_eq!(monitor.names(), Vec::<&str>::new());
 }
 
 #[test]
 fn a_pair_that_is_failed_when_the_watch_begins_is_announced() {
-    let mut monitor = Monitor::of(Role::Primary);
+    let mut monitor = TestMonitor::of(Role::Primary);
     monitor.failed(60);
     assert_eq!(monitor.names(), ["High Availability Failed (a)"]);
 }
 
 #[test]
 fn unknown_is_not_failed_and_ends_nothing() {
-    let mut monitor = Monitor::of(Role::Primary);
+    let mut monitor = TestMonitor::of(Role::Primary);
     monitor.alive(60).sees(600, Status::Unknown, Status::Unknown, None).alive(60);
     assert_eq!(monitor.names(), Vec::<&str>::new());
     monitor.failed(60).sees(600, Status::Unknown, Status::Unknown, None);
@@ -129,7 +129,7 @@ fn unknown_is_not_failed_and_ends_nothing() {
 
 #[test]
 fn who_sees_nothing_for_long_says_so_once() {
-    let mut monitor = Monitor::of(Role::Primary);
+    let mut monitor = TestMonitor::of(Role::Primary);
     monitor.alive(60).sees(1200, Status::Unknown, Status::Unknown, None);
     assert_eq!(monitor.names(), ["High Availability Unknown (a)"]);
     monitor.failed(60);
@@ -142,7 +142,7 @@ fn who_sees_nothing_for_long_says_so_once() {
 #[test]
 fn a_link_that_flaps_a_hundred_times_an_hour_makes_a_handful_of_alarms() {
     for (down, up) in [(5, 31), (18, 18), (31, 5), (25, 11)] {
-        let mut monitor = Monitor::of(Role::Primary);
+        let mut monitor = TestMonitor::of(Role::Primary);
         monitor.alive(60);
         for _ in 0..100 {
             monitor.failed(down).alive(up);
@@ -158,11 +158,11 @@ fn a_link_that_flaps_a_hundred_times_an_hour_makes_a_handful_of_alarms() {
 
 #[test]
 fn an_open_failure_is_reminded_of() {
-    let mut monitor = Monitor::of(Role::Primary);
+    let mut monitor = TestMonitor::of(Role::Primary);
     monitor.alive(60).failed(9 * 3600);
     let still = "High Availability still Failed (a)";
     assert_eq!(monitor.names(), ["High Availability Failed (a)", still, still]);
-    let mut quiet = Monitor::of(Role::Primary);
+    let mut quiet = TestMonitor::of(Role::Primary);
     quiet.rules.remind_every = 0;
     quiet.alive(60).failed(9 * 3600);
     assert_eq!(quiet.told.len(), 1);
@@ -170,7 +170,7 @@ fn an_open_failure_is_reminded_of() {
 
 #[test]
 fn a_restart_of_the_monitor_repeats_and_forgets_nothing() {
-    let mut monitor = Monitor::of(Role::Primary);
+    let mut monitor = TestMonitor::of(Role::Primary);
     monitor.alive(60).failed(60);
     monitor.now += 600;
     monitor.state = monitor.state.resumed(monitor.now);
@@ -180,7 +180,7 @@ fn a_restart_of_the_monitor_repeats_and_forgets_nothing() {
 
 #[test]
 fn a_restart_of_everything_within_a_failure_begins_the_hold_down_anew() {
-    let mut monitor = Monitor::of(Role::Primary);
+    let mut monitor = TestMonitor::of(Role::Primary);
     monitor.alive(60).failed(15);
     monitor.now += 600;
     monitor.state = monitor.state.resumed(monitor.now);
@@ -191,7 +191,7 @@ fn a_restart_of_everything_within_a_failure_begins_the_hold_down_anew() {
 #[test]
 fn the_monitor_of_the_secondary_speaks_only_if_the_other_one_does_not() {
     let (alive, failed) = (Status::Alive, Status::Failed);
-    let mut monitor = Monitor::of(Role::Secondary);
+    let mut monitor = TestMonitor::of(Role::Secondary);
     monitor.sees(600, alive, alive, Some(true)).sees(600, failed, failed, Some(true));
     monitor.sees(600, alive, alive, Some(true));
     assert_eq!(monitor.names(), Vec::<&str>::new());
@@ -213,7 +213,7 @@ fn the_monitor_of_the_secondary_speaks_only_if_the_other_one_does_not() {
 
 #[test]
 fn a_clock_that_is_set_back_delays_no_alarm() {
-    let mut monitor = Monitor::of(Role::Primary);
+    let mut monitor = TestMonitor::of(Role::Primary);
     monitor.alive(60).failed(10);
     monitor.now -= 86_400;
     monitor.failed(30).alive(30);
@@ -246,7 +246,7 @@ proptest! {
         course in prop::collection::vec((word(), 1_u64..120), 1..150),
         restarts in prop::collection::vec(any::<bool>(), 150),
     ) {
-        let mut monitor = Monitor::of(Role::Primary);
+        let mut monitor = TestMonitor::of(Role::Primary);
         let begun = monitor.now;
         let mut failed = false;
         for ((status, seconds), restart) in course.into_iter().zip(restarts) {
@@ -284,7 +284,7 @@ proptest! {
     fn a_failure_is_told_by_one_of_two_monitors_while_they_see_each_other(
         course in prop::collection::vec((word(), word(), 1_u64..120), 1..80),
     ) {
-        let mut both = [Monitor::of(Role::Primary), Monitor::of(Role::Secondary)];
+        let mut both = [TestMonitor::of(Role::Primary), TestMonitor::of(Role::Secondary)];
         for (connection, applying, seconds) in course {
             both[0].sees(seconds, connection, applying, None);
             both[1].sees(seconds, connection, applying, Some(true));
@@ -306,7 +306,7 @@ proptest! {
     fn when_one_monitor_dies_the_other_one_tells_what_still_fails(
         before in 1_u64..2000, failed in 1_u64..2000, dies in 0_u64..4000,
     ) {
-        let mut second = Monitor::of(Role::Secondary);
+        let mut second = TestMonitor::of(Role::Secondary);
         let begun = second.now;
         for (until, status) in [
             (before, Status::Alive), (before + failed, Status::Failed), (before + failed + 600, Status::Alive),
@@ -339,7 +339,7 @@ fn the_stop_of_a_replaced_primary_is_told_once_and_belongs_to_the_failure_that_i
         [report.node.expect("a node"), report.peer.expect("a node")]
     };
     for open in [false, true] {
-        let mut monitor = Monitor::of(Role::Primary);
+        let mut monitor = TestMonitor::of(Role::Primary);
         monitor.sees(60, Status::Alive, Status::Alive, None);
         if open {
             monitor.sees(60, Status::Failed, Status::Unknown, None);

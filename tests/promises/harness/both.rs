@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::harness::{Lab, NOBODY, Node, Ran, is_root};
+use super::{Lab, NOBODY, Node, Ran, is_root};
 
 /// Two accounts that work on the same lab: root, and one without rights.
 pub struct Accounts {
@@ -23,7 +23,7 @@ impl Accounts {
     /// Where there is only one account: the runner leaves these tests out there, and says so.
     pub fn of(lab: &Lab) -> Self {
         assert!(is_root(), "only root can be two accounts: run the tests as root");
-        assert!(crate::disk::is_in_a_namespace(), "it mounts: run the tests with scripts/test");
+        assert!(super::disk::is_in_a_namespace(), "it mounts: run the tests with scripts/test");
         let open = |path: &Path| {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("set");
         };

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::harness::{Lab, Node, PATIENCE, wait_until_or, wait_within};
-use crate::sql::{Db, root};
+use super::sql::{Db, root};
+use super::{Lab, Node, PATIENCE, wait_until_or, wait_within};
 
 /// Between two rows of a writer: load for the servers, and not for the machine.
 const PACE: Duration = Duration::from_millis(20);

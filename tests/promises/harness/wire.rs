@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockaddrIn};
 
-use crate::harness::Lab;
+use super::Lab;
 
 /// How a link treats what it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Opts, OptsBuilder, SslOpts, Value};
 use pmp_ha::adapters::home::{Credential, Credentials, Home};
 
-use crate::harness::{Lab, Node, wait_until};
+use super::{Lab, Node, wait_until};
 
 /// A row: column names to values as text, NULL as an empty text.
 pub type Row = BTreeMap<String, String>;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempPath;
 
-use crate::harness::{Node, Ran};
+use super::{Node, Ran};
 
 /// Says that this process lives in a mount namespace of its own.
 const INSIDE: &str = "PMP_HA_TEST_INSIDE";

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::harness::Ran;
+use super::Ran;
 
 /// A change that is about to be made.
 #[derive(Debug, Clone, Copy)]
