@@ -43,7 +43,7 @@ pub use owned::{open_for_a_cut_of, open_regular_of};
 pub use process::{
     Resizes, first_line_of, host_name, is_alive, is_group_alive, kill_at_once, kill_group, on_stop_signal,
     protect_this_process, runs_program, spawn_script, spawn_self, started_at, terminate, this_program,
-    works_in,
+    wait_anew, works_in,
 };
 pub use process_table::{Owners, command_line_of, mentions, pick_processes, processes_with, server_of_group};
 pub use reading::{

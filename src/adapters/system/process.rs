@@ -55,6 +55,22 @@ pub fn terminate(pid: u32) -> Result<()> {
     }
 }
 
+/// Makes a process begin its waits anew: it stops for a moment, and continues.
+///
+/// A system call that waits is repeated then, and finds what was closed meanwhile. Source: `signal(7)`.
+pub fn wait_anew(pid: u32) -> Result<()> {
+    let process = Pid::from_raw(i32::try_from(pid)?);
+    for signal in [Signal::SIGSTOP, Signal::SIGCONT] {
+        match kill(process, signal) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot send {signal} to process {pid}"));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Kills every process of a group that this process made.
 pub fn kill_group(group: u32) {
     if let Some(group) = i32::try_from(group).ok().filter(|group| *group > 1) {
