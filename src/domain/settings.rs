@@ -178,6 +178,8 @@ pub fn settings(flavor: &Flavor, membership: &Membership, tls: &TlsPaths, choice
         );
         set("slave-transaction-retry-interval", "10", Some("10"));
     }
+    // An error that is passed over is a row that is missing, and nobody would hear of it.
+    set("replica-skip-errors", "OFF", Some("OFF"));
     // A repair that was killed must not leave an applier that passes conflicts.
     set("replica-exec-mode", "STRICT", Some("STRICT"));
     // A look from the other node that ends with the greeting counts as an aborted connection, and

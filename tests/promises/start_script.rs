@@ -1,8 +1,9 @@
 //! Start scripts as administrators write them: understood, or refused with everything as it was.
 
-use crate::harness::{Lab, Node, Put};
+use crate::harness::{Lab, Node, Put, wait_for};
 use crate::on_servers;
 
+on_servers!(an_option_that_leaves_changes_out_is_refused_or_told: mysql_5_6, mysql_9_7, mariadb_11_8; left: mariadb_10_11);
 on_servers!(an_option_file_of_the_installation_is_taken_in_with_its_precedence: mariadb_10_11; left: mysql_5_6, mysql_9_7, mariadb_11_8);
 
 /// The start line of a lab's script, without its `&`.
@@ -121,4 +122,44 @@ fn an_option_file_of_the_installation_is_taken_in_with_its_precedence(server: &s
     let script = lab.secondary.path("bin/startDB.sh");
     let _other = Put::replaced(script, "\"$DB_HOME/own.cnf\" -ef", "\"$DB_HOME/other.cnf\" -ef");
     lab.secondary.run(&["start"]).exits(1).says(&["pmp-ha takes in another option file"]);
+}
+
+/// Without an error, the nodes would differ.
+fn an_option_that_leaves_changes_out_is_refused_or_told(server: &str) {
+    let lab = Lab::up(server);
+    let with = |options: &str| format!("--no-defaults {options}");
+    {
+        let options = with("--binlog-ignore-db=passtrix");
+        let _script = Put::replaced(lab.primary.path("bin/startDB.sh"), "--no-defaults", &options);
+        lab.pack().exits(1).says(&["leaves changes out of its binlog", "binlog-ignore-db = passtrix"]);
+    }
+    let give = |node: &Node, options: &str| {
+        let script = node.path("bin/startDB.sh");
+        let text = std::fs::read_to_string(&script).expect("a script");
+        std::fs::write(&script, text.replace("--no-defaults", &with(options))).expect("written");
+    };
+    give(&lab.primary, "--replicate-ignore-table=passtrix.ptrx_useraudit");
+    give(&lab.secondary, "--replicate-wild-ignore-table=passtrix.ptrx_s%");
+    lab.pack().ok();
+    lab.carry();
+    {
+        let skip =
+            if server == "mysql-9.7" { "--replica-skip-errors=1062" } else { "--slave-skip-errors=1062" };
+        let script = lab.secondary.path("bin/startDB.sh");
+        let _script = Put::replaced(script, "--no-defaults", &with(skip));
+        lab.secondary.run(&["install-pack"]).exits(1).says(&["_skip_errors is 1062 instead of OFF"]);
+    }
+    lab.secondary.run(&["install-pack"]).ok();
+    lab.secondary.run(&["key", &lab.key().to_string_lossy()]).ok();
+    lab.start();
+    lab.wait_replicating();
+    wait_for(&lab.primary, &["changes-left-out"]);
+    let told = lab.secondary.run(&["verify"]).exits(5).stdout;
+    for text in [
+        "Replication Status: Failed",
+        "replicate-wild-ignore-table = passtrix.ptrx_s%",
+        "replicate-ignore-table = passtrix.ptrx_useraudit",
+    ] {
+        assert!(told.contains(text), "no {text:?} in\n{told}");
+    }
 }

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod errant;
 pub mod home;
 pub mod key_data;
+pub mod left_out;
 pub mod locks;
 mod log_events;
 pub mod other_node;

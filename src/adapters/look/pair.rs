@@ -10,7 +10,7 @@ use crate::adapters::home::{Home, certificates};
 use crate::adapters::interrupt::Interrupt;
 use crate::adapters::look::asking::{Asking, DEADLINE, NotLetIn, Trail};
 use crate::adapters::look::pulse::{Before, Bell, watch};
-use crate::adapters::look::{errant, key_data, returned, tfa, web};
+use crate::adapters::look::{errant, key_data, left_out, returned, tfa, web};
 use crate::adapters::server::process::Database;
 use crate::adapters::server::session::{Address, Row, Speaks, greeting, greeting_of_socket};
 use crate::adapters::system;
@@ -336,6 +336,7 @@ async fn ask(
         bell.says_what_it_wants(before.is_some());
     }
     let variables = session.variables().await?;
+    let left_out = left_out::of_server(session, flavor, replica.as_ref().map(|(_, row)| row)).await?;
     let tls = session.one(flavor.tls_enabled_query()).await?.and_then(|row| row.get("enabled")).as_deref()
         == Some("YES");
     let rows = session.told(&RECEIVERS).await?;
@@ -403,6 +404,7 @@ async fn ask(
     Ok(ServerView {
         version,
         compare_due,
+        left_out,
         lets_everybody_in,
         variables,
         tls,

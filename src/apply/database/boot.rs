@@ -199,6 +199,7 @@ async fn prepare_source(
     pack_id: &str,
 ) -> Result<()> {
     stored::require_everything_here(runner, flavor, session).await?;
+    stored::require_whole_binlog(flavor, session).await?;
     let return_channel_goes_on = become_source(runner, flavor, session, pack_id).await?;
     let coordinates = coordinates(flavor, session).await?.context("the server's coordinates are empty")?;
     SourceState { pack_id: pack_id.to_owned(), coordinates, return_channel_goes_on }.store(runner.home)

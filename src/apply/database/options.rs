@@ -112,10 +112,12 @@ pub async fn check_settings(runner: &Runner<'_>, flavor: &Flavor, session: &mut 
         bail!(
             Failure::new(Kind::Failed, "the server does not use the settings of the pair")
                 .because(format!(
-                    "{} is {:?} instead of {}",
-                    deviation.variable, deviation.found, deviation.wanted
+                    "{} is {} instead of {}",
+                    deviation.variable,
+                    deviation.found.as_deref().unwrap_or("unknown to it"),
+                    deviation.wanted
                 ))
-                .hint("Check whether the start script overrides it on mysqld's command line.")
+                .hint("Check whether bin/startDB.sh overrides it on mysqld's command line.")
         );
     }
     let bound = variables.get("bind_address").map(String::as_str).unwrap_or_default();

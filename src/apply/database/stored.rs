@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, bail};
 
 use crate::adapters::home::datadir;
+use crate::adapters::look::left_out;
 use crate::adapters::server::session::Session;
 use crate::apply::work::Runner;
 use crate::domain::datafiles::{FileClass, classify};
@@ -48,6 +49,23 @@ pub async fn require_everything_here(
         Failure::new(Kind::Failed, "the pack would not contain all of the data")
             .because(format!("these tablespaces are not in mysql/data: {}", left_out.join(", ")))
             .hint("Move them into mysql/data, or drop them if nobody needs them.")
+    )
+}
+
+/// Refuses a server that leaves changes out of its binlog: a secondary would never get them.
+pub async fn require_whole_binlog(flavor: &Flavor, session: &mut Session) -> Result<()> {
+    let status = session.one(flavor.binlog_end_query()).await?;
+    let options = status.as_ref().map_or_else(Vec::new, left_out::of_binlog);
+    if options.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        Failure::new(
+            Kind::Failed,
+            "the database leaves changes out of its binlog, so a secondary would lack them"
+        )
+        .because(format!("its installation has {}", options.join(", ")))
+        .hint("Remove the option from bin/startDB.sh, or from the option file that it names.")
     )
 }
 

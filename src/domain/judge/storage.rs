@@ -42,6 +42,20 @@ impl Judge<'_> {
                 "Remove skip-grant-tables from bin/startDB.sh and from the option files there. Then run `pmp-ha stop` and `pmp-ha start` there. `FLUSH PRIVILEGES` has the same effect at once.",
             );
         }
+        for role in [Role::Primary, Role::Secondary] {
+            let Some(server) = self.snapshot.server(role).filter(|server| !server.left_out.is_empty()) else {
+                continue;
+            };
+            let options = server.left_out.join(", ");
+            self.find(
+                "changes-left-out",
+                About::Replication,
+                Severity::Failed,
+                &format!("an option of the {role}'s installation leaves changes out of the replication"),
+                options,
+                "Remove the option from bin/startDB.sh, or from the option file that it names. Then run `pmp-ha stop` and `pmp-ha start` there, and `pmp-ha repair` on the secondary.",
+            );
+        }
         if self.snapshot.server(Role::Secondary).is_some_and(|server| server.compare_due) {
             self.find(
                 "compare-due",

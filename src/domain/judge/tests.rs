@@ -53,6 +53,7 @@ fn server(role: Role, replica: ReplicaView) -> ServerView {
         says: None,
         rights_changed: (role == Role::Secondary).then(Vec::new),
         compare_due: false,
+        left_out: Vec::new(),
         lets_everybody_in: None,
         prepared: 0,
         insertable: vec![],
