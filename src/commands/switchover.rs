@@ -90,6 +90,7 @@ async fn observe(context: &Context<'_>, home: &Home, config: &Config, wait: u64)
         other: Ok(None),
         turn: None,
         blocked: None,
+        prepared: Vec::new(),
         run: random::id(),
         wait,
         refuse_at_most: config.switchover.refuse_at_most,
@@ -97,7 +98,7 @@ async fn observe(context: &Context<'_>, home: &Home, config: &Config, wait: u64)
     };
     let Some(own) = out.home.membership.clone() else { return Ok(out) };
     if out.running {
-        out.blocked = blocked(context, home).await?;
+        (out.blocked, out.prepared) = in_the_way(context, home).await?;
     }
     let seen = look::pair::take(home, own.clone(), config, &context.interrupt).await?;
     out.health = judge(&seen, config.limits());
@@ -108,15 +109,16 @@ async fn observe(context: &Context<'_>, home: &Home, config: &Config, wait: u64)
     Ok(out)
 }
 
-/// By whom all writes to the database here are blocked, if they are.
-async fn blocked(context: &Context<'_>, home: &Home) -> Result<Option<String>> {
+/// By whom all writes to the database here are blocked, if they are, and what is prepared by XA.
+async fn in_the_way(context: &Context<'_>, home: &Home) -> Result<(Option<String>, Vec<String>)> {
     let version = Database::of(home, &context.interrupt).version().await?;
     let (Some(flavor), Ok(mut session)) = (Flavor::of(&version), open_here(home).await?) else {
-        return Ok(None);
+        return Ok((None, Vec::new()));
     };
     let blocked = look::locks::blocked(&mut session, flavor).await;
+    let prepared = look::locks::prepared(&mut session, flavor).await;
     session.close().await;
-    blocked
+    Ok((blocked?, prepared?))
 }
 
 /// Runs the other node's part on that node.

@@ -37,6 +37,7 @@ pub mod own_schema;
 pub mod page;
 pub mod pair;
 pub mod plan;
+pub mod prepared;
 pub mod procedures;
 pub mod properties;
 pub mod questions;

@@ -109,6 +109,7 @@ impl Command {
                 health: health(pair),
                 other: says(pair, other(side)).map(Some).ok_or_else(|| "it is not reached".into()),
                 blocked: None,
+                prepared: vec![],
                 turn: pair.reaches(side).then(|| pair.nodes[other(side)].word.map(turn)).flatten(),
                 run: (pair.runs + 1).to_string(),
                 wait: 300,

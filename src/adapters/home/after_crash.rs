@@ -133,7 +133,7 @@ fn listed(data: &Path, kind: &str) -> Result<Vec<String>> {
 }
 
 fn text(path: &Path) -> Result<Option<String>> {
-    match system::read_text(path, system::SMALL) {
+    match system::read_text_itself(path, system::SMALL) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),

@@ -1,9 +1,10 @@
-//! Which session blocks all writes of a server, with a global read lock.
+//! What is in the way of a change: a session with a global read lock, and transactions that are prepared.
 
 use anyhow::Result;
 
 use crate::adapters::server::session::{Row, Session, code_of};
 use crate::domain::flavor::Flavor;
+use crate::domain::prepared;
 use crate::domain::settings::OWN_SCHEMA;
 
 /// How long a write may wait for a lock, in seconds.
@@ -40,6 +41,20 @@ pub async fn blocked(session: &mut Session, flavor: &Flavor) -> Result<Option<St
         Err(error) => Err(error),
         Ok(()) => Ok(None),
     }
+}
+
+/// Returns the names of the transactions that are prepared by XA, as `XA COMMIT` takes them.
+pub async fn prepared(session: &mut Session, flavor: &Flavor) -> Result<Vec<String>> {
+    let name = |row: Row| {
+        let length = |column: &str| row.get(column).and_then(|length| length.parse().ok()).unwrap_or(0);
+        let lengths = ["gtrid_length", "bqual_length"].map(length);
+        prepared::name(
+            &row.get("formatID").unwrap_or_default(),
+            lengths,
+            &row.get("data").unwrap_or_default(),
+        )
+    };
+    Ok(session.query(prepared::list(flavor)).await?.into_iter().map(name).collect())
 }
 
 async fn holders(session: &mut Session) -> Result<String> {

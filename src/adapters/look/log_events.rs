@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::adapters::bytes::digest::Sha256;
-use crate::adapters::system::open_regular;
+use crate::adapters::system::open_itself;
 use crate::domain::errant::{Event, FIRST_EVENT};
 use crate::domain::relay_log::{ANOTHER_LAYOUT, EventLayout, HEADER, Header, MAGIC};
 
@@ -35,7 +35,7 @@ pub(super) fn whole(path: &Path, from: u64) -> Result<Option<(Event, u64)>> {
 ///
 /// A server may begin another file with the same name.
 pub(super) fn begun(path: &Path) -> Result<String> {
-    let mut file = open_regular(path)?;
+    let mut file = open_itself(path)?;
     let mut header = [0; MAGIC.len() + HEADER];
     file.read_exact(&mut header)?;
     let header_of_event = header.last_chunk().and_then(Header::read);
@@ -55,7 +55,7 @@ pub(super) fn each(
     ends: Instant,
     mut takes: impl FnMut(&Event, u64) -> bool,
 ) -> Result<bool> {
-    let mut file = open_regular(path)?;
+    let mut file = open_itself(path)?;
     let size = file.metadata()?.len();
     let mut magic = [0; 4];
     file.read_exact(&mut magic)?;

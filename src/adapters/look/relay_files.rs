@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use super::log_events::{begun, each};
 use crate::adapters::home::Home;
 use crate::adapters::home::remembered::returned::remembered_of;
-use crate::adapters::system::{SMALL, read_text};
+use crate::adapters::system::{SMALL, read_text, read_text_itself};
 use crate::domain::errant::{Event, FIRST_EVENT};
 use crate::domain::pair::{Membership, Role};
 use crate::domain::relay_log::number_of;
@@ -87,7 +87,7 @@ fn read_once(
     mut reading: Returned,
     ends: Instant,
 ) -> Result<Option<Returned>> {
-    let index = match read_text(&index_of(home), SMALL) {
+    let index = match read_text_itself(&index_of(home), SMALL) {
         Ok(index) => index,
         // It has no source yet.
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),

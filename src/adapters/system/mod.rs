@@ -47,7 +47,8 @@ pub use process::{
 };
 pub use process_table::{Owners, command_line_of, mentions, pick_processes, processes_with, server_of_group};
 pub use reading::{
-    LARGE, SMALL, open_for_a_cut, open_regular, read_bytes, read_end, read_head, read_path, read_text,
+    LARGE, SMALL, open_for_a_cut, open_itself, open_regular, read_bytes, read_end, read_head, read_path,
+    read_text, read_text_itself,
 };
 pub use socket::{OneCaller, connect_local, datagram_to_local, is_local_address, one_caller};
 pub use terminal::TerminalModes;

@@ -31,6 +31,7 @@ pub fn open_for_a_cut_of(path: &Path, owner: Owner) -> Result<fs::File> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::reading::read_text_itself;
     use super::*;
 
     #[test]
@@ -42,6 +43,10 @@ mod tests {
         let own = Owner::of(&file.metadata().expect("there"));
         assert!(open_regular_of(&file, own).is_ok() && open_for_a_cut_of(&file, own).is_ok());
         assert!(open_regular_of(&link, own).is_err(), "a link is followed");
+        assert!(
+            read_text_itself(&file, 10).is_ok() && read_text_itself(&link, 10).is_err(),
+            "a link is read"
+        );
         assert!(open_for_a_cut(&link).is_err() && open_for_a_cut_of(&link, own).is_err(), "a link is cut");
         assert_eq!(fs::read_to_string(&file).expect("readable"), "0123456789");
         // A name in that folder of a file that is somebody else's. Only root can open such a file at all.

@@ -29,7 +29,7 @@ pub fn open_regular(path: &Path) -> Result<fs::File> {
 ///
 /// # Errors
 /// As [`open_regular`], and a link.
-pub(super) fn open_itself(path: &Path) -> Result<fs::File> {
+pub fn open_itself(path: &Path) -> Result<fs::File> {
     open_as(path, |options| options.read(true))
 }
 
@@ -59,8 +59,12 @@ pub(super) fn not_regular(path: &Path) -> Error {
 /// # Errors
 /// As [`open_regular`], and a larger file, named with the bound.
 pub fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
+    read_whole(open_regular(path)?, path, most)
+}
+
+fn read_whole(file: fs::File, path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open_regular(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         let why = format!("{} is larger than {most} bytes, the most that pmp-ha reads of it", path.display());
         return Err(Error::new(ErrorKind::FileTooLarge, why));
@@ -83,7 +87,19 @@ pub fn read_path(path: &Path, most: u64) -> Result<Option<PathBuf>> {
 /// # Errors
 /// As [`read_bytes`], and what is not UTF-8.
 pub fn read_text(path: &Path, most: u64) -> Result<String> {
-    String::from_utf8(read_bytes(path, most)?)
+    text_of(read_bytes(path, most)?, path)
+}
+
+/// As [`read_text`], but not what a link names: for folders that the account of the server can change.
+///
+/// # Errors
+/// As [`read_text`], and a link.
+pub fn read_text_itself(path: &Path, most: u64) -> Result<String> {
+    text_of(read_whole(open_itself(path)?, path, most)?, path)
+}
+
+fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String> {
+    String::from_utf8(bytes)
         .map_err(|_| Error::new(ErrorKind::InvalidData, format!("{} is not UTF-8", path.display())))
 }
 

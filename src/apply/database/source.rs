@@ -115,7 +115,12 @@ pub async fn become_source(
             });
             channel::point_again(runner, flavor, session, &membership, from).await?;
         }
-        None => channel::point_back(runner, flavor, session, &membership).await?,
+        None => {
+            if lost {
+                runner.ui.warn(WAS_REMOVED_AND_BEGINS_ANEW);
+            }
+            channel::point_back(runner, flavor, session, &membership).await?;
+        }
     }
     // The secondary that there is tells by its own mark with which pack its binlogs began.
     session.run(format!("REPLACE INTO {OWN_SCHEMA}.pack VALUES (1, {})", quote(pack_id))).await?;
@@ -129,6 +134,8 @@ pub async fn become_source(
 const WAS_REMOVED: &str = "the return channel was removed, or pointed elsewhere: it goes on from its place";
 
 const WAS_REMOVED_WITH_ITS_PLACE: &str = "the return channel was removed, or pointed elsewhere, and its place with it: it goes on where the binlogs of the secondary end now. Audit rows that the secondary wrote meanwhile are not here: run `pmp-ha repair` there";
+
+const WAS_REMOVED_AND_BEGINS_ANEW: &str = "the return channel was removed, or pointed elsewhere, and the secondary does not say where its binlogs end: it begins anew with this pack. What the primary had received is read, and `pmp-ha verify` reports what was not meant. Audit rows that the secondary wrote meanwhile are not here: run `pmp-ha repair` there";
 
 /// Whether the secondary that there is still lets the primary in after this pack.
 fn keeps_its_secrets(runner: &Runner<'_>, credentials: &Credentials) -> Result<bool> {

@@ -200,6 +200,14 @@ async fn refuse_writes(runner: &mut Runner<'_>, account: &str) -> Result<()> {
         .await?;
     guard::refuse(flavor, &mut session, account, &membership.pair).await?;
     wait_until_ended(runner, &mut session, account).await?;
+    // Their rows are in no binlog yet, or their ends would come from the application of another node.
+    let prepared = look::locks::prepared(&mut session, flavor).await?;
+    if !prepared.is_empty() {
+        return Err(gave_up(
+            format!("transactions that XA has prepared wait here for their end: {}", prepared.join("; ")),
+            "Nothing was changed. End each one with `XA COMMIT` or `XA ROLLBACK`, as the application decides. Then run `pmp-ha switchover` on both nodes again.",
+        ));
+    }
     // Logged: the secondary sees it behind everything that was written until now.
     session.run("SET SESSION sql_log_bin = 1").await?;
     session.run(beat_now()).await?;

@@ -148,6 +148,18 @@ pub(super) fn blocked(what: &str, by: Option<&String>) -> Option<Refusal> {
     })
 }
 
+/// Refuses while transactions that XA has prepared wait for their end: the next primary may not know of them.
+pub(super) fn prepared(what: &str, names: &[String]) -> Option<Refusal> {
+    (!names.is_empty()).then(|| {
+        Refusal::new(
+            what,
+            format!("transactions that XA has prepared wait here for their end: {}", names.join("; ")),
+            "End each one as the application decides, with its name: `XA COMMIT` or `XA ROLLBACK` in the database here.",
+        )
+        .code("prepared-transactions")
+    })
+}
+
 /// Refuses if this build could never ask the other node, which runs the same server.
 pub(super) fn other_node(what: &str, scene: &Scene) -> Option<Refusal> {
     let part = Feature::OldTls;

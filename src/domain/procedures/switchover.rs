@@ -23,6 +23,8 @@ pub struct SwitchoverScene {
     pub turn: Option<Turn>,
     /// By whom all writes to its database are blocked, if they are.
     pub blocked: Option<String>,
+    /// The transactions there that are prepared by XA.
+    pub prepared: Vec<String>,
     /// Random, for a new switchover.
     pub run: String,
     /// The time limit for the other node, in seconds.
@@ -50,6 +52,7 @@ pub fn plan(scene: &SwitchoverScene) -> Result<Plan, Vec<Refusal>> {
         return Ok(take_what_was_handed_over(scene, own, account, run));
     }
     refusals.extend(checks::blocked(WHAT, scene.blocked.as_ref()));
+    refusals.extend(checks::prepared(WHAT, &scene.prepared));
     refusals.extend(not_alive(&scene.health));
     let word = match (&scene.other, own.role) {
         (Err(why), _) => {
@@ -196,6 +199,7 @@ mod tests {
             other: Ok(Some(said)),
             turn: None,
             blocked: None,
+            prepared: vec![],
             run: "r".into(),
             wait: 300,
             refuse_at_most: 30,
