@@ -50,7 +50,7 @@ struct Args {
     /// Runs also the tests that are left to a run on every server.
     #[arg(long)]
     every_server: bool,
-    /// How many tests run at once; by default what the memory allows, at most 8.
+    /// How many tests run at once; by default what memory and kernel allow, at most 8.
     #[arg(long)]
     jobs: Option<usize>,
     /// The order of the tests; the same seed gives the same order. Random by default.

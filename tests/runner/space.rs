@@ -21,6 +21,9 @@ const MAY_MOUNT: &str = "PMP_HA_TEST_INSIDE";
 /// What a test may need at most, in MB: two servers of MySQL 9.7, and three copies of its data.
 const MEMORY_OF_A_TEST: u64 = 1600;
 
+/// What a test may announce at most: four servers of `MySQL`, each with 2 600. Without them a server does not start.
+const REQUESTS_OF_A_TEST: u64 = 10_400;
+
 /// A test waits for half of its time. More of them at once would be no faster on two cores.
 const MOST_JOBS: u64 = 8;
 
@@ -43,10 +46,17 @@ pub fn is_permitted() -> Result<(), String> {
     }
 }
 
-/// How many tests the memory of this machine can hold at once.
+/// How many tests this machine can hold at once: its memory, and the requests to disks that its kernel takes.
 pub fn fitting_jobs() -> usize {
-    let jobs = (available_memory() / MEMORY_OF_A_TEST).clamp(2, MOST_JOBS);
+    let jobs =
+        (available_memory() / MEMORY_OF_A_TEST).min(requests() / REQUESTS_OF_A_TEST).clamp(2, MOST_JOBS);
     usize::try_from(jobs).expect("a small number")
+}
+
+/// How many asynchronous requests all processes together may announce to the kernel.
+fn requests() -> u64 {
+    let text = std::fs::read_to_string("/proc/sys/fs/aio-max-nr").unwrap_or_default();
+    text.trim().parse().unwrap_or(u64::MAX)
 }
 
 /// What is free, in MB.
