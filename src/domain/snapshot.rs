@@ -89,8 +89,7 @@ pub struct ServerView {
     pub beats: Vec<Beat>,
     /// Whether its data are to be compared: it may lack rows that a former secondary sent to the primary.
     pub compare_due: bool,
-    /// The installation's own options that leave changes out of its binlog, or out of what its applier executes:
-    /// `option = value`.
+    /// The installation's own options that leave changes out of what its applier executes: `option = value`.
     pub left_out: Vec<String>,
     /// The account that it used for this login, if it does not check logins.
     pub lets_everybody_in: Option<String>,

@@ -3,11 +3,7 @@
 //! The pair's own filter is `replicate-wild-do-table`. No option file can lift the others: a server adds up what
 //! it is given.
 
-use anyhow::Result;
-
-use super::asking::Asking;
 use crate::adapters::server::session::Row;
-use crate::domain::flavor::Flavor;
 
 /// Columns of the binlog's status, and the options that they show.
 const OF_BINLOG: [(&str, &str); 2] =
@@ -24,15 +20,10 @@ const OF_APPLIER: [(&str, &str); 7] = [
     ("Replicate_Rewrite_DB", "replicate-rewrite-db"),
 ];
 
-/// Asks a server for what it leaves out. `replica` is its status as a replica, if it has one.
-pub(super) async fn of_server(
-    session: &mut Asking<'_>,
-    flavor: &Flavor,
-    replica: Option<&Row>,
-) -> Result<Vec<String>> {
-    let binlog = session.one(flavor.binlog_end_query()).await?;
-    let applied = replica.into_iter().flat_map(|row| set(row, &OF_APPLIER));
-    Ok(applied.chain(binlog.iter().flat_map(of_binlog)).collect())
+/// Returns what a server's applier leaves out, from its status as a replica.
+#[must_use]
+pub fn of_applier(status: &Row) -> Vec<String> {
+    set(status, &OF_APPLIER)
 }
 
 /// Returns what a server leaves out of its binlog, from its status.
